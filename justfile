@@ -1,0 +1,17 @@
+# The handful of commands a newcomer needs.
+
+# Set up a development environment.
+setup:
+    python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]'
+
+# Run the tests, without the slow ones.
+test *args:
+    .venv/bin/pytest -m 'not slow' {{args}}
+
+# Lint, format, types, import arrows.
+check:
+    .venv/bin/ruff check . && .venv/bin/ruff format . && .venv/bin/mypy && .venv/bin/lint-imports
+
+# Everything that a change must pass.
+ci:
+    .ci/run

@@ -1,0 +1,190 @@
+"""Films made for tests: real files, encoded with PyAV, whose every frame can be told from its picture."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import skimage.data
+
+from stream.frame import Image
+
+TICK = Fraction(1, 30_000)
+BITS = 12  # of a frame's number, drawn as black and white blocks
+BLACK = "black"
+
+
+def numbered(count: int, size: tuple[int, int] = (192, 128)) -> Iterator[Image]:
+    """Pictures that carry their number (see ``number``); the top left corner is red, the top right one green."""
+    width, height = size
+    for i in range(count):
+        picture = np.full((height, width, 3), 96, np.uint8)
+        picture[: height // 4, : width // 4] = (255, 0, 0)
+        picture[: height // 4, -width // 4 :] = (0, 255, 0)
+        for bit in range(BITS):
+            left = width * bit // BITS
+            picture[height // 2 :, left : width * (bit + 1) // BITS] = 255 * (i >> bit & 1)
+        yield picture
+
+
+def number(picture: Image) -> int:
+    """The number that ``numbered`` drew, at whatever size."""
+    height, width, _ = picture.shape
+    middle = [int(width * (bit + 0.5) / BITS) for bit in range(BITS)]
+    return sum(int(picture[height * 3 // 4, x].mean() > 127) << bit for bit, x in enumerate(middle))
+
+
+def photograph(name: str, size: tuple[int, int] = (320, 240)) -> Image:
+    """One of scikit-image's photographs ("astronaut", "cat", "coffee", "rocket"...) filling a frame, or ``BLACK``."""
+    width, height = size
+    if name == BLACK:
+        return np.zeros((height, width, 3), np.uint8)
+    picture = getattr(skimage.data, name)()
+    picture = np.repeat(picture[..., None], 3, 2) if picture.ndim == 2 else picture[..., :3]
+    rows, columns = picture.shape[:2]
+    scale = max(width / columns, height / rows)
+    picture = cv2.resize(picture, (round(columns * scale), round(rows * scale)), interpolation=cv2.INTER_AREA)
+    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+    return np.ascontiguousarray(picture[top : top + height, left : left + width])
+
+
+def compose(
+    path: Path, shots: Sequence[tuple[str, float]], size: tuple[int, int] = (320, 240), fps: int = 10, gop: int = 20
+) -> Path:
+    """A film of still photographs, each shown for so many seconds."""
+    stills = [(photograph(name, size), round(seconds * fps)) for name, seconds in shots]
+    return encode(path, (still for still, count in stills for _ in range(count)), fps=fps, gop=gop)
+
+
+def encode(
+    path: Path,
+    pictures: Iterable[Image],
+    *,
+    times: Sequence[float] | None = None,
+    fps: int = 25,
+    gop: int | Sequence[int] = 50,
+    bframes: int = 3,
+    start: float = 0.0,
+    codec: str = "libx264",
+    audio: float = 0.0,
+    bt709: bool = False,
+    x264: str = "",
+    metadata: dict[str, str] | None = None,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Write a film.
+
+    Args:
+        times: seconds of each frame, for a variable rate; by default they follow ``fps``.
+        gop: frames from keyframe to keyframe, or the numbers of all keyframes.
+        start: seconds added to every time stamp.
+        audio: seconds of sound.
+        bt709: encode with the matrix of high definition, and say so.
+        x264: more parameters of that encoder.
+        options: of the muxer.
+    """
+    keys = set() if isinstance(gop, int) else set(gop)
+    with av.open(str(path), "w", options=options or {}) as container:
+        container.metadata.update(metadata or {})
+        video: av.VideoStream | None = None
+        sound = container.add_stream("aac", rate=16_000, layout="mono") if audio else None
+        for i, picture in enumerate(pictures):
+            if video is None:
+                video = _video(container, codec, picture, fps, gop if isinstance(gop, int) else 10_000, bframes)
+                video.options = {**video.options, **({"x264-params": x264} if x264 else {})}
+                video.codec_context.colorspace = 1 if bt709 else 2
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            if bt709:
+                frame = frame.reformat(format="yuv420p", src_colorspace="ITU601", dst_colorspace="ITU709")
+            frame.pts = round((start + (times[i] if times else i / fps)) / TICK)
+            frame.time_base = TICK
+            frame.pict_type = av.video.frame.PictureType.I if i in keys else av.video.frame.PictureType.NONE
+            container.mux(video.encode(frame))
+        assert video is not None
+        container.mux(video.encode())
+        if sound is not None:
+            _sing(container, sound, audio, start)
+    return path
+
+
+def _video(
+    container: av.container.OutputContainer, codec: str, picture: Image, fps: int, gop: int, bframes: int
+) -> av.VideoStream:
+    stream = container.add_stream(codec, rate=fps)
+    stream.height, stream.width = picture.shape[:2]
+    stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    stream.codec_context.time_base = stream.time_base = TICK
+    stream.codec_context.gop_size = gop
+    stream.codec_context.max_b_frames = bframes
+    if codec == "libx264":
+        stream.options = {"preset": "veryfast", "sc_threshold": "0", "forced-idr": "1", "bf": str(bframes)}
+    if codec == "libx265":
+        stream.options = {"preset": "ultrafast", "x265-params": f"log-level=none:keyint={gop}:min-keyint={gop}"}
+    return stream
+
+
+def _sing(container: av.container.OutputContainer, stream: av.AudioStream, seconds: float, start: float) -> None:
+    rate, size = 16_000, 1024
+    for i in range(int(seconds * rate) // size):
+        wave = np.sin(np.arange(i * size, (i + 1) * size) * (2 * np.pi * 440 / rate)).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(wave[None], format="fltp", layout="mono")
+        frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), round(start * rate) + i * size
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+
+
+def sound_only(path: Path, seconds: float = 2.0) -> Path:
+    """A file with an audio track and no video."""
+    with av.open(str(path), "w") as container:
+        _sing(container, container.add_stream("aac", rate=16_000, layout="mono"), seconds, 0.0)
+    return path
+
+
+def turn(path: Path, degrees: int) -> Path:
+    """Mark an MP4 as to be shown turned clockwise by 90, 180 or 270 degrees, as a telephone held upright does."""
+    cos, sin = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    content = bytearray(path.read_bytes())
+    header = content.index(b"tkhd") + 4
+    long = content[header] == 1  # version 1 has 64-bit times (ISO/IEC 14496-12, 8.3.2)
+    struct.pack_into(
+        ">9i",
+        content,
+        header + (52 if long else 40),
+        *(cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30),
+    )
+    path.write_bytes(content)
+    return path
+
+
+def truncate(path: Path, part: float) -> Path:
+    """Cut the file behind this part of its bytes."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * part)])
+    return path
+
+
+def corrupt(path: Path, begin: float, end: float, seed: int = 0) -> Path:
+    """Overwrite this part of the file's bytes with noise."""
+    content = bytearray(path.read_bytes())
+    first, last = int(len(content) * begin), int(len(content) * end)
+    content[first:last] = np.random.default_rng(seed).bytes(last - first)
+    path.write_bytes(content)
+    return path
+
+
+def uneven(count: int, seed: int = 0) -> list[float]:
+    """Times of a variable rate: from 5 ms to 400 ms apart."""
+    steps = np.random.default_rng(seed).choice([0.005, 0.033, 0.04, 0.1, 0.4], count - 1)
+    return [0.0, *np.cumsum(steps).tolist()]
+
+
+def expected(times: Sequence[float], every: float) -> list[int]:
+    """Numbers of the frames that a grid picks: the first at or after each multiple of ``every``."""
+    cells = [int(t / every + 1e-6) for t in times]
+    return [0, *(i + 1 for i, (a, b) in enumerate(pairwise(cells)) if b > a)]
