@@ -1,0 +1,1 @@
+"""A source in, timed frames out. Imports nothing else of this project."""

@@ -1,0 +1,67 @@
+"""A live source's address: shown without its credentials, knocked at, and what went wrong there in plain words."""
+
+from __future__ import annotations
+
+import re
+import socket
+from contextlib import closing
+from urllib.parse import urlsplit
+
+import av.error
+
+PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}  # as FFmpeg has them
+KNOCK = 1.0  # seconds to wait for an answer
+_LOGIN = re.compile(r"(?<=://).*@", re.DOTALL)  # to the last @: a password may hold one, or a slash
+_QUERY = re.compile(r"([/?&;][^=&;/?]*=)[^&;/]*")  # some cameras have theirs in the path
+
+
+def redacted(url: str) -> str:
+    """The address without user, password and the values of its query, for logs and answers."""
+    return _QUERY.sub(r"\1***", _LOGIN.sub("***@", url))
+
+
+def door(url: str) -> tuple[str, int] | None:
+    """Host and TCP port that must accept connections; None where there is none to ask, or it cannot be told."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or PORTS.get(parts.scheme.lower())
+    except ValueError:
+        return None
+    if parts.scheme.lower() not in PORTS or not parts.hostname or port is None:
+        return None
+    return parts.hostname, port
+
+
+def knock(host: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        with closing(socket.create_connection((host, port), KNOCK)):
+            return True
+    except OSError:
+        return False
+
+
+def words(error: BaseException) -> str:
+    """What went wrong when opening or reading, and what to do; never the text of FFmpeg, which holds the address."""
+    for kind, text in _WORDS:
+        if isinstance(error, kind):
+            return text
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    return f"cannot be read ({reason}); check its address, and that it is on"
+
+
+_WORDS: tuple[tuple[type[BaseException], str], ...] = (
+    (av.error.HTTPUnauthorizedError, "refuses this user and password; check them in the address"),
+    (av.error.HTTPForbiddenError, "forbids this user to see the stream"),
+    (av.error.HTTPNotFoundError, "has no stream of this name; check the path of the address"),
+    (av.error.HTTPError, "answers with an error; check the path of the address, and transport tcp or udp"),
+    (ConnectionRefusedError, "refuses connections; check that it is on, and the port"),
+    (TimeoutError, "does not answer; check that it is on and in this network"),
+    (av.error.ExitError, "does not answer; check that it is on and in this network"),
+    (av.error.InvalidDataError, "sends something that is not video; check the address"),
+    (av.error.ProtocolNotFoundError, "has an address of an unknown kind; use rtsp://, rtmp:// or http(s)://"),
+    (ConnectionError, "ended the connection"),
+    (EOFError, "ended the stream"),
+    (FileNotFoundError, "is not there; check that it is plugged in"),
+    (PermissionError, "may not be opened by this user; add the user to the group video"),
+)
