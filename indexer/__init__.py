@@ -1,0 +1,1 @@
+"""Timed frames in, stored records out. Imports ``stream``."""

@@ -1,0 +1,1 @@
+"""Pictures and words to unit vectors of one space."""

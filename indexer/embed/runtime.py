@@ -1,0 +1,191 @@
+"""Running a network on this machine, with OpenVINO or ONNX Runtime."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.embed.base import EmbedderError
+from indexer.embed.core import core
+from indexer.embed.quiet import openvino as ov
+from indexer.embed.tower import Tower
+
+Feeds = Mapping[str, NDArray[Any]]
+Run = Callable[[Feeds], NDArray[np.float32]]
+"""A network that is ready: arrays by input name to (n, dim) float32. One thread at a time."""
+
+PROVIDERS = {"CUDAExecutionProvider": "cuda", "CoreMLExecutionProvider": "coreml", "CPUExecutionProvider": "cpu"}
+"""What ONNX Runtime calls the devices that are tried."""
+SAME = 0.999
+"""Cosine that rows of one batch must have to the same rows run alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a network is run.
+
+    Attributes:
+        runtime: ``openvino`` or ``onnxruntime``.
+        device: ``cpu``, ``cuda`` or ``coreml``.
+        precision: ``f32`` or ``bf16``; what the network itself says on other devices than the CPU.
+        threads: how many it may use; 0 leaves that to the runtime.
+        batch: how many pictures at once.
+    """
+
+    runtime: str = "openvino"
+    device: str = "cpu"
+    precision: str = "f32"
+    threads: int = 0
+    batch: int = 8
+
+    def __str__(self) -> str:
+        threads = f", {self.threads} threads" if self.threads else ""
+        return f"{self.runtime} {self.device} {self.precision}, batch {self.batch}{threads}"
+
+
+def hardware_precision(core: ov.Core) -> str:
+    """``bf16`` where the processor computes it in hardware, else ``f32``."""
+    return "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+
+
+def candidates(threads: int = 0) -> list[Plan]:
+    """What can be tried on this machine, likely best first; the reference (OpenVINO f32) is always among it."""
+    precisions = dict.fromkeys((hardware_precision(core()), "f32"))
+    plans = [Plan(precision=precision, threads=threads) for precision in precisions]
+    if importlib.util.find_spec("onnxruntime"):
+        onnxruntime: Any = importlib.import_module("onnxruntime")
+        there = onnxruntime.get_available_providers()
+        plans += [Plan("onnxruntime", d, threads=threads) for name, d in PROVIDERS.items() if name in there]
+    return plans
+
+
+def compile_model(path: Path, *, threads: int = 0, precision: str | None = None) -> Any:
+    """Compile an ONNX file for the CPU with OpenVINO.
+
+    Args:
+        path: an ONNX file; with the suffix ``.gz`` it is unpacked first.
+        threads: how many it may use; 0 leaves the choice to OpenVINO (all cores).
+        precision: ``f32`` or ``bf16``; None takes what the hardware does.
+
+    Returns:
+        ``openvino.CompiledModel``: call it with a dictionary of arrays.
+
+    Raises:
+        EmbedderError: the file is missing, damaged, or not understood.
+    """
+    try:
+        source = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path
+        return _compile(core().read_model(source), threads, precision)
+    except (OSError, EOFError, RuntimeError) as error:
+        raise EmbedderError(f"{path} cannot be loaded ({error}); install footage again") from error
+
+
+def open_tower(tower: Tower, plan: Plan) -> Run:
+    """Make a network ready to run as the plan says.
+
+    A network exported for one row at a time is widened where its graph allows it, else run row by row.
+
+    Raises:
+        EmbedderError: the runtime cannot load it.
+    """
+    try:
+        return _openvino(tower, plan) if plan.runtime == "openvino" else _onnxruntime(tower, plan)
+    except (RuntimeError, ValueError, ImportError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise EmbedderError(f"{tower.path} cannot be run by {plan.runtime} on {plan.device}: {said}") from error
+
+
+def _compile(model: ov.Model, threads: int, precision: str | None) -> Any:
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": precision or hardware_precision(core()),
+        "PERFORMANCE_HINT": "LATENCY",  # one request at a time, on all threads
+    }
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+    return core().compile_model(model, "CPU", options)
+
+
+def _openvino(tower: Tower, plan: Plan) -> Run:
+    def ready(model: ov.Model) -> Run:
+        compiled = _compile(model, plan.threads, plan.precision)
+        return lambda feeds: np.asarray(compiled(dict(feeds))[tower.output], np.float32)
+
+    model = core().read_model(tower.path)
+    if not tower.single:
+        return ready(model)
+    alone = _row_by_row(ready(model))
+    return _widened(tower, ready, alone) or alone
+
+
+def _widened(tower: Tower, ready: Callable[[ov.Model], Run], alone: Run) -> Run | None:
+    """The network for any number of rows, if it then gives the same vectors."""
+    model = core().read_model(tower.path)
+    rows = _noise(tower, 3)
+    try:
+        model.reshape({port.name: ov.PartialShape([-1, *port.shape[1:]]) for port in tower.inputs})
+        together = ready(model)
+        vectors, expected = together(rows), alone(rows)
+    except RuntimeError:
+        return None
+    return together if vectors.shape == expected.shape and cosines(vectors, expected).min() > SAME else None
+
+
+def _onnxruntime(tower: Tower, plan: Plan) -> Run:
+    onnxruntime: Any = importlib.import_module("onnxruntime")
+    provider = next(name for name, device in PROVIDERS.items() if device == plan.device)
+    if provider not in onnxruntime.get_available_providers():
+        raise EmbedderError(f"this ONNX Runtime cannot use {plan.device}; is another package of it needed?")
+    if plan.device == "cuda" and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = plan.threads
+    options.log_severity_level = 3  # what cannot be placed on a device is told by its speed
+    session = onnxruntime.InferenceSession(tower.path, options, providers=[provider])
+    if session.get_providers()[0] != provider:
+        raise EmbedderError(f"ONNX Runtime cannot use {plan.device} on this machine")
+
+    def run(feeds: Feeds) -> NDArray[np.float32]:
+        return np.asarray(session.run([tower.output], dict(feeds))[0], np.float32)
+
+    return _row_by_row(run) if tower.single else run
+
+
+def _row_by_row(run: Run) -> Run:
+    def each(feeds: Feeds) -> NDArray[np.float32]:
+        count = len(next(iter(feeds.values())))
+        return np.concatenate([run({name: rows[i : i + 1] for name, rows in feeds.items()}) for i in range(count)])
+
+    return each
+
+
+def _noise(tower: Tower, rows: int) -> dict[str, NDArray[Any]]:
+    random = np.random.default_rng(0)
+    feeds: dict[str, NDArray[Any]] = {}
+    for port in tower.inputs:
+        shape = (rows, *(length or 77 for length in port.shape[1:]))
+        integer = port.dtype.kind == "i"
+        feeds[port.name] = (random.integers(0, 100, shape) if integer else random.standard_normal(shape)).astype(
+            port.dtype
+        )
+    return feeds
+
+
+def cosines(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cosine of each row to the same row of the other."""
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    answer: NDArray[np.float32] = (one * other).sum(axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return answer
+
+
+def machine() -> str:
+    """What this processor is: the same text on every start, another on another kind of machine."""
+    return f"{core().get_property('CPU', 'FULL_DEVICE_NAME')} x{os.cpu_count()}"

@@ -1,0 +1,101 @@
+"""One SQLite file that several processes share."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from indexer.store.base import StoreError
+from indexer.store.faults import explained
+from indexer.store.lock import held
+
+T = TypeVar("T")
+Migration = Sequence[str]
+"""The statements that bring the schema from one version to the next."""
+
+
+class Database:
+    """One connection, used by one worker thread; callers await it from an event loop.
+
+    Write-ahead log, so that readers and one writer of other processes go on side by side. ``synchronous=FULL``: what
+    was acknowledged is on the disk after a power cut too; a commit costs one fsync, about a millisecond.
+    The schema's version is SQLite's ``user_version``; older files are brought forward when they are opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Use ``open`` instead."""
+        self.path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=path.stem)
+        self._connection: sqlite3.Connection | None = None
+
+    @classmethod
+    async def open(cls, path: Path, migrations: Sequence[Migration]) -> Database:
+        """Open or make the file ``path`` and bring its schema to the newest version.
+
+        Raises:
+            StoreError: it cannot be read or written, or a newer version of Footage made it.
+        """
+        database = cls(path)
+        try:
+            with explained(path):
+                await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+                async with held(path.with_suffix(".lock")):  # switching to WAL ignores the busy timeout
+                    await database._on_thread(lambda: database._connect(migrations))
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    async def read(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        """The rows that a SELECT answers."""
+        return await self._do(lambda connection: connection.execute(sql, values).fetchall())
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` in one transaction that no other writer can come between."""
+
+        def transact(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            return result
+
+        return await self._do(transact)
+
+    async def close(self) -> None:
+        """Close the connection and end the thread. Calling it twice does no harm."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._on_thread(connection.close)
+        self._thread.shutdown(wait=False)
+
+    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        connection = self._connection
+        if connection is None:
+            raise StoreError(f"{self.path}: it is closed")
+        with explained(self.path):
+            return await self._on_thread(lambda: work(connection))
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _connect(self, migrations: Sequence[Migration]) -> None:
+        connection = self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")  # what is forgotten leaves the disk
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > len(migrations):
+            raise StoreError(f"{self.path}: a newer version of Footage made it; upgrade, or choose another --data")
+        for number, migration in enumerate(migrations[version:], version + 1):
+            for statement in ("BEGIN IMMEDIATE", *migration, f"PRAGMA user_version = {number}", "COMMIT"):
+                connection.execute(statement)

@@ -1,0 +1,43 @@
+"""What went wrong on the disk, in words that help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from indexer.store.base import StoreError
+
+HINTS = {
+    "no space left": "the disk is full; free some space or run `footage forget`",
+    "disk is full": "the disk is full; free some space or run `footage forget`",
+    "permission denied": "it cannot be written; check its owner, or choose another folder with --data",
+    "readonly database": "it cannot be written; check its owner, or choose another folder with --data",
+    "read-only": "it cannot be written; check its owner, or choose another folder with --data",
+    "not a directory": "it is not a folder; choose another one with --data",
+    "file exists": "it is not a folder; choose another one with --data",
+    "unable to open": "it cannot be opened; check its owner, or choose another folder with --data",
+    "not a database": "the file is damaged or something else; restore it, or choose another folder with --data",
+    "malformed": "the file is damaged; restore it from a copy, or index anew into another folder",
+    "schema does not match": "another version of Footage made it; index anew into another folder (--data)",
+    "database is locked": "another program holds it; try again when that one has finished",
+}
+
+
+@contextmanager
+def explained(place: Path) -> Iterator[None]:
+    """Turn the errors of LanceDB, SQLite and the file system into StoreError with what to do about them."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        said = str(error).lower()
+        hint = next((hint for sign, hint in HINTS.items() if sign in said), str(error).partition("\n")[0])
+        raise StoreError(f"{place}: {hint}") from error
+
+
+def is_stale(error: Exception) -> bool:
+    """Whether a file of a version that is no longer kept was missing."""
+    said = str(error).lower()
+    return "not found" in said or "no such file" in said

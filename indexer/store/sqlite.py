@@ -1,0 +1,278 @@
+"""The embedded catalogue: media and coverage in one SQLite file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexer.embed.base import Space
+from indexer.store.admission import PHASES, insert
+from indexer.store.base import CameraSummary, Coverage, Entry, SpaceMismatch, State
+from indexer.store.database import Database
+from indexer.store.spans import Span, carve
+from indexer.store.times import micros, moment
+from stream.frame import Clock, Kind, Media
+
+ALIKE = 0.995  # cosine: two answers of one model on different hardware agree better than this
+
+MIGRATIONS = (
+    (
+        """CREATE TABLE space (
+            one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT NOT NULL, dim INTEGER NOT NULL, fingerprint BLOB NOT NULL
+        ) STRICT""",
+        """CREATE TABLE media (
+            id TEXT PRIMARY KEY, camera TEXT NOT NULL, path TEXT NOT NULL, kind TEXT NOT NULL, clock TEXT NOT NULL,
+            since INTEGER NOT NULL, length INTEGER NOT NULL, duration REAL NOT NULL,
+            recipe TEXT NOT NULL, done INTEGER NOT NULL DEFAULT 0, note TEXT NOT NULL DEFAULT ''
+        ) STRICT""",
+        "CREATE INDEX media_path ON media (path)",
+        "CREATE INDEX media_since ON media (since)",
+        "CREATE INDEX media_length ON media (camera, length)",
+        f"CREATE INDEX media_phase ON media (camera, since % {PHASES}, since, length)",
+        """CREATE TABLE coverage (
+            camera TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
+            state TEXT NOT NULL, cause TEXT NOT NULL, PRIMARY KEY (camera, since)
+        ) STRICT, WITHOUT ROWID""",
+    ),
+    (
+        """CREATE TABLE document (
+            kind TEXT NOT NULL, name TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (kind, name)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE lease (
+            name TEXT PRIMARY KEY, holder TEXT NOT NULL, until REAL NOT NULL, number INTEGER NOT NULL
+        ) STRICT""",
+    ),
+)
+
+
+class SqliteCatalog:
+    """The catalogue of one data folder, shared by any number of processes.
+
+    Times are kept in microseconds since 1970; leases end by this machine's clock.
+    """
+
+    def __init__(self, database: Database) -> None:
+        """Use ``open`` instead."""
+        self._database = database
+
+    @classmethod
+    async def open(cls, path: Path) -> SqliteCatalog:
+        """Open or make the catalogue in the file ``path``.
+
+        Raises:
+            StoreError: it cannot be read or written, or a newer version of Footage made it.
+        """
+        return cls(await Database.open(path, MIGRATIONS))
+
+    async def pin(self, space: Space, fingerprint: bytes) -> None:
+        """Bind this index to a space the first time; later, refuse another one with SpaceMismatch."""
+
+        def work(connection: sqlite3.Connection) -> sqlite3.Row:
+            connection.execute(
+                "INSERT INTO space VALUES (1, ?, ?, ?) ON CONFLICT DO NOTHING", (space.name, space.dim, fingerprint)
+            )
+            row: sqlite3.Row = connection.execute("SELECT * FROM space").fetchone()
+            return row
+
+        row = await self._database.write(work)
+        _compare(Space(row["name"], row["dim"]), row["fingerprint"], space, fingerprint)
+
+    async def pinned(self) -> Space | None:
+        """The space that this index is bound to, or None for a new index."""
+        rows = await self._database.read("SELECT name, dim FROM space")
+        return Space(rows[0]["name"], rows[0]["dim"]) if rows else None
+
+    async def repin(self, space: Space, fingerprint: bytes) -> None:
+        """Bind this index to another space, in one step."""
+        await self._change("INSERT OR REPLACE INTO space VALUES (1, ?, ?, ?)", space.name, space.dim, fingerprint)
+
+    async def admit(self, media: Media, recipe: str) -> Entry:
+        """Make a media known, or return it as it is known already; see ``Catalog.admit``.
+
+        A known media that comes with another recipe keeps its start and is to be done anew.
+        """
+
+        def work(connection: sqlite3.Connection) -> sqlite3.Row:
+            known = connection.execute("SELECT recipe FROM media WHERE id = ?", (media.id,)).fetchone()
+            if known is None:
+                insert(connection, media, recipe)
+            elif known["recipe"] != recipe:
+                again = "UPDATE media SET recipe = ?, done = 0, note = '' WHERE id = ?"
+                connection.execute(again, (recipe, media.id))
+            row: sqlite3.Row = connection.execute("SELECT * FROM media WHERE id = ?", (media.id,)).fetchone()
+            return row
+
+        return _entry(await self._database.write(work))
+
+    async def finish(self, media: str, note: str = "") -> None:
+        """Mark a media as wholly indexed."""
+        await self._change("UPDATE media SET done = 1, note = ? WHERE id = ?", note, media)
+
+    async def media(self, ids: Sequence[str]) -> dict[str, Entry]:
+        """Entries by id; unknown ids are left out."""
+        sql = "SELECT * FROM media WHERE id IN (SELECT value FROM json_each(?))"
+        return {row["id"]: _entry(row) for row in await self._database.read(sql, json.dumps(list(ids)))}
+
+    async def at(self, path: str) -> list[Entry]:
+        """Entries whose file is ``path``, in order of start."""
+        rows = await self._database.read("SELECT * FROM media WHERE path = ? ORDER BY since, id", path)
+        return [_entry(row) for row in rows]
+
+    async def between(self, cameras: Sequence[str], start: datetime, end: datetime) -> list[Entry]:
+        """Entries that overlap [start, end), of these cameras (none named: all), in order of start."""
+        among, named = _among(cameras)
+        longest = await self._database.read(f"SELECT coalesce(max(length), 0) FROM media WHERE {among}", *named)
+        sql = f"""SELECT * FROM media WHERE since >= ? AND since < ? AND (since >= ? OR since + length > ?) AND {among}
+            ORDER BY since, camera, id"""
+        first = micros(start)
+        rows = await self._database.read(sql, first - longest[0][0], micros(end), first, first, *named)
+        return [_entry(row) for row in rows]
+
+    async def amend(self, media: Media) -> None:
+        """The media with this id has another path or duration now; its start stays."""
+        length = micros(media.end) - micros(media.start)
+        sql = "UPDATE media SET path = ?, duration = ?, length = ? WHERE id = ?"
+        await self._change(sql, media.path, media.duration, length, media.id)
+
+    async def remove(self, ids: Sequence[str]) -> None:
+        """Forget these media rows."""
+        await self._change("DELETE FROM media WHERE id IN (SELECT value FROM json_each(?))", json.dumps(list(ids)))
+
+    async def cover(self, coverage: Coverage) -> None:
+        """Note a span; it overwrites what was noted of that camera for that time, and joins equal neighbours."""
+        span = Span(micros(coverage.start), micros(coverage.end), coverage.state.value, coverage.cause)
+        await self._database.write(lambda connection: _carve(connection, coverage.camera, span, keep=True))
+
+    async def coverage(self, cameras: Sequence[str], start: datetime, end: datetime) -> list[Coverage]:
+        """What is known of [start, end) for these cameras (none named: all), clipped to it, by camera and time."""
+        among, named = _among(cameras)
+        since, until = micros(start), micros(end)
+        sql = f"""SELECT camera, max(since, ?) AS since, min(until, ?) AS until, state, cause FROM coverage
+            WHERE until > ? AND coverage.since < ? AND {among} ORDER BY camera, coverage.since"""
+        rows = await self._database.read(sql, since, until, since, until, *named) if since < until else []
+        return [
+            Coverage(row["camera"], moment(row["since"]), moment(row["until"]), State(row["state"]), row["cause"])
+            for row in rows
+        ]
+
+    async def uncover(self, cameras: Sequence[str], start: datetime, end: datetime) -> None:
+        """Forget the coverage of that time, of these cameras (none named: all)."""
+        among, named = _among(cameras)
+        span = Span(micros(start), micros(end), "", "")
+
+        def work(connection: sqlite3.Connection) -> None:
+            for row in connection.execute(f"SELECT DISTINCT camera FROM coverage WHERE {among}", named).fetchall():
+                _carve(connection, row["camera"], span, keep=False)
+
+        await self._database.write(work)
+
+    async def cameras(self) -> list[CameraSummary]:
+        """Every camera that has media or coverage, by name; start and end are those of its media."""
+        sql = """SELECT camera, count(id) AS media, min(since) AS since, max(since + length) AS until,
+            group_concat(DISTINCT clock) AS clocks FROM (
+                SELECT camera, id, since, length, clock FROM media
+                UNION ALL SELECT DISTINCT camera, NULL, NULL, NULL, NULL FROM coverage
+            ) GROUP BY camera ORDER BY camera"""
+        return [_summary(row) for row in await self._database.read(sql)]
+
+    async def put(self, kind: str, name: str, document: Mapping[str, Any] | None) -> None:
+        """Keep a small JSON document under (kind, name); None removes it."""
+        if document is None:
+            await self._change("DELETE FROM document WHERE kind = ? AND name = ?", kind, name)
+            return
+        sql = "INSERT INTO document VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET content = excluded.content"
+        await self._change(sql, kind, name, json.dumps(document))
+
+    async def get(self, kind: str) -> dict[str, dict[str, Any]]:
+        """All documents of a kind, by name, in order of name."""
+        rows = await self._database.read("SELECT name, content FROM document WHERE kind = ? ORDER BY name", kind)
+        return {row["name"]: json.loads(row["content"]) for row in rows}
+
+    async def lease(self, name: str, holder: str, seconds: float) -> int | None:
+        """Take or renew a lease; its fencing number, or None while somebody else holds it."""
+
+        def work(connection: sqlite3.Connection) -> int | None:
+            now = time.time()
+            held = connection.execute("SELECT * FROM lease WHERE name = ?", (name,)).fetchone()
+            valid = held is not None and held["until"] > now
+            if valid and held["holder"] != holder:
+                return None
+            number = int(held["number"]) + (not valid) if held else 1
+            connection.execute(
+                "INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?)", (name, holder, now + seconds, number)
+            )
+            return number
+
+        return await self._database.write(work)
+
+    async def release(self, name: str, holder: str) -> None:
+        """Give the lease up, if ``holder`` has it; its number is not used again."""
+        await self._change("UPDATE lease SET until = 0 WHERE name = ? AND holder = ?", name, holder)
+
+    async def close(self) -> None:
+        """Release. Calling it twice does no harm."""
+        await self._database.close()
+
+    async def _change(self, sql: str, *values: str | float | bytes) -> None:
+        await self._database.write(lambda connection: connection.execute(sql, values).close())
+
+
+def _compare(pinned: Space, before: bytes, space: Space, now: bytes) -> None:
+    advice = "choose the model that made it, or index anew into another folder (--data)"
+    if space != pinned:
+        made, used = (f"{one.name} ({one.dim} numbers)" for one in (pinned, space))
+        raise SpaceMismatch(f"this index was made with {made}, but the model in use is {used}; {advice}")
+    cosine = _cosine(before, now)
+    if not cosine >= ALIKE:
+        raise SpaceMismatch(
+            f"this index was made with another build of {space.name} than the one in use: their answers to the same "
+            f"picture and text differ (cosine {cosine:.4f}; {ALIKE} is needed); {advice}"
+        )
+
+
+def _cosine(one: bytes, other: bytes) -> float:
+    a, b = (np.frombuffer(each, "<f4").astype(np.float64) for each in (one, other))
+    scale = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / scale if len(a) == len(b) and scale > 0 else 0.0
+
+
+def _carve(connection: sqlite3.Connection, camera: str, span: Span, *, keep: bool) -> None:
+    if span.until <= span.since:
+        return
+    touching = connection.execute(
+        """SELECT since, until, state, cause FROM coverage WHERE camera = ? AND since <= ? AND until >= ?
+        AND since >= coalesce((SELECT max(since) FROM coverage WHERE camera = ? AND since < ?), ?)""",
+        (camera, span.until, span.since, camera, span.since, span.since),
+    ).fetchall()
+    before = [Span(*row) for row in touching]
+    connection.executemany("DELETE FROM coverage WHERE camera = ? AND since = ?", [(camera, s.since) for s in before])
+    after = carve(before, span, keep=keep)
+    connection.executemany("INSERT INTO coverage VALUES (?, ?, ?, ?, ?)", [(camera, *each) for each in after])
+
+
+def _among(cameras: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """SQL and its values: the row is of one of these cameras, or of any when none is named."""
+    if not cameras:
+        return "true", ()
+    return "camera IN (SELECT value FROM json_each(?))", (json.dumps(list(cameras)),)
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    start, kind, clock = moment(row["since"]), Kind(row["kind"]), Clock(row["clock"])
+    media = Media(row["id"], row["camera"], row["path"], kind, start, clock, row["duration"])
+    return Entry(media, row["recipe"], bool(row["done"]), row["note"])
+
+
+def _summary(row: sqlite3.Row) -> CameraSummary:
+    if not row["media"]:
+        return CameraSummary(row["camera"], 0, None, None)
+    found = (row["clocks"] or "").split(",")
+    clocks = tuple(clock.value for clock in Clock if clock in found)
+    return CameraSummary(row["camera"], row["media"], moment(row["since"]), moment(row["until"]), clocks)

@@ -1,0 +1,1 @@
+"""A real Cassandra 5 server for the tests."""

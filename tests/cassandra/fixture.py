@@ -1,0 +1,73 @@
+"""Fixtures: ``cassandra``, one server for the whole run, and ``cassandra3``, a cluster of three nodes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cassandra.jars import Unavailable, jars, java
+from tests.require import require
+
+if TYPE_CHECKING:
+    from tests.cassandra.server import Contact, Server
+
+
+@pytest.fixture(scope="session")
+def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contact]:
+    """A Cassandra 5: the one that ``FOOTAGE_CASSANDRA=host:port`` names, or one that lives for this run."""
+    need_driver()
+    named = os.environ.get("FOOTAGE_CASSANDRA")
+    if named:
+        yield _named(named)
+        return
+    _need_java()
+    from tests.cassandra.server import QUICK, Server
+
+    with Server(tmp_path_factory.mktemp("cassandra"), options=QUICK) as server:
+        yield server.contact
+
+
+@pytest.fixture
+def cassandra3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    """Three running nodes of one cluster, for tests that take one away; no password is asked for."""
+    need_driver()
+    _need_java()
+    from tests.cassandra.server import QUICK, start, three
+
+    nodes = three(
+        tmp_path_factory.mktemp("cassandra3"), options=QUICK, settings={"authenticator": "AllowAllAuthenticator"}
+    )
+    try:
+        start(nodes)
+        yield nodes
+    finally:
+        for node in nodes:
+            node.kill()
+
+
+def need_driver() -> None:
+    """End the test, or the module that calls this first, where the driver is not installed: it is an extra."""
+    if find_spec("cassandra") is None:
+        require("cassandra", "pip install 'footage[cassandra]'")
+
+
+def _need_java() -> None:
+    try:
+        java()
+        jars()
+        return
+    except Unavailable as missing:
+        how = str(missing)
+    require("cassandra", how)
+
+
+def _named(address: str) -> Contact:
+    from tests.cassandra.server import Contact
+
+    host, _, port = address.rpartition(":")
+    user = os.environ.get("FOOTAGE_CASSANDRA_USER", "cassandra")
+    return Contact(host, int(port), user, os.environ.get("FOOTAGE_CASSANDRA_PASSWORD", "cassandra"))

@@ -1,0 +1,51 @@
+"""A table of vectors like the store's, for tests of the server itself."""
+
+from __future__ import annotations
+
+import uuid
+
+import numpy as np
+from cassandra.cluster import Session
+from numpy.typing import NDArray
+
+DIM = 64
+
+
+def make(session: Session, replicas: int) -> str:
+    """Create a keyspace with an empty table and its vector index, and use it; return its name."""
+    keyspace = f"t_{uuid.uuid4().hex}"
+    replication = f"{{'class': 'SimpleStrategy', 'replication_factor': {replicas}}}"
+    session.execute(f"CREATE KEYSPACE {keyspace} WITH replication = {replication}")
+    session.set_keyspace(keyspace)
+    session.execute(
+        "CREATE TABLE frames (camera text, bucket int, ts int, vec VECTOR<FLOAT, 64>, "
+        "PRIMARY KEY ((camera, bucket), ts)) WITH memtable = 'trie'"  # skip lists: CASSANDRA-21644
+    )
+    session.execute(
+        "CREATE CUSTOM INDEX ON frames (vec) USING 'StorageAttachedIndex' "
+        "WITH OPTIONS = {'similarity_function': 'dot_product'}"
+    )
+    return keyspace
+
+
+def units(n: int) -> NDArray[np.float32]:
+    """The same ``n`` unit vectors every time, (n, DIM) float32."""
+    vectors = np.random.default_rng(7).normal(size=(n, DIM)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
+
+
+def fill(session: Session, vectors: NDArray[np.float32], first: int = 0) -> None:
+    """Insert a row for each vector, with ``ts`` counted from ``first``, in two partitions."""
+    insert = session.prepare("INSERT INTO frames (camera, bucket, ts, vec) VALUES (?, ?, ?, ?)")
+    insert.is_idempotent = True
+    for ts, vector in enumerate(vectors, first):
+        session.execute(insert, ("door", ts % 2, ts, vector.tolist()))
+
+
+def nearest(session: Session, vector: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
+    """The ``k`` best rows of the table: their ``ts`` and Cassandra's score, (1 + inner product) / 2."""
+    select = session.prepare("SELECT ts, similarity_dot_product(vec, ?) FROM frames ORDER BY vec ANN OF ? LIMIT ?")
+    select.is_idempotent = True
+    query = vector.tolist()
+    return [tuple(row) for row in session.execute(select, (query, query, k))]

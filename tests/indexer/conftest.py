@@ -1,0 +1,28 @@
+"""A real store and catalogue in a folder of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from indexer.store.base import Catalog, Store
+from indexer.store.lance import LanceStore
+from indexer.store.sqlite import SqliteCatalog
+from tests.indexer.parts import ColourEmbedder
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = await LanceStore.open(tmp_path / "index" / "vectors", ColourEmbedder.space)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
+    (tmp_path / "index").mkdir(exist_ok=True)
+    catalog = await SqliteCatalog.open(tmp_path / "index" / "catalog.sqlite")
+    yield catalog
+    await catalog.close()

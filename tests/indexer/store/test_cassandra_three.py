@@ -1,0 +1,142 @@
+"""With a copy on each of three nodes, the store goes on without one of them and loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from indexer.embed.base import Space
+from indexer.store.base import Record, Store, StoreError, StoreUnreachable
+from tests.cassandra.fixture import need_driver
+from tests.indexer.store.store_contract import film, scanned
+
+# ruff: noqa: E402 - what follows needs the driver
+need_driver()
+
+from indexer.store.cassandra import CassandraStore, connect, schema
+from tests.cassandra.server import QUICK, Server
+
+SPACE = Space("test/one", 32)
+COPIES = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 3}"
+
+
+@dataclass
+class Traffic:
+    """Writes of five records and searches, one after the other, until it is told to stop."""
+
+    store: Store
+    acknowledged: list[Record] = field(default_factory=list)
+    found: int = 0
+    errors: list[str] = field(default_factory=list)
+    slowest: float = 0
+    stop: bool = False
+
+    async def write(self) -> None:
+        records = film(20_000)
+        for i in range(0, len(records), 5):
+            if self.stop:
+                return
+            if await self._try(self.store.write(records[i : i + 5])):
+                self.acknowledged += records[i : i + 5]
+
+    async def search(self) -> None:
+        while not self.stop:
+            if self.acknowledged:
+                record = self.acknowledged[-1]
+                self.found += await self._try(self.store.nearest(record.vector, 1))
+            await asyncio.sleep(0)
+
+    async def _try(self, work: object) -> bool:
+        began = time.monotonic()
+        try:
+            await work  # type: ignore[misc]
+        except StoreError as error:
+            self.errors.append(str(error))
+            return False
+        finally:
+            self.slowest = max(self.slowest, time.monotonic() - began)
+        return True
+
+    async def more(self, writes: int, searches: int) -> None:
+        """Wait until so many more writes and searches have succeeded."""
+        wanted = len(self.acknowledged) + 5 * writes, self.found + searches
+        async with asyncio.timeout(100):
+            while len(self.acknowledged) < wanted[0] or self.found < wanted[1]:
+                await asyncio.sleep(0.1)
+
+
+@pytest.mark.slow
+async def test_nothing_acknowledged_is_lost_when_one_node_dies_and_another_freezes(
+    cassandra3: list[Server], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, third = cassandra3
+    points = [node.contact.host for node in cassandra3]
+
+    def restart() -> None:
+        third.start()
+        third.wait(peers=2)
+
+    session = await connect(points, first.contact.port, "footage")
+    await schema.init(session, SPACE, replication=COPIES)
+    traffic = Traffic(await CassandraStore.open(session, SPACE))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(traffic.write())
+        group.create_task(traffic.search())
+        lines = []
+        for what, act in (
+            ("three nodes", lambda: None),
+            ("one killed", third.kill),
+            ("it is back", restart),
+            ("another frozen", second.pause),
+            ("it is back", second.resume),
+        ):
+            traffic.slowest = 0
+            before = len(traffic.acknowledged), traffic.found, len(traffic.errors), time.monotonic()
+            await asyncio.to_thread(act)
+            await traffic.more(20, 20)
+            seconds = time.monotonic() - before[3]
+            lines.append(
+                f"{what}: {len(traffic.acknowledged) - before[0]} records, {traffic.found - before[1]} searches, "
+                f"{len(traffic.errors) - before[2]} errors in {seconds:.1f} s, the slowest {traffic.slowest:.1f} s"
+            )
+        traffic.stop = True
+    kept = {record.time for record in await scanned(traffic.store)}
+    lost = [record for record in traffic.acknowledged if record.time not in kept]
+    with capsys.disabled():
+        print("", *lines, f"{len(traffic.acknowledged)} acknowledged, {len(lost)} lost", *traffic.errors[:3], sep="\n")
+    await session.close()
+    assert lost == []
+    assert traffic.errors == []
+
+
+@pytest.mark.slow
+async def test_a_store_whose_server_was_away_goes_on(tmp_path: Path) -> None:
+    server = Server(tmp_path, options=QUICK)
+    with server:
+        at = server.contact
+        session = await connect([at.host], at.port, "footage", user=at.user, password=at.password)
+        await schema.init(session, SPACE)
+        store = await CassandraStore.open(session, SPACE)
+        records = film(30)
+        await store.write(records[:10])
+        await asyncio.to_thread(server.kill)
+        with pytest.raises(StoreUnreachable, match="no node answers"):
+            await store.nearest(records[0].vector, 1)
+        with pytest.raises(StoreUnreachable):
+            await store.write(records[10:20])
+        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(server.wait)
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    await store.write(records[10:])
+                    break
+                except StoreUnreachable:
+                    await asyncio.sleep(0.2)
+        assert [record.time for record in await scanned(store)] == [record.time for record in records]
+        assert len(await store.nearest(records[0].vector, 50)) == 30
+        await session.close()

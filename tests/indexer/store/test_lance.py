@@ -1,0 +1,128 @@
+"""The embedded store keeps the contract, and what only it promises."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import lancedb
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from indexer.embed.base import Space
+from indexer.store import lance
+from indexer.store.base import StoreError, Where
+from indexer.store.faults import is_stale
+from indexer.store.lance import LanceStore
+from tests.indexer.store.store_contract import SPACE, Opening, StoreContract, at, film, keys, scanned, unit
+
+
+class TestLanceStore(StoreContract):
+    @pytest.fixture
+    def opening(self, tmp_path: Path) -> Opening:
+        return partial(LanceStore.open, tmp_path / "vectors")
+
+
+def on_disk(folder: Path, needle: bytes) -> list[str]:
+    """The files that hold these bytes."""
+    return [file.name for file in folder.rglob("*") if file.is_file() and needle in file.read_bytes()]
+
+
+async def test_what_is_forgotten_leaves_the_disk(tmp_path: Path) -> None:
+    store = await LanceStore.open(tmp_path, SPACE)
+    reader = await LanceStore.open(tmp_path, SPACE)
+    records = film(2000) + film(2000, "door", seed=1)
+    await store.write(records)
+    await store.maintain()
+    secret = records[777]
+    assert on_disk(tmp_path, secret.vector.tobytes())
+    assert await store.forget(Where(spans=((secret.time, at(778)),), cameras=("gate",))) == 1
+    assert not on_disk(tmp_path, secret.vector.tobytes())
+    assert on_disk(tmp_path, records[778].vector.tobytes())
+    assert await reader.count() == 3999
+    assert keys(await scanned(reader)) == keys([r for r in await scanned(store) if r is not secret])
+
+
+async def test_a_large_table_gets_a_vector_index_that_finds_what_exact_search_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lance, "INDEXED", 3000)
+    monkeypatch.setattr(lance, "PARTITION", 300)
+    monkeypatch.setattr(lance, "EXACT", 100)
+    store = await LanceStore.open(tmp_path, SPACE)
+    records = film(4000) + film(2000, "door", seed=1)
+    await store.write(records)
+    await store.maintain()
+    vectors = np.stack([record.vector for record in records])
+    await store.write(film(1, "late", seed=5))
+    assert (await store.nearest(film(1, seed=5)[0].vector, 1))[0].camera == "late"
+    for where, left in ((Where(), slice(None)), (Where(cameras=("door",)), slice(4000, None))):
+        found = 0
+        for question in unit(20, seed=8):
+            scores = vectors[left] @ question
+            hits = await store.nearest(question, 10, where)
+            found += len({round(hit.score, 5) for hit in hits} & {round(float(s), 5) for s in np.sort(scores)[-10:]})
+        assert found >= 190
+    monkeypatch.setattr(lance, "PARTITION", 50)
+    await store.maintain()  # the table has outgrown the index: it is trained anew, and the old one goes
+    table = await (await lancedb.connect_async(tmp_path)).open_table(lance.name(SPACE))
+    assert [index.name for index in await table.list_indices() if "vector" in index.columns] == ["vector_120"]
+    assert await store.forget(Where(cameras=("door",))) == 2000
+    assert {hit.camera for hit in await store.nearest(unit(1)[0], 50)} <= {"gate", "late"}
+
+
+async def test_a_reader_outlives_the_files_of_an_older_version(tmp_path: Path) -> None:
+    store, reader = [await LanceStore.open(tmp_path, SPACE) for _ in range(2)]
+    await store.write(film(5000, every=0.5))
+    scan = reader.scan()
+    seen = [await anext(scan)]
+    await store.forget(Where(spans=((at(0), at(0.5)),)))
+    seen += [record async for record in scan]
+    assert len(seen) == 5000
+
+
+async def test_a_missing_file_of_an_older_version_is_known_for_what_it_is(tmp_path: Path) -> None:
+    store = await LanceStore.open(tmp_path, SPACE)
+    await store.write(film(2000))
+    old = await (await lancedb.connect_async(tmp_path)).open_table(lance.name(SPACE))  # stays at the version it opened
+    await store.forget(Where(spans=((at(0), at(1)),)))
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - LanceDB's classes differ between versions
+        await old.query().where("offset > 5.5").select(["vector"]).to_arrow()
+    assert is_stale(caught.value)
+    await old.checkout_latest()
+    assert await old.count_rows() == 1999
+
+
+async def test_maintenance_removes_replaced_files_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = await LanceStore.open(tmp_path, SPACE)
+    for i in range(5):
+        await store.write(film(10, first=10 * i, seed=i))
+    versions = tmp_path / f"{lance.name(SPACE)}.lance" / "_versions"
+    before = len(list(versions.glob("*.manifest")))
+    await store.maintain()
+    assert len(list(versions.glob("*.manifest"))) == before  # little was added, and nothing is old
+    monkeypatch.setattr(lance, "KEPT", -1)
+    monkeypatch.setattr(lance, "GRACE", lance.NOW)
+    await store.maintain()
+    assert len(list(versions.glob("*.manifest"))) < before
+    assert await store.count() == 50
+
+
+async def test_a_table_of_another_version_is_refused(tmp_path: Path) -> None:
+    database = await lancedb.connect_async(tmp_path)
+    await database.create_table(lance.name(SPACE), schema=pa.schema([("when", pa.int64())]))
+    with pytest.raises(StoreError, match="another version"):
+        await LanceStore.open(tmp_path, SPACE)
+
+
+async def test_a_folder_that_is_a_file_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "vectors").write_text("not a folder")
+    with pytest.raises(StoreError, match="not a folder"):
+        await LanceStore.open(tmp_path / "vectors", SPACE)
+
+
+def test_names_of_spaces_never_meet() -> None:
+    spaces = [Space("a/b", 4), Space("a_b", 4), Space("a_2f_b", 4), Space("a/b", 44), Space("A/b", 4), Space("ä", 4)]
+    assert len({lance.name(space) for space in spaces}) == len(spaces)
+    assert lance.name(Space("clip/ViT-B-16", 512)) == "clip_2f_ViT-B-16_512"

