@@ -1,0 +1,162 @@
+"""What is asked and what is answered: the same shapes on the command line and over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import BaseModel, Field, PlainSerializer
+
+from indexer.store.base import Coverage
+from query.ids import MomentId
+from query.moments import Moment
+
+
+def iso(time: datetime) -> str:
+    """ISO 8601 in UTC with microseconds where there are any, ending in Z."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+Utc = Annotated[datetime, PlainSerializer(iso, return_type=str)]
+"""UTC, written as ISO 8601 with Z."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked for.
+
+    Attributes:
+        text: in words.
+        cameras: only these; empty means all.
+        start, end: only between these UTC times, half-open.
+        limit: at most this many moments.
+    """
+
+    text: str
+    cameras: tuple[str, ...] = ()
+    start: datetime | None = None
+    end: datetime | None = None
+    limit: int = 10
+
+
+class BestOut(BaseModel):
+    """The frame of a moment that matches best; ``frame`` is its id."""
+
+    time: Utc
+    frame: str
+
+
+class MomentOut(BaseModel):
+    """A moment: one camera, from when to when, and how sure. ``score`` is the probability of a match."""
+
+    id: str
+    camera: str
+    start: Utc
+    end: Utc
+    score: float = Field(ge=0, le=1)
+    best: BestOut
+    clock: str = Field(description="where the times came from: given, rtcp, container, arrival or mtime")
+
+    @classmethod
+    def of(cls, m: Moment) -> MomentOut:
+        """The outer shape of a moment."""
+        name = MomentId(m.camera, m.start, m.end, m.best, m.region)
+        return cls(
+            id=str(name),
+            camera=m.camera,
+            start=m.start,
+            end=m.end,
+            score=round(m.score, 4),
+            best=BestOut(time=m.best, frame=str(name.frame)),
+            clock=m.clock.value,
+        )
+
+
+class CoverageOut(BaseModel):
+    """A span in which a camera was watched, or was not and why."""
+
+    camera: str
+    start: Utc
+    end: Utc
+    state: str = Field(description="watched or gap")
+    cause: str = ""
+
+
+class AnswerOut(BaseModel):
+    """Moments, best first; which of the asked time was really indexed; and what came nearest when nothing was found."""
+
+    moments: list[MomentOut]
+    coverage: list[CoverageOut]
+    near_misses: list[MomentOut]
+
+    @classmethod
+    def of(cls, moments: Sequence[Moment], near: Sequence[Moment], coverage: Sequence[Coverage]) -> AnswerOut:
+        """The outer shape of an answer."""
+        return cls(
+            moments=[MomentOut.of(m) for m in moments],
+            near_misses=[MomentOut.of(m) for m in near],
+            coverage=[
+                CoverageOut(camera=c.camera, start=c.start, end=c.end, state=c.state.value, cause=c.cause)
+                for c in coverage
+            ],
+        )
+
+
+class LiveOut(BaseModel):
+    """A live camera now."""
+
+    state: str = Field(description="connecting, live, stalled, backing off or stopped")
+    since: Utc
+    error: str = Field(description="why the last connection ended; empty while all is well")
+    last_frame: Utc | None
+    last_packet: Utc | None
+    reconnects: int
+    dropped: int = Field(description="frames dropped for want of room")
+    rate: float = Field(description="frames looked at a second")
+    seen: int = Field(description="frames looked at")
+    kept: int = Field(description="frames embedded, because something had changed or it was time")
+    recording: str
+    clock: str
+    skew: float | None = Field(description="seconds by which the camera's clock is ahead of this machine's")
+    codec: str
+    width: int
+    height: int
+    fps: float | None
+
+
+class LoadOut(BaseModel):
+    """How busy the machine is with live cameras."""
+
+    busy: float = Field(description="share of the last minute in which something was being embedded")
+    sustained: int | None = Field(description="cameras like the present ones that this machine could serve")
+    dropped: int = Field(description="frames dropped in the last minute for want of room")
+
+
+class CameraOut(BaseModel):
+    """What is held of one camera, and what it does now if it is live."""
+
+    camera: str
+    media: int = Field(description="files and recorded segments")
+    records: int = Field(description="vectors")
+    start: Utc | None
+    end: Utc | None
+    clocks: list[str]
+    live: LiveOut | None = None
+
+
+class CamerasOut(BaseModel):
+    """Every camera, by name."""
+
+    cameras: list[CameraOut]
+    load: LoadOut | None = None
+
+
+class ErrorOut(BaseModel):
+    """The one shape of every error."""
+
+    ok: bool = False
+    error: str
+    hint: str = ""
+    status: int

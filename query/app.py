@@ -1,0 +1,113 @@
+"""The HTTP service: its parts, the one error shape, and what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from indexer.embed.base import EmbedderError
+from indexer.live import Live
+from indexer.store.base import Catalog, Store, StoreError, StoreUnreachable
+from query import routes
+from query.answers import ErrorOut
+from query.auth import guard
+from query.clip import ClipError
+from query.cutter import Cutter, Gone
+from query.ids import BadId
+from query.metrics import Metrics
+from query.parts import CATALOG, CUTTER, LIVE, METRICS, SEARCHER, STORE, TOKEN
+from query.search import Searcher
+from query.watch_routes import DESK, Desk
+from stream.film import MediaError
+
+log = logging.getLogger(__name__)
+
+BODY = 1 << 20
+"""Largest request body in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the service answers from; whoever opened them closes them when the service has stopped."""
+
+    store: Store
+    catalog: Catalog
+    searcher: Searcher
+    cutter: Cutter
+    metrics: Metrics
+    live: Live | None = None
+    desk: Desk | None = None
+
+
+def build(parts: Parts, token: str | None = None) -> web.Application:
+    """The application over opened parts."""
+    metrics = parts.metrics
+    app = web.Application(middlewares=[_counted(metrics), _errors, guard(token)], client_max_size=BODY)
+    app[STORE], app[CATALOG], app[SEARCHER], app[CUTTER] = parts.store, parts.catalog, parts.searcher, parts.cutter
+    app[LIVE], app[METRICS], app[TOKEN] = parts.live, metrics, token is not None
+    app[DESK] = parts.desk
+    if parts.desk:
+        app.on_shutdown.append(parts.desk.end)
+    routes.setup(app)
+    return app
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error leaves in one shape."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        reply = failure(error.status, error.reason, _HINTS.get(error.status, ""))
+        for name in ("WWW-Authenticate", "Allow"):
+            if name in error.headers:
+                reply.headers[name] = error.headers[name]
+        return reply
+    except (BadId, ValueError) as error:
+        return failure(400, str(error))
+    except Gone as error:
+        return failure(404, str(error))
+    except (ClipError, MediaError) as error:
+        return failure(409, str(error))
+    except (StoreUnreachable, EmbedderError) as error:
+        return failure(503, str(error), "try again when it is back; /readyz tells")
+    except StoreError as error:
+        return failure(500, str(error))
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        log.exception("failed to answer %s %s", request.method, request.path)
+        return failure(500, "the service failed on this request", "the log says how")
+
+
+_HINTS = {
+    401: "send 'Authorization: Bearer TOKEN'",
+    404: "GET /openapi.json lists what there is",
+    405: "GET /openapi.json lists what there is",
+}
+
+
+def failure(status: int, error: str, hint: str = "") -> web.Response:
+    """The one error shape."""
+    return web.json_response(ErrorOut(error=error, hint=hint, status=status).model_dump(), status=status)
+
+
+def _counted(metrics: Metrics) -> Middleware:
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.perf_counter()
+        response = await handler(request)
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource else "none"
+        metrics.requests.labels(route, response.status).inc()
+        metrics.latency.labels(route).observe(time.perf_counter() - started)
+        return response
+
+    return middleware

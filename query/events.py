@@ -1,0 +1,86 @@
+"""Firings as server-sent events: who listens, what they missed, and who is too slow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+RING = 1000
+"""So many events can be had again after a lost connection."""
+ROOM = 64
+"""So many events may wait for one listener; one who lets more gather is cut off, and may resume."""
+HEARTBEAT = 15.0
+"""Seconds without an event after which a comment is sent, so that a dead connection is noticed."""
+SEND = 10.0
+"""Seconds in which a listener must take what is sent."""
+
+
+class Events:
+    """A bounded ring of events, and those who listen. Numbers grow over restarts too (microseconds of the clock)."""
+
+    def __init__(self, ring: int = RING, room: int = ROOM) -> None:
+        self._ring: deque[tuple[int, bytes]] = deque(maxlen=ring)
+        self._listeners: dict[asyncio.Queue[tuple[int, bytes] | None], web.Request] = {}
+        self._room, self._newest = room, 0
+
+    def publish(self, kind: str, content: Mapping[str, Any]) -> None:
+        """Tell everybody; never waits."""
+        self._newest = max(self._newest + 1, time.time_ns() // 1000)
+        text = f"id: {self._newest}\nevent: {kind}\ndata: {json.dumps(content)}\n\n"
+        event = (self._newest, text.encode())
+        self._ring.append(event)
+        for queue, request in list(self._listeners.items()):
+            try:
+                queue.put_nowait(event)
+            except asyncio.QueueFull:
+                del self._listeners[queue]
+                if request.transport:
+                    request.transport.abort()
+
+    def close(self) -> None:
+        """End every listener's stream."""
+        for queue, request in list(self._listeners.items()):
+            if queue.full() and request.transport:
+                request.transport.abort()
+            elif not queue.full():
+                queue.put_nowait(None)
+        self._listeners.clear()
+
+    async def serve(self, request: web.Request, last: int | None) -> web.StreamResponse:
+        """Stream events to one listener until it leaves: first those after ``last`` that the ring still holds."""
+        queue: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue(self._room)
+        self._listeners[queue] = request
+        missed = [text for number, text in self._ring if last is not None and number > last]
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+        response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
+        try:
+            await response.prepare(request)
+            await _send(response, b": listening\n\n" + b"".join(missed))
+            while (text := await _next(queue)) is not None:
+                await _send(response, text)
+        except (ConnectionError, TimeoutError):
+            if request.transport:
+                request.transport.abort()
+        finally:
+            self._listeners.pop(queue, None)
+        return response
+
+
+async def _next(queue: asyncio.Queue[tuple[int, bytes] | None]) -> bytes | None:
+    try:
+        async with asyncio.timeout(HEARTBEAT):
+            event = await queue.get()
+    except TimeoutError:
+        return b": still here\n\n"
+    return event[1] if event else None
+
+
+async def _send(response: web.StreamResponse, text: bytes) -> None:
+    async with asyncio.timeout(SEND):
+        await response.write(text)

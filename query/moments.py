@@ -1,0 +1,217 @@
+"""Hits to moments: neighbours are read again, scored exactly, and the segment grows and shrinks on those scores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.embed.base import Vectors
+from indexer.store.base import Catalog, Record, Store, Where
+from query.tracks import chains
+from stream.frame import Clock, Kind, Media, Region
+
+CUTOFF = 0.5
+"""Least probability of a match that is answered."""
+EDGE = 0.3
+"""A segment reaches as far as its frames keep this share of its best probability."""
+BRIDGE = 1
+"""This many frames below the edge between two above do not part a segment (flicker, one bad frame)."""
+REACH = timedelta(seconds=30)
+"""How far around a hit neighbours are read at first; more while a segment reaches the border..."""
+FARTHEST = timedelta(hours=1)
+"""...up to here."""
+
+
+Span = tuple[datetime, datetime]
+"""Half-open, UTC."""
+
+
+class Score(Protocol):
+    """Anything that gives frames a probability of a match."""
+
+    def probability(self, vectors: Vectors) -> NDArray[np.float64]:
+        """(n, dim) unit rows to (n,) in 0..1."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The answer: one camera, from when to when, how sure, and the best frame.
+
+    Attributes:
+        start, end: UTC; a record stands until the next one, or until its footage ends.
+        score: probability of a match at the best frame, 0..1.
+        best: time of the best frame.
+        region: the part of the best frame that matched, None for the whole.
+        media: id of the media that holds the best frame.
+        clock: where that media's times came from.
+    """
+
+    camera: str
+    start: datetime
+    end: datetime
+    score: float
+    best: datetime
+    region: Region | None
+    media: str
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One chain's frames in a window: per frame its best record, its probability and until when it stands."""
+
+    records: list[Record]
+    p: NDArray[np.float64]
+    until: list[datetime]
+    chain: list[Media]
+
+
+class Grower:
+    """Grows moments from places where ``nearest`` found something.
+
+    Args:
+        where: the question's own filter; no moment leaves its spans.
+        cutoff: moments whose best frame is below this are left out.
+        farthest: how far beyond ``REACH`` a moment is followed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        score: Score,
+        where: Where,
+        cutoff: float = CUTOFF,
+        farthest: timedelta = FARTHEST,
+    ) -> None:
+        self._store, self._catalog, self._score = store, catalog, score
+        self._where, self._cutoff, self._farthest = where, cutoff, farthest
+
+    async def grow(self, camera: str, times: Sequence[datetime]) -> list[Moment]:
+        """All moments of one camera around ``times``, in order of time."""
+        found: dict[tuple[datetime, str], Moment] = {}
+        windows = merge([(t - REACH, t + REACH) for t in times])
+        for moments in await asyncio.gather(*(self._window(camera, window) for window in windows)):
+            found.update({(m.start, m.media): m for m in moments})
+        return sorted(found.values(), key=lambda m: m.start)
+
+    async def _window(self, camera: str, first: Span) -> list[Moment]:
+        """Moments of a window, which widens while one of them may go on beyond its border."""
+        window = first
+        lines = await self._lines(camera, window)
+        while True:
+            parts = [(line, a, b) for line in lines for a, b in segments(line.p, self._cutoff)]
+            before = any(a == 0 and line.chain[0].start < window[0] for line, a, _ in parts)
+            after = any(b == len(line.p) and line.chain[-1].end > window[1] for line, _, b in parts)
+            wider = _widen(window, first, before, after, self._farthest)
+            if wider == window:
+                return [self._moment(camera, *part) for part in parts]
+            sides = _clip([(wider[0], window[0]), (window[1], wider[1])], self._where.spans)
+            window = wider
+            if sides and await self._store.count(Where((camera,), sides)):
+                lines = await self._lines(camera, window)
+
+    async def _lines(self, camera: str, window: Span) -> list[_Line]:
+        spans = _clip([window], self._where.spans)
+        records = [r async for r in self._store.scan(Where((camera,), spans))] if spans else []
+        if not records:
+            return []
+        entries = await self._catalog.between([camera], window[0], window[1])
+        p = self._score.probability(np.stack([r.vector for r in records]))
+        lines = []
+        for chain in chains([e.media for e in entries]):
+            ids = {m.id for m in chain}
+            mine = [i for i, r in enumerate(records) if r.media in ids]
+            if mine:
+                lines.append(_line([records[i] for i in mine], p[mine], chain))
+        return lines
+
+    def _moment(self, camera: str, line: _Line, a: int, b: int) -> Moment:
+        top = a + int(np.argmax(line.p[a:b]))
+        best = line.records[top]
+        limit = next(
+            (end for start, end in self._where.spans if start <= line.records[b - 1].time < end), line.until[b - 1]
+        )
+        return Moment(
+            camera=camera,
+            start=line.records[a].time,
+            end=min(line.until[b - 1], limit),
+            score=float(line.p[top]),
+            best=best.time,
+            region=best.region,
+            media=best.media,
+            clock=next(m.clock for m in line.chain if m.id == best.media),
+        )
+
+
+def _line(records: list[Record], p: NDArray[np.float64], chain: list[Media]) -> _Line:
+    """Records of one time (whole frame and regions) become one: the best of them."""
+    best: dict[datetime, int] = {}
+    for i, record in enumerate(records):
+        if record.time not in best or p[i] > p[best[record.time]]:
+            best[record.time] = i
+    order = list(best.values())
+    kept = [records[i] for i in order]
+    last = max(chain[-1].end, kept[-1].time)
+    until = [b.time for _, b in pairwise(kept)] + [last if chain[-1].kind is not Kind.PHOTO else kept[-1].time]
+    return _Line(kept, p[order], until, chain)
+
+
+def segments(p: NDArray[np.float64], cutoff: float) -> list[tuple[int, int]]:
+    """Half-open index ranges of matches: from each peak of at least ``cutoff`` out to ``EDGE`` times that peak."""
+    free = np.ones(len(p), dtype=bool)
+    found: list[tuple[int, int]] = []
+    while free.any():
+        top = int(np.argmax(np.where(free, p, -1.0)))
+        if p[top] < cutoff:
+            break
+        inside = p >= EDGE * p[top]
+        a, b = _reach(inside, free, top, -1), _reach(inside, free, top, +1) + 1
+        found.append((a, b))
+        free[a:b] = False
+    return sorted(found)
+
+
+def _reach(inside: NDArray[np.bool_], free: NDArray[np.bool_], start: int, step: int) -> int:
+    """The farthest index on one side that is inside, crossing at most ``BRIDGE`` frames that are not."""
+    last, at, missed = start, start + step, 0
+    while 0 <= at < len(inside) and free[at] and missed <= BRIDGE:
+        if inside[at]:
+            last, missed = at, 0
+        else:
+            missed += 1
+        at += step
+    return last
+
+
+def merge(spans: Sequence[Span]) -> list[Span]:
+    """Overlapping or touching spans joined, in order."""
+    joined: list[Span] = []
+    for a, b in sorted(spans):
+        if joined and a <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(b, joined[-1][1]))
+        else:
+            joined.append((a, b))
+    return joined
+
+
+def _clip(spans: Sequence[Span], to: Sequence[Span]) -> tuple[Span, ...]:
+    """The parts of ``spans`` that are not empty and lie in ``to`` (empty: everywhere)."""
+    cut = ((max(a, c), min(b, d)) for a, b in spans for c, d in to) if to else iter(spans)
+    return tuple((a, b) for a, b in cut if a < b)
+
+
+def _widen(window: Span, first: Span, before: bool, after: bool, farthest: timedelta) -> Span:
+    """Three times the window on the sides that ask for it, up to ``farthest`` beyond the first one."""
+    size = window[1] - window[0]
+    start = max(window[0] - size, first[0] - farthest) if before else window[0]
+    end = min(window[1] + size, first[1] + farthest) if after else window[1]
+    return start, end

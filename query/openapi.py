@@ -1,0 +1,150 @@
+"""Routes as data: the types that check a request are the types that /openapi.json shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.json_schema import models_json_schema
+
+from query.answers import ErrorOut
+
+REF = "#/components/schemas/{model}"
+
+
+class Params(BaseModel):
+    """Query parameters of a route; one that is not declared is refused, so a misspelt filter is never ignored."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation.
+
+    Attributes:
+        handler: gets the request and its checked parameters; returns a model (sent as JSON) or a response.
+        params: its query parameters.
+        answer: the model of its JSON answer, or the media type of another answer.
+        errors: statuses it may answer with besides 400 and 500.
+        body: the model of the JSON that it takes; its handler gets that, checked, in place of parameters.
+    """
+
+    method: str
+    path: str
+    handler: Callable[[web.Request, Any], Awaitable[BaseModel | web.StreamResponse]]
+    answer: type[BaseModel] | str
+    params: type[Params] = Params
+    errors: tuple[int, ...] = ()
+    statuses: tuple[int, ...] = field(default=(200,))
+    body: type[BaseModel] | None = None
+
+
+def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """The route's handler as aiohttp wants it."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        asked: BaseModel = _parse(route.params, request.query)
+        if route.body:
+            asked = await _body(request, route.body)
+        answer = await route.handler(request, asked)
+        if isinstance(answer, BaseModel):
+            return web.Response(text=answer.model_dump_json(), content_type="application/json")
+        return answer
+
+    return handle
+
+
+async def _body(request: web.Request, model: type[BaseModel]) -> BaseModel:
+    """Only JSON that says so: a page of another site cannot send that without being asked for permission first."""
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(reason="send JSON, with 'Content-Type: application/json'")
+    try:
+        return model.model_validate_json(await request.read())
+    except ValidationError as error:
+        raise ValueError("; ".join(_sentence(e, model) for e in error.errors(include_url=False))) from None
+
+
+def _parse(params: type[Params], query: Mapping[str, str]) -> Params:
+    """Raises ValueError with one sentence a parameter."""
+    many = {f.alias or n for n, f in params.model_fields.items() if "tuple" in str(f.annotation)}
+    got: dict[str, Any] = {}
+    for name in query:
+        values = query.getall(name)  # type: ignore[attr-defined]
+        if name not in many and len(values) > 1:
+            raise ValueError(f"{name}: given {len(values)} times; once is enough")
+        got[name] = values if name in many else values[0]
+    try:
+        return params.model_validate(got)
+    except ValidationError as error:
+        raise ValueError("; ".join(_sentence(e, params) for e in error.errors(include_url=False))) from None
+
+
+def _sentence(error: Any, params: type[BaseModel]) -> str:
+    name = ".".join(str(p) for p in error["loc"]) or "body"
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(f.alias or n for n, f in params.model_fields.items()) or "none"
+        return f"{name}: there is no such parameter here (there are: {known})"
+    return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"
+
+
+def document(routes: Sequence[Route], token: bool) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of ``routes``."""
+    models = {r.answer for r in routes if not isinstance(r.answer, str)} | {ErrorOut}
+    shown = [(m, "serialization") for m in models] + [(r.body, "validation") for r in routes if r.body]
+    _, schemas = models_json_schema(sorted(shown, key=lambda m: m[0].__name__), ref_template=REF)  # type: ignore[arg-type]
+    paths: dict[str, Any] = {}
+    for route in routes:
+        paths.setdefault(re.sub(r":[^}]*}", "}", route.path), {})[route.method.lower()] = _operation(route, token)
+    components: dict[str, Any] = {"schemas": schemas["$defs"]}
+    if token:
+        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Footage", "version": version("footage")},
+        "paths": paths,
+        "components": components,
+    }
+
+
+def _operation(route: Route, token: bool) -> dict[str, Any]:
+    guarded = token and route.path not in ("/healthz", "/readyz")
+    names = re.findall(r"{(\w+)", route.path)
+    in_path = [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
+    errors = {400, 500, *route.errors} | ({413, 415} if route.body else set()) | ({401} if guarded else set())
+    answer = route.answer if isinstance(route.answer, str) else "application/json"
+    schema = {"type": "string", "format": "binary"} if isinstance(route.answer, str) else _ref(route.answer)
+    if answer.startswith("text/"):
+        schema = {"type": "string"}
+    done = {"description": "done", "content": {answer: {"schema": schema}}}
+    failed = {"description": "error", "content": {"application/json": {"schema": _ref(ErrorOut)}}}
+    return {
+        "summary": (route.handler.__doc__ or "").split("\n")[0],
+        "operationId": route.handler.__name__,
+        "parameters": in_path + _parameters(route.params),
+        "responses": {str(s): done for s in route.statuses} | {str(s): failed for s in sorted(errors)},
+        **({"requestBody": _taken(route.body)} if route.body else {}),
+        **({"security": [{"token": []}]} if guarded else {}),
+    }
+
+
+def _taken(model: type[BaseModel]) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": _ref(model)}}}
+
+
+def _parameters(params: type[Params]) -> list[dict[str, Any]]:
+    schema = params.model_json_schema(ref_template=REF)
+    required = schema.get("required", [])
+    return [
+        {"name": n, "in": "query", "required": n in required, "schema": s, "description": s.get("description", "")}
+        for n, s in schema.get("properties", {}).items()
+    ]
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": REF.format(model=model.__name__)}

@@ -1,0 +1,20 @@
+"""Keys under which the application holds its parts."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from indexer.live import Live
+from indexer.store.base import Catalog, Store
+from query.cutter import Cutter
+from query.metrics import Metrics
+from query.search import Searcher
+
+STORE: web.AppKey[Store] = web.AppKey("store", Store)
+CATALOG: web.AppKey[Catalog] = web.AppKey("catalog", Catalog)
+SEARCHER: web.AppKey[Searcher] = web.AppKey("searcher", Searcher)
+CUTTER: web.AppKey[Cutter] = web.AppKey("cutter", Cutter)
+LIVE: web.AppKey[Live | None] = web.AppKey("live", Live)
+METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
+TOKEN: web.AppKey[bool] = web.AppKey("token", bool)
+"""Whether a token is asked for."""

@@ -1,0 +1,177 @@
+"""What can be asked over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, BeforeValidator, Field
+
+from query.answers import AnswerOut, CamerasOut, Question, iso
+from query.cameras import overview
+from query.ids import FrameId, MomentId
+from query.openapi import Params, Route, document, serve
+from query.parts import CATALOG, CUTTER, LIVE, METRICS, SEARCHER, STORE, TOKEN
+from query.times import moment
+from query.watch_routes import ROUTES as WATCH_ROUTES
+from stream import picture
+
+When = Annotated[datetime, BeforeValidator(moment), Field(json_schema_extra={"format": "date-time"})]
+"""ISO 8601; without an offset it is read in the server's zone."""
+
+
+class SearchParams(Params):
+    """What ``/api/search`` takes."""
+
+    q: str = Field(min_length=1, max_length=1000, description="what to look for, in words", pattern=r"\S")
+    camera: tuple[str, ...] = Field((), description="only these cameras; may be given several times")
+    start: When | None = Field(None, alias="from", description="not before; ISO 8601, or -2h for two hours ago")
+    end: When | None = Field(None, alias="to", description="before")
+    limit: int = Field(10, ge=1, le=200, description="most moments to answer")
+
+
+class FrameParams(Params):
+    """What a frame's picture takes."""
+
+    side: int | None = Field(None, ge=16, le=4320, description="length of the shorter side in pixels")
+
+
+class ClipParams(Params):
+    """What a clip takes."""
+
+    pad: float = Field(2.0, ge=0, le=600, description="seconds before and after")
+    precise: bool = Field(False, description="re-encode, exact to the frame")
+
+
+class Health(BaseModel):
+    """Whether the service lives, or is ready and why not."""
+
+    ok: Literal[True] = True
+
+
+async def search(request: web.Request, params: SearchParams) -> AnswerOut:
+    """Moments that match a question."""
+    if params.start and params.end and params.start >= params.end:
+        raise ValueError("from: must be before to")
+    question = Question(params.q.strip(), params.camera, params.start, params.end, params.limit)
+    await _known(request, params.camera)
+    answer = await request.app[SEARCHER].search(question)
+    request.app[METRICS].searches.labels("found" if answer.moments else "nothing").inc()
+    return AnswerOut.of(answer.moments, answer.near, answer.coverage)
+
+
+async def _known(request: web.Request, cameras: tuple[str, ...]) -> None:
+    held = {c.camera for c in await request.app[CATALOG].cameras()} if cameras else set()
+    if unknown := [c for c in cameras if c not in held]:
+        raise ValueError(f"camera: there is no camera {unknown[0]!r}; there are: {', '.join(sorted(held)) or 'none'}")
+
+
+class MomentInfo(BaseModel):
+    """What a moment's id says, and whether its footage is still there."""
+
+    id: str
+    camera: str
+    start: str
+    end: str
+    best: str
+    frame: str
+    footage: bool = Field(description="a picture and a clip can still be cut")
+
+
+async def one_moment(request: web.Request, _: Params) -> MomentInfo:
+    """What a moment's id stands for."""
+    found = MomentId.parse(request.match_info["id"])
+    return MomentInfo(
+        id=str(found),
+        camera=found.camera,
+        start=iso(found.start),
+        end=iso(found.end),
+        best=iso(found.best),
+        frame=str(found.frame),
+        footage=await request.app[CUTTER].holds(found.frame),
+    )
+
+
+async def clip_file(request: web.Request, params: ClipParams) -> web.StreamResponse:
+    """A moment as an MP4 file; answers byte ranges."""
+    found = MomentId.parse(request.match_info["id"])
+    if found.end - found.start > timedelta(hours=1):
+        raise ValueError("clips are at most an hour long; ask for a shorter moment")
+    made = await request.app[CUTTER].clip(found, precise=params.precise, pad=params.pad)
+    name = f"{found.camera}-{found.start:%Y%m%dT%H%M%SZ}.mp4"
+    told = {
+        "Content-Type": "video/mp4",
+        "Content-Disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}",
+        "X-Footage-Requested-Start": iso(made.requested_start),
+        "X-Footage-Start": iso(made.start),
+        "X-Footage-End": iso(made.end),
+        "X-Footage-Precise": str(made.precise).lower(),
+    }
+    return web.FileResponse(made.path, headers=told)
+
+
+async def frame_picture(request: web.Request, params: FrameParams) -> web.StreamResponse:
+    """A frame's picture as JPEG."""
+    image = await request.app[CUTTER].frame(FrameId.parse(request.match_info["id"]), params.side)
+    body = picture.jpeg(image)
+    return web.Response(body=body, content_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+
+async def cameras(request: web.Request, _: Params) -> CamerasOut:
+    """Every camera, what is held of it, and what it does now."""
+    return await overview(request.app[STORE], request.app[CATALOG], request.app[LIVE])
+
+
+async def healthz(request: web.Request, _: Params) -> Health:  # noqa: ARG001
+    """The process answers."""
+    return Health()
+
+
+async def readyz(request: web.Request, _: Params) -> Health:
+    """The store and the catalogue answer."""
+    await request.app[CATALOG].cameras()
+    request.app[METRICS].records.set(await request.app[STORE].count())
+    return Health()
+
+
+async def metrics(request: web.Request, _: Params) -> web.StreamResponse:
+    """Counts, for Prometheus."""
+    return web.Response(
+        body=generate_latest(request.app[METRICS].registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+    )
+
+
+async def openapi(request: web.Request, _: Params) -> web.StreamResponse:
+    """This document."""
+    return web.json_response(document(ROUTES, request.app[TOKEN]))
+
+
+ROUTES = (
+    Route("GET", "/api/search", search, AnswerOut, SearchParams, errors=(503,)),
+    Route("GET", "/api/moments/{id}", one_moment, MomentInfo),
+    Route(
+        "GET",
+        "/api/moments/{id}/clip.mp4",
+        clip_file,
+        "video/mp4",
+        ClipParams,
+        errors=(404, 409, 416),
+        statuses=(200, 206),
+    ),
+    Route("GET", "/api/frames/{id}.jpg", frame_picture, "image/jpeg", FrameParams, errors=(404, 409)),
+    Route("GET", "/api/cameras", cameras, CamerasOut, errors=(503,)),
+    Route("GET", "/healthz", healthz, Health),
+    Route("GET", "/readyz", readyz, Health, errors=(503,)),
+    Route("GET", "/metrics", metrics, "text/plain"),
+    Route("GET", "/openapi.json", openapi, "application/json"),
+    *WATCH_ROUTES,
+)
+
+
+def setup(app: web.Application) -> None:
+    """Add every route."""
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, serve(route))

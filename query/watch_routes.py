@@ -1,0 +1,160 @@
+"""Watches over HTTP, and what they tell while somebody listens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import BeforeValidator, Field
+
+from indexer.embed.base import Embedder
+from indexer.store.base import Store, Where
+from query import watch as kept
+from query.backtest import backtest
+from query.events import Events
+from query.ids import FrameId
+from query.match import Bank
+from query.openapi import Params, Route
+from query.outward import Inside, check_now
+from query.parts import CATALOG, STORE
+from query.scorer import Scorer
+from query.times import moment
+from query.watch import Watch, WatchError
+from query.watch_answers import BacktestOut, WatchChange, WatchesOut, WatchIn, WatchOut, listed, made
+from query.webhook import discard, waiting
+
+When = Annotated[datetime, BeforeValidator(moment), Field(json_schema_extra={"format": "date-time"})]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the routes of the watches need besides the index."""
+
+    embedder: Embedder
+    bank: Bank
+    events: Events
+
+    async def end(self, _: web.Application) -> None:
+        """The service stops: nobody listens any more."""
+        self.events.close()
+
+
+DESK: web.AppKey[Desk | None] = web.AppKey("desk", Desk)
+
+
+class BacktestParams(Params):
+    """What a back-test takes."""
+
+    start: When | None = Field(None, alias="from", description="not before; ISO 8601, or -7d; default a day ago")
+    end: When | None = Field(None, alias="to", description="before")
+    threshold: float | None = Field(None, ge=0.01, le=0.999, description="in place of the watch's own")
+
+
+async def watches(request: web.Request, _: Params) -> WatchesOut:
+    """Every watch, and how its deliveries go."""
+    catalog = request.app[CATALOG]
+    return WatchesOut(watches=await listed(catalog))
+
+
+async def one_watch(request: web.Request, _: Params) -> WatchOut:
+    """One watch, and how its deliveries go."""
+    watch = await _named(request)
+    return WatchOut.of(watch, (await waiting(request.app[CATALOG])).get(watch.id, (0, 0, "")))
+
+
+async def add_watch(request: web.Request, given: WatchIn) -> WatchOut:
+    """Add a watch."""
+    if bool(given.text.strip()) == bool(given.frame):
+        raise ValueError("give either text or frame")
+    catalog, desk = request.app[CATALOG], _desk(request)
+    known = {c.camera for c in await catalog.cameras()}
+    if unknown := [c for c in given.cameras if c not in known]:
+        raise ValueError(f"cameras: there is no camera {unknown[0]!r}")
+    fields = given.model_dump(exclude={"frame"})
+    if given.frame:
+        frame = FrameId.parse(given.frame)
+        vector = await stored(request.app[STORE], frame)
+        fields |= {"text": str(frame), "vector": kept.packed(vector), "space": desk.embedder.space.name}
+    watch = made(fields)
+    if watch.webhook:
+        try:
+            await check_now(watch.webhook)
+        except Inside:
+            raise ValueError("webhook: not a public address; only the command line may allow one") from None
+    await kept.keep(catalog, watch, new=True)
+    return WatchOut.of(watch)
+
+
+async def stored(store: Store, frame: FrameId) -> Any:
+    """The vector of a frame or region that is in the index.
+
+    Raises:
+        WatchError: it is not there.
+    """
+    span = (frame.time, frame.time + timedelta(microseconds=1))
+    async for record in store.scan(Where((frame.camera,), (span,))):
+        if record.region == frame.region:
+            return record.vector
+    raise WatchError(f"frame: {frame} is not in the index (any more)")
+
+
+async def change_watch(request: web.Request, change: WatchChange) -> WatchOut:
+    """Pause a watch, or let it go on."""
+    watch = await _named(request)
+    return WatchOut.of(await kept.pause(request.app[CATALOG], watch.name, change.paused))
+
+
+async def remove_watch(request: web.Request, _: Params) -> WatchOut:
+    """Remove a watch and what it has not delivered."""
+    watch = await _named(request)
+    await kept.remove(request.app[CATALOG], watch.name)
+    await discard(request.app[CATALOG], watch.id)
+    return WatchOut.of(watch)
+
+
+async def test_watch(request: web.Request, params: BacktestParams) -> BacktestOut:
+    """When a watch would have fired."""
+    watch, desk, store = await _named(request), _desk(request), request.app[STORE]
+    end = params.end or datetime.now(UTC)
+    start = params.start or end - timedelta(days=1)
+    if start >= end:
+        raise ValueError("from: must be before to")
+    if params.threshold is not None:
+        watch = watch.model_copy(update={"threshold": params.threshold})
+    scorer = Scorer(desk.embedder, store, desk.bank)
+    return BacktestOut.of(await backtest(scorer, store, request.app[CATALOG], watch, start, end))
+
+
+async def events(request: web.Request, _: Params) -> web.StreamResponse:
+    """Firings as they happen, as server-sent events; 'Last-Event-ID' resumes."""
+    last = request.headers.get("Last-Event-ID", "").strip()
+    if last and not (last.isascii() and last.isdigit()):
+        raise ValueError("Last-Event-ID: must be the id of an event")
+    return await _desk(request).events.serve(request, int(last) if last else None)
+
+
+async def _named(request: web.Request) -> Watch:
+    try:
+        return await kept.one(request.app[CATALOG], request.match_info["name"])
+    except WatchError as error:
+        raise web.HTTPNotFound(reason=str(error)) from None
+
+
+def _desk(request: web.Request) -> Desk:
+    desk = request.app[DESK]
+    if desk is None:
+        raise web.HTTPServiceUnavailable(reason="this service has no watches")
+    return desk
+
+
+ROUTES = (
+    Route("GET", "/api/watches", watches, WatchesOut, errors=(503,)),
+    Route("POST", "/api/watches", add_watch, WatchOut, errors=(503,), body=WatchIn),
+    Route("GET", "/api/watches/{name}", one_watch, WatchOut, errors=(404, 503)),
+    Route("PATCH", "/api/watches/{name}", change_watch, WatchOut, errors=(404, 503), body=WatchChange),
+    Route("DELETE", "/api/watches/{name}", remove_watch, WatchOut, errors=(404, 503)),
+    Route("GET", "/api/watches/{name}/test", test_watch, BacktestOut, BacktestParams, errors=(404, 503)),
+    Route("GET", "/api/events", events, "text/event-stream", errors=(503,)),
+)

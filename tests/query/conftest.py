@@ -1,0 +1,5 @@
+"""A real store and catalogue, as in the indexer's tests."""
+
+from tests.indexer.conftest import catalog, store
+
+__all__ = ["catalog", "store"]
