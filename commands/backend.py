@@ -1,0 +1,91 @@
+"""Where an index is kept: the data folder, or a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.settings import Settings
+from indexer.embed.base import Space
+from indexer.store.base import Catalog, Store
+
+if TYPE_CHECKING:
+    from indexer.store.cassandra import Session
+
+
+class Backend:
+    """Opens stores and catalogues where the settings say; its session, if any, is closed with it."""
+
+    def __init__(self, settings: Settings, session: Session | None) -> None:
+        """Use ``open`` instead."""
+        self._settings, self.session = settings, session
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Backend:
+        """Connect where that is needed.
+
+        Raises:
+            StoreUnreachable: no node of the cluster answers.
+            StoreError: the driver is missing, or the cluster refuses.
+        """
+        if settings.store == "embedded":
+            return cls(settings, None)
+        from indexer.store.cassandra import connect
+
+        c, astra = settings.cassandra, settings.store == "astra"
+        session = await connect(
+            c.hosts,
+            c.port,
+            c.keyspace,
+            user=c.user,
+            password=c.password.get_secret_value() if c.password else "",
+            tls=c.tls,
+            ca=c.ca,
+            datacenter=c.datacenter,
+            bundle=c.bundle if astra else None,
+            token=c.token.get_secret_value() if c.token and astra else "",
+        )
+        return cls(settings, session)
+
+    async def exists(self) -> bool:
+        """Whether there is an index already."""
+        if self.session is None:
+            return self._path.exists()
+        from indexer.store.cassandra import schema
+
+        return await schema.exists(self.session)
+
+    @property
+    def place(self) -> str:
+        """Where it is, for the person."""
+        return self.session.place if self.session else str(self._settings.data)
+
+    @property
+    def _path(self) -> Path:
+        return self._settings.data / "catalog.sqlite"
+
+    async def catalog(self) -> Catalog:
+        """The catalogue; an embedded one is made when it is absent."""
+        if self.session:
+            from indexer.store.cassandra import CassandraCatalog
+
+            return await CassandraCatalog.open(self.session)
+        from indexer.store.sqlite import SqliteCatalog
+
+        self._settings.data.mkdir(parents=True, exist_ok=True)
+        return await SqliteCatalog.open(self._path)
+
+    async def store(self, space: Space) -> Store:
+        """The vectors of one space."""
+        if self.session:
+            from indexer.store.cassandra import CassandraStore
+
+            return await CassandraStore.open(self.session, space)
+        from indexer.store.lance import LanceStore
+
+        return await LanceStore.open(self._settings.data / "vectors", space)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self.session:
+            await self.session.close()

@@ -1,0 +1,190 @@
+"""``footage serve``: live cameras into the index, and the HTTP service."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
+from datetime import timedelta
+
+import typer
+from aiohttp import web
+
+from commands import parts as made
+from commands.errors import MODEL, say
+from config.settings import CameraSettings, Settings
+from indexer.capture import Camera
+from indexer.expiry import Expiry
+from indexer.live import Live
+from indexer.spool import Spool
+from indexer.store.base import Record, StoreError, StoreUnreachable
+from query import app, auth, cameras
+from query.cutter import Cutter, Hold
+from query.events import Events
+from query.metrics import Metrics
+from query.scorer import Scorer
+from query.watch_routes import Desk
+from query.watches import Watches
+from query.webhook import Courier
+from stream.shelf import Shelf
+
+log = logging.getLogger(__name__)
+
+ARENA_MAX = -8
+"""M_ARENA_MAX of glibc's malloc.h."""
+MOVED = 5.0
+"""Seconds between looks at whether the index has moved to another model."""
+SPOOL = 1 << 30
+"""Bytes of records that wait while a cluster is away: at 2 kB each half a million."""
+STOP = 10.0
+"""Seconds in which everything in flight is finished after SIGTERM."""
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        Unsafe: the address is not loopback and there is no token.
+    """
+    token = settings.token.get_secret_value() if settings.token else None
+    auth.check(settings.host, token)
+    few_arenas()
+    if asyncio.run(_serve(settings, token)):
+        say("the index has moved to another model; start footage serve again to go on with it")
+        raise typer.Exit(MODEL)
+
+
+def few_arenas() -> None:
+    """Let glibc keep freed memory in two arenas instead of one a thread, so that a service's memory stays flat.
+
+    Measured over 1,200 writes to LanceDB: 207 MB and rising without this and without bounded caches, 93 MB and flat
+    with both (docs/live.md).
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").mallopt(ARENA_MAX, 2)
+
+
+async def _serve(settings: Settings, token: str | None) -> bool:
+    """Serve until told to stop; whether that was because the index has moved to another model."""
+    stop = asyncio.Event()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+    metrics = Metrics()
+    events = Events()
+    async with (
+        made.opened(settings) as parts,
+        standing(parts, metrics, events) as watches,
+        watching(settings, parts, metrics, watches.seen) as live,
+    ):
+        hold: Hold = live.shelf.playing if live else lambda _: nullcontext()
+        cutter = Cutter(parts.store, parts.catalog, made.clips(settings), hold=hold)
+        desk = Desk(parts.embedder, parts.bank, events)
+        service = app.Parts(parts.store, parts.catalog, parts.searcher, cutter, metrics, live, desk)
+        runner = web.AppRunner(app.build(service, token), access_log=None, shutdown_timeout=2.0)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, settings.host, settings.port)
+            await site.start()
+            say(f"serving {_address(runner)} (index {settings.data}, model {parts.model})")
+            return await _until(stop, parts)
+        finally:
+            await runner.cleanup()
+
+
+async def _until(stop: asyncio.Event, parts: made.Parts) -> bool:
+    """Wait to be told to stop, or until the index moves to another model; whether that was it."""
+    while not stop.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), MOVED)
+        with suppress(StoreUnreachable):  # searches answer 503 meanwhile, and records wait
+            if await parts.catalog.pinned() != parts.embedder.space:
+                return True
+    return False
+
+
+def _address(runner: web.AppRunner) -> str:
+    host, port = runner.addresses[0][:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@asynccontextmanager
+async def standing(parts: made.Parts, metrics: Metrics, events: Events) -> AsyncIterator[Watches]:
+    """Evaluate the watches while the block runs."""
+    courier = Courier(parts.catalog, metrics.watched)
+    scorer = Scorer(parts.embedder, parts.store, parts.bank)
+    watches = Watches(scorer, parts.store, parts.catalog, events, courier, metrics.watched)
+    task = asyncio.create_task(watches.run())
+    try:
+        yield watches
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def watching(
+    settings: Settings, parts: made.Parts, metrics: Metrics, seen: Callable[[Sequence[Record]], Awaitable[None]]
+) -> AsyncIterator[Live | None]:
+    """Index the cameras of the settings while the block runs; None when there are none."""
+    if not settings.cameras:
+        yield None
+        return
+
+    async def written(records: Sequence[Record]) -> None:
+        await metrics.written(records)
+        await seen(records)
+
+    shelf = Shelf(made.recordings(settings))
+    live = Live(
+        parts.embedder,
+        parts.store,
+        parts.catalog,
+        [camera(c) for c in settings.cameras],
+        shelf=shelf,
+        least_free=settings.disk_free,
+        spool=None if settings.store == "embedded" else Spool(settings.data / "spool", SPOOL),
+        written=written,
+    )
+    keep = {c.name: timedelta(seconds=c.keep) if c.keep else None for c in settings.cameras}
+    expiry = Expiry(parts.store, parts.catalog, shelf, keep, settings.recordings_size, 2 * settings.disk_free)
+    await live.start()
+    metrics.watch(live)
+    chores = [asyncio.create_task(c) for c in (expiry.run(), cameras.tell(parts.catalog, live), _maintain(parts))]
+    say(f"watching {len(keep)} camera{'s' * (len(keep) != 1)}: {', '.join(sorted(keep))}")
+    try:
+        yield live
+    finally:
+        for chore in chores:
+            chore.cancel()
+        await asyncio.gather(*chores, return_exceptions=True)
+        if not await live.stop(STOP - 2.0):
+            say("not everything in flight could be finished in time; it was not acknowledged")
+
+
+def camera(c: CameraSettings) -> Camera:
+    """A camera of the settings as the indexer wants it."""
+    return Camera(
+        name=c.name,
+        url=c.url.get_secret_value(),
+        every=c.every,
+        max_gap=c.max_gap,
+        ignore=c.ignore,
+        record=c.record,
+        keep=timedelta(seconds=c.keep) if c.keep else None,
+        regions=c.regions,
+        transport=c.transport,
+        stall=c.stall,
+    )
+
+
+async def _maintain(parts: made.Parts) -> None:
+    """Compact and index what has been added, now and then."""
+    while True:
+        await asyncio.sleep(60)
+        try:
+            await parts.store.maintain()
+        except StoreError:
+            log.exception("maintenance failed; it is tried again in a minute")

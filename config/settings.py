@@ -1,0 +1,228 @@
+"""What can be set, and where from: flag, then environment, then YAML, then default."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import platformdirs
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from query.times import octets, seconds
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message names it and what is allowed."""
+
+
+Seconds = Annotated[float, BeforeValidator(seconds)]
+Size = Annotated[int, BeforeValidator(octets)]
+
+
+Corner = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
+"""A point in fractions of width and height, origin top left."""
+
+
+class CameraSettings(BaseModel):
+    """One live camera."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="its name in searches", pattern=r"^[\w.-]{1,64}$")
+    url: SecretStr = Field(description="rtsp://..., rtmp://..., http(s)://..., a webcam's number or /dev/video0")
+    every: Seconds = Field(1.0, description="time between the frames that are looked at")
+    max_gap: Seconds = Field(10.0, description="a frame is kept at least this often, though nothing moves")
+    ignore: tuple[tuple[Corner, ...], ...] = Field((), description="polygons in which no change counts")
+    record: bool = Field(True, description="keep the footage")
+    keep: Seconds | None = Field(
+        None, description="how long footage and records are kept; none: as long as there is room"
+    )
+    regions: bool = Field(False, description="embed what moved as a picture of its own too")
+    transport: Literal["tcp", "udp"] = Field("tcp", description="for RTSP")
+    stall: Seconds = Field(10.0, description="without a picture for this long the connection is made anew")
+
+
+class CassandraSettings(BaseModel):
+    """A cluster: by contact points, or Astra DB by its bundle."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hosts: tuple[str, ...] = Field(("127.0.0.1",), description="addresses of one or more nodes", min_length=1)
+    port: int = Field(9042, ge=1, le=65535)
+    keyspace: str = Field("footage", description="lower-case letters, digits and underscores")
+    replication: str = Field(
+        "{'class': 'SimpleStrategy', 'replication_factor': 1}", description="of a new keyspace, as CQL writes it"
+    )
+    user: str = Field("", description="user name, or Astra's client id")
+    password: SecretStr | None = Field(None, description="password, or Astra's client secret")
+    tls: bool = Field(False, description="encrypt, and check the servers' certificates")
+    ca: Path | None = Field(None, description="authorities to trust in place of the system's")
+    datacenter: str = Field("", description="the one to talk to; default: that of the first node that answers")
+    bundle: Path | None = Field(None, description="Astra's secure connect bundle")
+    token: SecretStr | None = Field(None, description="Astra's token, in place of user and password")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set.
+
+    Each field is a flag of the commands that use it, an environment variable ``FOOTAGE_<NAME>``, and a key of
+    ``footage.yaml``; the first that is given wins, in that order.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="FOOTAGE_", env_nested_delimiter="__", extra="forbid", env_ignore_empty=True, validate_default=True
+    )
+
+    data: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("footage", appauthor=False)),
+        description="folder of the index",
+    )
+    cache: Path | None = Field(None, description="folder of fetched models and measurements (default: the user's)")
+    store: Literal["embedded", "cassandra", "astra"] = Field("embedded", description="where vectors and facts are kept")
+    cassandra: CassandraSettings = Field(
+        default_factory=lambda: CassandraSettings.model_validate({}),
+        description="the cluster, for store: cassandra or astra",
+    )
+    embedder: Literal["auto", "lite", "clip", "inference", "inference-server"] = Field(
+        "auto", description="auto is CLIP where its weights are present or can be fetched, else lite"
+    )
+    model: str = Field("clip/ViT-B-16", description="a name of the table, a folder, or a repository of the hub")
+    fit: Literal["crop", "pad", "squash"] | None = Field(
+        None, description="how pictures that are not square are given to the model; default: the model's own way"
+    )
+    variant: str = Field("", description="of the model's files, for example fp16")
+    threads: int = Field(0, ge=0, description="processor threads for the model; 0: all")
+    inference_url: str = Field("http://localhost:9001", description="Roboflow Inference server")
+    inference_key: SecretStr | None = Field(None, description="Roboflow API key (default: ROBOFLOW_API_KEY)")
+    inference_limit: int = Field(8, ge=1, description="pictures in one request to the server")
+    inference_quality: int | None = Field(None, ge=1, le=100, description="JPEG quality to the server; none: PNG")
+    every: Seconds = Field(1.0, description="time between samples, for example 1s or 500ms; 0 takes every frame")
+    host: str = Field("127.0.0.1", description="address to serve on; any but loopback needs a token")
+    port: int = Field(8710, description="port to serve on", ge=0, le=65535)
+    token: SecretStr | None = Field(None, description="token that HTTP clients send as 'Authorization: Bearer ...'")
+
+    cameras: tuple[CameraSettings, ...] = Field((), description="live cameras, for footage serve")
+    recordings: Path | None = Field(None, description="folder of recorded footage (default: recordings in data)")
+    recordings_size: Size | None = Field(None, description="bytes that all recordings may take, for example 500GB")
+    disk_free: Size = Field(2_000_000_000, description="bytes to leave free on the disk, for example 10GB")
+
+    @field_validator("cameras")
+    @classmethod
+    def _apart(cls, cameras: tuple[CameraSettings, ...]) -> tuple[CameraSettings, ...]:
+        names = [c.name for c in cameras]
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"two cameras are called '{twice[0]}'")
+        return cameras
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags and YAML both arrive as keyword arguments of ``load``, which orders them around the environment."""
+        return init_settings, env_settings, file_secret_settings
+
+
+def load(flags: dict[str, Any] | None = None, file: Path | None = None) -> Settings:
+    """Settings from flags (None values do not count), environment, and YAML files.
+
+    Cameras come from the settings file and from ``cameras.yaml`` in the data folder, which ``footage cameras`` writes.
+    ``${NAME}`` in a camera's URL stands for an environment variable.
+
+    Args:
+        file: the YAML file; by default ``FOOTAGE_CONFIG``, else ``footage.yaml`` in the working folder.
+
+    Raises:
+        SettingsError: names the setting, where it stands, and what is allowed.
+    """
+    given = {k: v for k, v in (flags or {}).items() if v is not None}
+    named = file or (Path(os.environ["FOOTAGE_CONFIG"]) if os.environ.get("FOOTAGE_CONFIG") else None)
+    path = named or Path("footage.yaml")
+    written = read(path) if named or path.exists() else {}
+    unset = {k: v for k, v in written.items() if f"FOOTAGE_{k.upper()}" not in os.environ}
+    settings = _checked(unset | given, path)
+    added = camera_file(settings.data)
+    if not added.exists():
+        return settings
+    cameras = [*(unset.get("cameras") or ()), *(read(added).get("cameras") or ())]
+    return _checked(unset | given | {"cameras": cameras}, added)
+
+
+def camera_file(data: Path) -> Path:
+    """Where ``footage cameras add`` keeps cameras: readable by its owner alone, since it holds passwords."""
+    return data / "cameras.yaml"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a settings file."""
+    if not path.exists():
+        raise SettingsError(f"{path}: there is no such settings file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path}: cannot be read as YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: the file must be made of 'name: value' lines")
+    return {str(k): v for k, v in content.items()}
+
+
+def _checked(values: dict[str, Any], path: Path) -> Settings:
+    cameras = values.get("cameras")
+    if isinstance(cameras, list):
+        values = values | {"cameras": [_filled(c, path) for c in cameras]}
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(
+            "\n".join(_explain(e) for e in error.errors(include_url=False, include_input=False))
+        ) from None
+
+
+def _filled(camera: Any, path: Path) -> Any:
+    """A camera whose URL has its variables filled in."""
+    if not isinstance(camera, dict) or not isinstance(camera.get("url"), str | int):
+        return camera
+    url = str(camera["url"])
+    for name in re.findall(r"\$\{(\w+)}", url):
+        if name not in os.environ:
+            raise SettingsError(f"{path}: camera '{camera.get('name')}': the environment variable {name} is not set")
+        url = url.replace(f"${{{name}}}", os.environ[name])
+    return camera | {"url": url}
+
+
+def _explain(error: Any) -> str:
+    place = ".".join(str(p) for p in error["loc"])
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(error["loc"][-1]), _names(error["loc"]), n=1, cutoff=0.5)
+        return f"{place}: there is no such setting" + (f"; did you mean '{near[0]}'?" if near else "")
+    return f"{place}: {str(error['msg']).removeprefix('Value error, ')}"
+
+
+def _names(place: tuple[int | str, ...]) -> list[str]:
+    """Names that would have been allowed at ``place``."""
+    model: type[BaseModel] = Settings
+    for step in place[:-1]:
+        if isinstance(step, str):
+            inner = [
+                a
+                for a in _parts(model.model_fields[step].annotation)
+                if isinstance(a, type) and issubclass(a, BaseModel)
+            ]
+            if not inner:
+                return []
+            model = inner[0]
+    return list(model.model_fields)
+
+
+def _parts(annotation: Any) -> list[Any]:
+    args = get_args(annotation)
+    return [annotation] + [p for a in args for p in _parts(a)]

@@ -1,0 +1,177 @@
+"""The command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands import cameras_group, model_group, store_group, watch_group
+from commands.errors import told
+from commands.options import Cameras, Config, Data, Embedder, Every, Fit, From, Json, ModelName, Start, To, option
+
+app = typer.Typer(
+    help="Search camera footage in words.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+app.add_typer(cameras_group.app, name="cameras")
+app.add_typer(watch_group.app, name="watch")
+app.add_typer(model_group.app, name="model")
+app.add_typer(store_group.app, name="store")
+
+Camera = Annotated[str | None, option("--camera", text="Name of the view (default: the file's or folder's name).")]
+Watch = Annotated[bool, typer.Option("--watch", help="Go on: index a folder's files as a recorder finishes them.")]
+Sources = Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Files, folders, globs: videos, photographs.")]
+
+
+@app.command()
+@told
+def index(
+    sources: Sources,
+    camera: Camera = None,
+    start: Start = None,
+    every: Every = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on: index a folder's files as a recorder finishes them.")
+    ] = False,
+    embedder: Embedder = None,
+    model: ModelName = None,
+    fit: Fit = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Index video files and photographs; what is indexed already costs nothing."""
+    from commands import index as command
+    from config.settings import load
+
+    settings = load({"embedder": embedder, "model": model, "fit": fit, "data": data, "every": every}, config)
+    if watch:
+        if start or len(sources) != 1:
+            raise typer.BadParameter("--watch takes one folder, without --start", param_hint="SOURCE")
+        command.watch(settings, sources[0], camera)
+    else:
+        command.run(settings, sources, camera, start)
+
+
+@app.command()
+@told
+def search(
+    text: Annotated[str, typer.Argument(help="What to look for, in words.")],
+    camera: Cameras = None,
+    start: From = None,
+    end: To = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Most moments to answer.")] = 10,
+    as_json: Json = False,
+    embedder: Embedder = None,
+    model: ModelName = None,
+    fit: Fit = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Find moments; exits with 3 when nothing matches."""
+    from commands import search as command
+    from config.settings import load
+    from query.answers import Question
+
+    if not text.strip():
+        raise typer.BadParameter("say what to look for", param_hint="TEXT")
+    question = Question(text.strip(), tuple(camera or ()), start, end, limit)
+    command.run(load({"embedder": embedder, "model": model, "fit": fit, "data": data}, config), question, as_json)
+
+
+@app.command()
+@told
+def clip(
+    moment: Annotated[str, typer.Argument(help="A moment's id, from a search.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = Path("clip.mp4"),
+    precise: Annotated[bool, typer.Option("--precise", help="Re-encode: exact to the frame.")] = False,
+    pad: Annotated[float, typer.Option("--pad", min=0, max=600, help="Seconds before and after.")] = 2.0,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Cut a moment to an MP4 file, with its sound."""
+    from commands import clip as command
+    from config.settings import load
+
+    command.run(load({"data": data}, config), moment, out, precise, pad)
+
+
+@app.command()
+@told
+def serve(
+    host: Annotated[str | None, typer.Option("--host", help="Address; any but loopback needs FOOTAGE_TOKEN.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port (default 8710).")] = None,
+    embedder: Embedder = None,
+    model: ModelName = None,
+    fit: Fit = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Answer searches over HTTP."""
+    from commands import serve as command
+    from config.settings import load
+
+    command.run(
+        load({"embedder": embedder, "model": model, "fit": fit, "host": host, "port": port, "data": data}, config)
+    )
+
+
+@app.command()
+@told
+def status(as_json: Json = False, data: Data = None, config: Config = None) -> None:
+    """What is indexed of each camera."""
+    from commands import status as command
+    from config.settings import load
+
+    command.run(load({"data": data}, config), as_json)
+
+
+@app.command()
+@told
+def doctor(as_json: Json = False, data: Data = None, config: Config = None) -> None:
+    """What is installed, reachable and chosen, and how fast it is."""
+    from commands import doctor as command
+    from config.settings import load
+
+    command.run(load({"data": data}, config), as_json)
+
+
+@app.command()
+@told
+def forget(
+    camera: Annotated[str, typer.Option("--camera", help="The camera to forget.")],
+    start: From = None,
+    end: To = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Remove a camera's time from the index: vectors, coverage and cached clips."""
+    from commands import forget as command
+    from config.settings import load
+
+    command.run(load({"data": data}, config), camera, start, end)
+
+
+@app.command()
+@told
+def demo(data: Data = None) -> None:
+    """Index real footage, ask three questions, cut a clip: no network needed."""
+    from commands import demo as command
+    from config.settings import load
+
+    command.run(load({"data": data}), data is None)
+
+
+def main() -> None:
+    """Entry point of the ``footage`` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""``footage model``: a real, tiny CLIP is chosen for an index, measured, and used by every other command."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests import films
+from tests.commands.test_cli import ROOT, footage
+from tests.indexer.embed import tiny
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A folder of a tiny CLIP in Immich's layout."""
+    return tiny.immich(tmp_path_factory.mktemp("clip") / "tiny")
+
+
+def test_the_table_names_every_model_and_marks_the_one_in_use(tmp_path):
+    shown = footage("model", "list", data=tmp_path).stdout
+    assert "lite/1" in shown
+    assert "clip/ViT-B-16 " in shown
+    assert "*" not in shown
+    film = films.encode(tmp_path / "film.mp4", films.numbered(20), fps=10, gop=10)
+    footage("index", film, data=tmp_path, FOOTAGE_EMBEDDER="lite")
+    assert [
+        line for line in footage("model", "list", data=tmp_path).stdout.splitlines() if line.startswith("*  lite/1")
+    ]
+
+
+def test_a_chosen_model_is_used_until_another_is(tmp_path, clip):
+    data, cache = tmp_path / "data", {"FOOTAGE_CACHE": str(tmp_path / "cache")}
+    used = footage("model", "use", clip, data=data, **cache)
+    assert used.returncode == 0, used.stderr
+    film = films.encode(tmp_path / "film.mp4", films.numbered(30), fps=10, gop=10)
+    indexed = footage("index", film, data=data, **cache)
+    assert indexed.returncode == 0, indexed.stderr
+    assert "model clip/tiny" in indexed.stderr
+    found = footage("search", "a dog", "--json", data=data, **cache)
+    assert found.returncode in (0, 3), found.stderr
+    answer = json.loads(found.stdout)
+    assert answer["moments"] or answer["near_misses"]
+    refused = footage("search", "a dog", data=data, FOOTAGE_EMBEDDER="lite", **cache)
+    assert refused.returncode == 4
+    assert "clip/tiny" in refused.stderr
+    assert "lite/1" in refused.stderr
+    other = footage("model", "use", "lite/1", data=data, **cache)
+    assert other.returncode == 4
+    told = footage("doctor", data=data, **cache)
+    assert "cosine" in told.stdout
+
+
+def test_migrating_keeps_the_moments_and_tells_what_is_lost(tmp_path, clip):
+    data, cache = tmp_path / "data", {"FOOTAGE_CACHE": str(tmp_path / "cache")}
+    kept = films.encode(tmp_path / "kept.mp4", films.numbered(40), fps=10, gop=10)
+    lost = films.encode(tmp_path / "lost.mp4", films.numbered(20, (96, 64)), fps=10, gop=10)
+    footage("index", kept, lost, data=data, FOOTAGE_EMBEDDER="lite", **cache)
+    lost.unlink()
+    done = footage("model", "migrate", clip, data=data, **cache)
+    assert done.returncode == 0, done.stderr
+    assert "4 records embedded anew" in done.stderr
+    assert "lost: 2 records of camera lost" in done.stderr
+    held = json.loads(footage("status", "--json", data=data, **cache).stdout)
+    assert {c["camera"]: c["records"] for c in held["cameras"]} == {"kept": 4, "lost": 0}
+    assert footage("search", "a dog", data=data, **cache).returncode in (0, 3)
+    again = footage("model", "migrate", clip, data=data, **cache)
+    assert (again.returncode, "0 records embedded anew, 4 were already" in again.stderr) == (0, True)
+
+
+def test_a_running_service_stops_when_its_index_moves_to_another_model(tmp_path, clip):
+    data, cache = tmp_path / "data", {"FOOTAGE_CACHE": str(tmp_path / "cache")}
+    film = films.encode(tmp_path / "kept.mp4", films.numbered(20), fps=10, gop=10)
+    footage("index", film, data=data, FOOTAGE_EMBEDDER="lite", **cache)
+    command = [sys.executable, str(ROOT / "footage.py"), "serve", "--port", "0", "--data", str(data)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | cache) as running:
+        assert "serving" in running.stderr.readline()
+        assert footage("model", "migrate", clip, data=data, **cache).returncode == 0
+        assert running.wait(40) == 4
+        assert "start footage serve again" in running.stderr.read()
+
+
+def test_a_model_that_cannot_be_fetched_says_so(tmp_path):
+    done = footage(
+        "model", "use", "clip/ViT-B-32", data=tmp_path, FOOTAGE_CACHE=str(tmp_path), HF_ENDPOINT="http://127.0.0.1:9"
+    )
+    assert done.returncode in (1, 5)
+    assert "127.0.0.1:9" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_absent_inference_server_says_how_to_start_one(tmp_path):
+    env = {"FOOTAGE_EMBEDDER": "inference-server", "FOOTAGE_INFERENCE_URL": "http://127.0.0.1:9"}
+    done = footage("doctor", data=tmp_path, **env)
+    assert done.returncode == 1
+    assert "inference" in done.stdout

@@ -1,0 +1,204 @@
+"""``footage serve`` with live cameras, as a service: killed at random moments, stopped, asked, and told to forget."""
+
+import asyncio
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
+
+import av
+import pytest
+
+from commands.parts import open_index
+from config.settings import Settings
+from indexer.store.base import State, Where
+from tests.commands.test_cli import ROOT, footage
+
+SECOND = timedelta(seconds=1)
+LONG_AGO, FAR = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def ended():
+    yield
+    for process in Service.running:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def settings(rtsp, films, tmp_path):
+    """A settings file with two cameras of a real server."""
+    server = rtsp(films, login="user:secret")
+    path = tmp_path / "footage.yaml"
+    lines = [f"data: {tmp_path / 'data'}", "port: 0", "disk_free: 1MB", "cameras:"]
+    for name in ("yard", "gate"):
+        url = server.url(name, "user:${CAMERA_PASSWORD}")
+        lines.append(f'  - {{name: {name}, url: "{url}", every: 200ms, max_gap: 1s, stall: 3s}}')
+    path.write_text("\n".join(lines))
+    return path
+
+
+class Service:
+    """A running ``footage serve``; ended with the test at the latest."""
+
+    running: ClassVar[list[subprocess.Popen]] = []
+
+    def __init__(self, settings: Path) -> None:
+        command = [sys.executable, str(ROOT / "footage.py"), "serve", "--config", str(settings)]
+        env = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")} | {"CAMERA_PASSWORD": "secret"}
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
+        self.running.append(self.process)
+        self.told = ""
+        while not (found := re.search(r"serving (http://\S+)", self.told)):
+            line = self.process.stderr.readline()
+            assert line, self.told
+            self.told += line
+        self.url = found[1]
+
+    def get(self, path, **query):
+        address = f"{self.url}{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(address, timeout=30) as reply:
+            return reply.read()
+
+    def cameras(self):
+        return {c["camera"]: c for c in json.loads(self.get("/api/cameras"))["cameras"]}
+
+    def until(self, condition, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not condition(self.cameras()):
+            assert time.monotonic() < deadline, self.cameras()
+            time.sleep(0.1)
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        self.told += self.process.communicate(timeout=30)[1]
+        return self.process.returncode
+
+
+def stored(settings):
+    """Keys of all records, all media rows and the coverage, read by another process's eyes."""
+
+    async def read():
+        index = await open_index(Settings(data=settings.parent / "data"))
+        keys = Counter([(r.camera, r.time) async for r in index.store.scan(Where())])
+        media = [e.media for e in await index.catalog.between([], LONG_AGO, FAR)]
+        coverage = await index.catalog.coverage([], LONG_AGO, FAR)
+        await index.store.close()
+        await index.catalog.close()
+        return keys, media, coverage
+
+    return asyncio.run(read())
+
+
+def test_a_service_tells_what_its_cameras_do_and_stops_in_time(settings):
+    service = Service(settings)
+    service.until(lambda c: all(c.get(n, {}).get("records", 0) > 5 for n in ("yard", "gate")))
+    camera = service.cameras()["gate"]
+    assert (camera["live"]["state"], camera["live"]["recording"], camera["live"]["codec"]) == (
+        "live",
+        "recording",
+        "hevc",
+    )
+    metrics = service.get("/metrics").decode()
+    assert 'footage_camera_live{camera="yard",state="live"} 1.0' in metrics
+    assert re.search(r"footage_freshness_seconds_count [1-9]", metrics)
+    deadline = time.monotonic() + 20
+    while True:
+        shown = footage("status", "--json", "--config", settings, CAMERA_PASSWORD="secret")
+        held = json.loads(shown.stdout)
+        if {c["camera"]: c["live"]["state"] for c in held["cameras"]} == {"yard": "live", "gate": "live"}:
+            break
+        assert time.monotonic() < deadline, held
+    answer = json.loads(service.get("/api/search", q="a dog", camera="yard"))
+    assert {c["state"] for c in answer["coverage"]} <= {"watched", "gap"}
+    started = time.monotonic()
+    assert service.end() == 0
+    assert time.monotonic() - started < 10
+    said = service.told + metrics + json.dumps(held)
+    assert "secret" not in said
+    everything = b"".join(p.read_bytes() for p in (settings.parent / "data").rglob("*") if p.is_file())
+    assert b"secret" not in everything
+
+
+def test_forget_removes_vectors_and_footage(settings):
+    service = Service(settings)
+    service.until(lambda c: all(c.get(n, {}).get("records", 0) > 5 for n in ("yard", "gate")))
+    service.end()
+    done = footage("forget", "--camera", "yard", "--config", settings, CAMERA_PASSWORD="secret")
+    assert done.returncode == 0, done.stderr
+    keys, media, coverage = stored(settings)
+    assert {camera for camera, _ in keys} == {m.camera for m in media} == {c.camera for c in coverage} == {"gate"}
+    recordings = settings.parent / "data" / "recordings"
+    assert list((recordings / "yard").rglob("*.mp4")) == []
+    assert list((recordings / "gate").rglob("*.mp4"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_twenty_times_nothing_acknowledged_is_lost_or_doubled(settings):
+    moments = random.Random(7)
+    acknowledged, kills = set(), []
+    for _ in range(20):
+        service = Service(settings)
+        time.sleep(moments.uniform(0.5, 4.0))
+        acknowledged |= set(stored(settings)[0])
+        service.end(signal.SIGKILL)
+        kills.append(datetime.now(UTC))
+    service = Service(settings)
+    service.until(lambda c: all(c[n]["live"]["kept"] > 3 for n in ("yard", "gate")))
+    assert service.end() == 0
+    keys, media, coverage = stored(settings)
+    assert len(acknowledged) > 40
+    assert acknowledged <= set(keys)
+    assert set(keys.values()) == {1}
+    for one in media:
+        with av.open(one.path) as container:
+            shown = sum(1 for _ in container.decode(video=0))
+        assert shown / 25 == pytest.approx(one.duration, abs=0.2)
+    assert list((settings.parent / "data" / "recordings").rglob("*.tmp")) == []
+    for name in ("yard", "gate"):
+        mine = [c for c in coverage if c.camera == name]
+        gaps = [c for c in mine if c.state is State.GAP]
+        assert {c.cause for c in gaps} == {"footage was not running"}
+        down = [kill + SECOND / 4 for kill in kills if mine[0].start < kill]
+        assert len(down) >= 10
+        assert [t for t in down if not any(c.start <= t < c.end for c in gaps)] == []
+        hidden = [t for c, t in keys if c == name and any(g.start + SECOND < t < g.end - SECOND for g in gaps)]
+        assert hidden == []
+
+
+def test_cameras_are_added_listed_tested_and_removed(rtsp, films, tmp_path):
+    server = rtsp(films, login="user:secret")
+    data = tmp_path / "data"
+    added = footage("cameras", "add", "yard", server.url("yard", "user:secret"), "--keep", "7d", data=data)
+    assert added.returncode == 0, added.stderr
+    assert (data / "cameras.yaml").stat().st_mode & 0o077 == 0
+    again = footage("cameras", "add", "yard", "rtsp://127.0.0.1/x", data=data)
+    assert (again.returncode, "already" in again.stderr) == (2, True)
+    listed = footage("cameras", "list", data=data)
+    assert "yard" in listed.stdout
+    assert "secret" not in listed.stdout
+    out = tmp_path / "yard.jpg"
+    tested = footage("cameras", "test", "yard", "-o", out, data=data)
+    assert tested.returncode == 0, tested.stderr
+    assert re.search(r"h264, 320x192, 2\d\.\d frames/s, a keyframe every 1\.0 s", tested.stdout)
+    assert out.read_bytes().startswith(b"\xff\xd8")
+    footage("cameras", "add", "wrong", server.url("yard", "user:wrong"), data=data)
+    refused = footage("cameras", "test", "wrong", data=data)
+    assert (refused.returncode, "password" in refused.stderr, "user:wrong" in refused.stderr) == (5, True, False)
+    assert footage("cameras", "remove", "yard", data=data).returncode == 0
+    assert "\nyard" not in footage("cameras", "list", data=data).stdout
+    assert footage("cameras", "remove", "yard", data=data).returncode == 2

@@ -1,0 +1,49 @@
+"""The compose file: what it promises is there. (A Docker engine checks its schema where there is one.)"""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from config.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "docker-compose.yml"
+
+
+@pytest.fixture
+def services():
+    return yaml.safe_load(FILE.read_text())["services"]
+
+
+def test_every_service_has_a_health_check_and_serves_loopback_only(services):
+    assert set(services) == {"footage", "inference", "cassandra"}
+    for service in services.values():
+        assert service["healthcheck"]["test"][0] == "CMD"
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+    assert {n for n, s in services.items() if "profiles" not in s} == {"footage"}
+
+
+def test_what_footage_is_given_are_settings(services):
+    names = [k for k in services["footage"]["environment"] if k.startswith("FOOTAGE_")]
+    assert {re.split("__", n.removeprefix("FOOTAGE_"))[0].lower() for n in names} <= set(Settings.model_fields)
+    assert ":?" in services["footage"]["environment"]["FOOTAGE_TOKEN"]
+
+
+def test_a_nested_setting_is_read_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("FOOTAGE_CASSANDRA__HOSTS", '["cassandra"]')
+    assert Settings(data=tmp_path).cassandra.hosts == ("cassandra",)
+
+
+def test_docker_accepts_the_file(services):
+    docker = shutil.which("docker")
+    if not docker or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
+        pytest.skip("needs docker compose: install Docker's compose plugin")
+    env = {"FOOTAGE_TOKEN": "x", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [docker, "compose", "-f", str(FILE), "config", "-q"], capture_output=True, env=env, check=False
+    )
+    assert done.returncode == 0, done.stderr
