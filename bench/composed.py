@@ -1,0 +1,152 @@
+"""Films composed of labelled photographs, searched through the whole of Footage: what is found, and what is made up."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+
+from indexer.embed.base import Embedder
+from indexer.files import Indexer, Job
+from indexer.store.lance import LanceStore
+from indexer.store.sqlite import SqliteCatalog
+from query.answers import Question
+from query.match import Bank
+from query.search import Searcher
+from stream.frame import Image
+
+SECONDS, FPS, SIZE = 3, 10, (640, 480)
+START = datetime(2026, 5, 4, 12, tzinfo=UTC)
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """A picture and the classes that are in it."""
+
+    path: Path
+    classes: frozenset[str]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over questions; ``shares`` makes rates of them."""
+
+    present: int = 0
+    answered: int = 0
+    iou: float = 0.0
+    at: dict[float, int] | None = None
+    absent: int = 0
+    false: int = 0
+
+    def add(self, best: float, answered: bool) -> None:
+        """A question about something that is there: IoU of the first moment with the true interval it fits best."""
+        self.at = self.at or dict.fromkeys((0.3, 0.5, 0.7), 0)
+        self.present += 1
+        self.answered += answered
+        self.iou += best
+        for threshold in self.at:
+            self.at[threshold] += best >= threshold
+
+    def shares(self) -> dict[str, float]:
+        """R@1 at three IoUs, mean IoU, share of present questions answered, and of absent ones answered."""
+        found = {f"R@1 IoU {t}": n / self.present for t, n in (self.at or {}).items()}
+        rest = {"mean IoU": self.iou / self.present, "answered": self.answered / self.present}
+        return found | rest | {"false match": self.false / max(1, self.absent)}
+
+
+def boxed(path: Path) -> Image:
+    """The photograph, whole, on a black ground of the film's size."""
+    picture: Image = np.asarray(Pillow.open(path).convert("RGB"))
+    scale = min(SIZE[0] / picture.shape[1], SIZE[1] / picture.shape[0])
+    picture = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    ground = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+    top, left = (SIZE[1] - picture.shape[0]) // 2, (SIZE[0] - picture.shape[1]) // 2
+    ground[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return ground
+
+
+def encode(path: Path, pictures: Sequence[Image]) -> None:
+    """Each picture ``SECONDS`` long, H.264, a keyframe every two seconds."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "g": str(2 * FPS)})
+        stream.width, stream.height = SIZE
+        stream.pix_fmt = "yuv420p"
+        for i in range(len(pictures) * SECONDS * FPS):
+            frame = av.VideoFrame.from_ndarray(pictures[i // (SECONDS * FPS)], format="rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def intervals(order: Sequence[Photograph], name: str) -> list[Interval]:
+    """Where in the film a class is to be seen; neighbouring photographs join."""
+    found: list[Interval] = []
+    for i, photograph in enumerate(order):
+        if name in photograph.classes:
+            start = i * SECONDS
+            if found and found[-1][1] == start:
+                start = round(found.pop()[0])
+            found.append((start, (i + 1) * SECONDS))
+    return found
+
+
+def overlap(a: Interval, b: Interval) -> float:
+    """Intersection over union."""
+    inner = max(0.0, min(a[1], b[1]) - max(a[0], b[0]))
+    return inner / (max(a[1], b[1]) - min(a[0], b[0]))
+
+
+async def judge(
+    embedder: Embedder, photographs: Sequence[Photograph], names: Sequence[str], films: int, size: int
+) -> Tally:
+    """Compose films of ``size`` photographs, index them at one frame a second, and ask for every class.
+
+    Args:
+        names: every class; those that a film lacks are asked as absent.
+    """
+    tally = Tally()
+    for seed in range(films):
+        order = random.Random(seed).sample(list(photographs), size)
+        with tempfile.TemporaryDirectory() as folder:
+            await _judge(embedder, order, names, Path(folder), tally)
+    return tally
+
+
+async def _judge(
+    embedder: Embedder, order: Sequence[Photograph], names: Sequence[str], folder: Path, tally: Tally
+) -> None:
+    encode(folder / "film.mp4", [boxed(p.path) for p in order])
+    store = await LanceStore.open(folder / "vectors", embedder.space)
+    catalog = await SqliteCatalog.open(folder / "catalog.sqlite")
+    await Indexer(embedder, store, catalog).run([Job(folder / "film.mp4", "film", 1.0, START)])
+    searcher = Searcher(embedder, store, catalog, await Bank.of(embedder))
+    for name in names:
+        moments = (await searcher.search(Question(asked(name)))).moments
+        true = intervals(order, name)
+        if not true:
+            tally.absent += 1
+            tally.false += bool(moments)
+            continue
+        first = [_seconds(m.start, m.end) for m in moments[:1]]
+        tally.add(max((overlap(f, t) for f in first for t in true), default=0.0), bool(moments))
+    await store.close()
+    await catalog.close()
+
+
+def _seconds(start: datetime, end: datetime) -> Interval:
+    return (start - START) / timedelta(seconds=1), (end - START) / timedelta(seconds=1)
+
+
+def asked(name: str) -> str:
+    """The question for a class."""
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

@@ -1,0 +1,210 @@
+"""CLIP on this machine: pictures/s and likeness by runtime, precision and batch; JPEG; and ways to make a square.
+
+``python -m bench.embed [speed] [pipeline] [jpeg] [fit]``, all four by default. The model is the folder that
+``FOOTAGE_CLIP`` names; else a network as large as ViT-B/32 is made with random weights, so that speeds are true though
+the vectors mean nothing. Random weights exaggerate every small difference of pixels: likeness through JPEG is told for
+lite too, whose weights are real. ``fit`` needs real weights: with ``FOOTAGE_CLIP`` it measures that model, else lite.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage import data
+
+from bench.accuracy import HERE as COCO
+from bench.accuracy import Photographs, article, average_precision, photographs
+from indexer.embed.base import Embedder, Vectors
+from indexer.embed.clip import Clip
+from indexer.embed.layout import Layout
+from indexer.embed.lite import Lite
+from indexer.embed.preprocess import Fit, Recipe
+from indexer.embed.runtime import Plan, Run, candidates, cosines, open_tower
+from indexer.embed.tower import Tower
+from stream.frame import Image
+from tests.indexer.embed import tiny
+
+BATCHES = (1, 4, 8, 16, 32)
+SECONDS = 2.0
+QUALITIES = (75, 85, 90, 95, 98, 100)
+
+
+@contextmanager
+def model() -> Iterator[Path]:
+    """The folder of the model to measure."""
+    if given := os.environ.get("FOOTAGE_CLIP"):
+        yield Path(given)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        print("FOOTAGE_CLIP is not set: a network as large as ViT-B/32 with random weights is made")
+        words = tiny.Shape(dim=512, vocabulary=tiny.Shape().vocabulary)
+        yield tiny.roboflow(Path(folder) / "random-ViT-B-32", tiny.VIT_B_32, words)
+
+
+def photos() -> list[Image]:
+    """Photographs that scikit-image ships."""
+    names = ("chelsea", "coffee", "rocket", "astronaut", "retina")
+    return [getattr(data, name)() for name in names]
+
+
+def rate(run: Run, feeds: dict[str, NDArray[np.float32]]) -> float:
+    """Pictures a second: the best of the runs of two seconds, so that other work on the machine counts little."""
+    run(feeds)
+    best, end = float("inf"), time.perf_counter() + SECONDS
+    while best == float("inf") or time.perf_counter() < end:
+        started = time.perf_counter()
+        run(feeds)
+        best = min(best, time.perf_counter() - started)
+    return len(next(iter(feeds.values()))) / best
+
+
+def speed(folder: Path) -> None:
+    """Every runtime that is installed, beside ONNX Runtime's f32 in the same run."""
+    layout = Layout.of(folder)
+    tower = Tower.of(layout.visual)
+    recipe = Recipe.read(layout.picture, tower.side())
+    pixels = recipe.normal([recipe.square(image) for image in photos()])
+    name = tower.inputs[0].name
+    plans = sorted(candidates(), key=lambda plan: plan.runtime == "openvino")  # the rival first
+    expected, base = None, dict.fromkeys(BATCHES, 0.0)
+    print(f"{folder.name}: {'runtime':28}" + "".join(f"{f'batch {n}':>16}" for n in BATCHES) + "   least cosine")
+    for plan in plans:
+        run = open_tower(tower, plan)
+        vectors = run({name: pixels})
+        expected = vectors if expected is None else expected
+        speeds = {n: rate(run, {name: np.resize(pixels, (n, *pixels.shape[1:]))}) for n in BATCHES}
+        base = speeds if not any(base.values()) else base
+        cells = "".join(f"{f'{speeds[n]:.1f} ({speeds[n] / base[n]:.1f}x)':>16}" for n in BATCHES)
+        title = f"{plan.runtime} {plan.device} {plan.precision}"
+        print(f"{'':{len(folder.name)}}  {title:28}{cells}   {cosines(vectors, expected).min():.5f}")
+
+
+async def pipeline(folder: Path) -> None:
+    """The embedder with two batches in flight, beside its bare session."""
+    with tempfile.TemporaryDirectory() as cache:
+        started = time.perf_counter()
+        clip = await Clip.open(folder, cache=Path(cache))
+        print(f"opened in {time.perf_counter() - started:.1f} s, the trial included; chosen: {clip.trial.plan}")
+        for line in clip.trial.table:
+            print(f"  {line.plan!s:40} {line.rate:7.1f} pictures/s  cosine {line.cosine:.5f}  {line.note}")
+        side = clip.side
+        frames = [cv2.resize(image, (side * 16 // 9, side)).astype(np.uint8) for image in photos()]
+        batch = [frames[i % len(frames)] for i in range(clip.batch)]
+        pixels = clip._prepare(batch)
+        await clip.images(batch)
+        ratios = []
+        for _ in range(4):  # turn by turn, because other work comes and goes
+            bare = await throughput(clip, lambda: asyncio.to_thread(clip._embed, pixels), flights=1)
+            whole = await throughput(clip, lambda: clip.images(batch), flights=2)
+            ratios.append(whole / bare)
+            print(f"  bare session {bare:.1f}, embedder {whole:.1f} pictures/s: {whole / bare:.3f}")
+        print(f"  median {np.median(ratios):.3f}")
+        await clip.close()
+
+
+async def throughput(clip: Clip, work: object, flights: int) -> float:
+    """Pictures a second with so many batches at once."""
+    assert callable(work)
+    count, started = 0, time.perf_counter()
+
+    async def flight() -> None:
+        nonlocal count
+        while time.perf_counter() - started < 2 * SECONDS:
+            await work()
+            count += clip.batch
+
+    await asyncio.gather(*(flight() for _ in range(flights)))
+    return count / (time.perf_counter() - started)
+
+
+async def jpeg(folder: Path) -> None:
+    """What a picture of the network's size loses on its way as JPEG, and what it weighs."""
+    with tempfile.TemporaryDirectory() as cache:
+        clip, lite = await Clip.open(folder, cache=Path(cache), plan=Plan()), Lite()
+        squares = [clip._recipe.square(image) for image in photos()]
+        exact = {embedder: await embedder.images(squares) for embedder in (clip, lite)}
+        sizes = [len(cv2.imencode(".png", square, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]) for square in squares]
+        print(f"PNG: {np.mean(sizes) / 1000:.1f} kB, cosine 1")
+        factors = {"4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444}
+        for colours, factor in factors.items():
+            for quality in QUALITIES:
+                options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
+                coded = [cv2.imencode(".jpg", square, options)[1] for square in squares]
+                images = [np.asarray(cv2.imdecode(c, cv2.IMREAD_COLOR), np.uint8) for c in coded]
+                likeness = [cosines(await e.images(images), vectors) for e, vectors in exact.items()]
+                told = ", ".join(f"{e.space.name} {c.min():.4f}" for e, c in zip(exact, likeness, strict=True))
+                size = np.mean([len(c) for c in coded]) / 1000
+                print(f"JPEG {colours} {quality:3}: {size:5.1f} kB, least cosine {told}")
+        await clip.close()
+        await lite.close()
+
+
+async def fit(folder: Path | None) -> None:
+    """mAP over photographs of COCO by way of making a square, as they are (4:3 mostly) and cut to 16:9."""
+    if not COCO.is_dir():
+        print(f"fit: skipped, {COCO} is not there")
+        return
+    asis = photographs(COCO)
+    wide = replace(asis, images=[widescreen(image) for image in asis.images])
+    print("mAP by fit" + ("" if folder else " (lite on squares of 224: no weights of CLIP are here)"))
+    for way in get_args(Fit):
+        recipe = Recipe(224, 224, fit=way, fill=(128, 128, 128))
+        found = []
+        for shown in (asis, wide):
+            if folder:
+                with tempfile.TemporaryDirectory() as cache:
+                    clip = await Clip.open(folder, cache=Path(cache), fit=way, plan=candidates()[0])
+                    found.append(await precision(clip, shown))
+                    await clip.close()
+            else:
+                lite = Lite()
+                found.append(await precision(lite, replace(shown, images=[recipe.square(i) for i in shown.images])))
+                await lite.close()
+        print(f"  {way:7} as they are {found[0]:.3f}   16:9 {found[1]:.3f}")
+
+
+def widescreen(image: Image) -> Image:
+    """The middle of a picture, 16 wide and 9 high."""
+    height, width = image.shape[:2]
+    rows, columns = min(height, width * 9 // 16), min(width, height * 16 // 9)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return image[top : top + rows, left : left + columns]
+
+
+async def precision(embedder: Embedder, shown: Photographs) -> float:
+    """Mean average precision over the classes that are there."""
+    pictures: Vectors = await embedder.images(shown.images)
+    questions = await embedder.texts([f"a photo of {article(name)}" for name in shown.classes])
+    scores = pictures @ questions.T
+    pairs = zip(scores.T, shown.present.T, strict=True)
+    return float(np.mean([average_precision(s, p) for s, p in pairs]))
+
+
+async def main(parts: Sequence[str]) -> None:
+    """Measure the parts that are named, or all."""
+    real = "FOOTAGE_CLIP" in os.environ
+    with model() as folder:
+        if not parts or "speed" in parts:
+            speed(folder)
+        if not parts or "pipeline" in parts:
+            await pipeline(folder)
+        if not parts or "jpeg" in parts:
+            await jpeg(folder)
+        if not parts or "fit" in parts:
+            await fit(folder if real else None)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))
