@@ -10,8 +10,10 @@ from stream.frame import Region
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
-_FRAME = re.compile(r"([\w.-]{1,64})~(-?\d{1,16})(?:~([0-9a-f]{1,8}))?", re.UNICODE)
-_MOMENT = re.compile(r"([\w.-]{1,64})~(-?\d{1,16})~(\d{1,13})~(\d{1,13})(?:~([0-9a-f]{1,8}))?", re.UNICODE)
+FRAME = r"([\w.-]{1,64})~(-?[0-9]{1,16})(?:~([0-9a-f]{1,8}))?"
+MOMENT = r"([\w.-]{1,64})~(-?[0-9]{1,16})~([0-9]{1,13})~([0-9]{1,13})(?:~([0-9a-f]{1,8}))?"
+"""What ids look like, as a whole."""
+_FRAME, _MOMENT = re.compile(FRAME), re.compile(MOMENT)
 
 
 class BadId(ValueError):

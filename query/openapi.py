@@ -5,16 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 from pydantic.json_schema import models_json_schema
 
 from query.answers import ErrorOut
+from query.times import moment
 
 REF = "#/components/schemas/{model}"
+
+AGO = r"^(now|-[0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h|d|w)?)$"
+_TIME = {"type": "string", "anyOf": [{"format": "date-time"}, {"pattern": AGO}]}
+When = Annotated[datetime, BeforeValidator(moment), WithJsonSchema(_TIME)]
+"""ISO 8601 (without an offset in the server's zone), ``now``, or ``-2h`` for two hours ago."""
 
 
 class Params(BaseModel):
@@ -33,6 +40,7 @@ class Route:
         answer: the model of its JSON answer, or the media type of another answer.
         errors: statuses it may answer with besides 400 and 500.
         body: the model of the JSON that it takes; its handler gets that, checked, in place of parameters.
+        named: regular expression of the whole parameter of its path.
     """
 
     method: str
@@ -43,6 +51,7 @@ class Route:
     errors: tuple[int, ...] = ()
     statuses: tuple[int, ...] = field(default=(200,))
     body: type[BaseModel] | None = None
+    named: str = ".+"
 
 
 def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -65,7 +74,7 @@ async def _body(request: web.Request, model: type[BaseModel]) -> BaseModel:
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType(reason="send JSON, with 'Content-Type: application/json'")
     try:
-        return model.model_validate_json(await request.read())
+        return model.model_validate_json(await request.read(), strict=True)
     except ValidationError as error:
         raise ValueError("; ".join(_sentence(e, model) for e in error.errors(include_url=False))) from None
 
@@ -115,7 +124,8 @@ def document(routes: Sequence[Route], token: bool) -> dict[str, Any]:
 def _operation(route: Route, token: bool) -> dict[str, Any]:
     guarded = token and route.path not in ("/healthz", "/readyz")
     names = re.findall(r"{(\w+)", route.path)
-    in_path = [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
+    named = {"type": "string", "pattern": f"^{route.named}$"}
+    in_path = [{"name": n, "in": "path", "required": True, "schema": named} for n in names]
     errors = {400, 500, *route.errors} | ({413, 415} if route.body else set()) | ({401} if guarded else set())
     answer = route.answer if isinstance(route.answer, str) else "application/json"
     schema = {"type": "string", "format": "binary"} if isinstance(route.answer, str) else _ref(route.answer)
@@ -140,10 +150,19 @@ def _taken(model: type[BaseModel]) -> dict[str, Any]:
 def _parameters(params: type[Params]) -> list[dict[str, Any]]:
     schema = params.model_json_schema(ref_template=REF)
     required = schema.get("required", [])
+    rows = ((n, n in required, _sent(s)) for n, s in schema.get("properties", {}).items())
     return [
-        {"name": n, "in": "query", "required": n in required, "schema": s, "description": s.get("description", "")}
-        for n, s in schema.get("properties", {}).items()
+        {"name": n, "in": "query", "required": must, "schema": s, "description": s.pop("description", "")}
+        for n, must, s in rows
     ]
+
+
+def _sent(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter's schema without null, which a query cannot hold: what is not given is left out."""
+    kinds = [s for s in schema.pop("anyOf", []) if s != {"type": "null"}]
+    if "default" in schema and schema["default"] is None:
+        del schema["default"]
+    return schema | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:

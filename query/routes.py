@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from datetime import timedelta
+from typing import Literal
 from urllib.parse import quote
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
 from query.answers import AnswerOut, CamerasOut, Question, iso
 from query.cameras import overview
-from query.ids import FrameId, MomentId
-from query.openapi import Params, Route, document, serve
+from query.ids import FRAME, MOMENT, FrameId, MomentId
+from query.openapi import Params, Route, When, document, serve
 from query.parts import CATALOG, CUTTER, LIVE, METRICS, SEARCHER, STORE, TOKEN
-from query.times import moment
 from query.watch_routes import ROUTES as WATCH_ROUTES
 from stream import picture
-
-When = Annotated[datetime, BeforeValidator(moment), Field(json_schema_extra={"format": "date-time"})]
-"""ISO 8601; without an offset it is read in the server's zone."""
 
 
 class SearchParams(Params):
@@ -151,17 +147,18 @@ async def openapi(request: web.Request, _: Params) -> web.StreamResponse:
 
 ROUTES = (
     Route("GET", "/api/search", search, AnswerOut, SearchParams, errors=(503,)),
-    Route("GET", "/api/moments/{id}", one_moment, MomentInfo),
+    Route("GET", "/api/moments/{id}", one_moment, MomentInfo, errors=(503,), named=MOMENT),
     Route(
         "GET",
         "/api/moments/{id}/clip.mp4",
         clip_file,
         "video/mp4",
         ClipParams,
-        errors=(404, 409, 416),
+        errors=(404, 409, 416, 503),
         statuses=(200, 206),
+        named=MOMENT,
     ),
-    Route("GET", "/api/frames/{id}.jpg", frame_picture, "image/jpeg", FrameParams, errors=(404, 409)),
+    Route("GET", "/api/frames/{id}.jpg", frame_picture, "image/jpeg", FrameParams, errors=(404, 409, 503), named=FRAME),
     Route("GET", "/api/cameras", cameras, CamerasOut, errors=(503,)),
     Route("GET", "/healthz", healthz, Health),
     Route("GET", "/readyz", readyz, Health, errors=(503,)),

@@ -21,9 +21,16 @@ def seconds(text: object) -> float:
 def moment(text: str) -> datetime:
     """An instant in UTC: ISO 8601 (without an offset in this machine's zone), ``now``, or ``-2h`` for two hours ago."""
     text = text.strip()
-    if text == "now" or text.startswith("-"):
-        ago = seconds(text[1:]) if text != "now" else 0.0
-        return datetime.now(UTC) - timedelta(seconds=ago)
+    try:
+        if text == "now" or text.startswith("-"):
+            ago = seconds(text[1:]) if text != "now" else 0.0
+            return datetime.now(UTC) - timedelta(seconds=ago)
+        return _iso(text)
+    except OverflowError:
+        raise ValueError(f"{text[:40]!r} is a time that no calendar here reaches") from None
+
+
+def _iso(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:

@@ -29,8 +29,10 @@ class WatchIn(BaseModel):
     text: str = Field("", max_length=1000)
     frame: str = Field("", description="id of a frame or region that is in the index", max_length=200)
     cameras: tuple[str, ...] = Field((), description="only these; none means all")
-    hours: str = Field("", description="8-18, or 22-6 for over midnight; in the server's zone", max_length=10)
-    days: str = Field("", description="mon-fri, or sat,sun", max_length=40)
+    hours: str = Field(
+        "", description="8-18, or 22-6 for over midnight; in the server's zone", max_length=10, examples=["8-18"]
+    )
+    days: str = Field("", description="mon-fri, or sat,sun", max_length=40, examples=["mon-fri"])
     cooldown: float = Field(60.0, ge=0, le=604800, description="seconds between two firings for one camera, at least")
     threshold: float = Field(0.5, ge=0.01, le=0.999, description="least probability of a match that fires")
     webhook: str = Field("", max_length=2000, description="http(s) address; one of a private network is refused here")

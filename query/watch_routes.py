@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
 from aiohttp import web
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from indexer.embed.base import Embedder
 from indexer.store.base import Store, Where
 from query import watch as kept
 from query.backtest import backtest
+from query.cutter import Gone
 from query.events import Events
 from query.ids import FrameId
 from query.match import Bank
-from query.openapi import Params, Route
+from query.openapi import Params, Route, When
 from query.outward import Inside, check_now
 from query.parts import CATALOG, STORE
 from query.scorer import Scorer
-from query.times import moment
 from query.watch import Watch, WatchError
 from query.watch_answers import BacktestOut, WatchChange, WatchesOut, WatchIn, WatchOut, listed, made
 from query.webhook import discard, waiting
-
-When = Annotated[datetime, BeforeValidator(moment), Field(json_schema_extra={"format": "date-time"})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,8 @@ class Desk:
         self.events.close()
 
 
+NAME = r"[\w.-]{1,64}"
+"""What a watch may be called."""
 DESK: web.AppKey[Desk | None] = web.AppKey("desk", Desk)
 
 
@@ -139,7 +139,7 @@ async def _named(request: web.Request) -> Watch:
     try:
         return await kept.one(request.app[CATALOG], request.match_info["name"])
     except WatchError as error:
-        raise web.HTTPNotFound(reason=str(error)) from None
+        raise Gone(str(error)) from None
 
 
 def _desk(request: web.Request) -> Desk:
@@ -152,9 +152,9 @@ def _desk(request: web.Request) -> Desk:
 ROUTES = (
     Route("GET", "/api/watches", watches, WatchesOut, errors=(503,)),
     Route("POST", "/api/watches", add_watch, WatchOut, errors=(503,), body=WatchIn),
-    Route("GET", "/api/watches/{name}", one_watch, WatchOut, errors=(404, 503)),
-    Route("PATCH", "/api/watches/{name}", change_watch, WatchOut, errors=(404, 503), body=WatchChange),
-    Route("DELETE", "/api/watches/{name}", remove_watch, WatchOut, errors=(404, 503)),
-    Route("GET", "/api/watches/{name}/test", test_watch, BacktestOut, BacktestParams, errors=(404, 503)),
+    Route("GET", "/api/watches/{name}", one_watch, WatchOut, errors=(404, 503), named=NAME),
+    Route("PATCH", "/api/watches/{name}", change_watch, WatchOut, errors=(404, 503), body=WatchChange, named=NAME),
+    Route("DELETE", "/api/watches/{name}", remove_watch, WatchOut, errors=(404, 503), named=NAME),
+    Route("GET", "/api/watches/{name}/test", test_watch, BacktestOut, BacktestParams, errors=(404, 503), named=NAME),
     Route("GET", "/api/events", events, "text/event-stream", errors=(503,)),
 )

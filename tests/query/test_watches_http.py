@@ -62,6 +62,7 @@ async def test_a_watch_is_added_shown_paused_and_removed(client, yard):
     assert (await answer(await http.get("/api/watches")))["watches"] == []
     for call in (http.get, http.delete):
         await answer(await call("/api/watches/gate"), 404)
+        await answer(await call("/api/watches/two%0D%0Alines"), 404)
     await answer(await http.get("/api/watches/gate/test"), 404)
 
 
