@@ -169,8 +169,8 @@ def _tail(film: Film, at: float) -> tuple[float, float]:
 
 
 def decoded(film: Film, packet: Packet[VideoStream]) -> float:
-    """Seconds from the first frame, before which no later packet is shown."""
-    return film.offset(packet.dts if packet.dts is not None else stamp(packet) or 0)
+    """Seconds from the first frame, before which no later packet is shown; unknown where Matroska leaves it out."""
+    return film.offset(packet.dts) if packet.dts is not None else float("-inf")
 
 
 def _length(film: Film, packet: Packet[VideoStream]) -> float:

@@ -13,7 +13,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from query.reel import EPSILON, ClipError, Take, opened, packets
-from stream.film import display_size, stamp, turns
+from stream.film import display_size, matrix, stamp, turns
 
 TICK = Fraction(1, 90_000)
 """Seconds of one tick of a clip's time stamps: MPEG's usual, fine enough for any variable frame rate."""
@@ -33,10 +33,11 @@ def video(output: OutputContainer, takes: Sequence[Take]) -> Iterator[Packet[Vid
     Raises:
         ClipError: nothing there can be decoded.
     """
-    width, height = _size(takes[0])
+    width, height, colours = _form(takes[0])
     stream = output.add_stream("libx264", rate=30, options=QUALITY)
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     stream.codec_context.time_base = TICK
+    stream.codec_context.colorspace = colours  # else a player assumes one by the size
     return _encoded(stream, takes)
 
 
@@ -79,8 +80,11 @@ def shown(take: Take) -> Iterator[tuple[float, VideoFrame]]:
         yield take.start, held
 
 
-def _size(take: Take) -> tuple[int, int]:
-    """Width and height of the take's first frame, upright, in square pixels; even numbers, as 4:2:0 needs."""
+def _form(take: Take) -> tuple[int, int, int]:
+    """Width and height of the take's first frame, upright, in square pixels, and its YCbCr matrix.
+
+    Both are even numbers, as 4:2:0 needs.
+    """
     _, frame = next(shown(take), (0.0, None))
     if frame is None:
         raise ClipError(f"{take.media.path} has no frame there that can be decoded: it is damaged; copy it again")
@@ -88,7 +92,7 @@ def _size(take: Take) -> tuple[int, int]:
         width, height = display_size(frame, film.stream)
     if turns(frame) % 2:
         width, height = height, width
-    return max(2, width - width % 2), max(2, height - height % 2)
+    return max(2, width - width % 2), max(2, height - height % 2), matrix(frame)
 
 
 class _Upright:

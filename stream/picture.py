@@ -58,8 +58,8 @@ def _until(film: Film, target: int) -> list[Packet[VideoStream]]:
     for packet in film.packets(target):
         at = stamp(packet)
         assert at is not None  # Film.packets yields nothing else
-        if (packet.dts if packet.dts is not None else at) > target:
-            break
+        if packet.dts is not None and packet.dts > target:
+            break  # not at one without a decoding time: Matroska leaves it out of the first few after a seek
         if packet.is_keyframe and at <= target:
             group = []
         group.append(packet)

@@ -177,6 +177,14 @@ def segments(folder: Path, recipe: Recipe, *starts: float) -> list[Media]:
     return made
 
 
+@pytest.mark.parametrize("name", COPIED)
+def test_a_copy_that_ends_just_after_a_keyframe_is_whole(name: str, tmp_path: Path) -> None:
+    """There Matroska does not tell in which order frames are decoded."""
+    file, recipe = COPIED[name]
+    clip = make(film(tmp_path / file, recipe), tmp_path, 2.5, 4.05)
+    assert set(range(75, 122)) <= set(numbers(clip.path))
+
+
 @pytest.mark.parametrize("precise", [False, True])
 def test_segments_are_joined(precise: bool, tmp_path: Path) -> None:
     parts = segments(tmp_path, Recipe(audio="aac", container=FRAGMENTS), 8, 0, 4)

@@ -28,6 +28,13 @@ def test_the_picture_of_a_record_is_its_own_frame(film: Callable[[str], Media], 
         )
 
 
+def test_the_frames_just_after_a_keyframe_are_their_own(film: Callable[[str], Media]) -> None:
+    """There Matroska does not tell in which order frames are decoded."""
+    found = film("mkv-longer-sound")
+    for frame in list(read(found, 0.0, 128))[40:64]:
+        assert films.number(picture(Path(found.path), found.kind, frame.offset)) == films.number(frame.image)
+
+
 def test_between_two_frames_the_earlier_one_is_shown(uneven: Media) -> None:
     times = films.uneven(COUNT)
     for n in (3, 57, 130, 200):
