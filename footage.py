@@ -104,6 +104,24 @@ def clip(
 
 @app.command()
 @told
+def export(
+    moments: Annotated[list[str], typer.Argument(metavar="MOMENT...", help="Moments' ids; - reads a search's --json.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = Path("review.zip"),
+    precise: Annotated[bool, typer.Option("--precise", help="Re-encode: exact to the frame.")] = False,
+    pad: Annotated[float, typer.Option("--pad", min=0, max=600, help="Seconds before and after.")] = 2.0,
+    query: Annotated[str, typer.Option("--query", help="The question that found them, for the manifest.")] = "",
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Put many moments into one zip: clips, each proved, pictures, and a page to look at them."""
+    from commands import export as command
+    from config.settings import load
+
+    command.run(load({"data": data}, config), moments, out, precise, pad, query)
+
+
+@app.command()
+@told
 def serve(
     host: Annotated[str | None, typer.Option("--host", help="Address; any but loopback needs FOOTAGE_TOKEN.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port (default 8710).")] = None,

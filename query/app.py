@@ -18,6 +18,7 @@ from query.answers import ErrorOut
 from query.auth import guard
 from query.clip import ClipError
 from query.cutter import Cutter, Gone
+from query.export_routes import TURN
 from query.ids import BadId
 from query.metrics import Metrics
 from query.parts import CATALOG, CUTTER, LIVE, METRICS, SEARCHER, STORE, TOKEN
@@ -50,7 +51,7 @@ def build(parts: Parts, token: str | None = None) -> web.Application:
     app = web.Application(middlewares=[_counted(metrics), _errors, guard(token)], client_max_size=BODY)
     app[STORE], app[CATALOG], app[SEARCHER], app[CUTTER] = parts.store, parts.catalog, parts.searcher, parts.cutter
     app[LIVE], app[METRICS], app[TOKEN] = parts.live, metrics, token is not None
-    app[DESK] = parts.desk
+    app[DESK], app[TURN] = parts.desk, asyncio.Lock()
     if parts.desk:
         app.on_shutdown.append(parts.desk.end)
     routes.setup(app)

@@ -36,6 +36,7 @@ class Clip:
         precise: whether it was re-encoded, exact to the frame; else copied from a keyframe on.
         gaps: parts of the request without footage; the file goes on after them as if they were not.
         audio: whether it has sound.
+        shown: the stretches of footage in the file, one after the other.
     """
 
     path: Path
@@ -47,6 +48,16 @@ class Clip:
     precise: bool
     gaps: tuple[tuple[datetime, datetime], ...]
     audio: bool
+    shown: tuple[tuple[datetime, datetime], ...]
+
+    def offset(self, time: datetime) -> float:
+        """Seconds from the file's first frame at which it shows ``time``, or what comes next after a gap there."""
+        before = timedelta()
+        for start, end in self.shown:
+            if time < end:
+                return (before + max(time - start, timedelta())).total_seconds()
+            before += end - start
+        return before.total_seconds()
 
 
 def cut(media: Sequence[Media], start: datetime, end: datetime, out: Path, *, precise: bool = False) -> Clip:
@@ -142,7 +153,7 @@ def _mux(output: OutputContainer, takes: Sequence[Take], copied: bool) -> None:
 
 
 def _clip(out: Path, start: datetime, end: datetime, takes: Sequence[Take], precise: bool) -> Clip:
-    shown = [(one.media.at(one.start), one.media.at(one.end)) for one in takes]
+    shown = tuple((one.media.at(one.start), one.media.at(one.end)) for one in takes)
     edges = [start, *(edge for span in shown for edge in span), end]
     holes = zip(edges[::2], edges[1::2], strict=True)
     return Clip(
@@ -155,4 +166,5 @@ def _clip(out: Path, start: datetime, end: datetime, takes: Sequence[Take], prec
         precise=precise,
         gaps=tuple((a, b) for a, b in holes if b - a > SEAM),
         audio=any(one.audio for one in takes),
+        shown=shown,
     )

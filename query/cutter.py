@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import IO
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -62,7 +64,7 @@ class Cutter:
             Gone: no such frame, or its footage has been moved or deleted.
             stream.film.MediaError: the footage is damaged there.
         """
-        media, offset = await self._present(frame)
+        media, offset = await self.source(frame)
         image = await asyncio.to_thread(picture.picture, Path(media.path), media.kind, offset, side)
         return draw(image, [frame.region]) if boxes and frame.region else image
 
@@ -73,7 +75,7 @@ class Cutter:
             Gone: the footage has been moved or deleted.
             query.clip.ClipError: it cannot be cut; says why.
         """
-        media, _ = await self._present(moment.frame)
+        media, _ = await self.source(moment.frame)
         edge = timedelta(seconds=pad)
         start, end = moment.start - edge, moment.end + edge
         line = chain([e.media for e in await self._catalog.between([moment.camera], start, end)], media.id)
@@ -82,7 +84,8 @@ class Cutter:
                 held.enter_context(self._hold(one.path))
             if out:
                 return await asyncio.to_thread(cut, line, start, end, out, precise=precise)
-            name = hashlib.blake2b(repr((start, end, precise, line)).encode(), digest_size=12).hexdigest()
+            key = (Clip.__slots__, start, end, precise, line)  # a note of another shape is not of this clip
+            name = hashlib.blake2b(repr(key).encode(), digest_size=12).hexdigest()
             async with self._busy.setdefault(name, asyncio.Lock()):
                 return await asyncio.to_thread(self._cached, self._cache / f"{name}.mp4", line, start, end, precise)
 
@@ -97,16 +100,25 @@ class Cutter:
         prune(self._cache, self._limit, keep=path)
         return made
 
+    def spare(self) -> IO[bytes]:
+        """A new file in the cache's folder, to write and read, that has no name: when it is closed, it is gone."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=self._cache)
+
     async def holds(self, frame: FrameId) -> bool:
         """Whether the footage behind a frame is still there."""
         try:
-            await self._present(frame)
+            await self.source(frame)
         except Gone:
             return False
         return True
 
-    async def _present(self, frame: FrameId) -> tuple[Media, float]:
-        """The media that holds a frame, and the frame's offset in it; raises Gone when its file is not there."""
+    async def source(self, frame: FrameId) -> tuple[Media, float]:
+        """The media that holds a frame, and the frame's offset in it (s from the media's first frame).
+
+        Raises:
+            Gone: no such frame, or its footage has been moved or deleted.
+        """
         media, offset = await self._find(frame)
         if not await asyncio.to_thread(Path(media.path).exists):
             raise Gone(_missing(media))

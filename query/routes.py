@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from query.answers import AnswerOut, CamerasOut, Question, iso
 from query.cameras import overview
+from query.export_routes import ROUTES as EXPORT_ROUTES
 from query.ids import FRAME, MOMENT, FrameId, MomentId
 from query.openapi import Params, Route, When, document, serve
 from query.parts import CATALOG, CUTTER, LIVE, METRICS, SEARCHER, STORE, TOKEN
@@ -164,6 +165,7 @@ ROUTES = (
     Route("GET", "/readyz", readyz, Health, errors=(503,)),
     Route("GET", "/metrics", metrics, "text/plain"),
     Route("GET", "/openapi.json", openapi, "application/json"),
+    *EXPORT_ROUTES,
     *WATCH_ROUTES,
 )
 

@@ -33,7 +33,7 @@ include-path = "/api/events"
 enabled = false
 
 [[operations]]  # 400 also tells what no schema can: an end before its start, a camera that is not there, text and frame
-include-operation-id = ["search", "one_moment", "clip_file", "test_watch", "add_watch"]
+include-operation-id = ["search", "one_moment", "clip_file", "test_watch", "add_watch", "export_zip"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 404, 409]
 """
 REAL = f"""
