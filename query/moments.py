@@ -167,24 +167,24 @@ def _line(records: list[Record], p: NDArray[np.float64], chain: list[Media]) -> 
 
 def segments(p: NDArray[np.float64], cutoff: float) -> list[tuple[int, int]]:
     """Half-open index ranges of matches: from each peak of at least ``cutoff`` out to ``EDGE`` times that peak."""
-    free = np.ones(len(p), dtype=bool)
+    values, free = p.tolist(), [True] * len(p)
     found: list[tuple[int, int]] = []
-    while free.any():
-        top = int(np.argmax(np.where(free, p, -1.0)))
-        if p[top] < cutoff:
+    for top in np.argsort(-p, kind="stable").tolist():
+        if values[top] < cutoff:
             break
-        inside = p >= EDGE * p[top]
-        a, b = _reach(inside, free, top, -1), _reach(inside, free, top, +1) + 1
-        found.append((a, b))
-        free[a:b] = False
+        if free[top]:
+            edge = EDGE * values[top]
+            a, b = reach(values, edge, top, -1, free), reach(values, edge, top, +1, free) + 1
+            found.append((a, b))
+            free[a:b] = [False] * (b - a)
     return sorted(found)
 
 
-def _reach(inside: NDArray[np.bool_], free: NDArray[np.bool_], start: int, step: int) -> int:
-    """The farthest index on one side that is inside, crossing at most ``BRIDGE`` frames that are not."""
+def reach(p: Sequence[float], edge: float, start: int, step: int, free: Sequence[bool] | None = None) -> int:
+    """The farthest index on one side that is at least ``edge``, crossing at most ``BRIDGE`` frames that are not."""
     last, at, missed = start, start + step, 0
-    while 0 <= at < len(inside) and free[at] and missed <= BRIDGE:
-        if inside[at]:
+    while 0 <= at < len(p) and (free is None or free[at]) and missed <= BRIDGE:
+        if p[at] >= edge:
             last, missed = at, 0
         else:
             missed += 1

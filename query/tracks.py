@@ -18,13 +18,30 @@ def chains(media: Sequence[Media]) -> list[list[Media]]:
     are put in different chains, so their frames never mix in one moment.
     """
     lines: list[list[Media]] = []
+    joiner = Joiner()
     for one in sorted(media, key=lambda m: (m.start, m.id)):
-        fits = [line for line in lines if _follows(line[-1], one)]
-        if fits:
-            max(fits, key=lambda line: line[-1].end).append(one)
-        else:
-            lines.append([one])
+        number = joiner.add(one)
+        if number == len(lines):
+            lines.append([])
+        lines[number].append(one)
     return lines
+
+
+class Joiner:
+    """Numbers the chains as media come, in order of (start, id); it holds no more than what may still be followed."""
+
+    def __init__(self) -> None:
+        self._tails: dict[int, Media] = {}
+        self._next = 0
+
+    def add(self, one: Media) -> int:
+        """The number of the media's chain: an earlier one that it follows, or the next."""
+        self._tails = {n: tail for n, tail in self._tails.items() if tail.end >= one.start - SLACK}
+        fits = [n for n, tail in self._tails.items() if _follows(tail, one)]
+        number = max(fits, key=lambda n: self._tails[n].end) if fits else self._next
+        self._next += not fits
+        self._tails[number] = one
+        return number
 
 
 def chain(media: Sequence[Media], anchor: str) -> list[Media]:
