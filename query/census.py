@@ -104,17 +104,21 @@ class Census:
         earliest = max(span[0], min((c.start for c in held if c.start), default=_PAST))
         newest = min(span[1], max((c.end for c in held if c.end), default=_PAST))
         width, looked = NEWEST, 0
+        settled: datetime | None = None  # all that begins after this is known
         while True:
             inner = newest - earliest > width
-            window = (newest - width if inner else span[0], span[1])
-            sweep = Sweep(cutoff, window[0] if inner else None, span[1])
+            begin = newest - width if inner else span[0]
+            sweep = Sweep(cutoff, begin if inner else None, span[1])
             found: list[Moment] = []
-            async for step in self._sweep(sweep, score, where, window):
-                found, looked = found + step.moments, looked + step.looked
+            async with aclosing(self._sweep(sweep, score, where, (begin, span[1]))) as steps:
+                async for step in steps:
+                    found, looked = found + step.moments, looked + step.looked
+                    if settled and step.since > settled:
+                        break
             best = max(found, key=_order, default=None)
             if not inner or (best and (sweep.doubt is None or best.start > sweep.doubt)):
                 return best, looked
-            width *= WIDER
+            settled, width = max(begin, sweep.doubt or begin), width * WIDER
 
     async def _spans(self, score: Score, where: Where, cutoff: float) -> AsyncGenerator[_Step, None]:
         for span in _ordered(where):

@@ -142,6 +142,9 @@ async def test_first_and_last_look_at_no_more_than_they_must(store, catalog):
     assert last.moments[0].start == at(19_000)
     assert last.looked < 5_000
     assert (await census.count(First())).count == 2
+    begun = Where((), ((at(0), at(18_000)),))
+    assert (await census.last(First(), begun)).moments == first.moments
+    assert (await census.last(First(), begun)).looked < 25_000  # no window is looked at again
 
 
 async def test_a_feed_that_is_not_recorded_is_looked_at_too(store, catalog):
