@@ -162,3 +162,12 @@ async def test_nothing_in_an_empty_index(store, catalog):
     where = Where((), ((datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)),))
     for ask in (census.first, census.last, census.count, census.all):
         assert (await ask(First(), where)).count == 0
+
+
+async def test_the_last_is_not_taken_while_a_later_one_is_uncertain(store, catalog):
+    gate = [0.0] * 900 + [0.5] * 2 + [0.0] * 98
+    yard = [0.0] * 300 + [0.2] * 604 + [1.0] * 3 + [0.0] * 93  # an island that the first window does not see whole
+    await film(store, catalog, "a", gate, camera="gate")
+    await film(store, catalog, "b", yard, start=1e-5)
+    last = await Census(store, catalog).last(First())
+    assert [(m.camera, m.score) for m in last.moments] == [("yard", pytest.approx(1.0))]
