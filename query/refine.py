@@ -16,7 +16,8 @@ from indexer.pipeline import crop
 from indexer.store.base import Catalog, Record, Store, Where
 from query.closeup import frames
 from query.edges import TICK, Closer, Edge, Shot, end_edge, start_edge, surroundings
-from query.moments import FARTHEST, REACH, Moment, Score, Span, merge
+from query.moments import FARTHEST, REACH, Moment, Span, merge
+from query.sweep import Scorer
 from query.tracks import chain
 from stream.decode import MediaError
 from stream.frame import Frame, Image, Kind, Media, Region
@@ -71,7 +72,7 @@ class Refiner:
         self._embedder, self._store, self._catalog = embedder, store, catalog
         self._frames, self._seconds = frames, seconds
 
-    async def refine(self, moments: Sequence[Moment], score: Score, spans: Sequence[Span] = ()) -> list[Refined]:
+    async def refine(self, moments: Sequence[Moment], score: Scorer, spans: Sequence[Span] = ()) -> list[Refined]:
         """The same moments in the same order, with sharper edges.
 
         Args:
@@ -96,7 +97,7 @@ class Refiner:
     def _affordable(self, closer: Closer) -> bool:
         return not closer.failed and closer.left > SHOTS
 
-    async def _closer(self, moment: Moment, score: Score, spans: Sequence[Span]) -> Closer:
+    async def _closer(self, moment: Moment, score: Scorer, spans: Sequence[Span]) -> Closer:
         """What is known of a moment's surroundings: its chain of media, and the records around its edges."""
         for back in (REACH, FARTHEST):  # an hour where records are far apart
             near = merge([(at - back, at + back) for at in (moment.start, moment.best, moment.end)])
@@ -118,7 +119,7 @@ class Refiner:
             self._frames,
         )
 
-    async def _shots(self, camera: str, near: Sequence[Span], line: Sequence[Media], score: Score) -> list[Shot]:
+    async def _shots(self, camera: str, near: Sequence[Span], line: Sequence[Media], score: Scorer) -> list[Shot]:
         """The records of a chain with their probabilities, one a time, in order of time."""
         ids = {m.id for m in line}
         found = self._store.scan(Where((camera,), tuple((a, b + TICK) for a, b in near)))
@@ -129,7 +130,7 @@ class Refiner:
         shots = [Shot(r.time, v, r.region, r.media) for r, v in zip(records, p, strict=True)]
         return [max(same, key=lambda s: s.p) for _, same in groupby(shots, key=lambda s: s.time)]
 
-    async def _look(self, looks: Sequence[_Look], score: Score, deadline: float) -> None:
+    async def _look(self, looks: Sequence[_Look], score: Scorer, deadline: float) -> None:
         """Decode, embed and score what these stretches show, and learn from it."""
         found: list[list[Shot]] = [[] for _ in looks]
         stream = _decoded(looks, self._embedder.side, deadline)
