@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from commands import cameras_group, model_group, store_group, watch_group
+from commands import cameras_group, model_group, store_group, token_group, watch_group
 from commands.errors import told
 from commands.options import Cameras, Config, Data, Embedder, Every, Fit, From, Json, ModelName, Start, To, option
 
@@ -24,6 +24,7 @@ app.add_typer(cameras_group.app, name="cameras")
 app.add_typer(watch_group.app, name="watch")
 app.add_typer(model_group.app, name="model")
 app.add_typer(store_group.app, name="store")
+app.add_typer(token_group.app, name="token")
 
 Camera = Annotated[str | None, option("--camera", text="Name of the view (default: the file's or folder's name).")]
 Watch = Annotated[bool, typer.Option("--watch", help="Go on: index a folder's files as a recorder finishes them.")]
@@ -123,7 +124,7 @@ def export(
 @app.command()
 @told
 def serve(
-    host: Annotated[str | None, typer.Option("--host", help="Address; any but loopback needs FOOTAGE_TOKEN.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address; any but loopback needs a token.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port (default 8710).")] = None,
     embedder: Embedder = None,
     model: ModelName = None,

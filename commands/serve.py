@@ -15,6 +15,7 @@ from aiohttp import web
 
 from commands import parts as made
 from commands.errors import MODEL, say
+from commands.token import held_tokens
 from config.settings import CameraSettings, Settings
 from indexer.capture import Camera
 from indexer.expiry import Expiry
@@ -50,7 +51,8 @@ def run(settings: Settings) -> None:
         Unsafe: the address is not loopback and there is no token.
     """
     token = settings.token.get_secret_value() if settings.token else None
-    auth.check(settings.host, token)
+    if not token and not auth.is_loopback(settings.host):
+        auth.check(settings.host, bool(asyncio.run(held_tokens(settings))))
     few_arenas()
     if asyncio.run(_serve(settings, token)):
         say("the index has moved to another model; start footage serve again to go on with it")
@@ -83,7 +85,8 @@ async def _serve(settings: Settings, token: str | None) -> bool:
         cutter = Cutter(parts.store, parts.catalog, made.clips(settings), hold=hold)
         desk = Desk(parts.embedder, parts.bank, events)
         service = app.Parts(parts.store, parts.catalog, parts.searcher, cutter, metrics, live, desk)
-        runner = web.AppRunner(app.build(service, token), access_log=None, shutdown_timeout=2.0)
+        application = app.build(service, token, auth.is_loopback(settings.host))
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
         await runner.setup()
         try:
             site = web.TCPSite(runner, settings.host, settings.port)

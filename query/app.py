@@ -21,8 +21,9 @@ from query.cutter import Cutter, Gone
 from query.export_routes import TURN
 from query.ids import BadId
 from query.metrics import Metrics
-from query.parts import CATALOG, CUTTER, LIVE, METRICS, SEARCHER, STORE, TOKEN
+from query.parts import CATALOG, CUTTER, KEYS, LIVE, METRICS, SEARCHER, STORE
 from query.search import Searcher
+from query.tokens import Keys
 from query.watch_routes import DESK, Desk
 from stream.film import MediaError
 
@@ -45,12 +46,17 @@ class Parts:
     desk: Desk | None = None
 
 
-def build(parts: Parts, token: str | None = None) -> web.Application:
-    """The application over opened parts."""
-    metrics = parts.metrics
-    app = web.Application(middlewares=[_counted(metrics), _errors, guard(token)], client_max_size=BODY)
+def build(parts: Parts, token: str | None = None, local: bool = True) -> web.Application:
+    """The application over opened parts.
+
+    Args:
+        token: an admin's; others are in the catalogue.
+        local: it will be bound to loopback alone, where nobody needs a token while there is none.
+    """
+    metrics, keys = parts.metrics, Keys(parts.catalog, token, local)
+    app = web.Application(middlewares=[_counted(metrics), _errors, guard(keys)], client_max_size=BODY)
     app[STORE], app[CATALOG], app[SEARCHER], app[CUTTER] = parts.store, parts.catalog, parts.searcher, parts.cutter
-    app[LIVE], app[METRICS], app[TOKEN] = parts.live, metrics, token is not None
+    app[LIVE], app[METRICS], app[KEYS] = parts.live, metrics, keys
     app[DESK], app[TURN] = parts.desk, asyncio.Lock()
     if parts.desk:
         app.on_shutdown.append(parts.desk.end)

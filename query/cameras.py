@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,12 +20,14 @@ STALE = timedelta(seconds=15)
 EVERY = 2.0
 
 
-async def overview(store: Store, catalog: Catalog, live: Live | None = None) -> CamerasOut:
-    """Every camera: from ``live`` where this process runs it, else from what another one told last."""
+async def overview(
+    store: Store, catalog: Catalog, live: Live | None = None, sees: Callable[[str], bool] = lambda _: True
+) -> CamerasOut:
+    """Every camera that ``sees`` allows: from ``live`` where this process runs it, else from what another told last."""
     held = {c.camera: c for c in await catalog.cameras()}
     now: dict[str, LiveOut] = {s.name: _live(s) for s in live.cameras()} if live else await _told(catalog)
     rows = []
-    for name in sorted({*held, *now}):
+    for name in sorted(filter(sees, {*held, *now})):
         c = held.get(name)
         rows.append(
             CameraOut(

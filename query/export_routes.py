@@ -10,6 +10,7 @@ from typing import IO
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from query.auth import seen
 from query.cutter import Gone
 from query.export import CHUNK, Asked, Export, in_order
 from query.manifest import Id, Wanted
@@ -57,6 +58,7 @@ class ExportIn(BaseModel):
 async def export_zip(request: web.Request, given: ExportIn) -> web.StreamResponse:
     """Moments as a zip: clips, each proved, pictures, a page and a manifest."""
     asked = given.asked()
+    seen(request, *(moment.camera for moment, _ in asked.moments))
     name = f"footage-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.zip"
     told = {"Content-Type": "application/zip", "Content-Disposition": f'attachment; filename="{name}"'}
     response = web.StreamResponse(headers=told)
@@ -107,4 +109,4 @@ async def _send(response: web.StreamResponse, file: IO[bytes], start: int, end: 
     return end
 
 
-ROUTES = (Route("POST", "/api/export", export_zip, "application/zip", errors=(404, 503), body=ExportIn),)
+ROUTES = (Route("POST", "/api/export", export_zip, "application/zip", errors=(404, 503), body=ExportIn, role="review"),)

@@ -14,7 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Wi
 from pydantic.json_schema import models_json_schema
 
 from query.answers import ErrorOut
+from query.auth import allow
 from query.times import moment
+from query.tokens import Role
 
 REF = "#/components/schemas/{model}"
 
@@ -41,6 +43,8 @@ class Route:
         errors: statuses it may answer with besides 400 and 500.
         body: the model of the JSON that it takes; its handler gets that, checked, in place of parameters.
         named: regular expression of the whole parameter of its path.
+        role: the least role that may ask; None: anybody, even where tokens are needed.
+        whole: it tells of all cameras at once, so that a token that is limited to some may not ask.
     """
 
     method: str
@@ -52,12 +56,16 @@ class Route:
     statuses: tuple[int, ...] = field(default=(200,))
     body: type[BaseModel] | None = None
     named: str = ".+"
+    role: Role | None = "view"
+    whole: bool = False
 
 
 def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """The route's handler as aiohttp wants it."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        if route.role:
+            allow(request, route.role, route.whole)
         asked: BaseModel = _parse(route.params, request.query)
         if route.body:
             asked = await _body(request, route.body)
@@ -122,11 +130,12 @@ def document(routes: Sequence[Route], token: bool) -> dict[str, Any]:
 
 
 def _operation(route: Route, token: bool) -> dict[str, Any]:
-    guarded = token and route.path not in ("/healthz", "/readyz")
+    guarded = token and route.role is not None
     names = re.findall(r"{(\w+)", route.path)
     named = {"type": "string", "pattern": f"^{route.named}$"}
     in_path = [{"name": n, "in": "path", "required": True, "schema": named} for n in names]
-    errors = {400, 500, *route.errors} | ({413, 415} if route.body else set()) | ({401} if guarded else set())
+    errors = {400, 500, *route.errors} | ({413, 415} if route.body else set())
+    errors |= ({401} if guarded else set()) | ({403} if route.role else set())
     answer = route.answer if isinstance(route.answer, str) else "application/json"
     schema = {"type": "string", "format": "binary"} if isinstance(route.answer, str) else _ref(route.answer)
     if answer.startswith("text/"):
@@ -135,7 +144,9 @@ def _operation(route: Route, token: bool) -> dict[str, Any]:
     failed = {"description": "error", "content": {"application/json": {"schema": _ref(ErrorOut)}}}
     return {
         "summary": (route.handler.__doc__ or "").split("\n")[0],
+        "description": f"Least role of a token: {route.role}." if route.role else "Needs no token.",
         "operationId": route.handler.__name__,
+        **({"x-role": route.role} if route.role else {}),
         "parameters": in_path + _parameters(route.params),
         "responses": {str(s): done for s in route.statuses} | {str(s): failed for s in sorted(errors)},
         **({"requestBody": _taken(route.body)} if route.body else {}),

@@ -9,6 +9,7 @@ from indexer.store.base import Catalog, Store
 from query.cutter import Cutter
 from query.metrics import Metrics
 from query.search import Searcher
+from query.tokens import Keys
 
 STORE: web.AppKey[Store] = web.AppKey("store", Store)
 CATALOG: web.AppKey[Catalog] = web.AppKey("catalog", Catalog)
@@ -16,5 +17,4 @@ SEARCHER: web.AppKey[Searcher] = web.AppKey("searcher", Searcher)
 CUTTER: web.AppKey[Cutter] = web.AppKey("cutter", Cutter)
 LIVE: web.AppKey[Live | None] = web.AppKey("live", Live)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
-TOKEN: web.AppKey[bool] = web.AppKey("token", bool)
-"""Whether a token is asked for."""
+KEYS: web.AppKey[Keys] = web.AppKey("keys", Keys)

@@ -11,11 +11,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from query.answers import AnswerOut, CamerasOut, Question, iso
+from query.auth import narrowed, seen, who
 from query.cameras import overview
 from query.export_routes import ROUTES as EXPORT_ROUTES
 from query.ids import FRAME, MOMENT, FrameId, MomentId
 from query.openapi import Params, Route, When, document, serve
-from query.parts import CATALOG, CUTTER, LIVE, METRICS, SEARCHER, STORE, TOKEN
+from query.parts import CATALOG, CUTTER, KEYS, LIVE, METRICS, SEARCHER, STORE
 from query.watch_routes import ROUTES as WATCH_ROUTES
 from stream import picture
 
@@ -53,7 +54,7 @@ async def search(request: web.Request, params: SearchParams) -> AnswerOut:
     """Moments that match a question."""
     if params.start and params.end and params.start >= params.end:
         raise ValueError("from: must be before to")
-    question = Question(params.q.strip(), params.camera, params.start, params.end, params.limit)
+    question = Question(params.q.strip(), narrowed(request, params.camera), params.start, params.end, params.limit)
     await _known(request, params.camera)
     answer = await request.app[SEARCHER].search(question)
     request.app[METRICS].searches.labels("found" if answer.moments else "nothing").inc()
@@ -61,7 +62,7 @@ async def search(request: web.Request, params: SearchParams) -> AnswerOut:
 
 
 async def _known(request: web.Request, cameras: tuple[str, ...]) -> None:
-    held = {c.camera for c in await request.app[CATALOG].cameras()} if cameras else set()
+    held = {c.camera for c in await request.app[CATALOG].cameras() if who(request).sees(c.camera)} if cameras else set()
     if unknown := [c for c in cameras if c not in held]:
         raise ValueError(f"camera: there is no camera {unknown[0]!r}; there are: {', '.join(sorted(held)) or 'none'}")
 
@@ -78,9 +79,16 @@ class MomentInfo(BaseModel):
     footage: bool = Field(description="a picture and a clip can still be cut")
 
 
+def _moment(request: web.Request) -> MomentId:
+    """The moment of the path, if it may be seen."""
+    found = MomentId.parse(request.match_info["id"])
+    seen(request, found.camera)
+    return found
+
+
 async def one_moment(request: web.Request, _: Params) -> MomentInfo:
     """What a moment's id stands for."""
-    found = MomentId.parse(request.match_info["id"])
+    found = _moment(request)
     return MomentInfo(
         id=str(found),
         camera=found.camera,
@@ -94,7 +102,7 @@ async def one_moment(request: web.Request, _: Params) -> MomentInfo:
 
 async def clip_file(request: web.Request, params: ClipParams) -> web.StreamResponse:
     """A moment as an MP4 file; answers byte ranges."""
-    found = MomentId.parse(request.match_info["id"])
+    found = _moment(request)
     if found.end - found.start > timedelta(hours=1):
         raise ValueError("clips are at most an hour long; ask for a shorter moment")
     made = await request.app[CUTTER].clip(found, precise=params.precise, pad=params.pad)
@@ -112,14 +120,16 @@ async def clip_file(request: web.Request, params: ClipParams) -> web.StreamRespo
 
 async def frame_picture(request: web.Request, params: FrameParams) -> web.StreamResponse:
     """A frame's picture as JPEG."""
-    image = await request.app[CUTTER].frame(FrameId.parse(request.match_info["id"]), params.side)
+    frame = FrameId.parse(request.match_info["id"])
+    seen(request, frame.camera)
+    image = await request.app[CUTTER].frame(frame, params.side)
     body = picture.jpeg(image)
     return web.Response(body=body, content_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 
 async def cameras(request: web.Request, _: Params) -> CamerasOut:
     """Every camera, what is held of it, and what it does now."""
-    return await overview(request.app[STORE], request.app[CATALOG], request.app[LIVE])
+    return await overview(request.app[STORE], request.app[CATALOG], request.app[LIVE], who(request).sees)
 
 
 async def healthz(request: web.Request, _: Params) -> Health:  # noqa: ARG001
@@ -143,7 +153,7 @@ async def metrics(request: web.Request, _: Params) -> web.StreamResponse:
 
 async def openapi(request: web.Request, _: Params) -> web.StreamResponse:
     """This document."""
-    return web.json_response(document(ROUTES, request.app[TOKEN]))
+    return web.json_response(document(ROUTES, await request.app[KEYS].asked()))
 
 
 ROUTES = (
@@ -158,12 +168,13 @@ ROUTES = (
         errors=(404, 409, 416, 503),
         statuses=(200, 206),
         named=MOMENT,
+        role="review",
     ),
     Route("GET", "/api/frames/{id}.jpg", frame_picture, "image/jpeg", FrameParams, errors=(404, 409, 503), named=FRAME),
     Route("GET", "/api/cameras", cameras, CamerasOut, errors=(503,)),
-    Route("GET", "/healthz", healthz, Health),
-    Route("GET", "/readyz", readyz, Health, errors=(503,)),
-    Route("GET", "/metrics", metrics, "text/plain"),
+    Route("GET", "/healthz", healthz, Health, role=None),
+    Route("GET", "/readyz", readyz, Health, errors=(503,), role=None),
+    Route("GET", "/metrics", metrics, "text/plain", role="admin", whole=True),
     Route("GET", "/openapi.json", openapi, "application/json"),
     *EXPORT_ROUTES,
     *WATCH_ROUTES,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -11,7 +13,9 @@ from pydantic import Field
 
 from indexer.embed.base import Embedder
 from indexer.store.base import Store, Where
+from query import auth
 from query import watch as kept
+from query.auth import allow, narrowed, seen, who
 from query.backtest import backtest
 from query.cutter import Gone
 from query.events import Events
@@ -19,7 +23,7 @@ from query.ids import FrameId
 from query.match import Bank
 from query.openapi import Params, Route, When
 from query.outward import Inside, check_now
-from query.parts import CATALOG, STORE
+from query.parts import CATALOG, KEYS, STORE
 from query.scorer import Scorer
 from query.watch import Watch, WatchError
 from query.watch_answers import BacktestOut, WatchChange, WatchesOut, WatchIn, WatchOut, listed, made
@@ -54,14 +58,15 @@ class BacktestParams(Params):
 
 async def watches(request: web.Request, _: Params) -> WatchesOut:
     """Every watch, and how its deliveries go."""
-    catalog = request.app[CATALOG]
-    return WatchesOut(watches=await listed(catalog))
+    found = [w for w in await listed(request.app[CATALOG]) if _met(request, w.cameras)]
+    return WatchesOut(watches=[_shown(request, w) for w in found])
 
 
 async def one_watch(request: web.Request, _: Params) -> WatchOut:
     """One watch, and how its deliveries go."""
     watch = await _named(request)
-    return WatchOut.of(watch, (await waiting(request.app[CATALOG])).get(watch.id, (0, 0, "")))
+    letters = await waiting(request.app[CATALOG])
+    return _shown(request, WatchOut.of(watch, letters.get(watch.id, (0, 0, ""))))
 
 
 async def add_watch(request: web.Request, given: WatchIn) -> WatchOut:
@@ -69,12 +74,14 @@ async def add_watch(request: web.Request, given: WatchIn) -> WatchOut:
     if bool(given.text.strip()) == bool(given.frame):
         raise ValueError("give either text or frame")
     catalog, desk = request.app[CATALOG], _desk(request)
+    given = given.model_copy(update={"cameras": narrowed(request, given.cameras)})
     known = {c.camera for c in await catalog.cameras()}
     if unknown := [c for c in given.cameras if c not in known]:
         raise ValueError(f"cameras: there is no camera {unknown[0]!r}")
     fields = given.model_dump(exclude={"frame"})
     if given.frame:
         frame = FrameId.parse(given.frame)
+        seen(request, frame.camera)
         vector = await stored(request.app[STORE], frame)
         fields |= {"text": str(frame), "vector": kept.packed(vector), "space": desk.embedder.space.name}
     watch = made(fields)
@@ -102,13 +109,13 @@ async def stored(store: Store, frame: FrameId) -> Any:
 
 async def change_watch(request: web.Request, change: WatchChange) -> WatchOut:
     """Pause a watch, or let it go on."""
-    watch = await _named(request)
+    watch = await _own(request)
     return WatchOut.of(await kept.pause(request.app[CATALOG], watch.name, change.paused))
 
 
 async def remove_watch(request: web.Request, _: Params) -> WatchOut:
     """Remove a watch and what it has not delivered."""
-    watch = await _named(request)
+    watch = await _own(request)
     await kept.remove(request.app[CATALOG], watch.name)
     await discard(request.app[CATALOG], watch.id)
     return WatchOut.of(watch)
@@ -117,6 +124,8 @@ async def remove_watch(request: web.Request, _: Params) -> WatchOut:
 async def test_watch(request: web.Request, params: BacktestParams) -> BacktestOut:
     """When a watch would have fired."""
     watch, desk, store = await _named(request), _desk(request), request.app[STORE]
+    cameras = tuple(filter(who(request).sees, watch.cameras)) or who(request).cameras
+    watch = watch.model_copy(update={"cameras": cameras})
     end = params.end or datetime.now(UTC)
     start = params.start or end - timedelta(days=1)
     if start >= end:
@@ -132,14 +141,38 @@ async def events(request: web.Request, _: Params) -> web.StreamResponse:
     last = request.headers.get("Last-Event-ID", "").strip()
     if last and not (last.isascii() and last.isdigit()):
         raise ValueError("Last-Event-ID: must be the id of an event")
-    return await _desk(request).events.serve(request, int(last) if last else None)
+    still = partial(auth.still, request, request.app[KEYS])
+    return await _desk(request).events.serve(request, int(last) if last else None, who(request).sees, still)
 
 
 async def _named(request: web.Request) -> Watch:
-    try:
-        return await kept.one(request.app[CATALOG], request.match_info["name"])
-    except WatchError as error:
-        raise Gone(str(error)) from None
+    """The watch of the path, if it stands on any camera that who asks may see."""
+    name = request.match_info["name"]
+    watch = (await kept.watches(request.app[CATALOG])).get(name)
+    if watch is None:
+        raise Gone(f"there is no watch {name!r}")
+    if not _met(request, watch.cameras):
+        seen(request, *watch.cameras)
+    return watch
+
+
+async def _own(request: web.Request) -> Watch:
+    """The watch of the path, to change it: all of its cameras must be seen."""
+    watch = await _named(request)
+    allow(request, "admin", whole=not watch.cameras)
+    seen(request, *watch.cameras)
+    return watch
+
+
+def _met(request: web.Request, cameras: Iterable[str]) -> bool:
+    """Whether who asks sees any of a watch's cameras; none named means all."""
+    named = tuple(cameras)
+    return not named or any(map(who(request).sees, named))
+
+
+def _shown(request: web.Request, watch: WatchOut) -> WatchOut:
+    """A watch without the cameras that who asks may not see."""
+    return watch.model_copy(update={"cameras": list(filter(who(request).sees, watch.cameras))})
 
 
 def _desk(request: web.Request) -> Desk:
@@ -151,10 +184,19 @@ def _desk(request: web.Request) -> Desk:
 
 ROUTES = (
     Route("GET", "/api/watches", watches, WatchesOut, errors=(503,)),
-    Route("POST", "/api/watches", add_watch, WatchOut, errors=(503,), body=WatchIn),
+    Route("POST", "/api/watches", add_watch, WatchOut, errors=(503,), body=WatchIn, role="admin"),
     Route("GET", "/api/watches/{name}", one_watch, WatchOut, errors=(404, 503), named=NAME),
-    Route("PATCH", "/api/watches/{name}", change_watch, WatchOut, errors=(404, 503), body=WatchChange, named=NAME),
-    Route("DELETE", "/api/watches/{name}", remove_watch, WatchOut, errors=(404, 503), named=NAME),
+    Route(
+        "PATCH",
+        "/api/watches/{name}",
+        change_watch,
+        WatchOut,
+        errors=(404, 503),
+        body=WatchChange,
+        named=NAME,
+        role="admin",
+    ),
+    Route("DELETE", "/api/watches/{name}", remove_watch, WatchOut, errors=(404, 503), named=NAME, role="admin"),
     Route("GET", "/api/watches/{name}/test", test_watch, BacktestOut, BacktestParams, errors=(404, 503), named=NAME),
     Route("GET", "/api/events", events, "text/event-stream", errors=(503,)),
 )

@@ -89,7 +89,7 @@ class Yard:
 
     def fired(self):
         """What listeners were told."""
-        return [json.loads(text.split(b"data: ")[1]) for _, text in self.events._ring]
+        return [json.loads(e.text.split(b"data: ")[1]) for e in self.events._ring]
 
 
 class Receiver:
