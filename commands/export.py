@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import typer
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from commands.errors import FAILED, NOTHING, say
 from commands.parts import clips, close_index, no_index, open_index
@@ -22,7 +22,7 @@ class Answered(BaseModel):
     """What is read of an answer of ``footage search --json``."""
 
     moments: list[Wanted]
-    query: str | dict[str, JsonValue] = ""
+    query: str = ""
 
 
 def run(settings: Settings, moments: Sequence[str], out: Path, precise: bool, pad: float, query: str) -> None:
@@ -52,9 +52,7 @@ def given(text: str, precise: bool, pad: float, query: str) -> Asked:
         answer = Answered.model_validate_json(text)
     except ValidationError:
         raise typer.BadParameter("standard input is not the answer of: footage search --json") from None
-    filters = dict(answer.query) if isinstance(answer.query, dict) else {"text": answer.query}
-    found = str(filters.pop("text", filters.pop("q", "")))
-    return Asked(in_order(answer.moments), query or found, filters, pad, precise)
+    return Asked(in_order(answer.moments), query or answer.query, {}, pad, precise)
 
 
 async def _run(settings: Settings, asked: Asked, out: Path) -> Manifest | None:

@@ -38,7 +38,7 @@ h1, h2, p {{ margin: 0 0 .4rem }} h2 {{ font-size: 1.1rem }} small {{ opacity: .
 .unproved, .missing {{ background: #c003 }}
 </style></head><body>
 <h1>{title}</h1>
-<p>{counts}. Times are of {zone}, with UTC below.</p>
+<p>{counts}. Times are local to the machine that made this, {zone} then, with UTC below.</p>
 <p><small>Made {made} by Footage {version}. {filters}All facts: <a href="{manifest}">{manifest}</a>.
 To check that nothing has changed, {check}.</small></p>
 """
@@ -105,7 +105,9 @@ def _shown(row: Row, image: Image | None) -> str:
 
 
 def _head(manifest: Manifest) -> str:
-    filters = ", ".join(f"{k}: {v}" for k, v in manifest.filters.items())
+    filters = ", ".join(
+        f"{k}: {', '.join(map(str, v)) if isinstance(v, list) else v}" for k, v in manifest.filters.items()
+    )
     return HEAD.format(
         title=escape(manifest.query or "Moments"),
         counts=escape(", ".join(f"{n} {TOLD[state]}" for state, n in manifest.counts.items())),
