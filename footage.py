@@ -153,6 +153,23 @@ def status(as_json: Json = False, data: Data = None, config: Config = None) -> N
 
 @app.command()
 @told
+def audit(
+    start: From = None,
+    end: To = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Most entries to show.")] = 100,
+    as_json: Json = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Who asked what over HTTP, newest first; exits with 3 when nobody did."""
+    from commands import audit as command
+    from config.settings import load
+
+    command.run(load({"data": data}, config), start, end, limit, as_json)
+
+
+@app.command()
+@told
 def doctor(as_json: Json = False, data: Data = None, config: Config = None) -> None:
     """What is installed, reachable and chosen, and how fast it is."""
     from commands import doctor as command

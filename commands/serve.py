@@ -14,6 +14,7 @@ import typer
 from aiohttp import web
 
 from commands import parts as made
+from commands.audit import auditing
 from commands.errors import MODEL, say
 from commands.token import held_tokens
 from config.settings import CameraSettings, Settings
@@ -80,11 +81,12 @@ async def _serve(settings: Settings, token: str | None) -> bool:
         made.opened(settings) as parts,
         standing(parts, metrics, events) as watches,
         watching(settings, parts, metrics, watches.seen) as live,
+        auditing(settings) as audit,
     ):
         hold: Hold = live.shelf.playing if live else lambda _: nullcontext()
         cutter = Cutter(parts.store, parts.catalog, made.clips(settings), hold=hold)
         desk = Desk(parts.embedder, parts.bank, events)
-        service = app.Parts(parts.store, parts.catalog, parts.searcher, cutter, metrics, live, desk)
+        service = app.Parts(parts.store, parts.catalog, parts.searcher, cutter, metrics, live, desk, audit)
         application = app.build(service, token, auth.is_loopback(settings.host))
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
         await runner.setup()

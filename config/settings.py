@@ -105,6 +105,8 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to serve on; any but loopback needs a token")
     port: int = Field(8710, description="port to serve on", ge=0, le=65535)
     token: SecretStr | None = Field(None, description="token that HTTP clients send as 'Authorization: Bearer ...'")
+    audit: bool = Field(True, description="note who asks what over HTTP")
+    audit_keep: Seconds = Field(90 * 86400.0, description="how long that is kept, for example 90d", gt=0)
 
     cameras: tuple[CameraSettings, ...] = Field((), description="live cameras, for footage serve")
     recordings: Path | None = Field(None, description="folder of recorded footage (default: recordings in data)")

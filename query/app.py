@@ -15,13 +15,14 @@ from indexer.live import Live
 from indexer.store.base import Catalog, Store, StoreError, StoreUnreachable
 from query import routes
 from query.answers import ErrorOut
+from query.audit import Audit
 from query.auth import guard
 from query.clip import ClipError
 from query.cutter import Cutter, Gone
 from query.export_routes import TURN
 from query.ids import BadId
 from query.metrics import Metrics
-from query.parts import CATALOG, CUTTER, KEYS, LIVE, METRICS, SEARCHER, STORE
+from query.parts import AUDIT, CATALOG, CUTTER, KEYS, LIVE, METRICS, SEARCHER, STORE
 from query.search import Searcher
 from query.tokens import Keys
 from query.watch_routes import DESK, Desk
@@ -44,6 +45,7 @@ class Parts:
     metrics: Metrics
     live: Live | None = None
     desk: Desk | None = None
+    audit: Audit | None = None
 
 
 def build(parts: Parts, token: str | None = None, local: bool = True) -> web.Application:
@@ -56,7 +58,7 @@ def build(parts: Parts, token: str | None = None, local: bool = True) -> web.App
     metrics, keys = parts.metrics, Keys(parts.catalog, token, local)
     app = web.Application(middlewares=[_counted(metrics), _errors, guard(keys)], client_max_size=BODY)
     app[STORE], app[CATALOG], app[SEARCHER], app[CUTTER] = parts.store, parts.catalog, parts.searcher, parts.cutter
-    app[LIVE], app[METRICS], app[KEYS] = parts.live, metrics, keys
+    app[LIVE], app[METRICS], app[KEYS], app[AUDIT] = parts.live, metrics, keys, parts.audit
     app[DESK], app[TURN] = parts.desk, asyncio.Lock()
     if parts.desk:
         app.on_shutdown.append(parts.desk.end)

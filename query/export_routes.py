@@ -109,4 +109,15 @@ async def _send(response: web.StreamResponse, file: IO[bytes], start: int, end: 
     return end
 
 
-ROUTES = (Route("POST", "/api/export", export_zip, "application/zip", errors=(404, 503), body=ExportIn, role="review"),)
+ROUTES = (
+    Route(
+        "POST",
+        "/api/export",
+        export_zip,
+        "application/zip",
+        errors=(404, 503),
+        body=ExportIn,
+        role="review",
+        count=lambda given, _: len(given.moments),
+    ),
+)

@@ -14,7 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Wi
 from pydantic.json_schema import models_json_schema
 
 from query.answers import ErrorOut
-from query.auth import allow
+from query.auth import allow, who
+from query.parts import AUDIT
 from query.times import moment
 from query.tokens import Role
 
@@ -45,6 +46,7 @@ class Route:
         named: regular expression of the whole parameter of its path.
         role: the least role that may ask; None: anybody, even where tokens are needed.
         whole: it tells of all cameras at once, so that a token that is limited to some may not ask.
+        count: how many an answer holds, from what was asked and answered; given, requests are noted in the audit.
     """
 
     method: str
@@ -58,23 +60,44 @@ class Route:
     named: str = ".+"
     role: Role | None = "view"
     whole: bool = False
+    count: Callable[[Any, Any], int] | None = None
 
 
 def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """The route's handler as aiohttp wants it."""
 
-    async def handle(request: web.Request) -> web.StreamResponse:
+    async def answered(request: web.Request) -> BaseModel | web.StreamResponse:
         if route.role:
             allow(request, route.role, route.whole)
         asked: BaseModel = _parse(route.params, request.query)
         if route.body:
             asked = await _body(request, route.body)
         answer = await route.handler(request, asked)
+        if route.count:
+            given = asked.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+            await _note(request, route, given, route.count(asked, answer))
+        return answer
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            answer = await answered(request)
+        except web.HTTPForbidden:
+            await _note(request, route, dict(request.query), None, 403)
+            raise
         if isinstance(answer, BaseModel):
             return web.Response(text=answer.model_dump_json(), content_type="application/json")
         return answer
 
     return handle
+
+
+async def _note(
+    request: web.Request, route: Route, asked: dict[str, Any], found: int | None, status: int = 200
+) -> None:
+    audit = request.app[AUDIT]
+    if route.count and audit:
+        given = dict(request.match_info) | asked
+        await audit.note(who(request).name, route.handler.__name__, given, found, status)
 
 
 async def _body(request: web.Request, model: type[BaseModel]) -> BaseModel:

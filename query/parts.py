@@ -6,6 +6,7 @@ from aiohttp import web
 
 from indexer.live import Live
 from indexer.store.base import Catalog, Store
+from query.audit import Audit
 from query.cutter import Cutter
 from query.metrics import Metrics
 from query.search import Searcher
@@ -17,4 +18,5 @@ SEARCHER: web.AppKey[Searcher] = web.AppKey("searcher", Searcher)
 CUTTER: web.AppKey[Cutter] = web.AppKey("cutter", Cutter)
 LIVE: web.AppKey[Live | None] = web.AppKey("live", Live)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
+AUDIT: web.AppKey[Audit | None] = web.AppKey("audit", Audit)
 KEYS: web.AppKey[Keys] = web.AppKey("keys", Keys)

@@ -11,12 +11,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from query.answers import AnswerOut, CamerasOut, Question, iso
+from query.audit import AuditOut
 from query.auth import narrowed, seen, who
 from query.cameras import overview
+from query.cutter import Gone
 from query.export_routes import ROUTES as EXPORT_ROUTES
 from query.ids import FRAME, MOMENT, FrameId, MomentId
 from query.openapi import Params, Route, When, document, serve
-from query.parts import CATALOG, CUTTER, KEYS, LIVE, METRICS, SEARCHER, STORE
+from query.parts import AUDIT, CATALOG, CUTTER, KEYS, LIVE, METRICS, SEARCHER, STORE
 from query.watch_routes import ROUTES as WATCH_ROUTES
 from stream import picture
 
@@ -42,6 +44,14 @@ class ClipParams(Params):
 
     pad: float = Field(2.0, ge=0, le=600, description="seconds before and after")
     precise: bool = Field(False, description="re-encode, exact to the frame")
+
+
+class AuditParams(Params):
+    """What the audit takes."""
+
+    start: When | None = Field(None, alias="from", description="not before; ISO 8601, or -7d")
+    end: When | None = Field(None, alias="to", description="before")
+    limit: int = Field(100, ge=1, le=10000, description="most entries to answer")
 
 
 class Health(BaseModel):
@@ -144,6 +154,14 @@ async def readyz(request: web.Request, _: Params) -> Health:
     return Health()
 
 
+async def audit(request: web.Request, params: AuditParams) -> AuditOut:
+    """Who asked what, newest first."""
+    kept = request.app[AUDIT]
+    if kept is None:
+        raise Gone("no audit is kept here: the setting audit is off")
+    return await kept.entries(params.start, params.end, params.limit)
+
+
 async def metrics(request: web.Request, _: Params) -> web.StreamResponse:
     """Counts, for Prometheus."""
     return web.Response(
@@ -157,7 +175,15 @@ async def openapi(request: web.Request, _: Params) -> web.StreamResponse:
 
 
 ROUTES = (
-    Route("GET", "/api/search", search, AnswerOut, SearchParams, errors=(503,)),
+    Route(
+        "GET",
+        "/api/search",
+        search,
+        AnswerOut,
+        SearchParams,
+        errors=(503,),
+        count=lambda _, answer: len(answer.moments),
+    ),
     Route("GET", "/api/moments/{id}", one_moment, MomentInfo, errors=(503,), named=MOMENT),
     Route(
         "GET",
@@ -169,11 +195,13 @@ ROUTES = (
         statuses=(200, 206),
         named=MOMENT,
         role="review",
+        count=lambda *_: 1,
     ),
     Route("GET", "/api/frames/{id}.jpg", frame_picture, "image/jpeg", FrameParams, errors=(404, 409, 503), named=FRAME),
     Route("GET", "/api/cameras", cameras, CamerasOut, errors=(503,)),
     Route("GET", "/healthz", healthz, Health, role=None),
     Route("GET", "/readyz", readyz, Health, errors=(503,), role=None),
+    Route("GET", "/api/audit", audit, AuditOut, AuditParams, errors=(404,), role="admin", whole=True),
     Route("GET", "/metrics", metrics, "text/plain", role="admin", whole=True),
     Route("GET", "/openapi.json", openapi, "application/json"),
     *EXPORT_ROUTES,

@@ -197,6 +197,15 @@ ROUTES = (
         role="admin",
     ),
     Route("DELETE", "/api/watches/{name}", remove_watch, WatchOut, errors=(404, 503), named=NAME, role="admin"),
-    Route("GET", "/api/watches/{name}/test", test_watch, BacktestOut, BacktestParams, errors=(404, 503), named=NAME),
+    Route(
+        "GET",
+        "/api/watches/{name}/test",
+        test_watch,
+        BacktestOut,
+        BacktestParams,
+        errors=(404, 503),
+        named=NAME,
+        count=lambda _, answer: len(answer.firings),
+    ),
     Route("GET", "/api/events", events, "text/event-stream", errors=(503,)),
 )

@@ -1,6 +1,9 @@
+import asyncio
 import json
 import sqlite3
+from datetime import timedelta
 
+from query.audit import Audit
 from tests.commands.test_cli import footage
 
 
@@ -28,6 +31,18 @@ def test_tokens_are_added_listed_and_removed(tmp_path):
 def test_a_token_for_a_camera_that_is_not_there_is_wrong_usage(tmp_path):
     refused = footage("token", "add", "anna", "--camera", "roof", "--data", str(tmp_path))
     assert (refused.returncode, "roof" in refused.stderr) == (2, True)
+
+
+def test_what_was_asked_is_shown(tmp_path):
+    data = ("--data", str(tmp_path))
+    nothing = footage("audit", *data)
+    assert (nothing.returncode, "nothing" in nothing.stderr) == (3, True)
+    asyncio.run(Audit(tmp_path / "audit", timedelta(days=1)).note("anna", "search", {"q": "a dog"}, 2))
+    shown = footage("audit", *data)
+    assert (shown.returncode, "anna" in shown.stdout, "a dog" in shown.stdout) == (0, True, True)
+    (entry,) = json.loads(footage("audit", "--json", "--limit", "1", *data).stdout)["entries"]
+    assert (entry["who"], entry["found"]) == ("anna", 2)
+    assert footage("audit", "--to", "-1h", *data).returncode == 3
 
 
 def test_another_address_is_served_only_when_there_is_a_token(tmp_path):

@@ -3,13 +3,14 @@
 import asyncio
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp.test_utils import TestServer
 
 from indexer.files import Indexer, Job
 from query import app
+from query.audit import Audit
 from query.cutter import Cutter
 from query.events import Events
 from query.match import Bank
@@ -33,7 +34,7 @@ include-path = "/api/events"
 enabled = false
 
 [[operations]]  # 400 also tells what no schema can: an end before its start, a camera that is not there, text and frame
-include-operation-id = ["search", "one_moment", "clip_file", "test_watch", "add_watch", "export_zip"]
+include-operation-id = ["search", "one_moment", "clip_file", "test_watch", "audit", "add_watch", "export_zip"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 404, 409]
 """
 REAL = f"""
@@ -61,9 +62,9 @@ async def server(store, catalog, tmp_path):
     embedder = ColourEmbedder()
     await Indexer(embedder, store, catalog).run([Job(film, "yard", 1.0, START)])
     await keep(catalog, Watch(name="grass", text="something green"))
-    bank = await Bank.of(embedder)
+    bank, audit = await Bank.of(embedder), Audit(tmp_path / "audit", timedelta(days=1))
     searcher, cutter = Searcher(embedder, store, catalog, bank), Cutter(store, catalog, tmp_path / "clips")
-    parts = app.Parts(store, catalog, searcher, cutter, Metrics(), None, Desk(embedder, bank, Events()))
+    parts = app.Parts(store, catalog, searcher, cutter, Metrics(), None, Desk(embedder, bank, Events()), audit)
     async with TestServer(app.build(parts, TOKEN)) as server:
         yield server
 

@@ -34,7 +34,7 @@ class House:
 
     def __init__(self, store, catalog, folder):
         self.store, self.catalog, self.folder = store, catalog, folder
-        self.embedder, self.events, self.clients = ColourEmbedder(), Events(), []
+        self.embedder, self.events, self.clients, self.audit = ColourEmbedder(), Events(), [], None
 
     async def open(self):
         film = films.encode(self.folder / "film.mp4", plain(["red", "green", "blue"], seconds=2), fps=10, gop=10)
@@ -52,7 +52,7 @@ class House:
         searcher = Searcher(self.embedder, self.store, self.catalog, self.bank)
         cutter = Cutter(self.store, self.catalog, self.folder / "clips")
         desk = Desk(self.embedder, self.bank, self.events)
-        parts = app.Parts(self.store, self.catalog, searcher, cutter, Metrics(), None, desk)
+        parts = app.Parts(self.store, self.catalog, searcher, cutter, Metrics(), None, desk, self.audit)
         client = TestClient(TestServer(app.build(parts, token, local)))
         await client.start_server()
         self.clients.append(client)
