@@ -104,6 +104,18 @@ class AnswerOut(BaseModel):
         )
 
 
+class MomentInfo(BaseModel):
+    """What a moment's id says, and whether its footage is still there."""
+
+    id: str
+    camera: str
+    start: str
+    end: str
+    best: str
+    frame: str
+    footage: bool = Field(description="a picture and a clip can still be cut")
+
+
 class LiveOut(BaseModel):
     """A live camera now."""
 

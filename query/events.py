@@ -75,12 +75,13 @@ class Events:
         """
         queue: asyncio.Queue[Event | None] = asyncio.Queue(self._room)
         self._listeners[queue] = (request, sees)
+        begun = self._newest if last is None else last  # so that one who has heard nothing yet can resume too
         missed = [e.text for e in self._ring if last is not None and e.number > last and sees(e.camera)]
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
         response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
         try:
             await response.prepare(request)
-            await _send(response, b": listening\n\n" + b"".join(missed))
+            await _send(response, f"id: {begun}\n: listening\n\n".encode() + b"".join(missed))
             while (text := await _next(queue)) is not None and await still():
                 await _send(response, text)
         except (ConnectionError, TimeoutError):

@@ -10,7 +10,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
-from query.answers import AnswerOut, CamerasOut, Question, iso
+from query.answers import AnswerOut, CamerasOut, MomentInfo, Question, iso
 from query.audit import AuditOut
 from query.auth import narrowed, seen, who
 from query.cameras import overview
@@ -75,18 +75,6 @@ async def _known(request: web.Request, cameras: tuple[str, ...]) -> None:
     held = {c.camera for c in await request.app[CATALOG].cameras() if who(request).sees(c.camera)} if cameras else set()
     if unknown := [c for c in cameras if c not in held]:
         raise ValueError(f"camera: there is no camera {unknown[0]!r}; there are: {', '.join(sorted(held)) or 'none'}")
-
-
-class MomentInfo(BaseModel):
-    """What a moment's id says, and whether its footage is still there."""
-
-    id: str
-    camera: str
-    start: str
-    end: str
-    best: str
-    frame: str
-    footage: bool = Field(description="a picture and a clip can still be cut")
 
 
 def _moment(request: web.Request) -> MomentId:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -99,6 +99,23 @@ class FiringOut(BaseModel):
         m = f.moment
         told: dict[str, Any] = {"id": f.id, "camera": m.camera, "start": m.start, "end": m.end, "time": f.time}
         return cls(**told, score=round(f.score, 4), moment=str(m), links=links(m))
+
+
+class FiredOut(BaseModel):
+    """What listeners and webhooks are told of a firing."""
+
+    type: Literal["watch.fired"]
+    id: str
+    watch: str
+    query: str = Field(description="what it looks for")
+    threshold: float
+    camera: str
+    start: Utc
+    time: Utc = Field(description="of the frame at which it fired")
+    score: float
+    moment: str
+    links: dict[str, str]
+    urls: dict[str, str] | None = Field(description="the links as addresses, where the watch has a base_url")
 
 
 class BacktestOut(BaseModel):

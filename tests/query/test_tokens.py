@@ -34,6 +34,7 @@ class House:
 
     def __init__(self, store, catalog, folder):
         self.store, self.catalog, self.folder = store, catalog, folder
+        self.asked = set()
         self.embedder, self.events, self.clients, self.audit = ColourEmbedder(), Events(), [], None
 
     async def open(self):
@@ -53,10 +54,16 @@ class House:
         cutter = Cutter(self.store, self.catalog, self.folder / "clips")
         desk = Desk(self.embedder, self.bank, self.events)
         parts = app.Parts(self.store, self.catalog, searcher, cutter, Metrics(), None, desk, self.audit)
-        client = TestClient(TestServer(app.build(parts, token, local)))
+        application = app.build(parts, token, local)
+        application.on_response_prepare.append(self.note)
+        client = TestClient(TestServer(application))
         await client.start_server()
         self.clients.append(client)
         return client
+
+    async def note(self, request, _):
+        if resource := request.match_info.route.resource:
+            self.asked.add((request.method, resource.canonical))
 
     async def client(self, role="view", *cameras, name="anna"):
         """A client that sends a new token of that role, limited to cameras."""
