@@ -126,6 +126,9 @@ def export(
 def serve(
     host: Annotated[str | None, typer.Option("--host", help="Address; any but loopback needs a token.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port (default 8710).")] = None,
+    worker: Annotated[
+        str | None, typer.Option("--worker", metavar="NAME", help="Watch a share of the cluster's shared cameras.")
+    ] = None,
     embedder: Embedder = None,
     model: ModelName = None,
     fit: Fit = None,
@@ -136,9 +139,8 @@ def serve(
     from commands import serve as command
     from config.settings import load
 
-    command.run(
-        load({"embedder": embedder, "model": model, "fit": fit, "host": host, "port": port, "data": data}, config)
-    )
+    given = {"embedder": embedder, "model": model, "fit": fit, "host": host, "port": port, "data": data}
+    command.run(load(given | {"worker": worker}, config))
 
 
 @app.command()

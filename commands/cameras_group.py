@@ -55,6 +55,36 @@ def remove_camera(name: Name, data: Data = None, config: Config = None) -> None:
     command.remove(load({"data": data}, config), name)
 
 
+@app.command("share")
+@told
+def share_cameras(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Default: all of the settings.")
+    ] = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Have the workers of a cluster watch cameras of these settings."""
+    from commands import shared as command
+    from config.settings import load, written
+
+    command.share(load({"data": data}, config), written({"data": data}, config), names or [])
+
+
+@app.command("unshare")
+@told
+def unshare_cameras(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Shared cameras.")],
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Have the workers watch shared cameras no longer; what is indexed of them stays."""
+    from commands import shared as command
+    from config.settings import load
+
+    command.unshare(load({"data": data}, config), names)
+
+
 @app.command("test")
 @told
 def test_camera(

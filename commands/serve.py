@@ -6,7 +6,7 @@ import asyncio
 import ctypes
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import timedelta
 
@@ -14,12 +14,15 @@ import typer
 from aiohttp import web
 
 from commands import parts as made
+from commands import workers
 from commands.audit import auditing
 from commands.errors import MODEL, say
 from commands.token import held_tokens
-from config.settings import CameraSettings, Settings
-from indexer.capture import Camera
+from commands.workers import running
+from config.settings import Settings, SettingsError
 from indexer.expiry import Expiry
+from indexer.fence import Fence
+from indexer.leases import Leases
 from indexer.live import Live
 from indexer.spool import Spool
 from indexer.store.base import Record, StoreError, StoreUnreachable
@@ -75,18 +78,23 @@ async def _serve(settings: Settings, token: str | None) -> bool:
     stop = asyncio.Event()
     for sign in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+    if settings.worker and settings.store == "embedded":
+        raise SettingsError("worker: cameras are shared in a cluster; set store: cassandra or astra")
     metrics = Metrics()
     events = Events()
     async with (
         made.opened(settings) as parts,
-        standing(parts, metrics, events) as watches,
-        watching(settings, parts, metrics, watches.seen) as live,
+        workers.leasing(settings, parts) as leases,
+        standing(settings, parts, metrics, events, leases) as watches,
+        watching(settings, parts, metrics, watches, leases) as live,
         auditing(settings) as audit,
     ):
         hold: Hold = live.shelf.playing if live else lambda _: nullcontext()
         cutter = Cutter(parts.store, parts.catalog, made.clips(settings), hold=hold)
         desk = Desk(parts.embedder, parts.bank, events)
-        service = app.Parts(parts.store, parts.catalog, parts.searcher, cutter, metrics, live, desk, audit)
+        service = app.Parts(
+            parts.store, parts.catalog, parts.searcher, cutter, metrics, live, desk, audit, settings.worker
+        )
         application = app.build(service, token, auth.is_loopback(settings.host))
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
         await runner.setup()
@@ -104,9 +112,10 @@ async def _until(stop: asyncio.Event, parts: made.Parts) -> bool:
     while not stop.is_set():
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), MOVED)
-        with suppress(StoreUnreachable):  # searches answer 503 meanwhile, and records wait
-            if await parts.catalog.pinned() != parts.embedder.space:
-                return True
+        with suppress(StoreUnreachable, TimeoutError):  # searches answer 503 meanwhile, and records wait
+            async with asyncio.timeout(MOVED):
+                if await parts.catalog.pinned() != parts.embedder.space:
+                    return True
     return False
 
 
@@ -116,73 +125,67 @@ def _address(runner: web.AppRunner) -> str:
 
 
 @asynccontextmanager
-async def standing(parts: made.Parts, metrics: Metrics, events: Events) -> AsyncIterator[Watches]:
-    """Evaluate the watches while the block runs."""
-    courier = Courier(parts.catalog, metrics.watched)
+async def standing(
+    settings: Settings, parts: made.Parts, metrics: Metrics, events: Events, leases: Leases | None
+) -> AsyncIterator[Watches]:
+    """Evaluate the watches while the block runs: in a cluster, those of the cameras that are watched here."""
+    courier = Courier(parts.catalog, metrics.watched, leases=leases)
     scorer = Scorer(parts.embedder, parts.store, parts.bank)
-    watches = Watches(scorer, parts.store, parts.catalog, events, courier, metrics.watched)
-    task = asyncio.create_task(watches.run())
-    try:
+    own = [] if settings.worker else [c.name for c in settings.cameras]
+    watches = Watches(
+        scorer, parts.store, parts.catalog, events, courier, metrics.watched, cameras=own if leases else None
+    )
+    if leases and not own and not settings.worker:  # it only answers searches
         yield watches
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        return
+    async with running(watches.run()):
+        yield watches
 
 
 @asynccontextmanager
 async def watching(
-    settings: Settings, parts: made.Parts, metrics: Metrics, seen: Callable[[Sequence[Record]], Awaitable[None]]
+    settings: Settings, parts: made.Parts, metrics: Metrics, watches: Watches, leases: Leases | None
 ) -> AsyncIterator[Live | None]:
-    """Index the cameras of the settings while the block runs; None when there are none."""
-    if not settings.cameras:
+    """Index live cameras while the block runs: those of the settings, or a share of the cluster's; None without any."""
+    if not settings.cameras and not settings.worker:
         yield None
         return
 
     async def written(records: Sequence[Record]) -> None:
         await metrics.written(records)
-        await seen(records)
+        await watches.seen(records)
 
     shelf = Shelf(made.recordings(settings))
+    fence = Fence(leases.left) if leases and settings.worker else None
     live = Live(
         parts.embedder,
         parts.store,
         parts.catalog,
-        [camera(c) for c in settings.cameras],
+        [] if fence else [workers.camera(c) for c in settings.cameras],
         shelf=shelf,
         least_free=settings.disk_free,
         spool=None if settings.store == "embedded" else Spool(settings.data / "spool", SPOOL),
+        fence=fence,
         written=written,
     )
     keep = {c.name: timedelta(seconds=c.keep) if c.keep else None for c in settings.cameras}
     expiry = Expiry(parts.store, parts.catalog, shelf, keep, settings.recordings_size, 2 * settings.disk_free)
     await live.start()
     metrics.watch(live)
-    chores = [asyncio.create_task(c) for c in (expiry.run(), cameras.tell(parts.catalog, live), _maintain(parts))]
-    say(f"watching {len(keep)} camera{'s' * (len(keep) != 1)}: {', '.join(sorted(keep))}")
+    chores = (expiry.run(), cameras.tell(parts.catalog, live, settings.worker), _maintain(parts))
+    if leases and fence:
+        worker = await workers.joined(settings.worker, parts.catalog, leases, fence, live, watches, keep)
+    else:
+        worker = None
+        say(f"watching {len(keep)} camera{'s' * (len(keep) != 1)}: {', '.join(sorted(keep))}")
     try:
-        yield live
+        async with running(*chores, *([worker.run()] if worker else [])):
+            yield live
     finally:
-        for chore in chores:
-            chore.cancel()
-        await asyncio.gather(*chores, return_exceptions=True)
         if not await live.stop(STOP - 2.0):
             say("not everything in flight could be finished in time; it was not acknowledged")
-
-
-def camera(c: CameraSettings) -> Camera:
-    """A camera of the settings as the indexer wants it."""
-    return Camera(
-        name=c.name,
-        url=c.url.get_secret_value(),
-        every=c.every,
-        max_gap=c.max_gap,
-        ignore=c.ignore,
-        record=c.record,
-        keep=timedelta(seconds=c.keep) if c.keep else None,
-        regions=c.regions,
-        transport=c.transport,
-        stall=c.stall,
-    )
+        if worker:
+            await worker.stop()
 
 
 async def _maintain(parts: made.Parts) -> None:

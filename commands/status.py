@@ -49,7 +49,7 @@ def _load(load: LoadOut) -> str:
 def _now(c: CameraOut) -> str:
     if c.live is None:
         return ""
-    now = f"{c.live.state}, {c.live.recording}"
+    now = f"{c.live.state}, {c.live.recording}" + (f" on {c.live.worker}" if c.live.worker else "")
     if c.live.reconnects or c.live.dropped:
         now += f", {c.live.reconnects} reconnects, {c.live.dropped} frames dropped"
     return f"{now}: {c.live.error}" if c.live.error else now

@@ -108,6 +108,9 @@ class Settings(BaseSettings):
     audit: bool = Field(True, description="note who asks what over HTTP")
     audit_keep: Seconds = Field(90 * 86400.0, description="how long that is kept, for example 90d", gt=0)
 
+    worker: str = Field(
+        "", description="name under which this service shares the cameras of the cluster", pattern=r"^[\w.-]{0,64}$"
+    )
     cameras: tuple[CameraSettings, ...] = Field((), description="live cameras, for footage serve")
     recordings: Path | None = Field(None, description="folder of recorded footage (default: recordings in data)")
     recordings_size: Size | None = Field(None, description="bytes that all recordings may take, for example 500GB")
@@ -146,17 +149,49 @@ def load(flags: dict[str, Any] | None = None, file: Path | None = None) -> Setti
     Raises:
         SettingsError: names the setting, where it stands, and what is allowed.
     """
+    values, path = _values(flags, file)
+    settings = _checked(values, path)
+    added = camera_file(settings.data)
+    return _checked(values | {"cameras": _cameras(values, added)}, added) if added.exists() else settings
+
+
+def written(flags: dict[str, Any] | None = None, file: Path | None = None) -> list[dict[str, Any]]:
+    """The cameras of the settings as they are written, with ``${NAME}`` in place of passwords.
+
+    Raises:
+        SettingsError: as ``load`` does.
+    """
+    return _cameras(_values(flags, file)[0], camera_file(load(flags, file).data))
+
+
+def camera(written: dict[str, Any], place: str) -> CameraSettings:
+    """A camera as it is written, checked, with its variables filled in.
+
+    Args:
+        place: where it is written, for messages.
+
+    Raises:
+        SettingsError: something in it is wrong, or a variable is not set.
+    """
+    try:
+        return CameraSettings.model_validate(_filled(written, place))
+    except ValidationError as error:
+        said = [_explain(e) for e in error.errors(include_url=False, include_input=False)]
+        raise SettingsError(f"{place}: camera '{written.get('name')}': {'; '.join(said)}") from None
+
+
+def _values(flags: dict[str, Any] | None, file: Path | None) -> tuple[dict[str, Any], Path]:
+    """What flags and the settings file give, and where that file is."""
     given = {k: v for k, v in (flags or {}).items() if v is not None}
     named = file or (Path(os.environ["FOOTAGE_CONFIG"]) if os.environ.get("FOOTAGE_CONFIG") else None)
     path = named or Path("footage.yaml")
-    written = read(path) if named or path.exists() else {}
-    unset = {k: v for k, v in written.items() if f"FOOTAGE_{k.upper()}" not in os.environ}
-    settings = _checked(unset | given, path)
-    added = camera_file(settings.data)
-    if not added.exists():
-        return settings
-    cameras = [*(unset.get("cameras") or ()), *(read(added).get("cameras") or ())]
-    return _checked(unset | given | {"cameras": cameras}, added)
+    content = read(path) if named or path.exists() else {}
+    return {k: v for k, v in content.items() if f"FOOTAGE_{k.upper()}" not in os.environ} | given, path
+
+
+def _cameras(values: dict[str, Any], added: Path) -> list[Any]:
+    more = read(added) if added.exists() else {}
+    return [*(values.get("cameras") or ()), *(more.get("cameras") or ())]
 
 
 def camera_file(data: Path) -> Path:
@@ -189,7 +224,7 @@ def _checked(values: dict[str, Any], path: Path) -> Settings:
         ) from None
 
 
-def _filled(camera: Any, path: Path) -> Any:
+def _filled(camera: Any, path: Path | str) -> Any:
     """A camera whose URL has its variables filled in."""
     if not isinstance(camera, dict) or not isinstance(camera.get("url"), str | int):
         return camera

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 EXPIRED = "footage has expired"
 PAST = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
 
 
 class Expiry:
@@ -76,8 +77,8 @@ class Expiry:
         for media in due:
             spans[media.camera].append(media)
         for camera, gone in spans.items():
-            start, end = min(m.start for m in gone), max(m.end for m in gone)
-            await self._catalog.cover(Coverage(camera, start, end, State.GAP, EXPIRED))
+            for start, end in _joined(gone):
+                await self._catalog.cover(Coverage(camera, start, end, State.GAP, EXPIRED))
 
     async def _age(self, camera: str, before: datetime) -> None:
         """Records without footage (an unrecorded camera, or a segment that was lost) expire by their own time."""
@@ -89,3 +90,14 @@ class Expiry:
         known = await self._catalog.coverage([camera], PAST, before)
         if any(c.state is State.WATCHED for c in known):
             await self._catalog.cover(Coverage(camera, known[0].start, before, State.GAP, EXPIRED))
+
+
+def _joined(segments: Sequence[Media]) -> list[tuple[datetime, datetime]]:
+    """Spans of segments that follow one another; what lies between others may be kept by another worker."""
+    spans: list[tuple[datetime, datetime]] = []
+    for one in sorted(segments, key=lambda media: media.start):
+        if spans and one.start <= spans[-1][1] + SECOND:
+            spans[-1] = spans[-1][0], max(spans[-1][1], one.end)
+        else:
+            spans.append((one.start, one.end))
+    return spans

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from indexer.channel import Channel
 from indexer.embed.base import Embedder
-from indexer.patience import Durable
+from indexer.patience import Durable, patiently
 from indexer.pipeline import Item, Mark, Pipeline
-from indexer.store.base import Catalog, Coverage, Entry, State, Store, Where
+from indexer.store.base import Catalog, Coverage, Entry, State, Store, StoreUnreachable, Where
 from stream import decode, source
 from stream.frame import Kind, Media
 
@@ -62,7 +62,7 @@ class Indexer:
     Threads: ``workers`` capture threads take jobs from one iterator, decode, and put frames into a bounded channel
     (they wait when it is full, so nothing is skipped); the pipeline runs in the event loop. ``stop`` may be called
     from a signal handler: captures end after the frame at hand, what has been captured is embedded and stored, and
-    the next run resumes there.
+    the next run resumes there. While the store cannot be reached it waits.
     """
 
     def __init__(self, embedder: Embedder, store: Store, catalog: Catalog, *, workers: int = 2) -> None:
@@ -116,14 +116,15 @@ class Indexer:
     async def _one(self, job: Job, channel: Channel[Item | Mark]) -> None:
         media, _ = await asyncio.to_thread(source.media, job.path, job.camera, job.start)
         self.report.cameras.add(job.camera)
-        entry = await self._known(media, f"every={job.every:g}", given=job.start is not None)
+        recipe, given = f"every={job.every:g}", job.start is not None
+        entry = await patiently(lambda: self._known(media, recipe, given), StoreUnreachable)
         self.report.total += media.duration
         if entry.done:
             self.report.known += 1
             self.report.done += 1
             self.report.seconds += media.duration
             return
-        last = await self._store.last(entry.media.id)
+        last = await patiently(lambda: self._store.last(entry.media.id), StoreUnreachable)
         after = (last - entry.media.start).total_seconds() if last else None
         await asyncio.to_thread(self._decode, entry, job.every, after, channel)
 
@@ -164,7 +165,7 @@ class Indexer:
             note, good = error.reason, at if error.good is None else error.good
         if not self._stopping.is_set():
             self._advance(max(0.0, media.duration - (at or 0.0)))
-            channel.put(Mark(lambda: self._finish(entry, note, good)))
+            channel.put(Mark(lambda: patiently(lambda: self._finish(entry, note, good), StoreUnreachable)))
 
     def _advance(self, seconds: float, frames: int = 0) -> None:
         with self._lock:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from indexer.capture import Camera, Capture
 from indexer.channel import Channel
 from indexer.embed.base import Embedder
+from indexer.fence import Fence, Fenced
 from indexer.patience import Durable, Patient, patiently
 from indexer.pipeline import Item, Mark, Pipeline
 from indexer.spool import Spool
@@ -68,7 +69,11 @@ class Live:
     Threads: one reader a camera (demuxing, decoding, gate, recorder), the embedder's own, and the event loop, where the
     pipeline writes, ``_books`` notes media and coverage in the order in which they happened, and a ticker notes
     coverage as it grows. ``stop`` stops the readers, lets what is in flight be embedded and written, closes segments
-    and notes the coverage; what that takes longer than ``within`` seconds is given up.
+    and notes the coverage; what that takes longer than ``within`` seconds is given up. Between ``start`` and ``stop``
+    cameras come and go by ``add`` and ``drop``, in the event loop.
+
+    Args:
+        fence: keeps out what may not be written any more, where cameras are shared with other workers.
     """
 
     def __init__(
@@ -81,16 +86,18 @@ class Live:
         shelf: Shelf,
         least_free: int = 1 << 30,
         spool: Spool | None = None,
+        fence: Fence | None = None,
         written: Callable[[Sequence[Record]], Awaitable[None]] | None = None,
     ) -> None:
         self.shelf = shelf
         self._embedder, self._store, self._catalog, self._cameras = embedder, store, catalog, cameras
-        self._least_free, self._spool, self._written = least_free, spool, written
+        self._least_free, self._spool, self._fence, self._written = least_free, spool, fence, written
         self._readers: dict[str, Reader] = {}
         self._captures: dict[str, Capture] = {}
         self._open: dict[str, Media] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._meter = Meter()
+        self._drops = 0
 
     async def start(self) -> None:
         """Recover what a killed service left, then start every camera."""
@@ -98,14 +105,15 @@ class Live:
         self._notes: asyncio.Queue[Callable[[], Awaitable[Any]] | None] = asyncio.Queue()
         await self._recover()
         self._channel: Channel[Item | Mark] = Channel(max(8 * self._embedder.batch, 2 * len(self._cameras)))
-        self._writer = Durable(self._store, self._spool, StoreError)
+        store = Fenced(self._store, self._fence) if self._fence else self._store
+        self._writer = Durable(store, self._spool, StoreError)
         self.pipeline = Pipeline(
             self._channel, Patient(self._embedder), self._writer, wait=0.1, seconds=0.5, written=self._durable
         )
         work = (self.pipeline.run(), self._book(), self._tick())
         self._tasks = [asyncio.create_task(one) for one in work]
         for camera in self._cameras:
-            await self._add(camera)
+            await self.add(camera)
 
     async def _recover(self) -> None:
         """Segments that a killed service left open get their real end; rows of those that held nothing go."""
@@ -113,6 +121,8 @@ class Live:
             await self._catalog.admit(media, RECIPE)
             await self._catalog.amend(media)
             await self._catalog.cover(Coverage(media.camera, media.start, media.end, State.WATCHED))
+        if self._fence:  # a segment whose file is not here may be another worker's
+            return
         for entry in await self._catalog.between([c.name for c in self._cameras], PAST, datetime.now(UTC)):
             media = entry.media
             if media.kind is Kind.SEGMENT and not await asyncio.to_thread(Path(media.path).exists):
@@ -124,7 +134,8 @@ class Live:
         around = self.shelf.segments(media.camera, media.start - SECOND, media.start + SECOND)
         return next((one for one in around if one.id == media.id), None)
 
-    async def _add(self, camera: Camera) -> None:
+    async def add(self, camera: Camera) -> None:
+        """Begin to watch a camera."""
         known = await self._catalog.coverage([camera.name], PAST, datetime.now(UTC))
         last = max((c.end for c in known), default=None)
         capture = Capture(camera, self._channel, self, self._recorder(camera) if camera.record else None, last)
@@ -141,6 +152,38 @@ class Live:
         )
         self._captures[camera.name], self._readers[camera.name] = capture, reader
         reader.start()
+
+    async def drop(self, name: str, *, lost: bool = False) -> None:
+        """Stop watching a camera.
+
+        When it returns, everything of the camera is written, also what waited in the spool; if the camera is ``lost``
+        to another worker, nothing is waited for, because the fence lets nothing pass. Twice does no harm.
+        """
+        reader = self._readers.get(name)
+        if reader is None:
+            return
+        while not await asyncio.to_thread(reader.stop):
+            log.warning("%s: it has not stopped yet", name)
+        if not lost:
+            await self._settled()
+        if self._readers.get(name) is reader:
+            self._readers.pop(name, None)
+            self._captures.pop(name, None)
+
+    async def _settled(self) -> None:
+        """Return when all that has been captured and noted until now is written."""
+        noted = asyncio.Event()
+
+        async def note() -> None:
+            noted.set()
+
+        async def written() -> None:
+            self._notes.put_nowait(note)
+
+        if await asyncio.to_thread(self._channel.put, Mark(written)):
+            await noted.wait()
+        while self._spool and self._spool.waiting:  # noqa: ASYNC110 - a file tells nobody when it is empty
+            await asyncio.sleep(0.2)
 
     def _recorder(self, camera: Camera) -> Callable[[Callable[[Media], None], Callable[[Media], None]], Recorder]:
         return lambda opened, closed: Recorder(
@@ -178,6 +221,11 @@ class Live:
         counts = (float(capture.rate.fps), capture.seen, capture.kept, capture.dropped)
         return CameraState(name, self._readers[name].snapshot(), recording, *counts)
 
+    @property
+    def fenced(self) -> int:
+        """Records that were dropped because another worker watches their camera now."""
+        return self._fence.dropped if self._fence else 0
+
     def load(self) -> Load:
         """How busy this machine is, over the last minute."""
         live = sum(s.status.state is LiveState.LIVE for s in self.cameras())
@@ -188,22 +236,32 @@ class Live:
     def admit(self, media: Media) -> None:
         """A media has begun."""
         self._open[media.id] = media
-        self._note(lambda: self._catalog.admit(media, RECIPE))
+        self._note(media.camera, media.start, lambda: self._catalog.admit(media, RECIPE))
 
     def amend(self, media: Media) -> None:
         """A media has ended; one without duration holds nothing."""
         self._open.pop(media.id, None)
-        self._note(lambda: self._catalog.amend(media) if media.duration else self._catalog.remove([media.id]))
+        kept = media.duration > 0
+        work = (lambda: self._catalog.amend(media)) if kept else (lambda: self._catalog.remove([media.id]))
+        self._note(media.camera, media.end, work)
 
     def cover(self, coverage: Coverage) -> None:
         """A span was watched, or not."""
-        self._note(lambda: self._catalog.cover(coverage))
+        self._note(coverage.camera, coverage.end, lambda: self._catalog.cover(coverage))
 
-    def _note(self, work: Callable[[], Awaitable[Any]]) -> None:
-        self._loop.call_soon_threadsafe(self._notes.put_nowait, work)
+    def _note(self, camera: str, time: datetime, work: Callable[[], Awaitable[Any]]) -> None:
+        """Have ``work`` done, in order, if what happened at this time may be written."""
+
+        async def note() -> None:
+            if self._fence is None or self._fence.passes(camera, time):
+                await work()
+
+        self._loop.call_soon_threadsafe(self._notes.put_nowait, note)
 
     def _dropped(self, camera: str) -> None:
-        self._captures[camera].dropped += 1
+        self._drops += 1
+        if capture := self._captures.get(camera):
+            capture.dropped += 1
 
     async def _book(self) -> None:
         while (work := await self._notes.get()) is not None:
@@ -221,28 +279,33 @@ class Live:
                     capture.progress(datetime.now(UTC))
                 if capture.recorder:
                     capture.recorder.clock = self._readers[name].snapshot().clock
-            dropped = sum(c.dropped for c in self._captures.values())
-            self._meter.note(self._loop.time(), self.pipeline.flow.embedding, dropped)
+            self._meter.note(self._loop.time(), self.pipeline.flow.embedding, self._drops)
 
     async def _durable(self, records: Sequence[Record]) -> None:
         """Coverage and open segments reach as far as the newest record, so that its picture can be cut at once."""
+        if self._fence:
+            records = [r for r in records if not self._fence.void(r.camera, r.time)]
         newest: dict[str, datetime] = {}
         for record in records:
             newest[record.media] = max(newest.get(record.media, record.time), record.time)
         for camera in {r.camera for r in records}:
-            self._captures[camera].progress()
+            if capture := self._captures.get(camera):
+                capture.progress()
         for name, time in newest.items():
-            if media := self._open.get(name):
-                length = (time - media.start).total_seconds() + self._captures[media.camera].camera.every
+            media = self._open.get(name)
+            capture = self._captures.get(media.camera) if media else None
+            if media and capture:
+                length = (time - media.start).total_seconds() + capture.camera.every
                 await self._grown(replace(media, duration=length))
-        if self._written:
+        if self._written and records:
             await self._written(records)
 
     async def _grown(self, media: Media) -> None:
         try:
-            await self._catalog.amend(media)
+            if self._fence is None or self._fence.passes(media.camera, media.end):
+                await self._catalog.amend(media)
         except StoreUnreachable:
-            self._note(lambda: self._catalog.amend(media))
+            self._note(media.camera, media.end, lambda: self._catalog.amend(media))
 
 
 class Meter:

@@ -24,7 +24,12 @@ async def patiently(work: Callable[[], Awaitable[T]], error: type[Exception]) ->
     """The result of ``work``, tried again after each ``error``, with pauses of up to 15 s, for as long as it takes."""
     async for attempt in stamina.retry_context(on=error, attempts=None, timeout=None, wait_initial=0.5, wait_max=15.0):
         with attempt:
-            return await work()
+            try:
+                return await work()
+            except error as reason:
+                if attempt.num == 1:
+                    log.warning("%s; it is tried again until it succeeds", reason)
+                raise
     raise AssertionError("retries do not end")
 
 

@@ -130,6 +130,7 @@ class LiveOut(BaseModel):
     seen: int = Field(description="frames looked at")
     kept: int = Field(description="frames embedded, because something had changed or it was time")
     recording: str
+    worker: str = Field("", description="the service that watches it, where several share the cameras")
     clock: str
     skew: float | None = Field(description="seconds by which the camera's clock is ahead of this machine's")
     codec: str

@@ -22,7 +22,7 @@ from query.cutter import Cutter, Gone
 from query.export_routes import TURN
 from query.ids import BadId
 from query.metrics import Metrics
-from query.parts import AUDIT, CATALOG, CUTTER, KEYS, LIVE, METRICS, SEARCHER, STORE
+from query.parts import AUDIT, CATALOG, CUTTER, KEYS, LIVE, METRICS, SEARCHER, STORE, WORKER
 from query.search import Searcher
 from query.tokens import Keys
 from query.watch_routes import DESK, Desk
@@ -46,6 +46,7 @@ class Parts:
     live: Live | None = None
     desk: Desk | None = None
     audit: Audit | None = None
+    worker: str = ""
 
 
 def build(parts: Parts, token: str | None = None, local: bool = True) -> web.Application:
@@ -59,6 +60,7 @@ def build(parts: Parts, token: str | None = None, local: bool = True) -> web.App
     app = web.Application(middlewares=[_counted(metrics), _errors, guard(keys)], client_max_size=BODY)
     app[STORE], app[CATALOG], app[SEARCHER], app[CUTTER] = parts.store, parts.catalog, parts.searcher, parts.cutter
     app[LIVE], app[METRICS], app[KEYS], app[AUDIT] = parts.live, metrics, keys, parts.audit
+    app[WORKER] = parts.worker
     app[DESK], app[TURN] = parts.desk, asyncio.Lock()
     if parts.desk:
         app.on_shutdown.append(parts.desk.end)

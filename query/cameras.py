@@ -21,11 +21,20 @@ EVERY = 2.0
 
 
 async def overview(
-    store: Store, catalog: Catalog, live: Live | None = None, sees: Callable[[str], bool] = lambda _: True
+    store: Store,
+    catalog: Catalog,
+    live: Live | None = None,
+    sees: Callable[[str], bool] = lambda _: True,
+    worker: str = "",
 ) -> CamerasOut:
-    """Every camera that ``sees`` allows: from ``live`` where this process runs it, else from what another told last."""
+    """Every camera that ``sees`` allows: from ``live`` where this process runs it, else from what another told last.
+
+    Args:
+        worker: the name of this process, where several share the cameras.
+    """
     held = {c.camera: c for c in await catalog.cameras()}
-    now: dict[str, LiveOut] = {s.name: _live(s) for s in live.cameras()} if live else await _told(catalog)
+    here = {s.name: _live(s, worker) for s in live.cameras()} if live else {}
+    now = here if live and not worker else await _told(catalog) | here
     rows = []
     for name in sorted(filter(sees, {*held, *now})):
         c = held.get(name)
@@ -49,14 +58,15 @@ def _load(live: Live) -> LoadOut:
 
 
 async def _told_load(catalog: Catalog) -> LoadOut | None:
-    told = (await catalog.get(LOAD)).get("service")
-    fresh = told and _at(told) > datetime.now(UTC) - STALE
-    return LoadOut.model_validate(told["load"]) if told and fresh else None
+    """That of the busiest service."""
+    fresh = [d for d in (await catalog.get(LOAD)).values() if _at(d) > datetime.now(UTC) - STALE]
+    return max((LoadOut.model_validate(d["load"]) for d in fresh), key=lambda load: load.busy, default=None)
 
 
-def _live(s: CameraState) -> LiveOut:
+def _live(s: CameraState, worker: str) -> LiveOut:
     facts = {name: getattr(s.status, name, None) for name in LiveOut.model_fields}
-    own = {"recording": s.recording, "rate": round(s.rate, 2), "seen": s.seen, "kept": s.kept, "dropped": s.dropped}
+    own: dict[str, Any] = {"worker": worker}
+    own |= {"recording": s.recording, "rate": round(s.rate, 2), "seen": s.seen, "kept": s.kept, "dropped": s.dropped}
     return LiveOut.model_validate(facts | {"state": s.status.state.value, "clock": s.status.clock.value} | own)
 
 
@@ -70,18 +80,18 @@ def _at(document: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(document["at"])
 
 
-async def tell(catalog: Catalog, live: Live) -> None:
+async def tell(catalog: Catalog, live: Live, worker: str = "") -> None:
     """Tell other processes every few seconds what the cameras do, until cancelled."""
     while True:
         try:
-            await _tell(catalog, live)
+            await _tell(catalog, live, worker)
         except StoreError:
             log.warning("other processes could not be told what the cameras do", exc_info=True)
         await asyncio.sleep(EVERY)
 
 
-async def _tell(catalog: Catalog, live: Live) -> None:
+async def _tell(catalog: Catalog, live: Live, worker: str) -> None:
     now = iso(datetime.now(UTC))
     for state in live.cameras():
-        await catalog.put(KIND, state.name, {"at": now, "live": _live(state).model_dump(mode="json")})
-    await catalog.put(LOAD, "service", {"at": now, "load": _load(live).model_dump(mode="json")})
+        await catalog.put(KIND, state.name, {"at": now, "live": _live(state, worker).model_dump(mode="json")})
+    await catalog.put(LOAD, worker or "service", {"at": now, "load": _load(live).model_dump(mode="json")})

@@ -87,6 +87,11 @@ class Cameras(Collector):
             values = (s.seen, s.kept, s.dropped, s.status.reconnects)
             for metric, value in zip(counts.values(), values, strict=True):
                 metric.add_metric([s.name], value)
+        yield CounterMetricFamily(
+            "footage_records_fenced",
+            "Records dropped because another worker watches their camera now",
+            value=self._live.fenced,
+        )
         load = self._live.load()
         yield from (up, age, skew, *counts.values())
         yield GaugeMetricFamily("footage_embedder_busy", "Share of the last minute spent embedding", value=load.busy)

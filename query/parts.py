@@ -20,3 +20,5 @@ LIVE: web.AppKey[Live | None] = web.AppKey("live", Live)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 AUDIT: web.AppKey[Audit | None] = web.AppKey("audit", Audit)
 KEYS: web.AppKey[Keys] = web.AppKey("keys", Keys)
+WORKER: web.AppKey[str] = web.AppKey("worker", str)
+"""The name under which this service shares cameras with others; empty when it does not."""

@@ -18,7 +18,7 @@ from query.cutter import Gone
 from query.export_routes import ROUTES as EXPORT_ROUTES
 from query.ids import FRAME, MOMENT, FrameId, MomentId
 from query.openapi import Params, Route, When, document, serve
-from query.parts import AUDIT, CATALOG, CUTTER, KEYS, LIVE, METRICS, SEARCHER, STORE
+from query.parts import AUDIT, CATALOG, CUTTER, KEYS, LIVE, METRICS, SEARCHER, STORE, WORKER
 from query.watch_routes import ROUTES as WATCH_ROUTES
 from stream import picture
 
@@ -127,7 +127,8 @@ async def frame_picture(request: web.Request, params: FrameParams) -> web.Stream
 
 async def cameras(request: web.Request, _: Params) -> CamerasOut:
     """Every camera, what is held of it, and what it does now."""
-    return await overview(request.app[STORE], request.app[CATALOG], request.app[LIVE], who(request).sees)
+    app = request.app
+    return await overview(app[STORE], app[CATALOG], app[LIVE], who(request).sees, app[WORKER])
 
 
 async def healthz(request: web.Request, _: Params) -> Health:  # noqa: ARG001

@@ -17,7 +17,7 @@ from indexer.store.base import Catalog, Vector
 KIND = "watch"
 """Documents of the catalogue that hold watches."""
 STATE = "watch-state"
-"""Documents that hold how far each watch has come, so that a restart neither repeats nor forgets."""
+"""Documents WATCH/CAMERA that hold how far each watch has come, so that a restart neither repeats nor forgets."""
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -176,4 +176,6 @@ async def remove(catalog: Catalog, name: str) -> None:
     """Remove a watch; what it has not delivered goes with it."""
     await one(catalog, name)
     await catalog.put(KIND, name, None)
-    await catalog.put(STATE, name, None)
+    for state in await catalog.get(STATE):
+        if state.startswith(f"{name}/"):
+            await catalog.put(STATE, state, None)

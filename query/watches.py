@@ -6,13 +6,16 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.store.base import Catalog, Record, Store, StoreError, Where
+from indexer.patience import patiently
+from indexer.store.base import Catalog, Record, Store, StoreError, StoreUnreachable, Where
 from query import watch as kept
 from query.events import Events
 from query.firing import Firing, content, fold
@@ -29,6 +32,8 @@ CATCH_UP = timedelta(hours=1)
 """How far back a start looks for records that were stored but not looked at."""
 CHECKPOINT = 60.0
 """Seconds after which it is noted how far the watches have come; what fired is noted at once."""
+END = 5.0
+"""Seconds for what is left to be looked at when it ends; the next start catches up with the rest."""
 
 
 class Watches:
@@ -39,8 +44,13 @@ class Watches:
     watches were changed in the catalogue, by whichever process. It is the only one to touch the triggers. Backgrounds
     are sampled anew by a task of their own.
 
+    Where several services share a catalogue, each looks at the cameras that it watches itself: ``took``, ``gave`` and
+    ``lost`` tell which. A camera's state goes with it: whoever has it next goes on from what the last one noted, over
+    the records that are stored.
+
     Args:
         told: called with the watch's name and ``fired``.
+        cameras: those that are looked at; None means all.
     """
 
     def __init__(
@@ -52,19 +62,35 @@ class Watches:
         courier: Courier,
         told: Callable[[str, str], None] = lambda *_: None,
         notice: float = NOTICE,
+        cameras: Iterable[str] | None = None,
     ) -> None:
         self._scorer, self._store, self._catalog = scorer, store, catalog
         self._events, self._courier, self._told = events, courier, told
         self._notice = notice
-        self._queue: asyncio.Queue[Sequence[Record]] = asyncio.Queue()
+        self._cameras = None if cameras is None else set(cameras)
+        self._queue: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
         self._watches: dict[str, Watch] = {}
         self._order: list[Watch] = []
         self._triggers: dict[str, dict[str, Trigger]] = {}
-        self._unsaved: set[str] = set()
+        self._unsaved: set[tuple[str, str]] = set()
 
     async def seen(self, records: Sequence[Record]) -> None:
         """These records are durable now."""
-        self._queue.put_nowait(records)
+        self._queue.put_nowait(partial(self._evaluate, records))
+
+    async def took(self, camera: str) -> None:
+        """This service watches the camera from now on; its records come after this."""
+        self._queue.put_nowait(partial(self._begin, camera))
+
+    async def gave(self, camera: str) -> None:
+        """It does so no more; how far its watches have come is noted when this returns."""
+        done = asyncio.Event()
+        self._queue.put_nowait(partial(self._leave, camera, done))
+        await done.wait()
+
+    async def lost(self, camera: str) -> None:
+        """Another service has the camera already; nothing more is noted of it."""
+        self._queue.put_nowait(partial(self._leave, camera))
 
     async def run(self) -> None:
         """Watch until cancelled; then note how far each watch has come."""
@@ -78,29 +104,35 @@ class Watches:
                         started = True
                     if clock() - looked >= self._notice:
                         await self._load()
+                        await self._courier.tend()
                         looked = clock()
                     if clock() - saved >= CHECKPOINT:
                         await self._save()
                         saved = clock()
                     async with asyncio.timeout(self._notice):
-                        records = await self._queue.get()
+                        work = await self._queue.get()
                 except TimeoutError:
+                    continue
+                except StoreUnreachable as error:
+                    log.warning("the watches wait: %s", error)
+                    await asyncio.sleep(self._notice)
                     continue
                 except Exception:  # a watch that cannot be read must not end the others
                     log.exception("the watches could not be read")
                     await asyncio.sleep(self._notice)
                     continue
-                await self._evaluate(records)
+                await work()
         finally:
             await self._stop()
 
     async def _stop(self) -> None:
         self._scorer.stop()
         try:
-            while not self._queue.empty():
-                await self._evaluate(self._queue.get_nowait())
-            await self._save()
-        except StoreError:
+            async with asyncio.timeout(END):
+                while not self._queue.empty():
+                    await self._queue.get_nowait()()
+                await self._save()
+        except (StoreError, TimeoutError):
             log.exception("it could not be noted how far the watches have come")
         await self._courier.stop()
 
@@ -117,23 +149,59 @@ class Watches:
         self._triggers = {name: held for name, held in self._triggers.items() if name in now}
         await self._catch_up(fresh)
 
+    async def _begin(self, camera: str) -> None:
+        """Take a camera up where whoever had it left it; tried again until the catalogue can tell."""
+        if self._cameras is not None:
+            self._cameras.add(camera)
+        watches = [w for w in self._watches.values() if not w.paused]
+        states = await patiently(lambda: self._catalog.get(STATE), StoreUnreachable)
+        for watch in watches:
+            self._triggers.setdefault(watch.name, {}).pop(camera, None)
+            self._recall(watch, states.get(f"{watch.name}/{camera}", {}), camera)
+        await patiently(lambda: self._catch_up(watches, {camera}), StoreUnreachable)
+
+    async def _leave(self, camera: str, done: asyncio.Event | None = None) -> None:
+        if self._cameras is not None:
+            self._cameras.discard(camera)
+        mine = {key for key in self._unsaved if key[1] == camera}
+        try:
+            if done:
+                await self._save(mine)
+        except StoreError:
+            log.exception("it could not be noted how far the watches of camera '%s' have come", camera)
+        finally:
+            self._unsaved -= mine
+            for triggers in self._triggers.values():
+                triggers.pop(camera, None)
+            if done:
+                done.set()
+
     async def _restore(self, fresh: Sequence[Watch]) -> None:
         states = await self._catalog.get(STATE) if fresh else {}
         for watch in fresh:
-            before, held = self._watches.get(watch.name), states.get(watch.name, {})
+            before = self._watches.get(watch.name)
             if before is not None and before.id == watch.id:
                 continue
-            cameras = held.get("cameras", {}) if held.get("id") == watch.id else {}
-            self._triggers[watch.name] = {c: Trigger.model_validate(t) for c, t in cameras.items()}
+            self._triggers[watch.name] = {}
+            for name, held in states.items():
+                if name.startswith(f"{watch.name}/"):
+                    self._recall(watch, held, name.partition("/")[2])
 
-    async def _catch_up(self, fresh: Sequence[Watch]) -> None:
+    def _recall(self, watch: Watch, held: Mapping[str, Any], camera: str) -> None:
+        """Go on from a state that was noted, if it is this watch's and the camera is looked at here."""
+        if held.get("id") == watch.id and (self._cameras is None or camera in self._cameras):
+            self._triggers[watch.name][camera] = Trigger.model_validate(held["trigger"])
+
+    async def _catch_up(self, fresh: Sequence[Watch], only: set[str] | None = None) -> None:
         """What was stored but not looked at, by a service that was killed or while this one read the watches."""
-        if not fresh:
+        names = {c.camera for c in await self._catalog.cameras()} if fresh else set()
+        for some in (self._cameras, only):
+            names &= names if some is None else some
+        if not names:
             return
         now = datetime.now(UTC)
-        lasts = [t.last for w in fresh for t in self._triggers.get(w.name, {}).values() if t.last]
-        begin = max(min([w.since for w in fresh] + lasts), now - CATCH_UP)
-        names = {c.camera for c in await self._catalog.cameras()}
+        known = [t for w in fresh for c, t in self._triggers.get(w.name, {}).items() if c in names]
+        begin = max(min([w.since for w in fresh] + [t.last for t in known if t.last]), now - CATCH_UP)
         wanted = {c for w in fresh for c in (w.cameras or names)}
         for camera in sorted(wanted & names):
             span = (begin, now + GAP)
@@ -157,11 +225,13 @@ class Watches:
         found = []
         soon = datetime.now(UTC) + GAP
         for strip in strips(records, scores):
+            if self._cameras is not None and strip.camera not in self._cameras:
+                continue
             for column, watch in enumerate(self._order):
                 if watch.cameras and strip.camera not in watch.cameras:
                     continue
                 trigger = self._triggers.setdefault(watch.name, {}).setdefault(strip.camera, Trigger())
-                self._unsaved.add(watch.name)
+                self._unsaved.add((watch.name, strip.camera))
                 trigger.doubt(strip.end, soon)
                 if trigger.skip(strip.end, strip.tops[column], watch.threshold):
                     continue
@@ -170,15 +240,16 @@ class Watches:
 
     async def _tell(self, watch: Watch, fired: Firing) -> None:
         said = content(watch, fired)
-        if watch.webhook:
-            await self._courier.post(watch, fired.id, json.dumps(said))
+        if watch.webhook:  # while the store is away an alert is late, but it comes
+            await patiently(lambda: self._courier.post(watch, fired.id, json.dumps(said)), StoreUnreachable)
         self._events.publish("watch.fired", said)
         self._told(watch.name, "fired")
-        await self._save({watch.name})
+        await patiently(lambda: self._save({(watch.name, fired.moment.camera)}), StoreUnreachable)
 
-    async def _save(self, names: set[str] | None = None) -> None:
-        for name in list(self._unsaved if names is None else names):
-            if name in self._watches:
-                cameras = {c: t.model_dump(mode="json") for c, t in self._triggers.get(name, {}).items()}
-                await self._catalog.put(STATE, name, {"id": self._watches[name].id, "cameras": cameras})
-            self._unsaved.discard(name)
+    async def _save(self, keys: set[tuple[str, str]] | None = None) -> None:
+        for name, camera in list(self._unsaved if keys is None else keys):
+            trigger = self._triggers.get(name, {}).get(camera)
+            if trigger and name in self._watches:
+                state = {"id": self._watches[name].id, "trigger": trigger.model_dump(mode="json")}
+                await self._catalog.put(STATE, f"{name}/{camera}", state)
+            self._unsaved.discard((name, camera))

@@ -12,12 +12,15 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import aiohttp
 import stamina
 from pydantic import BaseModel
 
-from indexer.store.base import Catalog
+from indexer.leases import Leases
+from indexer.patience import patiently
+from indexer.store.base import Catalog, StoreUnreachable
 from query.outward import check, session
 from query.watch import Watch
 
@@ -29,6 +32,8 @@ KEEP = timedelta(days=7)
 """For so long a delivery is tried; then it lies undelivered in the list."""
 DEAD = 100
 """So many undelivered firings are kept of a watch, the newest."""
+TURN = "webhooks"
+"""The lease of the one service that delivers, where several share a catalogue."""
 
 
 class Letter(BaseModel):
@@ -70,7 +75,11 @@ class Courier:
     A letter is durable when ``post`` returns; after a restart it is tried again. One task a watch delivers; a letter
     that fails holds up those behind it, for at most ``keep``, then it is dead.
 
+    Where several services share a catalogue, one of them delivers for all: the one that has the lease ``TURN``. It
+    finds all letters in the catalogue, its own too, so that they keep their order; who loses the lease stops.
+
     Args:
+        leases: takes and keeps that lease; None: there is no other service.
         told: called with a watch's name and ``delivered``, ``failed`` (once an attempt) or ``dead``.
         wait, longest: seconds before the second attempt, and between attempts at most.
     """
@@ -85,9 +94,12 @@ class Courier:
         wait: float = 1.0,
         longest: float = 300.0,
         open_session: Callable[[bool], aiohttp.ClientSession] = session,
+        leases: Leases | None = None,
     ) -> None:
         self._catalog, self._told, self._secret, self._keep = catalog, told, secret, keep
-        self._wait, self._longest, self._open = wait, longest, open_session
+        self._wait, self._longest, self._open, self._leases = wait, longest, open_session, leases
+        self._queued: set[str] = set()  # letters that were taken up here, and those of them that are settled
+        self._done: set[str] = set()
         self._watches: Mapping[str, Watch] = {}
         self._sessions: tuple[aiohttp.ClientSession, ...] = ()
         self._lines: dict[str, asyncio.Queue[tuple[str, Letter]]] = {}
@@ -97,10 +109,37 @@ class Courier:
         """Take up what an earlier run left."""
         letters = await self._catalog.get(OUTBOX)
         self._watches, self._sessions = watches, (self._open(False), self._open(True))
+        if self._leases is None:
+            self._take_up(letters)
+
+    async def tend(self) -> None:
+        """Deliver what others have posted, if it is this service's turn; to be called every second or so."""
+        if self._leases is None:
+            self._queued.clear()
+            self._done.clear()
+            return
+        if not self._leases.sure(TURN):
+            self._rest()
+            if not await self._leases.take(TURN) or not self._leases.sure(TURN):
+                return
+        done = set(self._done)  # these are not in what is read now
+        self._take_up(await self._catalog.get(OUTBOX))
+        self._queued -= done
+        self._done -= done
+
+    def _take_up(self, letters: Mapping[str, Mapping[str, Any]]) -> None:
         for name, held in letters.items():
-            letter = Letter.model_validate(held)
-            if not letter.dead:
-                self._queue(name, letter)
+            if not held["dead"] and name not in self._queued:
+                self._queue(name, Letter.model_validate(held))
+
+    def _rest(self) -> None:
+        """Leave the letters to whoever has the turn now."""
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+        self._lines.clear()
+        self._queued.clear()
+        self._done.clear()
 
     def aim(self, watches: Mapping[str, Watch]) -> None:
         """The watches as they are now; the letters of those that are gone are dropped."""
@@ -108,13 +147,15 @@ class Courier:
         for owner in [o for o in self._tasks if o not in {w.id for w in watches.values()}]:
             self._tasks.pop(owner).cancel()
             self._lines.pop(owner, None)
+            self._queued -= {name for name in self._queued if name.startswith(f"{owner}-")}
 
     async def post(self, watch: Watch, id: str, body: str, now: datetime | None = None) -> None:
         """Keep a letter and deliver it. Receivers know by its id that it is the same as one they had before."""
         letter = Letter(id=id, watch=watch.name, owner=watch.id, body=body, created=now or datetime.now(UTC))
         name = f"{watch.id}-{int(letter.created.timestamp() * 1e6):017d}-{id}"
         await self._catalog.put(OUTBOX, name, letter.model_dump(mode="json"))
-        self._queue(name, letter)
+        if self._leases is None:
+            self._queue(name, letter)
 
     async def stop(self) -> None:
         """Stop delivering; what is not delivered stays kept."""
@@ -124,6 +165,7 @@ class Courier:
         await asyncio.gather(*(one.close() for one in self._sessions))
 
     def _queue(self, name: str, letter: Letter) -> None:
+        self._queued.add(name)
         line = self._lines.setdefault(letter.owner, asyncio.Queue())
         line.put_nowait((name, letter))
         if letter.owner not in self._tasks:
@@ -134,6 +176,7 @@ class Courier:
             name, letter = await line.get()
             try:
                 await self._one(name, letter)
+                self._done.add(name)
             except Exception:  # the next letters must not wait for this one; it stays kept until the next start
                 log.exception("a firing of watch '%s' could not be delivered", letter.watch)
 
@@ -158,6 +201,8 @@ class Courier:
             self._told(letter.watch, "dead")
 
     async def _attempt(self, name: str, letter: Letter) -> None:
+        if self._leases and not self._leases.sure(TURN):
+            return
         watch = self._watches.get(letter.watch)
         if watch is None or watch.id != letter.owner or not watch.webhook:
             await self._catalog.put(OUTBOX, name, None)
@@ -169,7 +214,7 @@ class Courier:
             self._told(letter.watch, "failed")
             await self._catalog.put(OUTBOX, name, letter.model_dump(mode="json"))
             raise
-        await self._catalog.put(OUTBOX, name, None)
+        await patiently(lambda: self._catalog.put(OUTBOX, name, None), StoreUnreachable)
         self._told(letter.watch, "delivered")
 
     async def _send(self, watch: Watch, letter: Letter) -> None:

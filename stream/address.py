@@ -12,12 +12,26 @@ import av.error
 PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}  # as FFmpeg has them
 KNOCK = 1.0  # seconds to wait for an answer
 _LOGIN = re.compile(r"(?<=://).*@", re.DOTALL)  # to the last @: a password may hold one, or a slash
+_VARIABLE = re.compile(r"\$\{\w+}")
 _QUERY = re.compile(r"([/?&;][^=&;/?]*=)[^&;/]*")  # some cameras have theirs in the path
 
 
 def redacted(url: str) -> str:
     """The address without user, password and the values of its query, for logs and answers."""
     return _QUERY.sub(r"\1***", _LOGIN.sub("***@", url))
+
+
+def revealing(url: str) -> bool:
+    """Whether the address itself holds what ``redacted`` hides, rather than a ``${NAME}`` in its place.
+
+    A user's name may stand before ``:${NAME}``, and numbers of one or two digits in a query (a channel) are no secret.
+    """
+    plain = _VARIABLE.sub("", url)
+    login = _LOGIN.search(plain)
+    if login and not re.fullmatch(r"([^:]+:)?@|:?@", login[0]):
+        return True
+    values = [found[0].removeprefix(found[1]) for found in _QUERY.finditer(plain)]
+    return any(not re.fullmatch(r"\d{0,2}", value) for value in values)
 
 
 def door(url: str) -> tuple[str, int] | None:

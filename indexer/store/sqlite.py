@@ -10,17 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from indexer.embed.base import Space
 from indexer.store.admission import PHASES, insert
-from indexer.store.base import CameraSummary, Coverage, Entry, SpaceMismatch, State
+from indexer.store.base import CameraSummary, Coverage, Entry, State
 from indexer.store.database import Database
+from indexer.store.pin import compare
 from indexer.store.spans import Span, carve
 from indexer.store.times import micros, moment
 from stream.frame import Clock, Kind, Media
-
-ALIKE = 0.995  # cosine: two answers of one model on different hardware agree better than this
 
 MIGRATIONS = (
     (
@@ -82,7 +79,7 @@ class SqliteCatalog:
             return row
 
         row = await self._database.write(work)
-        _compare(Space(row["name"], row["dim"]), row["fingerprint"], space, fingerprint)
+        compare(Space(row["name"], row["dim"]), row["fingerprint"], space, fingerprint)
 
     async def pinned(self) -> Space | None:
         """The space that this index is bound to, or None for a new index."""
@@ -222,25 +219,6 @@ class SqliteCatalog:
 
     async def _change(self, sql: str, *values: str | float | bytes) -> None:
         await self._database.write(lambda connection: connection.execute(sql, values).close())
-
-
-def _compare(pinned: Space, before: bytes, space: Space, now: bytes) -> None:
-    advice = "choose the model that made it, or index anew into another folder (--data)"
-    if space != pinned:
-        made, used = (f"{one.name} ({one.dim} numbers)" for one in (pinned, space))
-        raise SpaceMismatch(f"this index was made with {made}, but the model in use is {used}; {advice}")
-    cosine = _cosine(before, now)
-    if not cosine >= ALIKE:
-        raise SpaceMismatch(
-            f"this index was made with another build of {space.name} than the one in use: their answers to the same "
-            f"picture and text differ (cosine {cosine:.4f}; {ALIKE} is needed); {advice}"
-        )
-
-
-def _cosine(one: bytes, other: bytes) -> float:
-    a, b = (np.frombuffer(each, "<f4").astype(np.float64) for each in (one, other))
-    scale = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / scale if len(a) == len(b) and scale > 0 else 0.0
 
 
 def _carve(connection: sqlite3.Connection, camera: str, span: Span, *, keep: bool) -> None:

@@ -24,7 +24,7 @@ def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contact]:
     if named:
         yield _named(named)
         return
-    _need_java()
+    need_java()
     from tests.cassandra.server import QUICK, Server
 
     with Server(tmp_path_factory.mktemp("cassandra"), options=QUICK) as server:
@@ -35,7 +35,7 @@ def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contact]:
 def cassandra3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     """Three running nodes of one cluster, for tests that take one away; no password is asked for."""
     need_driver()
-    _need_java()
+    need_java()
     from tests.cassandra.server import QUICK, start, three
 
     nodes = three(
@@ -55,7 +55,8 @@ def need_driver() -> None:
         require("cassandra", "pip install 'footage[cassandra]'")
 
 
-def _need_java() -> None:
+def need_java() -> None:
+    """End the test where Java 17 or the jars of the server are missing."""
     try:
         java()
         jars()

@@ -56,8 +56,8 @@ class Service:
 
     running: ClassVar[list[subprocess.Popen]] = []
 
-    def __init__(self, settings: Path) -> None:
-        command = [sys.executable, str(ROOT / "footage.py"), "serve", "--config", str(settings)]
+    def __init__(self, settings: Path, *options: str) -> None:
+        command = [sys.executable, str(ROOT / "footage.py"), "serve", "--config", str(settings), *options]
         env = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")} | {"CAMERA_PASSWORD": "secret"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
         self.running.append(self.process)

@@ -70,11 +70,12 @@ class Yard:
         return Scorer(self.embedder, self.store, self.bank)
 
     @asynccontextmanager
-    async def running(self, courier=None, scorer=None):
+    async def running(self, courier=None, scorer=None, **more):
         """The watches at work until the block ends."""
         tell = lambda name, outcome: self.told.append((name, outcome))  # noqa: E731
         courier = courier or Courier(self.catalog, tell, wait=0.01, longest=0.05)
-        watches = Watches(scorer or self.scorer(), self.store, self.catalog, self.events, courier, tell, notice=0.02)
+        parts = (scorer or self.scorer(), self.store, self.catalog, self.events, courier, tell)
+        watches = Watches(*parts, notice=0.02, **more)
         task = asyncio.create_task(watches.run())
         try:
             yield watches

@@ -120,6 +120,26 @@ async def test_a_restart_neither_repeats_nor_forgets(yard):
     assert [datetime.fromisoformat(f["start"]) for f in yard.fired()] == [at(5), at(14)]
 
 
+async def test_a_camera_that_moves_to_another_service_fires_there_and_only_there(yard):
+    """Two services on one catalogue, each with the cameras that it watches: as if one had watched all the time."""
+    await yard.watch()
+    records = await shown(SCENE)
+    async with yard.running(cameras=["yard"]) as first, yard.running(cameras=[]) as second:
+        await yard.add(first, records[:7])
+        await until(lambda: len(yard.fired()) == 1)
+        await yard.add(second, records[:7])  # not its camera: nothing is told of it
+        await first.gave("yard")
+        await yard.store.write(records[7:10])  # by whoever had it; nobody looked
+        await second.took("yard")
+        await yard.add(second, records[10:16])
+        await until(lambda: len(yard.fired()) == 2)
+        await second.lost("yard")
+        await first.took("yard")
+        await yard.add(first, records[16:])
+        await until(lambda: first._triggers["grass"].get("yard") and first._queue.empty())
+    assert [datetime.fromisoformat(f["start"]) for f in yard.fired()] == [at(5), at(14)]
+
+
 async def test_a_back_test_is_what_really_happened(yard):
     """The same records, batch by batch as they came and all at once: the same firings."""
     rng = np.random.default_rng(0)

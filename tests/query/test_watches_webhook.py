@@ -11,9 +11,10 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver
 from aiohttp.test_utils import TestServer
 
+from indexer.leases import Leases
 from query.outward import Inside, check, check_now, is_public, session
 from query.watch import Watch, keep, remove
-from query.webhook import DEAD, OUTBOX, Courier, discard, signature, waiting
+from query.webhook import DEAD, OUTBOX, TURN, Courier, discard, signature, waiting
 from tests.query.standing import Receiver, Yard, shown, until
 
 
@@ -114,6 +115,43 @@ async def test_what_a_killed_service_left_is_delivered_by_the_next(courier, rece
     await courier(watch)
     await until(lambda: len(receiver.got) == 3)
     assert [headers["webhook-id"] for headers, _ in receiver.got] == ["f0", "f1", "f2"]
+
+
+async def test_of_several_services_one_delivers_and_another_goes_on_when_it_ends(courier, receiver, catalog):
+    watch = hooked(receiver.url)
+    leases = [Leases(catalog, name, 30) for name in "ab"]
+    one, two = [await courier(watch, leases=held) for held in leases]
+
+    async def tended(condition):
+        while not condition():
+            await asyncio.gather(one.tend(), two.tend())
+            await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(20):
+        await tended(lambda: any(held.sure(TURN) for held in leases))
+        for i in range(10):
+            await (one, two)[i % 2].post(watch, f"f{i}", "{}")
+        await tended(lambda: len(receiver.got) == 10)
+        while await left(catalog):
+            await asyncio.sleep(0.01)
+        for _ in range(5):
+            await tended(lambda: True)
+            await asyncio.gather(one.tend(), two.tend())
+    assert [h["webhook-id"] for h, _ in receiver.got] == [f"f{i}" for i in range(10)]
+    assert sorted(map(len, (one.said, two.said))) == [0, 10]
+    loser, winner = sorted((one, two), key=lambda c: len(c.said))
+    receiver.failures = 1000
+    await winner.post(watch, "left", "{}")
+    async with asyncio.timeout(20):
+        await tended(lambda: receiver.tried > 11)
+    await winner.stop()
+    await (leases[0] if winner is one else leases[1]).release(TURN)
+    receiver.failures = 0
+    async with asyncio.timeout(20):
+        while len(receiver.got) < 11:
+            await loser.tend()
+            await asyncio.sleep(0.01)
+    assert receiver.got[-1][0]["webhook-id"] == "left"
 
 
 async def test_what_cannot_be_delivered_in_time_lies_in_the_list(courier, receiver, catalog):

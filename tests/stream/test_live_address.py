@@ -5,7 +5,7 @@ from __future__ import annotations
 import av.error
 import pytest
 
-from stream.address import door, redacted, words
+from stream.address import door, redacted, revealing, words
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,26 @@ from stream.address import door, redacted, words
 def test_credentials_are_left_out(url: str) -> None:
     assert "hunter2" not in redacted(url)
     assert "ter2" not in redacted(url)
+
+    assert revealing(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://cam.local/ch0",
+        "rtsp://admin:${YARD_PASSWORD}@cam.local:554/ch0",
+        "rtsp://${YARD_LOGIN}@cam.local/ch0",
+        "rtsp://${USER}:${PASSWORD}@cam.local/ch0",
+        "rtsp://cam.local/cam/realmonitor?channel=1&subtype=0",
+        "http://cam.local/ch0?token=${TOKEN}",
+        "0",
+        "/dev/video0",
+    ],
+)
+def test_an_address_with_variables_reveals_nothing(url: str) -> None:
+    assert not revealing(url)
+    assert revealing(url.replace("${YARD_PASSWORD}", "hunter2")) == ("YARD_PASSWORD" in url)
 
 
 def test_the_rest_is_left_in() -> None:

@@ -13,7 +13,7 @@ from indexer.store.cassandra.coverage import CoverageRows
 from indexer.store.cassandra.leases import LeaseRows
 from indexer.store.cassandra.media import MediaRows
 from indexer.store.cassandra.session import Session
-from indexer.store.sqlite import _compare
+from indexer.store.pin import compare
 
 
 class CassandraCatalog(MediaRows, CoverageRows, LeaseRows):
@@ -46,7 +46,7 @@ class CassandraCatalog(MediaRows, CoverageRows, LeaseRows):
             await self._session.decide((bind, (space.name, space.dim, fingerprint)))
             found = await self._session.rows(known, how="serial")
         ((name, dim, before),) = found
-        _compare(Space(name, dim), before, space, fingerprint)
+        compare(Space(name, dim), before, space, fingerprint)
 
     async def pinned(self) -> Space | None:
         """The space that this index is bound to, or None for a new index."""

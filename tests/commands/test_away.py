@@ -1,0 +1,168 @@
+"""A cluster goes away while a camera and a file are being indexed, and comes back: nothing acknowledged is lost."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from commands.parts import open_index
+from config.settings import load
+from indexer.spool import Spool
+from indexer.store.base import State, Where
+from tests.cassandra.fixture import need_driver
+from tests.commands.test_cli import ROOT, footage
+from tests.commands.test_service import FAR, LONG_AGO, Service, ended  # noqa: F401
+from tests.commands.test_workers import until
+from tests.films import encode, numbered
+
+need_driver()
+
+from tests.cassandra.fixture import need_java  # noqa: E402
+from tests.cassandra.server import QUICK, Server  # noqa: E402
+
+OUTAGE = float(os.environ.get("FOOTAGE_TEST_OUTAGE", "15"))
+"""Seconds; at least."""
+SECONDS, EVERY = 60, 0.1
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A Cassandra of the test's own, which it may take away."""
+    need_java()
+    with Server(tmp_path / "server", options=QUICK) as server:
+        yield server
+
+
+@pytest.fixture
+def settings(server, rtsp, films, tmp_path):
+    """A settings file with one camera; the tables are made."""
+    at, camera = server.contact, rtsp(films, login="user:secret").url("yard", "user:${CAMERA_PASSWORD}")
+    path = tmp_path / "footage.yaml"
+    path.write_text(
+        f"data: {tmp_path / 'data'}\nembedder: lite\nport: 0\ndisk_free: 1MB\nstore: cassandra\n"
+        f"cassandra: {{hosts: ['{at.host}'], port: {at.port}, keyspace: a_{uuid.uuid4().hex[:12]},"
+        f" user: {at.user}, password: {at.password}}}\n"
+        f'cameras: [{{name: yard, url: "{camera}", every: 250ms, max_gap: 1s, stall: 5s}}]\n'
+    )
+    done = footage("store", "init", "--config", path, CAMERA_PASSWORD="secret")
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def index(settings, film):
+    """A running ``footage index``."""
+    command = [sys.executable, str(ROOT / "footage.py"), "index", str(film), "--every", f"{EVERY}s"]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")} | {"CAMERA_PASSWORD": "secret"}
+    command += ["--camera", "film", "--start", "2026-05-04T12:00:00Z", "--config", str(settings)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
+    Service.running.append(process)
+    return process
+
+
+def refused(service, path, **query):
+    """The error with which the service answers, if it does."""
+    try:
+        service.get(path, **query)
+    except urllib.error.HTTPError as error:
+        with error:
+            return json.loads(error.read())
+    return None
+
+
+def stored(settings, monkeypatch):
+    """The times of all records by camera, and the coverage."""
+
+    async def read():
+        monkeypatch.setenv("CAMERA_PASSWORD", "secret")
+        index = await open_index(load(file=settings))
+        found = {"yard": [], "film": []}
+        async for record in index.store.scan(Where()):
+            found[record.camera].append(record.time)
+        coverage = await index.catalog.coverage(["yard"], LONG_AGO, FAR)
+        await index.store.close()
+        await index.catalog.close()
+        await index.backend.close()
+        return found, coverage
+
+    return asyncio.run(read())
+
+
+def waiting(spool, copy):
+    """The times of the records that wait in a spool, read from a copy of it."""
+    shutil.copy(spool, copy)
+    times = []
+
+    async def drain():
+        async def take(records):
+            times.extend(r.time for r in records)
+
+        await Spool(copy, 1 << 30).drain(take)
+
+    asyncio.run(drain())
+    return times
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_while_the_cluster_is_away_everything_waits_and_nothing_is_lost(
+    server, settings, tmp_path, monkeypatch, capsys
+):
+    film = encode(tmp_path / "film.mp4", numbered(SECONDS * 10), fps=10, gop=10)
+    service = Service(settings)
+    until(lambda: service.cameras().get("yard", {}).get("records", 0) > 5)
+    indexing = index(settings, film)
+    until(lambda: service.cameras().get("film", {}).get("records", 0) > 0)
+    indexing.send_signal(signal.SIGSTOP)  # in the middle, however fast this machine is
+    acknowledged, _ = stored(settings, monkeypatch)
+    assert len(acknowledged["film"]) < SECONDS / EVERY
+    server.kill()
+    indexing.send_signal(signal.SIGCONT)
+    left, began = datetime.now(UTC), time.monotonic()
+    spool = tmp_path / "data" / "spool"
+    until(lambda: spool.exists() and spool.stat().st_size > 0)
+    asked = time.monotonic()
+    error = refused(service, "/api/search", q="a dog")
+    asked = time.monotonic() - asked
+    assert (error["ok"], error["status"], "no node answers" in error["error"]) == (False, 503, True), error
+    assert "no node answers" in refused(service, "/readyz")["error"]
+    assert json.loads(service.get("/healthz"))["ok"]
+    away = footage("status", "--config", settings, CAMERA_PASSWORD="secret")
+    assert away.returncode == 5, away.stderr
+    assert indexing.poll() is None
+    until(lambda: time.monotonic() > began + OUTAGE)
+    spooled = waiting(spool, tmp_path / "copy")
+    assert len(spooled) > 5
+    assert spooled == sorted(spooled)
+    server.start()
+    server.wait()
+    outage, back = time.monotonic() - began, datetime.now(UTC)
+    drained = until(lambda: not spool.exists())
+    until(lambda: refused(service, "/api/search", q="a dog") is None)
+    until(lambda: refused(service, "/readyz") is None)
+    told = indexing.communicate(timeout=200)[1]
+    assert (indexing.returncode, "1 file indexed" in told) == (0, True), told
+    seen = service.cameras()["yard"]["live"]
+    assert service.end() == 0
+    records, coverage = stored(settings, monkeypatch)
+    with capsys.disabled():
+        print(
+            f"\naway for {outage:.0f} s: search refused in {asked:.1f} s, {len(spooled)} records waited, drained in "
+            f"{drained:.1f} s; {len(records['yard'])} live records, {seen['dropped']} frames dropped, "
+            f"{len(records['film'])} of the file"
+        )
+    assert set(acknowledged["film"]) <= set(records["film"])
+    assert set(acknowledged["yard"]) <= set(records["yard"])
+    assert set(spooled) <= set(records["yard"])
+    assert len(set(records["yard"])) == len(records["yard"])
+    assert len(records["film"]) == len(set(records["film"])) == SECONDS / EVERY
+    (watched,) = [c for c in coverage if c.state is State.WATCHED and c.start < left]
+    assert watched.end > back - timedelta(seconds=10)
