@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,15 @@ app.add_typer(store_group.app, name="store")
 app.add_typer(token_group.app, name="token")
 
 Camera = Annotated[str | None, option("--camera", text="Name of the view (default: the file's or folder's name).")]
+
+
+class Sort(StrEnum):
+    """How an answer is ordered."""
+
+    SCORE = "score"
+    TIME = "time"
+
+
 Watch = Annotated[bool, typer.Option("--watch", help="Go on: index a folder's files as a recorder finishes them.")]
 Sources = Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Files, folders, globs: videos, photographs.")]
 
@@ -63,11 +73,20 @@ def index(
 @app.command()
 @told
 def search(
-    text: Annotated[str, typer.Argument(help="What to look for, in words.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WORDS...", help="What to look for: words, a picture's file, a frame's id; + and - between them."
+        ),
+    ],
     camera: Cameras = None,
     start: From = None,
     end: To = None,
+    hours: Annotated[str, option("--hours", text="Only in these hours: 8-18, or 22-6 for over midnight.")] = "",
+    days: Annotated[str, option("--days", text="Only on these days: mon-fri, or sat,sun.")] = "",
+    sort: Annotated[Sort, typer.Option("--sort", help="The surest first, or the newest.")] = Sort.SCORE,
     limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Most moments to answer.")] = 10,
+    after: Annotated[str, option("--after", text="'next' of the answer before, for the page that follows.")] = "",
     as_json: Json = False,
     embedder: Embedder = None,
     model: ModelName = None,
@@ -79,11 +98,15 @@ def search(
     from commands import search as command
     from config.settings import load
     from query.answers import Question
+    from query.schedule import Schedule
 
-    if not text.strip():
-        raise typer.BadParameter("say what to look for", param_hint="TEXT")
-    question = Question(text.strip(), tuple(camera or ()), start, end, limit)
-    command.run(load({"embedder": embedder, "model": model, "fit": fit, "data": data}, config), question, as_json)
+    settings = load({"embedder": embedder, "model": model, "fit": fit, "data": data}, config)
+    try:
+        terms, schedule = command.terms(words), Schedule(hours, days)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    question = Question(terms, tuple(camera or ()), start, end, limit, schedule, sort.value, after)
+    command.run(settings, question, as_json)
 
 
 @app.command()

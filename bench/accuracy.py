@@ -15,8 +15,10 @@ from PIL import Image as Pillow
 from bench.composed import Photograph, judge
 from indexer.embed.base import Embedder, Vectors
 from indexer.embed.lite import Lite
-from query.match import Bank, Matcher
+from query.bank import Bank
+from query.match import Aim, Judge, Null
 from query.moments import CUTOFF, segments
+from query.prompts import embedded
 from stream.frame import Image
 
 HERE = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "coco64"
@@ -109,7 +111,7 @@ def overlap(found: tuple[int, int], true: list[tuple[int, int]]) -> float:
 
 def ask(query: NDArray[np.float32], bank: Bank, frames: Vectors, present: NDArray[np.bool_]) -> Outcome:
     """Ask one film, whose frames have the thing or not, and take the best moment."""
-    p = Matcher(query, bank, frames).probability(frames)
+    p = Judge(Aim(query), Null(bank, frames), bank).probability(frames)
     found = sorted(segments(p, CUTOFF), key=lambda span: -p[slice(*span)].max())
     true = segments(present.astype(float), 0.5)
     covered = overlap(found[0], true) if found else 0.0
@@ -123,7 +125,7 @@ async def composed_films(embedder: Embedder, photos: Photographs) -> None:
     pictures = await embedder.images(photos.images)
     missing = re.split(r",\s+", ABSENT)
     classes = [*photos.classes, *missing]
-    queries = await embedder.texts([article(name) for name in classes])
+    queries = await embedded(embedder, [article(name) for name in classes])
     there = np.pad(photos.present, ((0, 0), (0, len(missing))))
     outcomes = []
     for _ in range(FILMS):

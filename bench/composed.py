@@ -20,8 +20,10 @@ from indexer.files import Indexer, Job
 from indexer.store.lance import LanceStore
 from indexer.store.sqlite import SqliteCatalog
 from query.answers import Question
-from query.match import Bank
+from query.bank import Bank
+from query.cutter import Cutter
 from query.search import Searcher
+from query.terms import said
 from stream.frame import Image
 
 SECONDS, FPS, SIZE = 3, 10, (640, 480)
@@ -129,9 +131,11 @@ async def _judge(
     store = await LanceStore.open(folder / "vectors", embedder.space)
     catalog = await SqliteCatalog.open(folder / "catalog.sqlite")
     await Indexer(embedder, store, catalog).run([Job(folder / "film.mp4", "film", 1.0, START)])
-    searcher = Searcher(embedder, store, catalog, await Bank.of(embedder))
+    searcher = Searcher(
+        embedder, store, catalog, await Bank.of(embedder), Cutter(store, catalog, folder / "clips").frame
+    )
     for name in names:
-        moments = (await searcher.search(Question(asked(name)))).moments
+        moments = (await searcher.search(Question(said(asked(name))))).moments
         true = intervals(order, name)
         if not true:
             tally.absent += 1

@@ -17,6 +17,7 @@ from config.settings import Settings, SettingsError
 from indexer.files import Job
 from query.answers import AnswerOut, Question
 from query.ids import MomentId
+from query.terms import said
 
 FILMS = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
 QUESTIONS = ("a bicycle", "a car", "a meadow")
@@ -66,7 +67,7 @@ async def _run(settings: Settings) -> bool:
 
 
 async def _ask(parts: Parts, text: str) -> AnswerOut:
-    found, held = await ask(parts, Question(text, limit=3))
+    found, held = await ask(parts, Question(said(text), limit=3))
     print(f"\n{text}?")
     if not found.moments:
         print(f"  {show.nothing(found)}")

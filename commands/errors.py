@@ -49,11 +49,13 @@ def _code(error: Exception) -> int | None:
     from query.clip import ClipError
     from query.cutter import Gone
     from query.ids import BadId
+    from query.paging import BadPage
+    from query.terms import BadTerms
     from stream.decode import MediaError
     from stream.source import SourceError
 
     table: list[tuple[tuple[type[Exception], ...], int]] = [
-        ((SettingsError, Unsafe, BadId), USAGE),
+        ((SettingsError, Unsafe, BadId, BadPage, BadTerms), USAGE),
         ((SpaceMismatch,), MODEL),
         ((StoreUnreachable, EmbedderAway), AWAY),
         ((Gone,), NOTHING),

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,8 @@ from config.settings import Settings, SettingsError
 from indexer.embed.base import Embedder, Space
 from indexer.embed.fingerprint import fingerprint
 from indexer.store.base import Catalog, Store
+from query.bank import Bank
 from query.cutter import Cutter
-from query.match import Bank
 from query.search import Searcher
 
 if TYPE_CHECKING:
@@ -194,9 +195,9 @@ async def open_parts(settings: Settings) -> Parts:
         await catalog.pin(chosen.embedder.space, await fingerprint(chosen.embedder))
         store = await backend.store(chosen.embedder.space)
         opened.push_async_callback(store.close)
-        bank = await Bank.of(chosen.embedder)
-        searcher = Searcher(chosen.embedder, store, catalog, bank)
+        bank = await Bank.of(chosen.embedder, models(settings))
         cutter = Cutter(store, catalog, clips(settings))
+        searcher = Searcher(chosen.embedder, store, catalog, bank, partial(cutter.frame, boxes=False))
         opened.pop_all()
         return Parts(store, catalog, backend, chosen.embedder, bank, searcher, cutter, chosen.line)
 

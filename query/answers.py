@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, PlainSerializer
 
 from indexer.store.base import Coverage
 from query.ids import MomentId
 from query.moments import Moment
+from query.schedule import Schedule
+from query.terms import Term, written
 
 
 def iso(time: datetime) -> str:
@@ -28,17 +30,29 @@ class Question:
     """What is asked for.
 
     Attributes:
-        text: in words.
+        terms: words and pictures, wanted and not wanted; ``query.terms.said`` makes them of a sentence.
         cameras: only these; empty means all.
         start, end: only between these UTC times, half-open.
         limit: at most this many moments.
+        schedule: only in these hours, on these days.
+        sort: the surest first, or the newest.
+        after: ``next`` of the answer before, for the page that follows.
     """
 
-    text: str
+    terms: tuple[Term, ...]
     cameras: tuple[str, ...] = ()
     start: datetime | None = None
     end: datetime | None = None
     limit: int = 10
+    schedule: Schedule = field(default_factory=Schedule)
+    sort: Literal["score", "time"] = "score"
+    after: str = ""
+
+    @property
+    def mark(self) -> bytes:
+        """What tells it from other questions; times and limit do not, since pages carry them on."""
+        pictures = b"".join(hashlib.blake2b(t.picture.tobytes()).digest() for t in self.terms if t.picture is not None)
+        return repr((written(self.terms), sorted(self.cameras), self.schedule, self.sort)).encode() + pictures
 
 
 class BestOut(BaseModel):
@@ -84,23 +98,44 @@ class CoverageOut(BaseModel):
     cause: str = ""
 
 
-class AnswerOut(BaseModel):
-    """Moments, best first; which of the asked time was really indexed; and what came nearest when nothing was found."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was found.
 
+    Attributes:
+        moments: in the order that was asked for.
+        near: what came nearest when there are none.
+        coverage: what of the asked time was watched.
+        next: where the next page begins; empty when this is the last one.
+    """
+
+    moments: list[Moment]
+    near: list[Moment]
+    coverage: list[Coverage]
+    next: str = ""
+
+
+class AnswerOut(BaseModel):
+    """Moments; which of the asked time was really indexed; and what came nearest when nothing was found."""
+
+    query: str = Field(description="the question, as the command line would write it")
     moments: list[MomentOut]
     coverage: list[CoverageOut]
     near_misses: list[MomentOut]
+    next: str | None = Field(description="the parameter 'after' of the next page; null on the last one")
 
     @classmethod
-    def of(cls, moments: Sequence[Moment], near: Sequence[Moment], coverage: Sequence[Coverage]) -> AnswerOut:
+    def of(cls, question: Question, answer: Answer) -> AnswerOut:
         """The outer shape of an answer."""
         return cls(
-            moments=[MomentOut.of(m) for m in moments],
-            near_misses=[MomentOut.of(m) for m in near],
+            query=written(question.terms),
+            moments=[MomentOut.of(m) for m in answer.moments],
+            near_misses=[MomentOut.of(m) for m in answer.near],
             coverage=[
                 CoverageOut(camera=c.camera, start=c.start, end=c.end, state=c.state.value, cause=c.cause)
-                for c in coverage
+                for c in answer.coverage
             ],
+            next=answer.next or None,
         )
 
 

@@ -43,11 +43,32 @@ class Client(Link):
     """One service. Every method raises FootageError, and nothing else, for what the service or the network did."""
 
     async def search(
-        self, q: str, *, camera: Sequence[str] = (), start: Time = None, end: Time = None, limit: int = 10
+        self,
+        q: str = "",
+        *,
+        plus: Sequence[str | Path] = (),
+        minus: Sequence[str | Path] = (),
+        start: Time = None,
+        end: Time = None,
+        **filters: Any,
     ) -> AnswerOut:
-        """Moments that match, best first."""
-        asked = {"q": q, "camera": list(camera), "from": start, "to": end, "limit": limit}
-        return await self.ask(AnswerOut, "GET", "/api/search", asked)
+        """Moments that match.
+
+        Args:
+            q: in words.
+            plus, minus: also this, and without this: words, ids of frames or moments (``"0.5*a dog"`` has a weight),
+                and pictures, as paths.
+            filters: ``camera`` (a list), ``hours``, ``days``, ``sort``, ``limit``, ``after``.
+        """
+        texts = {"plus": [t for t in plus if isinstance(t, str)], "minus": [t for t in minus if isinstance(t, str)]}
+        asked = {"q": q or None, **texts, "from": start, "to": end, **filters}
+        pictures = [(sign, p) for sign, many in (("plus", plus), ("minus", minus)) for p in many if isinstance(p, Path)]
+        if not pictures:
+            return await self.ask(AnswerOut, "GET", "/api/search", asked)
+        form = aiohttp.FormData()
+        for sign, path in pictures:
+            form.add_field(sign, await asyncio.to_thread(path.read_bytes), filename=path.name)
+        return await self.ask(AnswerOut, "POST", "/api/search", asked, form=form)
 
     async def moment(self, id: str) -> MomentInfo:
         """What a moment's id stands for."""

@@ -65,8 +65,9 @@ class Link:
         path: str,
         asked: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
+        form: aiohttp.FormData | None = None,
     ) -> M:
-        async with self.open(method, path, asked, json=body) as response:
+        async with self.open(method, path, asked, json=body, data=form) as response:
             text = await response.read()
             try:
                 return model.model_validate_json(text)

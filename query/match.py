@@ -16,71 +16,21 @@ has its own scale. Comparison with a bank of nouns, embedded by the same model, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.embed.base import Embedder, Vectors
-from indexer.store.base import Vector
+from indexer.embed.base import Vectors
+from indexer.store.base import Record, Vector
+from query.bank import Array, Bank
 
-Array = NDArray[np.float32]
-
-NOUNS = Path(__file__).parent / "nouns.txt"
-NEAREST = 10
-"""How many of a frame's nearest nouns speak for it."""
 FALSE_SHARE = 0.06
 """Share of the nouns that may come as high as a match: 5 % of absent classes do then (bench/accuracy.py)."""
-KINSHIP = 0.15
-"""A noun whose likeness to the query is this much below 1 counts 1/e."""
-SAME = 0.9
-"""A noun as like as this is the query itself, and does not count twice."""
 SOFTNESS = 1.5
 """Temperature of the sum over kin, in standard deviations of claims. 0 would take the best one alone."""
-
-
-def nouns() -> list[str]:
-    """Everyday nouns, one a line in ``nouns.txt``."""
-    return NOUNS.read_text("utf-8").split("\n")[:-1]
-
-
-@dataclass(frozen=True)
-class Bank:
-    """Vectors of everyday nouns in one space: (m, dim) float32, unit rows."""
-
-    vectors: Vectors
-
-    @classmethod
-    async def of(cls, embedder: Embedder) -> Bank:
-        """The bank in the embedder's space. A second of work for ``lite/1``: make it once.
-
-        Raises:
-            EmbedderError: when the model cannot be run or reached.
-        """
-        return cls(await embedder.texts([f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}" for noun in nouns()]))
-
-    def claims(self, vectors: Vectors) -> tuple[Array, Array]:
-        """Every noun's claim to each row (n, m), and what was taken off for it (n, 1)."""
-        cosines = vectors @ self.vectors.T
-        k = min(NEAREST, cosines.shape[1])
-        crowd = np.partition(cosines, -k, axis=1)[:, -k:].mean(axis=1, keepdims=True)
-        return cosines - crowd, crowd
-
-    def kin(self, queries: Vectors) -> Array:
-        """How much each noun counts for each query, shape (n, m): 1 almost the same, 0 something else."""
-        likeness = self._centred(queries) @ self._centred(self.vectors).T
-        return np.where(likeness < SAME, np.exp((likeness - 1) / KINSHIP), 0).astype(np.float32)
-
-    @cached_property
-    def family(self) -> Array:
-        """The kin of the nouns themselves, shape (m, m)."""
-        return self.kin(self.vectors)
-
-    def _centred(self, vectors: Vectors) -> Array:
-        rows = vectors - self.vectors.mean(axis=0)
-        return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6), np.float32)
 
 
 class Null:
@@ -93,7 +43,9 @@ class Null:
 
     def __init__(self, bank: Bank, background: Vectors) -> None:
         self._softness, self._cutoff, self._width = 1.0, np.inf, 1.0
+        self._shift = np.zeros(bank.vectors.shape[1], np.float32)
         if len(background):
+            self._shift = bank.vectors.mean(axis=0) - background.mean(axis=0)
             claims, _ = bank.claims(background)
             self._softness = SOFTNESS * max(float(claims.std()), 1e-6)
             tops = self.evidence(claims, claims, bank.family).max(axis=0)
@@ -115,26 +67,97 @@ class Null:
         """Probability of a match, of the same shape: 0.5 at the cutoff, 0.02 where the middle noun comes."""
         return np.asarray(1 / (1 + np.exp((self._cutoff - evidence.astype(np.float64)) / self._width)))
 
+    def carried(self, picture: Vector) -> Vector:
+        """A picture's vector among those of words: the background's mean taken out, the nouns' mean put in.
 
-class Matcher:
-    """Turns vectors into probabilities that they match one query; 0.5 is the default cutoff.
+        Pictures and words lie apart in a space that holds both (Liang et al. 2022, arXiv 2203.02053), and every
+        picture is nearer to any other than a word is. Carried over, the two can be added up and share one cutoff.
+        """
+        moved = picture + self._shift
+        return np.asarray(moved / max(float(np.linalg.norm(moved)), 1e-6), np.float32)
 
-    Args:
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What is looked for.
+
+    Attributes:
         query: (dim,) unit vector.
-        bank: nouns in the query's space.
-        background: as ``Null`` takes it.
+        against: what must not be there: weights above 0 and (dim,) unit vectors.
     """
 
-    def __init__(self, query: Vector, bank: Bank, background: Vectors) -> None:
-        self._query, self._bank, self._null = query, bank, Null(bank, background)
-        self._kin = bank.kin(query[None])
+    query: Vector
+    against: tuple[tuple[float, Vector], ...] = ()
 
-    def evidence(self, vectors: Vectors) -> NDArray[np.float64]:
-        """How much better the query, or its kin, describes each row than nouns do, shape (n,); higher is better."""
+
+class Matcher:
+    """Turns vectors into probabilities that they match; 0.5 is the default cutoff.
+
+    Several aims are judged at once, at the price of one matrix product: what nouns claim is worked out once.
+
+    Args:
+        aims: each with what chance comes to on its cameras.
+        bank: nouns in the same space.
+    """
+
+    def __init__(self, aims: Sequence[tuple[Aim, Null]], bank: Bank) -> None:
+        self._bank, self._count = bank, len(aims)
+        rows = [(i, 0.0, aim.query) for i, (aim, _) in enumerate(aims)]
+        rows += [(i, weight, vector) for i, (aim, _) in enumerate(aims) for weight, vector in aim.against]
+        self._rows = [(i, weight) for i, weight, _ in rows]
+        self._queries = np.array([vector for _, _, vector in rows], np.float32).reshape(-1, bank.vectors.shape[1])
+        self._kin = bank.kin(self._queries)
+        nulls = {id(null): null for _, null in aims}
+        self._groups = [(n, [r for r, (i, *_) in enumerate(rows) if aims[i][1] is n]) for n in nulls.values()]
+
+    def judge(self, vectors: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Probability that each row shows what is looked for, and that it shows nothing of what must not be there.
+
+        Returns:
+            Two arrays (n, aims) in 0..1; a match is both, so their product counts.
+        """
         claims, crowd = self._bank.claims(vectors)
-        own = (vectors @ self._query)[:, None] - crowd
-        return np.asarray(self._null.evidence(own, claims, self._kin)[:, 0], np.float64)
+        own = vectors @ self._queries.T - crowd
+        each = np.empty(own.shape, np.float64)
+        for null, places in self._groups:
+            each[:, places] = null.probability(null.evidence(own[:, places], claims, self._kin[places]))
+        free = np.ones((len(vectors), self._count))
+        for row, (i, weight) in enumerate(self._rows[self._count :], self._count):
+            free[:, i] *= (1 - each[:, row]) ** weight
+        return each[:, : self._count], free
 
     def probability(self, vectors: Vectors) -> NDArray[np.float64]:
-        """Probability of a match for each row, shape (n,): 0.5 at the cutoff, 0.02 where the middle noun comes."""
-        return self._null.probability(self.evidence(vectors))
+        """Probability that each row matches each aim, (n, aims): 0.5 at the cutoff."""
+        there, free = self.judge(vectors)
+        return there * free
+
+
+class Judge:
+    """A matcher with one aim: everything is of shape (n,)."""
+
+    def __init__(self, aim: Aim, null: Null, bank: Bank) -> None:
+        self._matcher = Matcher([(aim, null)], bank)
+
+    def judge(self, vectors: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """As ``Matcher.judge``, (n,) and (n,)."""
+        there, free = self._matcher.judge(vectors)
+        return there[:, 0], free[:, 0]
+
+    def probability(self, vectors: Vectors) -> NDArray[np.float64]:
+        """Probability of a match for each row, (n,): 0.5 at the cutoff, 0.02 where the middle noun comes."""
+        return self._matcher.probability(vectors)[:, 0]
+
+
+def together(records: Sequence[Record], there: NDArray[np.float64], free: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability that each record matches, when what must not be there is not in any record of the same time.
+
+    A region may show the man without the dog that the whole frame shows.
+
+    Args:
+        there, free: as ``judge`` returns them, (n,) or (n, aims).
+    """
+    places: dict[tuple[str, datetime], int] = {}
+    group = [places.setdefault((r.camera, r.time), len(places)) for r in records]
+    least = np.ones((len(places), *free.shape[1:]))
+    np.minimum.at(least, group, free)
+    return there * least[group]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from indexer.embed.base import Vectors
 from indexer.store.base import Catalog, Record, Store, Where
+from query.match import together
 from query.tracks import chains
 from stream.frame import Clock, Kind, Media, Region
 
@@ -36,8 +37,8 @@ Span = tuple[datetime, datetime]
 class Score(Protocol):
     """Anything that gives frames a probability of a match."""
 
-    def probability(self, vectors: Vectors) -> NDArray[np.float64]:
-        """(n, dim) unit rows to (n,) in 0..1."""
+    def judge(self, vectors: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n, dim) unit rows to twice (n,) in 0..1: is it there, and is there nothing that must not be."""
         ...
 
 
@@ -125,7 +126,8 @@ class Grower:
         if not records:
             return []
         entries = await self._catalog.between([camera], window[0], window[1])
-        p = self._score.probability(np.stack([r.vector for r in records]))
+        judged = await asyncio.to_thread(self._score.judge, np.stack([r.vector for r in records]))
+        p = together(records, *judged)
         lines = []
         for chain in chains([e.media for e in entries]):
             ids = {m.id for m in chain}

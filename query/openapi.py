@@ -47,6 +47,7 @@ class Route:
         role: the least role that may ask; None: anybody, even where tokens are needed.
         whole: it tells of all cameras at once, so that a token that is limited to some may not ask.
         count: how many an answer holds, from what was asked and answered; given, requests are noted in the audit.
+        form: schema of the form that it takes (multipart); its handler reads it itself.
     """
 
     method: str
@@ -61,6 +62,7 @@ class Route:
     role: Role | None = "view"
     whole: bool = False
     count: Callable[[Any, Any], int] | None = None
+    form: dict[str, Any] | None = None
 
 
 def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -157,7 +159,7 @@ def _operation(route: Route, token: bool) -> dict[str, Any]:
     names = re.findall(r"{(\w+)", route.path)
     named = {"type": "string", "pattern": f"^{route.named}$"}
     in_path = [{"name": n, "in": "path", "required": True, "schema": named} for n in names]
-    errors = {400, 500, *route.errors} | ({413, 415} if route.body else set())
+    errors = {400, 500, *route.errors} | ({413, 415} if route.body or route.form else set())
     errors |= ({401} if guarded else set()) | ({403} if route.role else set())
     answer = route.answer if isinstance(route.answer, str) else "application/json"
     schema = {"type": "string", "format": "binary"} if isinstance(route.answer, str) else _ref(route.answer)
@@ -172,13 +174,14 @@ def _operation(route: Route, token: bool) -> dict[str, Any]:
         **({"x-role": route.role} if route.role else {}),
         "parameters": in_path + _parameters(route.params),
         "responses": {str(s): done for s in route.statuses} | {str(s): failed for s in sorted(errors)},
-        **({"requestBody": _taken(route.body)} if route.body else {}),
+        **({"requestBody": _taken("application/json", _ref(route.body))} if route.body else {}),
+        **({"requestBody": _taken("multipart/form-data", route.form)} if route.form else {}),
         **({"security": [{"token": []}]} if guarded else {}),
     }
 
 
-def _taken(model: type[BaseModel]) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": _ref(model)}}}
+def _taken(kind: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {kind: {"schema": schema}}}
 
 
 def _parameters(params: type[Params]) -> list[dict[str, Any]]:

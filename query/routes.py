@@ -10,27 +10,18 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
-from query.answers import AnswerOut, CamerasOut, MomentInfo, Question, iso
+from query.answers import CamerasOut, MomentInfo, iso
 from query.audit import AuditOut
-from query.auth import narrowed, seen, who
+from query.auth import seen, who
 from query.cameras import overview
 from query.cutter import Gone
 from query.export_routes import ROUTES as EXPORT_ROUTES
 from query.ids import FRAME, MOMENT, FrameId, MomentId
 from query.openapi import Params, Route, When, document, serve
-from query.parts import AUDIT, CATALOG, CUTTER, KEYS, LIVE, METRICS, SEARCHER, STORE, WORKER
+from query.parts import AUDIT, CATALOG, CUTTER, KEYS, LIVE, METRICS, STORE, WORKER
+from query.search_routes import ROUTES as SEARCH_ROUTES
 from query.watch_routes import ROUTES as WATCH_ROUTES
 from stream import picture
-
-
-class SearchParams(Params):
-    """What ``/api/search`` takes."""
-
-    q: str = Field(min_length=1, max_length=1000, description="what to look for, in words", pattern=r"\S")
-    camera: tuple[str, ...] = Field((), description="only these cameras; may be given several times")
-    start: When | None = Field(None, alias="from", description="not before; ISO 8601, or -2h for two hours ago")
-    end: When | None = Field(None, alias="to", description="before")
-    limit: int = Field(10, ge=1, le=200, description="most moments to answer")
 
 
 class FrameParams(Params):
@@ -58,23 +49,6 @@ class Health(BaseModel):
     """Whether the service lives, or is ready and why not."""
 
     ok: Literal[True] = True
-
-
-async def search(request: web.Request, params: SearchParams) -> AnswerOut:
-    """Moments that match a question."""
-    if params.start and params.end and params.start >= params.end:
-        raise ValueError("from: must be before to")
-    question = Question(params.q.strip(), narrowed(request, params.camera), params.start, params.end, params.limit)
-    await _known(request, params.camera)
-    answer = await request.app[SEARCHER].search(question)
-    request.app[METRICS].searches.labels("found" if answer.moments else "nothing").inc()
-    return AnswerOut.of(answer.moments, answer.near, answer.coverage)
-
-
-async def _known(request: web.Request, cameras: tuple[str, ...]) -> None:
-    held = {c.camera for c in await request.app[CATALOG].cameras() if who(request).sees(c.camera)} if cameras else set()
-    if unknown := [c for c in cameras if c not in held]:
-        raise ValueError(f"camera: there is no camera {unknown[0]!r}; there are: {', '.join(sorted(held)) or 'none'}")
 
 
 def _moment(request: web.Request) -> MomentId:
@@ -164,15 +138,7 @@ async def openapi(request: web.Request, _: Params) -> web.StreamResponse:
 
 
 ROUTES = (
-    Route(
-        "GET",
-        "/api/search",
-        search,
-        AnswerOut,
-        SearchParams,
-        errors=(503,),
-        count=lambda _, answer: len(answer.moments),
-    ),
+    *SEARCH_ROUTES,
     Route("GET", "/api/moments/{id}", one_moment, MomentInfo, errors=(503,), named=MOMENT),
     Route(
         "GET",

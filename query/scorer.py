@@ -11,13 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.embed.base import Embedder
-from indexer.store.base import Record, Store, StoreError, Vector, Where
-from query.match import Bank, Null
-from query.panel import Cameras, Panel
-from query.search import BACKGROUND
+from indexer.store.base import Record, Store, StoreError, Where
+from query.aims import Part, aim
+from query.background import SAMPLE
+from query.bank import Bank
+from query.match import Matcher, Null, together
+from query.prompts import embedded
+from query.terms import said
 from query.watch import Watch, WatchError
 
 log = logging.getLogger(__name__)
+
+Cameras = tuple[str, ...]
 
 REFRESH = 600.0
 """Seconds after which the cameras' background is sampled anew; earlier while it is small and grows."""
@@ -35,14 +40,14 @@ class Scorer:
 
     def __init__(self, embedder: Embedder, store: Store, bank: Bank, refresh: float = REFRESH) -> None:
         self._embedder, self._store, self._bank, self._refresh = embedder, store, bank, refresh
-        self._texts: dict[str, Vector] = {}
-        self._queries: list[tuple[Vector, Cameras]] = []
+        self._texts: dict[str, tuple[Part, ...]] = {}
+        self._queries: list[tuple[tuple[Part, ...], Cameras]] = []
         self._nulls: dict[Cameras, _Known] = {}
-        self._panel: Panel | None = None
+        self._matcher: Matcher | None = None
         self._refreshing: asyncio.Task[None] | None = None
 
-    async def query(self, watch: Watch) -> Vector:
-        """The watch's vector.
+    async def query(self, watch: Watch) -> tuple[Part, ...]:
+        """What the watch asks: its picture, or its words, of which some may say what must not be there.
 
         Raises:
             EmbedderError: the model cannot be run or reached.
@@ -51,9 +56,11 @@ class Scorer:
         if watch.vector:
             if watch.space != self._embedder.space.name:
                 raise WatchError(f"watch '{watch.name}': its picture was embedded by {watch.space}; add it anew")
-            return watch.query()
+            return (Part(1.0, watch.query(), picture=True),)
         if watch.text not in self._texts:
-            self._texts[watch.text] = (await self._embedder.texts([watch.text]))[0]
+            terms = said(watch.text)
+            rows = await embedded(self._embedder, [one.text for one in terms])
+            self._texts[watch.text] = tuple(Part(t.weight, row) for t, row in zip(terms, rows, strict=True))
         return self._texts[watch.text]
 
     async def ask(self, watches: Sequence[Watch]) -> list[Watch]:
@@ -73,9 +80,10 @@ class Scorer:
 
     async def score(self, records: Sequence[Record]) -> NDArray[np.float64]:
         """Probability that each record matches each watch, (n, watches)."""
-        if self._panel is None:
+        if self._matcher is None:
             return np.empty((len(records), 0))
-        return await asyncio.to_thread(self._panel.probabilities, np.stack([r.vector for r in records]))
+        judged = await asyncio.to_thread(self._matcher.judge, np.stack([r.vector for r in records]))
+        return together(records, *judged)
 
     async def arrived(self, records: Sequence[Record]) -> None:
         """These are stored now: sample anew what is old or was learnt from few frames; at once where nothing was."""
@@ -97,13 +105,13 @@ class Scorer:
 
     async def _learn(self, wanted: set[Cameras]) -> None:
         for cameras in wanted:
-            background = await self._store.sample(BACKGROUND, Where(cameras))
+            background = await self._store.sample(SAMPLE, Where(cameras))
             null = await asyncio.to_thread(Null, self._bank, background)
             self._nulls[cameras] = _Known(null, len(background), asyncio.get_running_loop().time())
 
     def _stack(self) -> None:
-        nulls = {cameras: known.null for cameras, known in self._nulls.items()}
-        self._panel = Panel(self._bank, self._queries, nulls) if self._queries else None
+        aims = [(aim(parts, self._nulls[c].null), self._nulls[c].null) for parts, c in self._queries]
+        self._matcher = Matcher(aims, self._bank) if aims else None
 
     async def _again(self, due: set[Cameras]) -> None:
         try:
@@ -121,5 +129,5 @@ class _Known:
 
     def due(self, now: float, refresh: float) -> bool:
         """Whether it is old, or has doubled while it was small."""
-        small = self.size < BACKGROUND and self.since >= max(self.size, FEW)
+        small = self.size < SAMPLE and self.since >= max(self.size, FEW)
         return bool(self.since) and (small or now - self.at >= refresh)

@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from indexer.embed.base import Embedder, Vectors
-from indexer.store.base import Catalog, Coverage, Hit, Store, Where
-from query.answers import Question
-from query.match import Bank, Matcher
-from query.moments import Grower, Moment
+from indexer.embed.base import Embedder
+from indexer.store.base import Catalog, Coverage, Hit, Store, Vector, Where
+from query.aims import Asker, Show, aim, stored
+from query.answers import Answer, Question
+from query.background import PAST, Background, Backgrounds
+from query.bank import Bank
+from query.ids import FrameId
+from query.match import Judge
+from query.moments import CUTOFF, Grower, Moment
+from query.paging import Page, by_score, by_time
 
-FIRST, MOST = 128, 4096
+FIRST, MOST = 128, 8192
 """Hits asked for at first; four times as many each time one long moment took the places of others."""
-BACKGROUND = 2048
-"""Vectors of the same cameras that stand for what these cameras usually show."""
-FRESH = 60.0
-"""Seconds for which such a sample is kept."""
 NEAR = 3
 """Near misses offered when nothing matches."""
 
-_PAST, _FUTURE = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+_FUTURE = datetime(9999, 12, 30, tzinfo=UTC)
+_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Moments best first, what came nearest when there are none, and what of the asked time was watched."""
+class _Look:
+    """One question on its way: where it looks and how it judges."""
 
-    moments: list[Moment]
-    near: list[Moment]
-    coverage: list[Coverage]
+    query: Vector
+    judge: Judge
+    where: Where
+    grower: Grower
+    avoids: bool
 
 
 class Searcher:
@@ -41,45 +44,76 @@ class Searcher:
 
     Args:
         bank: vectors of everyday nouns in the embedder's space, the contrast for every query.
+        show: where pictures of frames come from, of which a part is asked for.
     """
 
-    def __init__(self, embedder: Embedder, store: Store, catalog: Catalog, bank: Bank) -> None:
-        self._embedder, self._store, self._catalog, self._bank = embedder, store, catalog, bank
-        self._samples: dict[tuple[str, ...], tuple[float, Vectors]] = {}
+    def __init__(self, embedder: Embedder, store: Store, catalog: Catalog, bank: Bank, show: Show) -> None:
+        self._store, self._catalog, self._bank = store, catalog, bank
+        self._asker = Asker(embedder, store, show)
+        self._backgrounds = Backgrounds(store, bank)
 
     async def search(self, question: Question) -> Answer:
         """The moments that match, at most ``question.limit``.
 
         Raises:
+            BadPage: ``question.after`` is not a place in this question's answer.
+            BadTerms, Gone: a frame that is asked for is not in the index, or its footage is gone.
             EmbedderError, StoreError: when a part cannot do its work.
         """
-        where = self._where(question)
-        query = (await self._embedder.texts([question.text]))[0]
-        background = await self._background(question.cameras)
-        matcher = Matcher(query, self._bank, background)
-        grower = Grower(self._store, self._catalog, matcher, where)
-        k = FIRST
+        first = not question.after
+        page, background = await (self._first(question) if first else self._on(question))
+        look = await self._look(question, page, background)
+        order = by_score if question.sort == "score" else by_time
+        earlier: list[Moment] = []
         while True:
-            hits = await self._store.nearest(query, k, where)
-            moments = await self._grow(grower, hits)
-            if len(moments) >= question.limit or len(hits) < k or k >= MOST or not _more(moments, hits):
+            hits = await self._store.nearest(look.query, page.k, look.where)
+            moments = [m for m in await self._grow(look.grower, hits) if not _touched(m, hits[: page.base])]
+            rest = sorted(moments, key=order)
+            if page.after is not None:
+                rest = [m for m in rest if order(m) > page.after]
+            more = len(hits) == page.k < MOST and await self._more(look, moments, hits)
+            if not more or (question.sort == "score" and len(earlier) + len(rest) >= question.limit):
                 break
-            k *= 4
-        near = [] if moments else await self._near(matcher, hits, where)
-        ranked = sorted(moments, key=lambda m: (-m.score, m.start, m.camera))
-        return Answer(ranked[: question.limit], near, await self._coverage(question))
+            if page == replace(page, base=0, after=None):  # the first tier grows before anything of it is shown
+                page = replace(page, k=4 * page.k)
+            else:
+                earlier += rest
+                page = replace(page, base=page.k, k=4 * page.k, after=None)
+        found = [*earlier, *rest]
+        shown = found[: question.limit]
+        following = ""
+        if len(found) > len(shown) or more:
+            last = order(shown[-1]) if len(shown) > len(earlier) else page.after
+            following = replace(page, after=last).written(question.mark)
+        near = await self._near(look, hits) if first and not shown else []
+        return Answer(shown, near, await self._coverage(question), following)
 
-    async def _background(self, cameras: tuple[str, ...]) -> Vectors:
-        """What these cameras usually show; read anew once a minute, since that costs more than the search itself."""
-        known, now = self._samples.get(cameras), time.monotonic()
-        if known is None or now - known[0] > FRESH:
-            self._samples = {c: s for c, s in self._samples.items() if now - s[0] <= FRESH}
-            self._samples[cameras] = known = (now, await self._store.sample(BACKGROUND, Where(cameras)))
-        return known[1]
+    async def _first(self, question: Question) -> tuple[Page, Background]:
+        """The beginning of an answer: what is open in its time ends with what is known now."""
+        background = await self._backgrounds.now(question.cameras)
+        ends = [c.end for c in await self._catalog.cameras() if c.end]
+        end = question.end or max([datetime.now(UTC), *ends]) + _TICK
+        return Page(0, FIRST, None, question.start or PAST, end, background.before), background
 
-    def _where(self, question: Question) -> Where:
-        spans = ((question.start or _PAST, question.end or _FUTURE),) if question.start or question.end else ()
-        return Where(question.cameras, spans)
+    async def _on(self, question: Question) -> tuple[Page, Background]:
+        page = Page.read(question.after, question.mark, MOST)
+        return page, await self._backgrounds.again(question.cameras, page.before)
+
+    async def _look(self, question: Question, page: Page, background: Background) -> _Look:
+        parts = await self._asker.parts(question.terms)
+        aimed = aim(parts, background.null)
+        judge = Judge(aimed, background.null, self._bank)
+        where = await self._where(question, page)
+        grower = Grower(self._store, self._catalog, judge, where)
+        return _Look(aimed.query, judge, where, grower, bool(aimed.against))
+
+    async def _where(self, question: Question, page: Page) -> Where:
+        if not question.schedule:
+            open_ended = not (question.after or question.start or question.end)  # unfiltered searches are the fastest
+            return Where(question.cameras, () if open_ended else ((page.start, page.end),))
+        start, end = await self._known(question, page.start, page.end)
+        spans = question.schedule.spans(start, end) if start and end else []
+        return Where(question.cameras, tuple(spans) or ((PAST, PAST + _TICK),))
 
     async def _grow(self, grower: Grower, hits: Sequence[Hit]) -> list[Moment]:
         times: dict[str, list[datetime]] = defaultdict(list)
@@ -88,25 +122,41 @@ class Searcher:
         grown = await asyncio.gather(*(grower.grow(camera, at) for camera, at in times.items()))
         return [moment for moments in grown for moment in moments]
 
-    async def _near(self, matcher: Matcher, hits: Sequence[Hit], where: Where) -> list[Moment]:
+    async def _more(self, look: _Look, moments: Sequence[Moment], hits: Sequence[Hit]) -> bool:
+        """Whether hits beyond the last one may match: it lies in a moment, or something unwanted alone keeps it out."""
+        last = hits[-1]
+        if any(m.camera == last.camera and m.start <= last.time <= m.end for m in moments):
+            return True
+        if not look.avoids:
+            return False
+        vector = await stored(self._store, FrameId(last.camera, last.time, last.region))
+        return bool(look.judge.judge(vector[None])[0][0] >= CUTOFF)
+
+    async def _near(self, look: _Look, hits: Sequence[Hit]) -> list[Moment]:
         """The best of what is below the cutoff, so that 'nothing found' can be judged by eye."""
-        grower = Grower(self._store, self._catalog, matcher, where, cutoff=0.0, farthest=timedelta())
+        grower = Grower(self._store, self._catalog, look.judge, look.where, cutoff=0.0, farthest=timedelta())
         moments = await self._grow(grower, hits[: 4 * NEAR])
-        return sorted(moments, key=lambda m: -m.score)[:NEAR]
+        return sorted(moments, key=by_score)[:NEAR]
 
     async def _coverage(self, question: Question) -> list[Coverage]:
-        start, end = question.start, question.end
-        if start is None or end is None:
-            known = [c for c in await self._catalog.cameras() if not question.cameras or c.camera in question.cameras]
-            first = min((c.start for c in known if c.start), default=None)
-            last = max((c.end for c in known if c.end), default=None)
-            start, end = start or first, end or (last + timedelta(microseconds=1) if last else None)
+        start, end = await self._known(question, question.start, question.end)
         if start is None or end is None or start >= end:
             return []
         return await self._catalog.coverage(question.cameras, start, end)
 
+    async def _known(
+        self, question: Question, start: datetime | None, end: datetime | None
+    ) -> tuple[datetime | None, datetime | None]:
+        """The asked time, where it is open as far as anything is known."""
+        if start in (None, PAST) or end is None:
+            known = [c for c in await self._catalog.cameras() if not question.cameras or c.camera in question.cameras]
+            first = min((c.start for c in known if c.start), default=None)
+            last = max((c.end for c in known if c.end), default=None)
+            start = first if start in (None, PAST) else start
+            end = end or (last + _TICK if last else None)
+        return start, end
 
-def _more(moments: Sequence[Moment], hits: Sequence[Hit]) -> bool:
-    """Whether hits beyond the last one may still match: it lies in a moment itself."""
-    last = hits[-1]
-    return any(m.camera == last.camera and m.start <= last.time <= m.end for m in moments)
+
+def _touched(moment: Moment, hits: Sequence[Hit]) -> bool:
+    """Whether one of the hits lies in the moment."""
+    return any(h.camera == moment.camera and moment.start <= h.time <= moment.end for h in hits)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import re
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 import numpy as np
@@ -13,12 +12,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from yarl import URL
 
 from indexer.store.base import Catalog, Vector
+from query.schedule import Schedule
 
 KIND = "watch"
 """Documents of the catalogue that hold watches."""
 STATE = "watch-state"
 """Documents WATCH/CAMERA that hold how far each watch has come, so that a restart neither repeats nor forgets."""
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class WatchError(ValueError):
@@ -26,28 +25,13 @@ class WatchError(ValueError):
 
 
 def _hours(text: str) -> str:
-    match = re.fullmatch(r"(\d{1,2})-(\d{1,2})", text)
-    first, last = (int(match[1]), int(match[2])) if match else (0, 0)
-    if text and (first == last or first > 23 or last > 24):
-        raise WatchError(f"{text!r} are not hours; write 8-18, or 22-6 for over midnight")
+    Schedule(hours=text)
     return text
 
 
 def _days(text: str) -> str:
-    weekdays(text)
+    Schedule(days=text)
     return text
-
-
-def weekdays(text: str) -> frozenset[int]:
-    """``mon-fri``, ``sat,sun`` or ``fri-mon`` as numbers, Monday 0; nothing means every day."""
-    found: set[int] = set()
-    for part in text.lower().split(",") if text else DAYS:
-        first, _, last = part.strip().partition("-")
-        if first not in DAYS or (last and last not in DAYS):
-            raise WatchError(f"{text!r} are not days; write mon-fri or sat,sun")
-        a, b = DAYS.index(first), DAYS.index(last or first)
-        found |= {day % 7 for day in range(a, (b if b >= a else b + 7) + 1)}
-    return frozenset(found)
 
 
 class Watch(BaseModel):
@@ -118,16 +102,7 @@ class Watch(BaseModel):
         """Whether a frame of this camera and time is asked for."""
         if self.paused or time < self.since or (self.cameras and camera not in self.cameras):
             return False
-        local = time.astimezone()
-        if self.hours:
-            first, last = (int(h) for h in self.hours.split("-"))
-            if first < last and not first <= local.hour < last:
-                return False
-            if first > last:
-                if last <= local.hour < first:
-                    return False
-                local -= timedelta(days=local.hour < last)
-        return not self.days or local.weekday() in weekdays(self.days)
+        return Schedule(self.hours, self.days).holds(time)
 
 
 def packed(vector: Vector) -> str:

@@ -6,26 +6,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 from aiohttp import web
 from pydantic import Field
 
 from indexer.embed.base import Embedder
-from indexer.store.base import Store, Where
 from query import auth
 from query import watch as kept
+from query.aims import stored
 from query.auth import allow, narrowed, seen, who
 from query.backtest import backtest
+from query.bank import Bank
 from query.cutter import Gone
 from query.events import Events
 from query.ids import FrameId
-from query.match import Bank
 from query.openapi import Params, Route, When
 from query.outward import Inside, check_now
 from query.parts import CATALOG, KEYS, STORE
 from query.scorer import Scorer
-from query.watch import Watch, WatchError
+from query.watch import Watch
 from query.watch_answers import BacktestOut, WatchChange, WatchesOut, WatchIn, WatchOut, listed, made
 from query.webhook import discard, waiting
 
@@ -92,19 +91,6 @@ async def add_watch(request: web.Request, given: WatchIn) -> WatchOut:
             raise ValueError("webhook: not a public address; only the command line may allow one") from None
     await kept.keep(catalog, watch, new=True)
     return WatchOut.of(watch)
-
-
-async def stored(store: Store, frame: FrameId) -> Any:
-    """The vector of a frame or region that is in the index.
-
-    Raises:
-        WatchError: it is not there.
-    """
-    span = (frame.time, frame.time + timedelta(microseconds=1))
-    async for record in store.scan(Where((frame.camera,), (span,))):
-        if record.region == frame.region:
-            return record.vector
-    raise WatchError(f"frame: {frame} is not in the index (any more)")
 
 
 async def change_watch(request: web.Request, change: WatchChange) -> WatchOut:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import datetime
 from pathlib import Path
 
@@ -28,8 +29,21 @@ def load(path: Path, side: int | None) -> Image:
     Raises:
         MediaError: it cannot be read.
     """
+    return _load(path, path, side)
+
+
+def decode(data: bytes, name: str, side: int | None) -> Image:
+    """As ``load``, from a file's bytes; ``name`` is what errors call it.
+
+    Raises:
+        MediaError: it cannot be read.
+    """
+    return _load(io.BytesIO(data), Path(name), side)
+
+
+def _load(source: Path | io.BytesIO, path: Path, side: int | None) -> Image:
     try:
-        with Pillow.open(path) as picture:
+        with Pillow.open(source) as picture:
             size = fitted(*picture.size, side)
             picture.draft("RGB", size)  # a JPEG is scaled by 1/2, 1/4 or 1/8 inside its decoder
             upright = ImageOps.exif_transpose(picture)

@@ -8,6 +8,7 @@ from commands.parts import opened
 from config.settings import Settings
 from indexer.files import Indexer, Job
 from query.answers import Question
+from query.terms import said
 from tests import films
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -41,7 +42,7 @@ async def test_each_question_finds_its_own_interval_and_absent_ones_find_nothing
     async with opened(Settings(data=tmp_path, embedder="lite")) as parts:
         report = await Indexer(parts.embedder, parts.store, parts.catalog).run([Job(film, "film", 0.5, START)])
         assert report.frames == round(2 * report.total)
-        found = {text: (await parts.searcher.search(Question(text))).moments for text in (*PRESENT, *ABSENT)}
+        found = {text: (await parts.searcher.search(Question(said(text)))).moments for text in (*PRESENT, *ABSENT)}
     overlaps = {
         text: iou((found[text][0].start, found[text][0].end), interval(name)) if found[text] else 0.0
         for text, name in PRESENT.items()

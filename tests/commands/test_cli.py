@@ -14,6 +14,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image as Pillow
+from skimage.data import chelsea
 
 from indexer.embed.base import Space
 from indexer.store.sqlite import SqliteCatalog
@@ -63,8 +65,23 @@ def test_search_prints_moments_that_clip_takes(film, data, tmp_path):
 def test_json_is_the_answer_of_the_http_api_and_alone_on_standard_output(film, data):
     found = footage("search", "a cat", "--json", data=data)
     answer = json.loads(found.stdout)
-    assert set(answer) == {"moments", "coverage", "near_misses"}
+    assert set(answer) == {"query", "moments", "coverage", "near_misses", "next"}
     assert answer["moments"][0]["start"] == "2026-05-04T12:00:15Z"
+
+
+def test_a_question_is_a_sum_of_words_pictures_and_frames(film, data, tmp_path):
+    Pillow.fromarray(chelsea()[10:-10, 20:-20]).save(tmp_path / "cat.jpg")
+    found = footage("search", tmp_path / "cat.jpg", "+", "0.5*a", "cat", "-", "a rocket", "--json", data=data)
+    assert found.returncode == 0, found.stderr
+    answer = json.loads(found.stdout)
+    assert answer["query"] == "cat.jpg + 0.5*a cat - a rocket"
+    assert answer["moments"][0]["start"] == "2026-05-04T12:00:15Z"
+    frame = answer["moments"][0]["best"]["frame"]
+    again = json.loads(footage("search", frame, "--sort", "time", "--json", data=data).stdout)
+    assert again["moments"][0]["start"] == "2026-05-04T12:00:15Z"
+    for words in (["no cats"], ["a cat", "+"], [tmp_path / "gone.jpg"], ["a cat", "--hours", "8"], ["-", "a cat"]):
+        refused = footage("search", *words, data=data)
+        assert (refused.returncode, refused.stdout) == (2, ""), words
 
 
 def test_nothing_found_is_exit_code_3_with_the_nearest(film, data):

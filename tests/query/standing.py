@@ -13,8 +13,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from indexer.store.base import Record
+from query.bank import Bank
 from query.events import Events
-from query.match import Bank
 from query.scorer import Scorer
 from query.watch import Watch, keep
 from query.watches import Watches

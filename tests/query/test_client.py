@@ -47,6 +47,11 @@ async def test_every_route_has_a_method_that_returns_its_models(served, tmp_path
     found = await client.search("something green", camera=["yard"], start=START, end=SPAN["to"], limit=5)
     (hit,) = found.moments
     assert (hit.camera, hit.start, found.coverage[0].camera) == ("yard", LATER, "yard")
+    picture = tmp_path / "green.jpg"
+    picture.write_bytes(await client.frame(hit.best.frame))
+    same = await client.search(plus=[picture], minus=["red"], camera=["yard"], sort="time", hours="0-24")
+    assert [m.start for m in same.moments] == [hit.start]
+    assert same.query == "green.jpg - red"
     assert (await client.moment(hit.id)).footage
     assert (await client.frame(hit.best.frame, side=32)).startswith(b"\xff\xd8")
     clip = await client.clip(hit.id, tmp_path / "clip.mp4", pad=0, precise=True)

@@ -4,19 +4,20 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from aiohttp import web
+from aiohttp import FormData, web
 from aiohttp.test_utils import TestClient, TestServer
+from PIL import Image as Pillow
 
 from indexer.files import Indexer, Job
-from query import app
+from query import app, search_routes
 from query.auth import Unsafe, check
+from query.bank import Bank
 from query.cutter import Cutter
-from query.match import Bank
 from query.metrics import Metrics
 from query.routes import ROUTES
 from query.search import Searcher
 from tests import films
-from tests.indexer.parts import ColourEmbedder
+from tests.indexer.parts import COLOURS, ColourEmbedder
 from tests.indexer.test_files import plain
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -33,8 +34,9 @@ async def service(store, catalog, tmp_path):
     opened: list[TestClient] = []
 
     async def start(token=None):
-        searcher = Searcher(embedder, store, catalog, bank)
-        parts = app.Parts(store, catalog, searcher, Cutter(store, catalog, tmp_path / "clips"), Metrics())
+        cutter = Cutter(store, catalog, tmp_path / "clips")
+        searcher = Searcher(embedder, store, catalog, bank, cutter.frame)
+        parts = app.Parts(store, catalog, searcher, cutter, Metrics())
         client = TestClient(TestServer(app.build(parts, token)))
         await client.start_server()
         opened.append(client)
@@ -56,7 +58,7 @@ async def error(response, status):
 async def test_a_search_answers_moments_in_utc_with_ids_that_lead_on(service):
     client = await service()
     answer = await (await client.get("/api/search", params={"q": "something green"})).json()
-    assert set(answer) == {"moments", "coverage", "near_misses"}
+    assert set(answer) == {"query", "moments", "coverage", "near_misses", "next"}
     (moment,) = answer["moments"]
     assert set(moment) == {"id", "camera", "start", "end", "score", "best", "clock"}
     assert (moment["camera"], moment["clock"]) == ("yard", "given")
@@ -77,6 +79,58 @@ async def test_filters_narrow_the_answer(service):
     late = {"q": "blue", "from": "2026-05-04T12:00:25Z", "camera": "yard"}
     (moment,) = (await (await client.get("/api/search", params=late)).json())["moments"]
     assert moment["start"] == "2026-05-04T12:00:25Z"
+
+
+def form(**parts):
+    made = FormData()
+    for name, (colour, size) in parts.items():
+        image = Pillow.new("RGB", size, COLOURS[colour])
+        data = io.BytesIO()
+        image.save(data, "png")
+        made.add_field(
+            name.replace("_times_", "*"), data.getvalue(), filename=f"{colour}.png", content_type="image/png"
+        )
+    return made
+
+
+async def test_pictures_are_sent_as_parts_of_a_form(service):
+    client = await service()
+    found = await (await client.post("/api/search", data=form(plus=("green", (64, 48))))).json()
+    assert [m["start"] for m in found["moments"]] == ["2026-05-04T12:00:10Z"]
+    assert found["query"] == "green.png"
+    both = form(plus_times_0=("red", (64, 48)), minus=("blue", (20, 20)))
+    assert "weight" in await error(await client.post("/api/search", data=both), 400)
+    summed = form(**{"plus_times_0.05": ("red", (64, 48)), "minus_times_2": ("green", (64, 48))})
+    answer = await (await client.post("/api/search", params={"q": "blue"}, data=summed)).json()
+    assert answer["query"] == "blue + 0.05*red.png - 2*green.png"
+    assert [m["start"] for m in answer["moments"]] == ["2026-05-04T12:00:20Z"]
+
+
+async def test_a_form_that_is_none_is_refused(service, monkeypatch):
+    monkeypatch.setattr(search_routes, "LARGEST", 1000)
+    client = await service()
+    await error(await client.post("/api/search", json={"q": "green"}), 415)
+    assert "plus" in await error(await client.post("/api/search", data=form(other=("green", (9, 9)))), 400)
+    broken = FormData()
+    broken.add_field("plus", b"not a picture", filename="a.png", content_type="image/png")
+    assert "photograph" in await error(await client.post("/api/search", data=broken), 400)
+    large = FormData()
+    large.add_field("plus", bytes(2000), filename="a.png", content_type="image/png")
+    await error(await client.post("/api/search", data=large), 413)
+    cut = {"Content-Type": "multipart/form-data; boundary=x"}
+    await error(await client.post("/api/search", data=b"--x\r\nContent-Disp", headers=cut), 400)
+    await error(await client.post("/api/search", data=b"", headers={"Content-Type": "multipart/form-data"}), 400)
+
+
+async def test_a_page_leads_to_the_next(service):
+    client = await service()
+    asked = {"q": "red", "plus": "green", "limit": 1}
+    first = await (await client.get("/api/search", params=asked)).json()
+    if first["next"]:
+        following = await client.get("/api/search", params=asked | {"after": first["next"]})
+        assert (await following.json())["moments"] != first["moments"]
+    wrong = {"q": "blue", "after": first["next"] or "e30"}
+    assert "after" in await error(await client.get("/api/search", params=wrong), 400)
 
 
 async def test_nothing_found_is_an_empty_list_with_near_misses(service):
@@ -103,8 +157,14 @@ async def test_a_clip_answers_byte_ranges(service):
 @pytest.mark.parametrize(
     ("path", "word"),
     [
-        ("/api/search", "q"),
-        ("/api/search?q=%20", "q"),
+        ("/api/search", "what to look for"),
+        ("/api/search?q=no%20dogs", "what should be there"),
+        ("/api/search?minus=dogs", "what should be there"),
+        ("/api/search?q=a&hours=8", "8-18"),
+        ("/api/search?q=a&days=today", "mon-fri"),
+        ("/api/search?q=a&after=x", "after"),
+        ("/api/search?plus=yard~1", "not in the index"),
+        ("/api/search?q=%20", "what to look for"),
         ("/api/search?q=a&limit=0", "limit"),
         ("/api/search?q=a&limit=many", "limit"),
         ("/api/search?q=a&from=yesterday", "from"),
@@ -154,7 +214,7 @@ async def test_footage_that_is_gone_is_told(service, tmp_path):
 
 async def test_wrong_method_and_oversized_body_have_the_one_shape(service):
     client = await service()
-    response = await client.post("/api/search", data=io.BytesIO(b"x" * (app.BODY + 1)))
+    response = await client.put("/api/search", data=io.BytesIO(b"x" * (app.BODY + 1)))
     assert response.headers["Allow"]
     await error(response, 405)
 
@@ -206,7 +266,7 @@ async def test_the_document_shows_every_route_and_its_answers(service):
     served = {r.resource.canonical for r in client.app.router.routes() if isinstance(r, web.ResourceRoute)}
     assert set(document["paths"]) == served == {r.path for r in ROUTES}
     names = {p["name"] for p in document["paths"]["/api/search"]["get"]["parameters"]}
-    assert names == {"q", "camera", "from", "to", "limit"}
+    assert names >= {"q", "plus", "minus", "camera", "from", "to", "hours", "days", "sort", "limit", "after"}
     answer = await (await client.get("/api/search", params={"q": "green"})).json()
     moment = document["components"]["schemas"]["MomentOut"]
     assert set(moment["required"]) == set(answer["moments"][0])

@@ -20,8 +20,8 @@ def at(second: float) -> datetime:
 class First:
     """Probability of a match: the square of a vector's first component."""
 
-    def probability(self, vectors):
-        return np.asarray(vectors[:, 0], dtype=np.float64) ** 2
+    def judge(self, vectors):
+        return np.asarray(vectors[:, 0], dtype=np.float64) ** 2, np.ones(len(vectors))
 
 
 def vector(p: float):

@@ -11,9 +11,9 @@ from aiohttp.test_utils import TestServer
 from indexer.files import Indexer, Job
 from query import app
 from query.audit import Audit
+from query.bank import Bank
 from query.cutter import Cutter
 from query.events import Events
-from query.match import Bank
 from query.metrics import Metrics
 from query.search import Searcher
 from query.watch import Watch, keep
@@ -34,7 +34,9 @@ include-path = "/api/events"
 enabled = false
 
 [[operations]]  # 400 also tells what no schema can: an end before its start, a camera that is not there, text and frame
-include-operation-id = ["search", "one_moment", "clip_file", "test_watch", "audit", "add_watch", "export_zip"]
+include-operation-id = [
+  "search", "search_pictures", "one_moment", "clip_file", "test_watch", "audit", "add_watch", "export_zip"
+]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 404, 409]
 """
 REAL = f"""
@@ -63,7 +65,8 @@ async def server(store, catalog, tmp_path):
     await Indexer(embedder, store, catalog).run([Job(film, "yard", 1.0, START)])
     await keep(catalog, Watch(name="grass", text="something green"))
     bank, audit = await Bank.of(embedder), Audit(tmp_path / "audit", timedelta(days=1))
-    searcher, cutter = Searcher(embedder, store, catalog, bank), Cutter(store, catalog, tmp_path / "clips")
+    cutter = Cutter(store, catalog, tmp_path / "clips")
+    searcher = Searcher(embedder, store, catalog, bank, cutter.frame)
     parts = app.Parts(store, catalog, searcher, cutter, Metrics(), None, Desk(embedder, bank, Events()), audit)
     async with TestServer(app.build(parts, TOKEN)) as server:
         yield server

@@ -10,10 +10,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from indexer.files import Indexer, Job
 from indexer.store.base import StoreUnreachable
 from query import app, events, tokens
+from query.bank import Bank
 from query.cutter import Cutter
 from query.events import Events
 from query.ids import FrameId, MomentId
-from query.match import Bank
 from query.metrics import Metrics
 from query.routes import ROUTES
 from query.search import Searcher
@@ -50,8 +50,8 @@ class House:
         return self
 
     async def serve(self, token=None, local=True):
-        searcher = Searcher(self.embedder, self.store, self.catalog, self.bank)
         cutter = Cutter(self.store, self.catalog, self.folder / "clips")
+        searcher = Searcher(self.embedder, self.store, self.catalog, self.bank, cutter.frame)
         desk = Desk(self.embedder, self.bank, self.events)
         parts = app.Parts(self.store, self.catalog, searcher, cutter, Metrics(), None, desk, self.audit)
         application = app.build(parts, token, local)
@@ -219,6 +219,8 @@ async def test_a_search_that_names_no_camera_is_of_those_that_may_be_seen(house)
         "/api/search?q=green&camera=gate",
         "/api/search?q=green&camera=yard&camera=gate",
         "/api/search?q=green&camera=roof",
+        f"/api/search?q=green&plus={FrameId('gate', LATER)}",
+        f"/api/search?q=green&minus={moment('gate')}",
         f"/api/moments/{moment('gate')}",
         f"/api/moments/{moment('gate')}/clip.mp4",
         f"/api/frames/{FrameId('gate', LATER)}.jpg",

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 
 from indexer.store.base import Record
 from query.backtest import backtest
-from query.match import Bank, Matcher, Null
+from query.bank import Bank
 from query.moments import BRIDGE, EDGE
-from query.panel import Panel
 from query.scorer import Scorer
 from query.trigger import GAP, Scored, Trigger
-from query.watch import STATE, Watch, WatchError, pause, remove, weekdays
+from query.watch import STATE, Watch, pause, remove
 from stream.frame import Region
 from tests.query.standing import SINCE, Yard, at, shown, until
 
@@ -193,21 +192,6 @@ async def test_nouns_are_asked_once_a_batch_for_any_number_of_watches(yard):
     assert Counted.asked == 1
 
 
-def test_the_panel_says_what_the_matcher_says_for_each_query():
-    rng = np.random.default_rng(1)
-
-    def unit(n):
-        rows = rng.normal(size=(n, 32)).astype(np.float32)
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-    bank, frames = Bank(unit(200)), unit(40)
-    backgrounds = {(): unit(100), ("yard",): unit(60)}
-    queries = [(q, [(), ("yard",)][i % 2]) for i, q in enumerate(unit(7))]
-    panel = Panel(bank, queries, {cameras: Null(bank, rows) for cameras, rows in backgrounds.items()})
-    alone = [Matcher(q, bank, backgrounds[cameras]).probability(frames) for q, cameras in queries]
-    np.testing.assert_allclose(panel.probabilities(frames), np.array(alone).T, atol=1e-5)
-
-
 steps = st.lists(st.tuples(st.floats(0, 1), st.floats(0.1, 90)), max_size=80)
 
 
@@ -294,9 +278,3 @@ def test_hours_and_days_are_of_this_machines_zone(hours, days, when, stands):
 def test_hours_that_are_none_are_refused(bad):
     with pytest.raises(ValueError, match="hours"):
         Watch(name="w", text="x", hours=bad)
-
-
-def test_days_that_are_none_are_refused():
-    with pytest.raises(WatchError, match="mon-fri"):
-        weekdays("monday")
-    assert weekdays("sat-mon") == {5, 6, 0}

@@ -26,8 +26,8 @@ async def client(yard, tmp_path):
 
     async def start(token=None, told=None):
         yard.events = told or yard.events
-        searcher = Searcher(yard.embedder, yard.store, yard.catalog, yard.bank)
         cutter = Cutter(yard.store, yard.catalog, tmp_path / "clips")
+        searcher = Searcher(yard.embedder, yard.store, yard.catalog, yard.bank, cutter.frame)
         desk = Desk(yard.embedder, yard.bank, yard.events)
         parts = app.Parts(yard.store, yard.catalog, searcher, cutter, Metrics(), None, desk)
         one = TestClient(TestServer(app.build(parts, token)))

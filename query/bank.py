@@ -1,0 +1,102 @@
+"""Everyday nouns in the space of a model: what any query is compared with."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.embed.base import Embedder, Vectors
+from query.prompts import TEMPLATES, embedded
+
+Array = NDArray[np.float32]
+
+NOUNS = Path(__file__).parent / "nouns.txt"
+NEAREST = 10
+"""How many of a frame's nearest nouns speak for it."""
+KINSHIP = 0.15
+"""A noun whose likeness to the query is this much below 1 counts 1/e."""
+SAME = 0.9
+"""A noun as like as this is the query itself, and does not count twice."""
+SURE = 0.999
+"""Least cosine of a noun embedded now with the one that was kept, so that what was kept is of the same model."""
+
+
+def nouns() -> list[str]:
+    """Everyday nouns, one a line in ``nouns.txt``."""
+    return NOUNS.read_text("utf-8").split("\n")[:-1]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Vectors of everyday nouns in one space: (m, dim) float32, unit rows."""
+
+    vectors: Vectors
+
+    @classmethod
+    async def of(cls, embedder: Embedder, folder: Path | None = None) -> Bank:
+        """The bank in the embedder's space. Seconds of work, so make it once, and keep it.
+
+        Args:
+            folder: where it is kept between runs; what is kept there is checked against the model before it is used.
+
+        Raises:
+            EmbedderError: when the model cannot be run or reached.
+        """
+        phrases = [f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}" for noun in nouns()]
+        if folder is None:
+            return cls(await embedded(embedder, phrases))
+        digest = hashlib.blake2b(repr((embedder.space, phrases, TEMPLATES)).encode(), digest_size=8).hexdigest()
+        path = folder / f"nouns-{digest}.npy"
+        kept = await asyncio.to_thread(_read, path)
+        if kept is not None and kept.shape == (len(phrases), embedder.space.dim):
+            probe = (await embedded(embedder, phrases[:1]))[0]
+            if float(probe @ kept[0]) > SURE:
+                return cls(kept)
+        bank = cls(await embedded(embedder, phrases))
+        await asyncio.to_thread(_keep, path, bank.vectors)
+        return bank
+
+    def claims(self, vectors: Vectors) -> tuple[Array, Array]:
+        """Every noun's claim to each row (n, m), and what was taken off for it (n, 1)."""
+        cosines = vectors @ self.vectors.T
+        k = min(NEAREST, cosines.shape[1])
+        crowd = np.partition(cosines, -k, axis=1)[:, -k:].mean(axis=1, keepdims=True)
+        return cosines - crowd, crowd
+
+    def kin(self, queries: Vectors) -> Array:
+        """How much each noun counts for each query, shape (n, m): 1 almost the same, 0 something else."""
+        likeness = self._centred(queries) @ self._centred(self.vectors).T
+        return np.where(likeness < SAME, np.exp((likeness - 1) / KINSHIP), 0).astype(np.float32)
+
+    @cached_property
+    def family(self) -> Array:
+        """The kin of the nouns themselves, shape (m, m)."""
+        return self.kin(self.vectors)
+
+    def _centred(self, vectors: Vectors) -> Array:
+        rows = vectors - self.vectors.mean(axis=0)
+        return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6), np.float32)
+
+
+def _read(path: Path) -> Vectors | None:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False), np.float32)
+    except (OSError, ValueError):
+        return None
+
+
+def _keep(path: Path, vectors: Vectors) -> None:
+    """A cache: when it cannot be written, it is made anew the next time."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}.npy")
+        np.save(part, vectors)
+        part.replace(path)
