@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -87,6 +88,14 @@ def search(
     sort: Annotated[Sort, typer.Option("--sort", help="The surest first, or the newest.")] = Sort.SCORE,
     limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Most moments to answer.")] = 10,
     after: Annotated[str, option("--after", text="'next' of the answer before, for the page that follows.")] = "",
+    refine: Annotated[bool, typer.Option("--refine", help="Find starts and ends in the footage, to 0.2 s.")] = False,
+    fold: Annotated[bool, typer.Option("--fold", help="One moment for all of its camera that look like it.")] = False,
+    first: Annotated[bool, typer.Option("--first", help="The first of all moments.")] = False,
+    last: Annotated[bool, typer.Option("--last", help="The last of all moments.")] = False,
+    count: Annotated[bool, typer.Option("--count", help="How many moments there are.")] = False,
+    then: Annotated[str, option("--then", text="What has to follow; answers pairs.")] = "",
+    within: Annotated[str, option("--within", text="At most so long after: 10s, 5m (default 10s).")] = "10s",
+    then_camera: Annotated[list[str] | None, option("--then-camera", text="Where it has to follow.")] = None,
     as_json: Json = False,
     embedder: Embedder = None,
     model: ModelName = None,
@@ -97,15 +106,19 @@ def search(
     """Find moments; exits with 3 when nothing matches."""
     from commands import search as command
     from config.settings import load
-    from query.answers import Question
+    from query.answers import Finish, Question
     from query.schedule import Schedule
+    from query.times import seconds
 
     settings = load({"embedder": embedder, "model": model, "fit": fit, "data": data}, config)
     try:
         terms, schedule = command.terms(words), Schedule(hours, days)
+        only = command.only(first=first, last=last, count=count)
+        following = command.terms([then]) if then else ()
+        finish = Finish(refine, fold, only, following, timedelta(seconds=seconds(within)), tuple(then_camera or ()))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    question = Question(terms, tuple(camera or ()), start, end, limit, schedule, sort.value, after)
+    question = Question(terms, tuple(camera or ()), start, end, limit, schedule, sort.value, after, finish)
     command.run(settings, question, as_json)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, cast
 
 import typer
 
@@ -14,6 +15,7 @@ from commands.parts import Parts, has_index, no_index, opened
 from config.settings import Settings, SettingsError
 from indexer.store.base import Entry
 from query.answers import AnswerOut, Question
+from query.finish import Finisher
 from query.terms import SIDE, Term, expression, pictured
 from stream import photo
 from stream.film import MediaError
@@ -26,11 +28,17 @@ def run(settings: Settings, question: Question, as_json: bool) -> None:
         print(found.model_dump_json(indent=2))
     elif found.moments:
         show.answer(found, held)
+    elif found.pairs:
+        show.pairs(found, held)
+    elif found.count:
+        print(found.count)
+    if found.looked is not None:
+        say(f"looked at {found.looked} records")
     for line in show.gaps(found):
         say(line)
     if found.next:
         say(f"there is more: ask again with --after {found.next}")
-    if not found.moments:
+    if not (found.moments or found.pairs or found.count):
         say("nothing more" if question.after else show.nothing(found))
         raise typer.Exit(NOTHING)
 
@@ -46,6 +54,18 @@ def terms(words: Sequence[str]) -> tuple[Term, ...]:
         return tuple(_picture(one) for one in expression(words))
     except MediaError as error:
         raise SettingsError(str(error)) from None
+
+
+def only(**asked: bool) -> Literal["", "first", "last", "count"]:
+    """Which of these is asked for.
+
+    Raises:
+        ValueError: more than one.
+    """
+    wanted = [name for name in ("first", "last", "count") if asked[name]]
+    if len(wanted) > 1:
+        raise ValueError(f"--{wanted[0]} and --{wanted[1]} are two questions: ask them one after the other")
+    return cast(Literal["", "first", "last", "count"], wanted[0] if wanted else "")
 
 
 def _picture(one: Term) -> Term:
@@ -67,11 +87,12 @@ async def _run(settings: Settings, question: Question) -> tuple[AnswerOut, dict[
 async def ask(parts: Parts, question: Question) -> tuple[AnswerOut, dict[str, list[Entry]]]:
     """The answer, and the media of its moments."""
     known = {c.camera for c in await parts.catalog.cameras()}
-    if unknown := [c for c in question.cameras if c not in known]:
+    if unknown := [c for c in (*question.cameras, *question.finish.then_cameras) if c not in known]:
         raise SettingsError(f"there is no camera '{unknown[0]}'; there are: {', '.join(sorted(known)) or 'none'}")
-    answer = await parts.searcher.search(question)
+    answer = await Finisher(parts.searcher).answer(question)
     found = AnswerOut.of(question, answer)
-    held: dict[str, list[Entry]] = {m.camera: [] for m in answer.moments}
-    for entry in (await parts.catalog.media([m.media for m in answer.moments])).values():
+    shown = [*answer.moments, *(m for pair in answer.pairs for m in (pair.first, pair.then))]
+    held: dict[str, list[Entry]] = {m.camera: [] for m in shown}
+    for entry in (await parts.catalog.media([m.media for m in shown])).values():
         held[entry.media.camera].append(entry)
     return found, held

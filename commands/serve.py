@@ -96,7 +96,7 @@ async def _serve(settings: Settings, token: str | None) -> bool:
             parts.store, parts.catalog, parts.searcher, cutter, metrics, live, desk, audit, settings.worker
         )
         application = app.build(service, token, auth.is_loopback(settings.host))
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0, max_line_size=app.LINE)
         await runner.setup()
         try:
             site = web.TCPSite(runner, settings.host, settings.port)

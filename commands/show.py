@@ -37,12 +37,29 @@ def answer(found: AnswerOut, held: Mapping[str, Sequence[Entry]]) -> None:
     Args:
         held: per camera, media that may hold its moments, to tell the place in the file.
     """
-    rows = [("score", "camera", "start", "length", "in the file", "moment")]
+    folded = any(m.count > 1 for m in found.moments)
+    rows = [("score", "camera", "start", "length", *(["times"] if folded else []), "in the file", "moment")]
     for m in found.moments:
-        length = (m.end - m.start).total_seconds()
-        shown = f"{length:.1f} s" if length else "picture"
-        rows.append((f"{m.score:.2f}", m.camera, local(m.start), shown, place(m, held.get(m.camera, ())), m.id))
+        times = [str(m.count)] if folded else []
+        there = place(m, held.get(m.camera, ()))
+        rows.append((f"{m.score:.2f}", m.camera, local(m.start), length(m), *times, there, m.id))
     columns(rows)
+
+
+def pairs(found: AnswerOut, held: Mapping[str, Sequence[Entry]]) -> None:
+    """Pairs on standard output, two lines each; the arguments are those of ``answer``."""
+    rows = [("score", "gap", "clocks", "camera", "start", "length", "in the file", "moment")]
+    for pair in found.pairs:
+        before = (f"{pair.score:.2f}", f"{pair.gap:.1f} s", pair.clocks)
+        for m, lead in ((pair.first, before), (pair.then, ("", "", ""))):
+            rows.append((*lead, m.camera, local(m.start), length(m), place(m, held.get(m.camera, ())), m.id))
+    columns(rows)
+
+
+def length(m: MomentOut) -> str:
+    """How long a moment lasts."""
+    seconds = (m.end - m.start).total_seconds()
+    return f"{seconds:.1f} s" if seconds else "picture"
 
 
 def columns(rows: Sequence[Sequence[str]]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, PlainSerializer
@@ -13,6 +14,7 @@ from indexer.store.base import Coverage
 from query.ids import MomentId
 from query.moments import Moment
 from query.schedule import Schedule
+from query.sequence import Pair
 from query.terms import Term, written
 
 
@@ -23,6 +25,38 @@ def iso(time: datetime) -> str:
 
 Utc = Annotated[datetime, PlainSerializer(iso, return_type=str)]
 """UTC, written as ISO 8601 with Z."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """What is done with the moments once they are found.
+
+    Attributes:
+        refine: look for their edges in the footage.
+        fold: let one stand for all of its camera that look like it.
+        only: of all moments that every record makes, the first, the last, or how many there are.
+        then: what has to follow; the answer is pairs.
+        within: at most so long after the end of the first.
+        then_cameras: where it has to follow; empty means on the question's cameras.
+
+    Raises:
+        ValueError: they do not go together.
+    """
+
+    refine: bool = False
+    fold: bool = False
+    only: Literal["", "first", "last", "count"] = ""
+    then: tuple[Term, ...] = ()
+    within: timedelta = timedelta(seconds=10)
+    then_cameras: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.then and (self.fold or self.only):
+            raise ValueError("then: cannot be asked together with fold, first, last or count")
+        if self.only and self.fold:
+            raise ValueError(f"fold: '{self.only}' counts every moment for itself; ask without fold")
+        if self.then_cameras and not self.then:
+            raise ValueError("then_camera: say with 'then' what should follow there")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +71,7 @@ class Question:
         schedule: only in these hours, on these days.
         sort: the surest first, or the newest.
         after: ``next`` of the answer before, for the page that follows.
+        finish: what is done with the moments once they are found.
     """
 
     terms: tuple[Term, ...]
@@ -47,6 +82,7 @@ class Question:
     schedule: Schedule = field(default_factory=Schedule)
     sort: Literal["score", "time"] = "score"
     after: str = ""
+    finish: Finish = field(default_factory=Finish)
 
     @property
     def mark(self) -> bytes:
@@ -72,11 +108,14 @@ class MomentOut(BaseModel):
     score: float = Field(ge=0, le=1)
     best: BestOut
     clock: str = Field(description="where the times came from: given, rtcp, container, arrival or mtime")
+    refined: bool = Field(description="start and end were found in the footage, to 0.2 s")
+    count: int = Field(description="moments that this one stands for, itself included")
+    others: list[str] = Field(description="ids of the others that look like it")
 
     @classmethod
-    def of(cls, m: Moment) -> MomentOut:
+    def of(cls, m: Moment, refined: bool = False, others: Sequence[Moment] = ()) -> MomentOut:
         """The outer shape of a moment."""
-        name = MomentId(m.camera, m.start, m.end, m.best, m.region)
+        name = _name(m)
         return cls(
             id=str(name),
             camera=m.camera,
@@ -85,7 +124,31 @@ class MomentOut(BaseModel):
             score=round(m.score, 4),
             best=BestOut(time=m.best, frame=str(name.frame)),
             clock=m.clock.value,
+            refined=refined,
+            count=1 + len(others),
+            others=[str(_name(one)) for one in others],
         )
+
+
+class PairOut(BaseModel):
+    """One thing, then another. ``score`` is the probability that both match."""
+
+    first: MomentOut
+    then: MomentOut
+    score: float = Field(ge=0, le=1)
+    gap: float = Field(description="seconds from the end of the first to the start of the second; below 0: overlap")
+    clocks: str = Field(description="where the times of the two came from: a gap is no surer than they are")
+
+    @classmethod
+    def of(cls, pair: Pair, refined: frozenset[Moment]) -> PairOut:
+        """The outer shape of a pair."""
+        first, then = (MomentOut.of(m, m in refined) for m in (pair.first, pair.then))
+        clocks = " and ".join(dict.fromkeys((first.clock, then.clock)))
+        return cls(first=first, then=then, score=round(pair.score, 4), gap=round(pair.gap, 3), clocks=clocks)
+
+
+def _name(m: Moment) -> MomentId:
+    return MomentId(m.camera, m.start, m.end, m.best, m.region)
 
 
 class CoverageOut(BaseModel):
@@ -107,12 +170,22 @@ class Answer:
         near: what came nearest when there are none.
         coverage: what of the asked time was watched.
         next: where the next page begins; empty when this is the last one.
+        refined: those whose edges were found in the footage.
+        others: what a moment stands for besides itself.
+        pairs: one thing, then another.
+        count: how many moments there are, if that was asked.
+        looked: records that were looked at, where it was every one.
     """
 
     moments: list[Moment]
     near: list[Moment]
     coverage: list[Coverage]
     next: str = ""
+    refined: frozenset[Moment] = frozenset()
+    others: Mapping[Moment, Sequence[Moment]] = field(default_factory=dict)
+    pairs: Sequence[Pair] = ()
+    count: int | None = None
+    looked: int | None = None
 
 
 class AnswerOut(BaseModel):
@@ -123,19 +196,25 @@ class AnswerOut(BaseModel):
     coverage: list[CoverageOut]
     near_misses: list[MomentOut]
     next: str | None = Field(description="the parameter 'after' of the next page; null on the last one")
+    pairs: list[PairOut] = Field(description="one thing, then another, the surest first")
+    count: int | None = Field(description="how many moments there are, if that was asked")
+    looked: int | None = Field(description="records that were looked at, where it was every one of the filter")
 
     @classmethod
     def of(cls, question: Question, answer: Answer) -> AnswerOut:
         """The outer shape of an answer."""
         return cls(
             query=written(question.terms),
-            moments=[MomentOut.of(m) for m in answer.moments],
+            moments=[MomentOut.of(m, m in answer.refined, answer.others.get(m, ())) for m in answer.moments],
             near_misses=[MomentOut.of(m) for m in answer.near],
             coverage=[
                 CoverageOut(camera=c.camera, start=c.start, end=c.end, state=c.state.value, cause=c.cause)
                 for c in answer.coverage
             ],
             next=answer.next or None,
+            pairs=[PairOut.of(p, answer.refined) for p in answer.pairs],
+            count=answer.count,
+            looked=answer.looked,
         )
 
 

@@ -20,9 +20,10 @@ from query.auth import guard
 from query.clip import ClipError
 from query.cutter import Cutter, Gone
 from query.export_routes import TURN
+from query.finish import Finisher
 from query.ids import BadId
 from query.metrics import Metrics
-from query.parts import AUDIT, CATALOG, CUTTER, KEYS, LIVE, METRICS, SEARCHER, STORE, WORKER
+from query.parts import AUDIT, CATALOG, CUTTER, FINISHER, KEYS, LIVE, METRICS, STORE, WORKER
 from query.search import Searcher
 from query.tokens import Keys
 from query.watch_routes import DESK, Desk
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 BODY = 1 << 20
 """Largest request body in bytes."""
+LINE = 1 << 16
+"""Longest first line of a request in bytes: 1,000 characters of any script are 12 kB in an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ def build(parts: Parts, token: str | None = None, local: bool = True) -> web.App
     """
     metrics, keys = parts.metrics, Keys(parts.catalog, token, local)
     app = web.Application(middlewares=[_counted(metrics), _errors, guard(keys)], client_max_size=BODY)
-    app[STORE], app[CATALOG], app[SEARCHER], app[CUTTER] = parts.store, parts.catalog, parts.searcher, parts.cutter
+    app[STORE], app[CATALOG], app[CUTTER] = parts.store, parts.catalog, parts.cutter
+    app[FINISHER] = Finisher(parts.searcher)
     app[LIVE], app[METRICS], app[KEYS], app[AUDIT] = parts.live, metrics, keys, parts.audit
     app[WORKER] = parts.worker
     app[DESK], app[TURN] = parts.desk, asyncio.Lock()

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from indexer.store.base import Catalog, Record, Store, Where
 from query.backtest import batches
-from query.moments import CUTOFF, REACH, Moment, Span, merge
-from query.sweep import Scorer, Sweep
+from query.match import together
+from query.moments import CUTOFF, REACH, Moment, Score, Span, merge
+from query.sweep import Sweep
 
 AHEAD = 2
 """Batches that are scored at once, while the next is read."""
@@ -58,7 +59,7 @@ class Census:
     def __init__(self, store: Store, catalog: Catalog) -> None:
         self._store, self._catalog = store, catalog
 
-    async def count(self, score: Scorer, where: Where = Where(), cutoff: float = CUTOFF) -> Finding:
+    async def count(self, score: Score, where: Where = Where(), cutoff: float = CUTOFF) -> Finding:
         """How many moments there are.
 
         Raises:
@@ -69,7 +70,7 @@ class Census:
             count, looked = count + len(step.moments), looked + step.looked
         return Finding([], count, looked)
 
-    async def all(self, score: Scorer, where: Where = Where(), cutoff: float = CUTOFF) -> Finding:
+    async def all(self, score: Score, where: Where = Where(), cutoff: float = CUTOFF) -> Finding:
         """Every moment."""
         found: list[Moment] = []
         looked = 0
@@ -77,7 +78,7 @@ class Census:
             found, looked = found + step.moments, looked + step.looked
         return Finding(sorted(found, key=_order), len(found), looked)
 
-    async def first(self, score: Scorer, where: Where = Where(), cutoff: float = CUTOFF) -> Finding:
+    async def first(self, score: Score, where: Where = Where(), cutoff: float = CUTOFF) -> Finding:
         """The moment that begins first; stops as soon as it is known."""
         best: Moment | None = None
         looked = 0
@@ -89,7 +90,7 @@ class Census:
                     break
         return Finding([best] if best else [], int(best is not None), looked)
 
-    async def last(self, score: Scorer, where: Where = Where(), cutoff: float = CUTOFF) -> Finding:
+    async def last(self, score: Score, where: Where = Where(), cutoff: float = CUTOFF) -> Finding:
         """The moment that begins last, looked for from the end of the time in windows that widen."""
         looked = 0
         for span in reversed(_ordered(where)):
@@ -99,7 +100,7 @@ class Census:
                 return Finding([found], 1, looked)
         return Finding([], 0, looked)
 
-    async def _latest(self, score: Scorer, where: Where, cutoff: float, span: Span) -> tuple[Moment | None, int]:
+    async def _latest(self, score: Score, where: Where, cutoff: float, span: Span) -> tuple[Moment | None, int]:
         held = [c for c in await self._catalog.cameras() if not where.cameras or c.camera in where.cameras]
         earliest = max(span[0], min((c.start for c in held if c.start), default=_PAST))
         newest = min(span[1], max((c.end for c in held if c.end), default=_PAST))
@@ -120,13 +121,13 @@ class Census:
                 return best, looked
             settled, width = max(begin, sweep.doubt or begin), width * WIDER
 
-    async def _spans(self, score: Scorer, where: Where, cutoff: float) -> AsyncGenerator[_Step, None]:
+    async def _spans(self, score: Score, where: Where, cutoff: float) -> AsyncGenerator[_Step, None]:
         for span in _ordered(where):
             async with aclosing(self._sweep(Sweep(cutoff, None, span[1]), score, where, span)) as steps:
                 async for step in steps:
                     yield step
 
-    async def _sweep(self, sweep: Sweep, score: Scorer, where: Where, span: Span) -> AsyncGenerator[_Step, None]:
+    async def _sweep(self, sweep: Sweep, score: Score, where: Where, span: Span) -> AsyncGenerator[_Step, None]:
         """Feed the records of one span to a sweep."""
         records = self._store.scan(Where(where.cameras, (span,), where.media))
         async with aclosing(scored(records, score)) as scoring:
@@ -144,15 +145,19 @@ class Census:
             sweep.admit(sorted((e.media for e in entries), key=lambda m: (m.start, m.id)))
 
 
+def judged(records: Sequence[Record], score: Score) -> NDArray[np.float64]:
+    """Probability that each record matches, (n,)."""
+    return together(records, *score.judge(np.stack([r.vector for r in records])))
+
+
 async def scored(
-    records: AsyncIterator[Record], score: Scorer
+    records: AsyncIterator[Record], score: Score
 ) -> AsyncGenerator[tuple[Sequence[Record], NDArray[np.float64]], None]:
     """Records in batches with their probabilities; while some are scored in threads, the next are read."""
     running: deque[tuple[Sequence[Record], asyncio.Task[NDArray[np.float64]]]] = deque()
     try:
         async for batch in batches(records):
-            vectors = np.stack([r.vector for r in batch])
-            running.append((batch, asyncio.create_task(asyncio.to_thread(score.probability, vectors))))
+            running.append((batch, asyncio.create_task(asyncio.to_thread(judged, batch, score))))
             if len(running) > AHEAD:
                 done, task = running.popleft()
                 yield done, await task

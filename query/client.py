@@ -58,7 +58,8 @@ class Client(Link):
             q: in words.
             plus, minus: also this, and without this: words, ids of frames or moments (``"0.5*a dog"`` has a weight),
                 and pictures, as paths.
-            filters: ``camera`` (a list), ``hours``, ``days``, ``sort``, ``limit``, ``after``.
+            filters: ``camera`` (a list), ``hours``, ``days``, ``sort``, ``limit``, ``after``, ``refine``, ``fold``,
+                ``only``, ``then``, ``within``, ``then_camera`` (a list).
         """
         texts = {"plus": [t for t in plus if isinstance(t, str)], "minus": [t for t in minus if isinstance(t, str)]}
         asked = {"q": q or None, **texts, "from": start, "to": end, **filters}

@@ -8,13 +8,13 @@ from indexer.live import Live
 from indexer.store.base import Catalog, Store
 from query.audit import Audit
 from query.cutter import Cutter
+from query.finish import Finisher
 from query.metrics import Metrics
-from query.search import Searcher
 from query.tokens import Keys
 
 STORE: web.AppKey[Store] = web.AppKey("store", Store)
 CATALOG: web.AppKey[Catalog] = web.AppKey("catalog", Catalog)
-SEARCHER: web.AppKey[Searcher] = web.AppKey("searcher", Searcher)
+FINISHER: web.AppKey[Finisher] = web.AppKey("finisher", Finisher)
 CUTTER: web.AppKey[Cutter] = web.AppKey("cutter", Cutter)
 LIVE: web.AppKey[Live | None] = web.AppKey("live", Live)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)

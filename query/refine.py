@@ -14,10 +14,10 @@ from indexer.embed.base import Embedder
 from indexer.live import CROPPED
 from indexer.pipeline import crop
 from indexer.store.base import Catalog, Record, Store, Where
+from query.census import judged
 from query.closeup import frames
 from query.edges import TICK, Closer, Edge, Shot, end_edge, start_edge, surroundings
-from query.moments import FARTHEST, REACH, Moment, Span, merge
-from query.sweep import Scorer
+from query.moments import FARTHEST, REACH, Moment, Score, Span, merge
 from query.tracks import chain
 from stream.decode import MediaError
 from stream.frame import Frame, Image, Kind, Media, Region
@@ -72,7 +72,7 @@ class Refiner:
         self._embedder, self._store, self._catalog = embedder, store, catalog
         self._frames, self._seconds = frames, seconds
 
-    async def refine(self, moments: Sequence[Moment], score: Scorer, spans: Sequence[Span] = ()) -> list[Refined]:
+    async def refine(self, moments: Sequence[Moment], score: Score, spans: Sequence[Span] = ()) -> list[Refined]:
         """The same moments in the same order, with sharper edges.
 
         Args:
@@ -97,7 +97,7 @@ class Refiner:
     def _affordable(self, closer: Closer) -> bool:
         return not closer.failed and closer.left > SHOTS
 
-    async def _closer(self, moment: Moment, score: Scorer, spans: Sequence[Span]) -> Closer:
+    async def _closer(self, moment: Moment, score: Score, spans: Sequence[Span]) -> Closer:
         """What is known of a moment's surroundings: its chain of media, and the records around its edges."""
         for back in (REACH, FARTHEST):  # an hour where records are far apart
             near = merge([(at - back, at + back) for at in (moment.start, moment.best, moment.end)])
@@ -119,27 +119,30 @@ class Refiner:
             self._frames,
         )
 
-    async def _shots(self, camera: str, near: Sequence[Span], line: Sequence[Media], score: Scorer) -> list[Shot]:
+    async def _shots(self, camera: str, near: Sequence[Span], line: Sequence[Media], score: Score) -> list[Shot]:
         """The records of a chain with their probabilities, one a time, in order of time."""
         ids = {m.id for m in line}
         found = self._store.scan(Where((camera,), tuple((a, b + TICK) for a, b in near)))
         records: list[Record] = [r async for r in found if r.media in ids]
         if not records:
             return []
-        p = score.probability(np.stack([r.vector for r in records])).tolist()
+        p = (await asyncio.to_thread(judged, records, score)).tolist()
         shots = [Shot(r.time, v, r.region, r.media) for r, v in zip(records, p, strict=True)]
         return [max(same, key=lambda s: s.p) for _, same in groupby(shots, key=lambda s: s.time)]
 
-    async def _look(self, looks: Sequence[_Look], score: Scorer, deadline: float) -> None:
+    async def _look(self, looks: Sequence[_Look], score: Score, deadline: float) -> None:
         """Decode, embed and score what these stretches show, and learn from it."""
         found: list[list[Shot]] = [[] for _ in looks]
         stream = _decoded(looks, self._embedder.side, deadline)
         while taken := await asyncio.to_thread(list, islice(stream, max(1, self._embedder.batch))):
             images = [image for _, frame, parts in taken for image in _pictures(frame, parts)]
-            rows = iter(score.probability(await self._embedder.images(images)).tolist())
+            there, free = await asyncio.to_thread(score.judge, await self._embedder.images(images))
+            at = 0
             for place, frame, parts in taken:
-                p, region = max(((next(rows), part) for part in parts), key=lambda pair: pair[0])
-                found[place].append(Shot(frame.time, p, region, frame.media.id))
+                rows = slice(at, at := at + len(parts))
+                top = int(np.argmax(there[rows]))
+                p = float(there[rows][top] * free[rows].min())  # what must not be there is in no part of the frame
+                found[place].append(Shot(frame.time, p, parts[top], frame.media.id))
         for look, shots in zip(looks, found, strict=True):
             look.closer.left -= len(shots)
             look.closer.offer(shots)

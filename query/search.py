@@ -48,7 +48,7 @@ class Searcher:
     """
 
     def __init__(self, embedder: Embedder, store: Store, catalog: Catalog, bank: Bank, show: Show) -> None:
-        self._store, self._catalog, self._bank = store, catalog, bank
+        self.embedder, self.store, self.catalog, self._bank = embedder, store, catalog, bank
         self._asker = Asker(embedder, store, show)
         self._backgrounds = Backgrounds(store, bank)
 
@@ -66,7 +66,7 @@ class Searcher:
         order = by_score if question.sort == "score" else by_time
         earlier: list[Moment] = []
         while True:
-            hits = await self._store.nearest(look.query, page.k, look.where)
+            hits = await self.store.nearest(look.query, page.k, look.where)
             moments = [m for m in await self._grow(look.grower, hits) if not _touched(m, hits[: page.base])]
             rest = sorted(moments, key=order)
             if page.after is not None:
@@ -86,12 +86,17 @@ class Searcher:
             last = order(shown[-1]) if len(shown) > len(earlier) else page.after
             following = replace(page, after=last).written(question.mark)
         near = await self._near(look, hits) if first and not shown else []
-        return Answer(shown, near, await self._coverage(question), following)
+        return Answer(shown, near, await self.coverage(question), following)
+
+    async def judged(self, question: Question) -> tuple[Judge, Where]:
+        """How a question judges frames, and where: for who looks at all of them. Raises as ``search``."""
+        look = await self._look(question, *await self._first(question))
+        return look.judge, look.where
 
     async def _first(self, question: Question) -> tuple[Page, Background]:
         """The beginning of an answer: what is open in its time ends with what is known now."""
         background = await self._backgrounds.now(question.cameras)
-        ends = [c.end for c in await self._catalog.cameras() if c.end]
+        ends = [c.end for c in await self.catalog.cameras() if c.end]
         end = question.end or max([datetime.now(UTC), *ends]) + _TICK
         return Page(0, FIRST, None, question.start or PAST, end, background.before), background
 
@@ -104,7 +109,7 @@ class Searcher:
         aimed = aim(parts, background.null)
         judge = Judge(aimed, background.null, self._bank)
         where = await self._where(question, page)
-        grower = Grower(self._store, self._catalog, judge, where)
+        grower = Grower(self.store, self.catalog, judge, where)
         return _Look(aimed.query, judge, where, grower, bool(aimed.against))
 
     async def _where(self, question: Question, page: Page) -> Where:
@@ -129,27 +134,28 @@ class Searcher:
             return True
         if not look.avoids:
             return False
-        vector = await stored(self._store, FrameId(last.camera, last.time, last.region))
+        vector = await stored(self.store, FrameId(last.camera, last.time, last.region))
         return bool(look.judge.judge(vector[None])[0][0] >= CUTOFF)
 
     async def _near(self, look: _Look, hits: Sequence[Hit]) -> list[Moment]:
         """The best of what is below the cutoff, so that 'nothing found' can be judged by eye."""
-        grower = Grower(self._store, self._catalog, look.judge, look.where, cutoff=0.0, farthest=timedelta())
+        grower = Grower(self.store, self.catalog, look.judge, look.where, cutoff=0.0, farthest=timedelta())
         moments = await self._grow(grower, hits[: 4 * NEAR])
         return sorted(moments, key=by_score)[:NEAR]
 
-    async def _coverage(self, question: Question) -> list[Coverage]:
+    async def coverage(self, question: Question) -> list[Coverage]:
+        """What of the asked time was watched."""
         start, end = await self._known(question, question.start, question.end)
         if start is None or end is None or start >= end:
             return []
-        return await self._catalog.coverage(question.cameras, start, end)
+        return await self.catalog.coverage(question.cameras, start, end)
 
     async def _known(
         self, question: Question, start: datetime | None, end: datetime | None
     ) -> tuple[datetime | None, datetime | None]:
         """The asked time, where it is open as far as anything is known."""
         if start in (None, PAST) or end is None:
-            known = [c for c in await self._catalog.cameras() if not question.cameras or c.camera in question.cameras]
+            known = [c for c in await self.catalog.cameras() if not question.cameras or c.camera in question.cameras]
             first = min((c.start for c in known if c.start), default=None)
             last = max((c.end for c in known if c.end), default=None)
             start = first if start in (None, PAST) else start

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeVar
+from datetime import timedelta
+from typing import Annotated, Any, Literal, TypeVar
 
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import BadHttpMessage
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from query.answers import AnswerOut, Question
+from query.answers import AnswerOut, Finish, Question
 from query.auth import narrowed, seen, who
 from query.openapi import Params, Route, When
-from query.parts import CATALOG, METRICS, SEARCHER
+from query.parts import CATALOG, FINISHER, METRICS
 from query.schedule import Schedule
 from query.terms import MOST, SIDE, BadTerms, Term, checked, pictured, said, term
+from query.times import seconds
 from stream import photo
 from stream.film import MediaError
 
@@ -36,6 +38,14 @@ FORM = {
 }
 
 
+Length = Annotated[
+    timedelta,
+    BeforeValidator(lambda text: timedelta(seconds=min(seconds(text), 86400.0))),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h|d)?$"}),
+]
+"""``10s``, ``5m`` or a bare number of seconds; a day at most."""
+
+
 class SearchParams(Params):
     """What ``/api/search`` takes."""
 
@@ -50,6 +60,12 @@ class SearchParams(Params):
     sort: Literal["score", "time"] = Field("score", description="the surest first, or the newest")
     limit: int = Field(10, ge=1, le=200, description="most moments to answer")
     after: str = Field("", max_length=1000, description="'next' of the answer before, for the page that follows")
+    refine: bool = Field(False, description="find each moment's start and end in the footage, to 0.2 s")
+    fold: bool = Field(False, description="let one moment stand for all of its camera that look like it")
+    only: Literal["", "first", "last", "count"] = Field("", description="of every moment that there is")
+    then: str = Field("", max_length=1000, description="what has to follow, in words; the answer is pairs")
+    within: Length = Field(timedelta(seconds=10), description="at most so long after the first ended: 10s, 5m")
+    then_camera: tuple[str, ...] = Field((), description="where it has to follow; may be given several times")
 
 
 async def search(request: web.Request, params: SearchParams) -> AnswerOut:
@@ -78,17 +94,27 @@ async def _answer(request: web.Request, params: SearchParams, pictures: tuple[Te
         Schedule(params.hours, params.days),
         params.sort,
         params.after,
+        _finish(request, params),
     )
-    await _known(request, params.camera)
-    answer = await request.app[SEARCHER].search(question)
-    request.app[METRICS].searches.labels("found" if answer.moments else "nothing").inc()
+    await _known(request, "camera", params.camera)
+    await _known(request, "then_camera", params.then_camera)
+    answer = await request.app[FINISHER].answer(question)
+    found = answer.moments or answer.pairs or answer.count
+    request.app[METRICS].searches.labels("found" if found else "nothing").inc()
     return AnswerOut.of(question, answer)
 
 
-async def _known(request: web.Request, cameras: tuple[str, ...]) -> None:
+def _finish(request: web.Request, params: SearchParams) -> Finish:
+    then = checked(said(params.then)) if params.then.strip() else ()
+    seen(request, *(one.frame.camera for one in then if one.frame))
+    there = narrowed(request, params.then_camera) if params.then_camera else ()
+    return Finish(params.refine, params.fold, params.only, then, params.within, there)
+
+
+async def _known(request: web.Request, name: str, cameras: tuple[str, ...]) -> None:
     held = {c.camera for c in await request.app[CATALOG].cameras() if who(request).sees(c.camera)} if cameras else set()
     if unknown := [c for c in cameras if c not in held]:
-        raise ValueError(f"camera: there is no camera {unknown[0]!r}; there are: {', '.join(sorted(held)) or 'none'}")
+        raise ValueError(f"{name}: there is no camera {unknown[0]!r}; there are: {', '.join(sorted(held)) or 'none'}")
 
 
 async def _pictures(request: web.Request) -> tuple[Term, ...]:

@@ -56,13 +56,18 @@ def pairs(firsts: Sequence[Moment], thens: Sequence[Moment], within: timedelta, 
         push(a, bisect_left(starts, first.start), bisect_right(starts, first.end + within))
     found: list[Pair] = []
     while heap and len(found) < limit:
-        score, a, b, low, high = heapq.heappop(heap)
+        _, a, b, low, high = heapq.heappop(heap)
         push(a, low, b)
         push(a, b + 1, high)
         first, then = firsts[a], thens[b]
         if (first.camera, first.start, first.end) != (then.camera, then.start, then.end):
-            found.append(Pair(first, then, -score, (then.start - first.end).total_seconds()))
+            found.append(spaced(first, then))
     return found
+
+
+def spaced(first: Moment, then: Moment) -> Pair:
+    """Two moments as a pair."""
+    return Pair(first, then, first.score * then.score, (then.start - first.end).total_seconds())
 
 
 class Highest:

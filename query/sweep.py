@@ -5,24 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.embed.base import Vectors
 from indexer.store.base import Record
 from query.moments import BRIDGE, EDGE, REACH, Moment, segments
 from query.tracks import Joiner
 from stream.frame import Kind, Media, Region
-
-
-class Scorer(Protocol):
-    """Anything that gives frames a probability of a match."""
-
-    def probability(self, vectors: Vectors) -> NDArray[np.float64]:
-        """(n, dim) unit rows to (n,) in 0..1."""
-        ...
 
 
 class _Shot(NamedTuple):

@@ -65,8 +65,22 @@ def test_search_prints_moments_that_clip_takes(film, data, tmp_path):
 def test_json_is_the_answer_of_the_http_api_and_alone_on_standard_output(film, data):
     found = footage("search", "a cat", "--json", data=data)
     answer = json.loads(found.stdout)
-    assert set(answer) == {"query", "moments", "coverage", "near_misses", "next"}
+    assert set(answer) == {"query", "moments", "coverage", "near_misses", "next", "pairs", "count", "looked"}
     assert answer["moments"][0]["start"] == "2026-05-04T12:00:15Z"
+
+
+def test_edges_counts_and_what_follows(film, data):
+    fine = json.loads(footage("search", "a cat", "--refine", "--fold", "--json", data=data).stdout)
+    assert [(m["refined"], m["count"]) for m in fine["moments"]] == [(True, 1)]
+    count = footage("search", "a cat", "--count", data=data)
+    assert (count.stdout.strip(), "records" in count.stderr) == ("1", True)
+    assert "0:15-0:20" in footage("search", "a cat", "--last", data=data).stdout
+    pair = footage("search", "a cup of coffee", "--then", "a cat", "--within", "6s", data=data)
+    assert pair.returncode == 0, pair.stderr
+    assert "5.0 s  given" in pair.stdout
+    assert footage("search", "a cat", "--then", "a cup of coffee", data=data).returncode == 3
+    both = footage("search", "a cat", "--first", "--last", data=data)
+    assert (both.returncode, "--last" in both.stderr) == (2, True)
 
 
 def test_a_question_is_a_sum_of_words_pictures_and_frames(film, data, tmp_path):

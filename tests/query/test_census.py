@@ -63,7 +63,7 @@ def naive(memory, where):
                     continue
                 last = frames[-1].time if chain[-1].kind is Kind.PHOTO else chain[-1].end
                 until = [f.time for f in frames[1:]] + [min(last, span[1]) if span[1] else last]
-                p = First().probability(np.array([f.vector for f in frames]).reshape(-1, 3))
+                p = First().judge(np.array([f.vector for f in frames]).reshape(-1, 3))[0]
                 for a, b in segments(p, CUTOFF):
                     best = frames[a + int(np.argmax(p[a:b]))]
                     found.append(

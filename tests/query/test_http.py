@@ -58,9 +58,9 @@ async def error(response, status):
 async def test_a_search_answers_moments_in_utc_with_ids_that_lead_on(service):
     client = await service()
     answer = await (await client.get("/api/search", params={"q": "something green"})).json()
-    assert set(answer) == {"query", "moments", "coverage", "near_misses", "next"}
+    assert set(answer) == {"query", "moments", "coverage", "near_misses", "next", "pairs", "count", "looked"}
     (moment,) = answer["moments"]
-    assert set(moment) == {"id", "camera", "start", "end", "score", "best", "clock"}
+    assert set(moment) == {"id", "camera", "start", "end", "score", "best", "clock", "refined", "count", "others"}
     assert (moment["camera"], moment["clock"]) == ("yard", "given")
     assert moment["start"] == "2026-05-04T12:00:10Z"
     assert moment["end"] == "2026-05-04T12:00:20Z"

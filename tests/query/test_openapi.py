@@ -68,7 +68,9 @@ async def server(store, catalog, tmp_path):
     cutter = Cutter(store, catalog, tmp_path / "clips")
     searcher = Searcher(embedder, store, catalog, bank, cutter.frame)
     parts = app.Parts(store, catalog, searcher, cutter, Metrics(), None, Desk(embedder, bank, Events()), audit)
-    async with TestServer(app.build(parts, TOKEN)) as server:
+    server = TestServer(app.build(parts, TOKEN))
+    await server.start_server(max_line_size=app.LINE)
+    async with server:
         yield server
 
 

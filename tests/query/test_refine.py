@@ -22,8 +22,8 @@ FPS = 25
 class Greenness:
     """Probability of a match: how green a picture is."""
 
-    def probability(self, vectors):
-        return np.asarray(vectors[:, 1], dtype=np.float64) ** 2
+    def judge(self, vectors):
+        return np.asarray(vectors[:, 1], dtype=np.float64) ** 2, np.ones(len(vectors))
 
 
 def pictures(*shots):
