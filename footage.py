@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -244,6 +245,7 @@ def demo(data: Data = None) -> None:
 
 def main() -> None:
     """Entry point of the ``footage`` command."""
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # who waits for something says so, and for what
     app()
 
 

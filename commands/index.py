@@ -90,9 +90,14 @@ async def _run(settings: Settings, todo: list[Job]) -> Report:
 
 
 async def index(parts: Parts, todo: list[Job]) -> Report:
-    """Index with progress on standard error; Ctrl-C stops cleanly."""
-    indexer = Indexer(parts.embedder, parts.store, parts.catalog)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, indexer.stop)
+    """Index with progress on standard error; Ctrl-C stops cleanly, and twice at once."""
+    indexer, loop = Indexer(parts.embedder, parts.store, parts.catalog), asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        indexer.stop()
+        loop.remove_signal_handler(signal.SIGINT)  # the second one does not wait, for a store that is away perhaps
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
     started = time.perf_counter()
     watching = asyncio.create_task(_watch(indexer.report, len(todo)))
     keeping = asyncio.create_task(_maintain(parts))
@@ -103,7 +108,7 @@ async def index(parts: Parts, todo: list[Job]) -> Report:
         for task in (watching, keeping):
             task.cancel()
         await asyncio.gather(watching, keeping, return_exceptions=True)
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGINT)
     _tell(report, time.perf_counter() - started)
     return report
 

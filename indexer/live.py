@@ -124,8 +124,9 @@ class Live:
         if self._fence:  # a segment whose file is not here may be another worker's
             return
         for entry in await self._catalog.between([c.name for c in self._cameras], PAST, datetime.now(UTC)):
-            media = entry.media
-            if media.kind is Kind.SEGMENT and not await asyncio.to_thread(Path(media.path).exists):
+            media, path = entry.media, Path(entry.media.path)
+            mine = media.kind is Kind.SEGMENT and path.is_relative_to(self.shelf.folder)
+            if mine and not await asyncio.to_thread(path.exists):
                 same = await asyncio.to_thread(self._shelved, media)
                 await (self._catalog.amend(same) if same else self._catalog.remove([media.id]))
 

@@ -32,8 +32,8 @@ KEEP = timedelta(days=7)
 """For so long a delivery is tried; then it lies undelivered in the list."""
 DEAD = 100
 """So many undelivered firings are kept of a watch, the newest."""
-TURN = "webhooks"
-"""The lease of the one service that delivers, where several share a catalogue."""
+TURN = "watches/webhooks"
+"""The lease of the one service that delivers, where several share a catalogue; no camera can be called so."""
 
 
 class Letter(BaseModel):

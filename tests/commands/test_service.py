@@ -70,7 +70,7 @@ class Service:
 
     def get(self, path, **query):
         address = f"{self.url}{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(address, timeout=30) as reply:
+        with urllib.request.urlopen(address, timeout=120) as reply:
             return reply.read()
 
     def cameras(self):

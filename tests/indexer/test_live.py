@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import av
@@ -12,12 +13,13 @@ import pytest
 
 from indexer.capture import Camera
 from indexer.expiry import EXPIRED, Expiry
+from indexer.fence import Fence
 from indexer.live import Live, Meter
 from indexer.spool import Spool
 from indexer.store.base import Coverage, State, StoreError, StoreUnreachable, Where
 from query.cutter import Cutter
 from query.ids import MomentId
-from stream.frame import Kind
+from stream.frame import Clock, Kind, Media
 from stream.live import LiveState
 from stream.shelf import Shelf
 from tests.films import number
@@ -233,6 +235,74 @@ async def test_after_a_restart_the_time_between_is_a_gap(live, rtsp, films, cata
         (State.WATCHED, ""),
         (State.GAP, "footage was not running"),
         (State.WATCHED, ""),
+    ]
+
+
+async def test_cameras_come_and_go_while_it_runs(live, rtsp, films, store, catalog):
+    server = rtsp(films)
+    one = await live(camera(server))
+    await one.add(camera(server, "gate"))
+    await until(lambda: state(one, "gate").kept > 5)
+    await one.drop("gate")
+    assert [s.name for s in one.cameras()] == ["yard"]
+    written = await records(store, "gate")
+    (watched,) = await catalog.coverage(["gate"], LONG_AGO, FAR)
+    assert watched.end >= written[-1].time
+    segments = [e.media for e in await catalog.between(["gate"], LONG_AGO, FAR)]
+    assert all(m.path.endswith(".mp4") and m.duration > 0 for m in segments)
+    await one.drop("gate")
+    before = state(one).kept
+    await until(lambda: state(one).kept > before + 5)
+    assert len(await records(store, "gate")) == len(written)
+    await one.add(camera(server, "gate"))
+    await until(lambda: state(one, "gate").kept > 3)
+    await one.stop()
+    assert len(await records(store, "gate")) > len(written)
+    spans = await catalog.coverage(["gate"], LONG_AGO, FAR)
+    assert [s.state for s in spans] == [State.WATCHED, State.GAP, State.WATCHED]
+
+
+async def test_a_lost_camera_leaves_nothing_behind_its_fence(live, rtsp, films, store, catalog, tmp_path):
+    left = {"yard": 60.0, "gate": 60.0}
+    fence = Fence(left.get)
+    spool = Spool(tmp_path / "spool", 1 << 20)
+    one, server = await live(fence=fence, spool=spool), rtsp(films)
+    for name in left:
+        fence.hold(name)
+        await one.add(camera(server, name))
+
+    async def covered():
+        return await catalog.coverage(["yard"], LONG_AGO, FAR)
+
+    await until(covered)
+    unsure, left["yard"] = datetime.now(UTC) + timedelta(seconds=1), -1.0
+    await until(lambda: spool.waiting and datetime.now(UTC) > unsure + timedelta(seconds=1))
+    fence.lose("yard")
+    await one.drop("yard", lost=True)
+    await until(lambda: fence.dropped and not spool.waiting, 60)
+    before = len(await records(store, "gate"))
+    await until(lambda: state(one, "gate").kept > before + 5)
+    await one.stop()
+    assert all(r.time < unsure for r in await records(store))
+    assert all(c.end < unsure for c in await covered())
+    assert fence.dropped >= 1
+    assert len(await records(store, "gate")) == state(one, "gate").kept
+
+
+async def test_what_lies_between_expired_segments_is_not_said_to_have_expired(store, catalog):
+    """It may be another worker's, who had the camera then."""
+    start = datetime(2026, 5, 4, tzinfo=UTC)
+    begins = [start + timedelta(seconds=s) for s in (0, 10, 60)]
+    due = [Media(f"s{i}", "yard", "", Kind.SEGMENT, t, Clock.RTCP, 10.0) for i, t in enumerate(begins)]
+    shelf = SimpleNamespace(expired=lambda *_: due, delete=lambda found: found)
+    await catalog.cover(Coverage("yard", start, start + timedelta(seconds=100), State.WATCHED))
+    assert await Expiry(store, catalog, shelf, {"yard": None}).once(start) == 3
+    spans = await catalog.coverage(["yard"], LONG_AGO, FAR)
+    assert [(c.state, (c.end - start).total_seconds()) for c in spans] == [
+        (State.GAP, 20),
+        (State.WATCHED, 60),
+        (State.GAP, 70),
+        (State.WATCHED, 100),
     ]
 
 
