@@ -114,3 +114,19 @@ def test_watch(
     end = datetime.now(UTC)
     span = (end - timedelta(seconds=last), end)
     command.test(load({"data": data}, config), name, span, threshold, out, as_json)
+
+
+@app.command("follow")
+@told
+def follow_watches(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these (default: all).")] = None,
+    url: Annotated[str | None, option("--url", text="The service (default: this machine's).")] = None,
+    as_json: Json = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Print firings of a running service as they happen; FOOTAGE_TOKEN where it asks for a token."""
+    from commands import follow as command
+    from config.settings import load
+
+    command.run(load({"data": data}, config), names or (), url, as_json)

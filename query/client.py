@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -130,7 +130,7 @@ class Client(Link):
         """Who asked what, newest first."""
         return await self.ask(AuditOut, "GET", "/api/audit", {"from": start, "to": end, "limit": limit})
 
-    async def events(self, last: str | None = None) -> AsyncIterator[Event]:
+    async def events(self, last: str | None = None) -> AsyncGenerator[Event, None]:
         """Firings as they happen, for ever: a lost connection is made anew, and goes on where it was.
 
         Args:

@@ -1,8 +1,13 @@
 """``footage watch`` as a person runs it."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -11,7 +16,7 @@ from PIL import Image
 from skimage import data as pictures
 
 from tests import films
-from tests.commands.test_cli import footage
+from tests.commands.test_cli import ROOT, footage
 from tests.commands.test_service import Service, settings
 
 __all__ = ["settings"]
@@ -118,6 +123,28 @@ def hook():
     server.server_close()
 
 
+SECRET = {"CAMERA_PASSWORD": "secret"}
+
+
+@contextmanager
+def following(settings, url):
+    """``footage watch follow``, once it listens."""
+    command = [sys.executable, ROOT / "footage.py", "watch", "follow", "--json", "--url", url, "--config", settings]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")} | SECRET
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+        try:
+            assert "following all watches" in process.stderr.readline()
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def test_a_service_that_is_not_there_cannot_be_followed(unused_tcp_port):
+    told = footage("watch", "follow", "--url", f"http://127.0.0.1:{unused_tcp_port}")
+    assert told.returncode == 5
+    assert "footage serve" in told.stderr
+
+
 @pytest.mark.slow
 def test_a_running_service_takes_up_a_watch_and_tells_the_webhook(settings, hook):
     """Added by another process while cameras run; near any threshold something looks like anything."""
@@ -135,12 +162,17 @@ def test_a_running_service_takes_up_a_watch_and_tells_the_webhook(settings, hook
             hook,
             "--allow-private",
         ]
-        added = footage("watch", "add", *args, "--config", settings, CAMERA_PASSWORD="secret")
-        assert added.returncode == 0, added.stderr
-        deadline = time.monotonic() + 60
-        while len(Hook.got) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        with following(settings, service.url) as follower:
+            added = footage("watch", "add", *args, "--config", settings, **SECRET)
+            assert added.returncode == 0, added.stderr
+            deadline = time.monotonic() + 60
+            while len(Hook.got) < 2:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            line = json.loads(follower.stdout.readline())
+        assert line["id"] in {told["id"] for _, told in Hook.got}
+        assert follower.returncode == 130
+        assert footage("watch", "follow", "none", "--url", service.url, "--config", settings, **SECRET).returncode == 2
         headers, told = Hook.got[-1]
         assert headers["webhook-id"] == told["id"]
         assert service.get(told["links"]["picture"]).startswith(b"\xff\xd8")
