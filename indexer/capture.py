@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -136,6 +136,8 @@ class Capture:
         """Reader's thread: the connection has ended."""
         if self.recorder:
             self.recorder.end()
+        if self._feed:
+            self._books.amend(replace(self._feed, duration=max(self.camera.every, (at - self._start).total_seconds())))
         if self._watch and self._watch[1]:
             self._cover(State.WATCHED, self._watch[0], at, "")
         self._watch = (at, None, NOT_RUNNING if cause == LiveState.STOPPED else cause)
