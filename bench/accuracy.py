@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from bench.composed import Photograph, judge
+from bench.composed import Photograph, indexed, judge
+from bench.mechanisms import HEAD, Film, Lonely, Plain, cosines, deviations, evidence, judged, row
 from indexer.embed.base import Embedder, Vectors
+from indexer.embed.clip import Clip
 from indexer.embed.lite import Lite
-from query.bank import Bank
-from query.match import Aim, Judge, Null
-from query.moments import CUTOFF, segments
+from query.answers import Question
+from query.bank import Bank, nouns
+from query.match import Aim, Judge, Matcher, Null
+from query.moments import CUTOFF
 from query.prompts import embedded
+from query.terms import said
 from stream.frame import Image
 
 HERE = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "coco64"
@@ -46,6 +52,11 @@ def photographs(folder: Path) -> Photographs:
     classes = sorted(set().union(*names))
     images = [np.asarray(Pillow.open(folder / "images" / file).convert("RGB")) for file in sorted(boxes)]
     return Photographs(images, classes, np.array([[c in on for c in classes] for on in names]))
+
+
+def listed(text: str) -> list[str]:
+    """Names with commas between them, over several lines."""
+    return re.split(r",\s+", text.strip())
 
 
 def article(name: str) -> str:
@@ -77,78 +88,111 @@ async def mean_average_precision(embedder: Embedder, photos: Photographs) -> Non
 STILL = 3
 """Seconds, at one frame a second, for which a composed film shows each photograph."""
 FILMS = 40
-ABSENT = """train, fire hydrant, parking meter, sheep, cow, bear, skis, skateboard, surfboard, banana, apple, sandwich,
-hot dog, keyboard, microwave, toaster, hair drier"""
+STREET = ("person", "pedestrian", "pavement", "street", "lamp post", "lawn")
+"""What vtest.avi shows."""
+ELSEWHERE = """
+airplane, train, boat, fire hydrant, elephant, bear, zebra, giraffe, horse, sheep, cow, cat, skis,
+snowboard, surfboard, tennis racket, wine glass, fork, banana, apple, sandwich, orange, broccoli,
+carrot, hot dog, pizza, donut, cake, bed, toilet, television, laptop, keyboard, microwave, oven,
+toaster, sink, refrigerator, clock, vase, teddy bear, hair drier, toothbrush, piano, swimming pool,
+beach, kitchen, rocket, snow-covered mountain, aquarium
+"""
+"""What it does not show."""
+ABSENT = """
+train, fire hydrant, parking meter, sheep, cow, bear, skis, skateboard, surfboard, banana, apple,
+sandwich, hot dog, keyboard, microwave, toaster, hair drier
+"""
 """The classes of COCO that are on none of the 64 photographs; the others are absent from films that lack them."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One question to one film.
-
-    Attributes:
-        present: the thing is there.
-        answered: a moment was found.
-        overlap: intersection over union of the best moment with where the thing is.
-        cosine: of the nearest frame.
-        nearest: that frame has the thing.
-    """
-
-    present: bool
-    answered: bool
-    overlap: float
-    cosine: float
-    nearest: bool
-
-
-def overlap(found: tuple[int, int], true: list[tuple[int, int]]) -> float:
-    """Largest intersection over union of a found index range with any true one."""
-    return max(
-        (max(0, min(found[1], b) - max(found[0], a)) / (max(found[1], b) - min(found[0], a)) for a, b in true),
-        default=0.0,
-    )
-
-
-def ask(query: NDArray[np.float32], bank: Bank, frames: Vectors, present: NDArray[np.bool_]) -> Outcome:
-    """Ask one film, whose frames have the thing or not, and take the best moment."""
-    p = Judge(Aim(query), Null(bank, frames), bank).probability(frames)
-    found = sorted(segments(p, CUTOFF), key=lambda span: -p[slice(*span)].max())
-    true = segments(present.astype(float), 0.5)
-    covered = overlap(found[0], true) if found else 0.0
-    cosines = frames @ query
-    return Outcome(bool(present.any()), bool(found), covered, float(cosines.max()), bool(present[cosines.argmax()]))
 
 
 async def composed_films(embedder: Embedder, photos: Photographs) -> None:
     """Films of 16 to 32 photographs in random order, without the video: present and absent classes are asked."""
-    bank, rng = await Bank.of(embedder), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     pictures = await embedder.images(photos.images)
-    missing = re.split(r",\s+", ABSENT)
-    classes = [*photos.classes, *missing]
-    queries = await embedded(embedder, [article(name) for name in classes])
+    missing = listed(ABSENT)
+    phrases = [article(name) for name in [*photos.classes, *missing]]
     there = np.pad(photos.present, ((0, 0), (0, len(missing))))
-    outcomes = []
+    films = []
     for _ in range(FILMS):
         shown = np.repeat(rng.permutation(len(pictures))[: rng.integers(16, 33)], STILL)
-        outcomes += [ask(q, bank, pictures[shown], there[shown, i]) for i, q in enumerate(queries)]
-    report(outcomes)
-    people = [o for o, name in zip(outcomes, classes * FILMS, strict=True) if name == "person" and o.present]
-    print(f"  R@1 of a person  {np.mean([o.overlap >= 0.5 for o in people]):.3f}")
+        films.append(Film(pictures[shown], there[shown]))
+    present = sum(int(film.shown.any(axis=0).sum()) for film in films)
+    absent = FILMS * len(phrases) - present
+    print(f"films of 16 to 32 photographs, {STILL} s each, as vectors: {present} present and {absent} absent questions")
+    bank, queries = await Bank.of(embedder), await embedded(embedder, phrases)
+    bare = Bank(await embedder.texts([article(noun) for noun in nouns()])), await embedder.texts(phrases)
+    person = photos.classes.index("person")
+    print(HEAD)
+    print(row("as it is, at its own cutoff", judged(bank), queries, films, person, None))
+    print(row("as it is", judged(bank), queries, films, person))
+    print(row("  one wording instead of three", judged(bare[0]), bare[1], films, person))
+    print(row("  no kin", judged(Lonely(bank.vectors)), queries, films, person))
+    print(row("  no nearest nouns", judged(Plain(bank.vectors)), queries, films, person))
+    print(row("  no cutoff of the film's own (calibration)", evidence(bank), queries, films, person))
+    print(row("raw cosines", cosines, queries, films, person))
+    print(row("each query's own robust deviations", deviations, queries, films, person))
+    best = np.mean(
+        [f.shown[(f.frames @ queries.T).argmax(axis=0), range(len(phrases))][f.shown.any(axis=0)].mean() for f in films]
+    )
+    print(f"  with no cutoff at all the nearest frame is right for {best:.3f}")
+    await without(bank, queries, pictures, there)
+    await by_picture(embedder, bank, photos, pictures)
 
 
-def report(outcomes: list[Outcome]) -> None:
-    """Prints rates, and beside them those of one cutoff on raw cosines that has just as many false matches."""
-    present = [o for o in outcomes if o.present]
-    absent = [o for o in outcomes if not o.present]
-    false = np.mean([o.answered for o in absent])
-    cutoff = np.quantile([o.cosine for o in absent], 1 - false)
-    raw = np.mean([o.nearest and o.cosine > cutoff for o in present])
-    print(f"films of 16 to 32 photographs, {STILL} s each: {len(present)} present and {len(absent)} absent questions")
-    print(f"  false matches    {false:.3f}")
-    found = np.mean([o.overlap >= 0.5 for o in present])
-    print(f"  R@1 at IoU 0.5   {found:.3f}  (raw cosines with as many false matches: {raw:.3f})")
-    print(f"  answered at all  {np.mean([o.answered for o in present]):.3f}")
-    print(f"  mean IoU         {np.mean([o.overlap for o in present if o.answered]):.3f}  of what is answered")
+async def without(bank: Bank, queries: Vectors, pictures: Vectors, there: NDArray[np.bool_]) -> None:
+    """ "A without B" over all pairs of classes that some photographs part: mean average precision by three ways."""
+    null = Null(bank, pictures)
+    ways: dict[str, list[float]] = {"judged": [], "taken away": [], "B ignored": []}
+    many = np.flatnonzero(there.sum(axis=0) >= 3)
+    for a in many:
+        for b in many:
+            both, wanted = there[:, a] & there[:, b], there[:, a] & ~there[:, b]
+            if a == b or both.sum() < 2 or wanted.sum() < 2:
+                continue
+            away = queries[a] - queries[b]
+            scores = {
+                "judged": Judge(Aim(queries[a], ((1.0, queries[b]),)), null, bank).probability(pictures),
+                "taken away": Judge(Aim(away / np.linalg.norm(away)), null, bank).probability(pictures),
+                "B ignored": Judge(Aim(queries[a]), null, bank).probability(pictures),
+            }
+            for way, p in scores.items():
+                ways[way].append(average_precision(p.astype(np.float32), wanted))
+    print(f"A without B, {len(ways['judged'])} pairs of classes: mAP of what has A and not B")
+    for way, found in ways.items():
+        print(f"  {way:16s} {np.mean(found):.3f}")
+
+
+async def by_picture(embedder: Embedder, bank: Bank, photos: Photographs, pictures: Vectors) -> None:
+    """A part of a photograph, mirrored and darker, asks films that hold the photograph or do not."""
+    rng = np.random.default_rng(1)
+    orders = [rng.permutation(len(pictures))[: rng.integers(16, 33)] for _ in range(FILMS // 2)]
+    print("a picture as the question: a part of a photograph, mirrored and darker")
+    print(f"  {'':24s} {'':10s} right  answered  false  of these with nothing in common")
+    for share in (0.85, 0.6, 0.4):
+        asked = await embedder.images([altered(image, share) for image in photos.images])
+        for way in ("carried over", "as it is"):
+            right, answered, false, odd, there, absent = 0, 0, 0, 0, 0, 0
+            for order in orders:
+                null = Null(bank, pictures[order])
+                aims = [(Aim(null.carried(q) if way == "carried over" else q), null) for q in asked]
+                p = Matcher(aims, bank).probability(pictures[order])
+                best, found = order[p.argmax(axis=0)], p.max(axis=0) >= CUTOFF
+                held = np.isin(np.arange(len(pictures)), order)
+                alike = (photos.present[best] & photos.present).any(axis=1)
+                there, absent = there + int(held.sum()), absent + int((~held).sum())
+                right += int((found & held & (best == np.arange(len(pictures)))).sum())
+                answered, false = answered + int((found & held).sum()), false + int((found & ~held).sum())
+                odd += int((found & ~held & ~alike).sum())
+            rates = f"{right / there:.3f}  {answered / there:.3f}     {false / absent:.3f}  {odd / absent:.3f}"
+            print(f"  {share:.0%} of width and height   {way:12s} {rates}")
+
+
+def altered(image: Image, share: float) -> Image:
+    """A part of a picture off its middle, mirrored, darker."""
+    height, width = (int(side * share) for side in image.shape[:2])
+    top, left = int(0.4 * (image.shape[0] - height)), int(0.3 * (image.shape[1] - width))
+    part = image[top : top + height, left : left + width][:, ::-1]
+    return np.ascontiguousarray((255 * (part / 255.0) ** 1.25).astype(np.uint8))
 
 
 async def whole_search(embedder: Embedder) -> None:
@@ -156,22 +200,42 @@ async def whole_search(embedder: Embedder) -> None:
     boxes = json.loads((HERE / "boxes.json").read_text("utf-8"))
     held = [Photograph(HERE / "images" / file, frozenset(box[0] for box in found)) for file, found in boxes.items()]
     names = sorted(set().union(*(p.classes for p in held)))
-    tally = await judge(embedder, held, names, films=4, size=24)
-    print(f"the whole search, 4 films of 24 photographs: {tally.present} present and {tally.absent} absent questions")
-    for name, share in tally.shares().items():
-        print(f"  {name:16s} {share:.3f}")
+    tallies = await judge(embedder, held, names, films=4, size=24)
+    first = tallies["as it is"]
+    print(f"the whole search, 4 films of 24 photographs: {first.present} present and {first.absent} absent questions")
+    print(f"  {'':26s} R@.3   R@.5   R@.7   mIoU   answered  false")
+    for name, tally in tallies.items():
+        print(f"  {name:26s} " + "  ".join(f"{share:.3f}" for share in tally.shares().values()))
+
+
+async def street(embedder: Embedder) -> None:
+    """People on a pavement (vtest.avi, 80 s): what is asked that is not there, and what is."""
+    film = HERE.parent / "vtest.avi"
+    with tempfile.TemporaryDirectory() as folder:
+        async with indexed(embedder, film, Path(folder)) as searcher:
+            found = {}
+            for name in [*STREET, *listed(ELSEWHERE)]:
+                found[name] = (await searcher.search(Question(said(article(name))))).moments
+    answered = [name for name in STREET if found[name]]
+    false = [name for name in listed(ELSEWHERE) if found[name]]
+    print(f"vtest.avi: of {len(STREET)} things that are there answered: {', '.join(answered) or 'none'}")
+    share = len(false) / len(listed(ELSEWHERE))
+    print(f"  of {len(listed(ELSEWHERE))} that are not: {', '.join(false) or 'none'} (false matches {share:.3f})")
 
 
 async def main() -> None:
-    """Measure every embedder that this machine has."""
+    """Measure lite, or the CLIP model in the folder that FOOTAGE_CLIP names."""
     if not HERE.is_dir():
         print(f"skipped: {HERE} is not there")
         return
-    photos = photographs(HERE)
-    embedder = Lite()
+    photos, cache = photographs(HERE), Path(tempfile.gettempdir())
+    embedder: Embedder = (
+        await Clip.open(Path(given), cache=cache) if (given := os.environ.get("FOOTAGE_CLIP")) else Lite()
+    )
     await mean_average_precision(embedder, photos)
     await composed_films(embedder, photos)
     await whole_search(embedder)
+    await street(embedder)
     await embedder.close()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
+from unittest.mock import patch
 
 import av
 import cv2
@@ -19,14 +21,17 @@ from indexer.embed.base import Embedder
 from indexer.files import Indexer, Job
 from indexer.store.lance import LanceStore
 from indexer.store.sqlite import SqliteCatalog
-from query.answers import Question
+from query import moments
+from query.answers import Finish, Question
 from query.bank import Bank
 from query.cutter import Cutter
+from query.finish import Finisher
+from query.moments import Moment
 from query.search import Searcher
 from query.terms import said
 from stream.frame import Image
 
-SECONDS, FPS, SIZE = 3, 10, (640, 480)
+SECONDS, FPS, SIZE = (2.4, 3.0, 3.7, 4.5), 10, (640, 480)
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 Interval = tuple[float, float]
 
@@ -77,28 +82,29 @@ def boxed(path: Path) -> Image:
     return ground
 
 
-def encode(path: Path, pictures: Sequence[Image]) -> None:
-    """Each picture ``SECONDS`` long, H.264, a keyframe every two seconds."""
+def encode(path: Path, pictures: Sequence[Image], seconds: Sequence[float]) -> None:
+    """Each picture so many seconds long, H.264, a keyframe every two seconds."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "g": str(2 * FPS)})
         stream.width, stream.height = SIZE
         stream.pix_fmt = "yuv420p"
-        for i in range(len(pictures) * SECONDS * FPS):
-            frame = av.VideoFrame.from_ndarray(pictures[i // (SECONDS * FPS)], format="rgb24")
+        shown = [picture for picture, length in zip(pictures, seconds, strict=True) for _ in range(round(length * FPS))]
+        for i, picture in enumerate(shown):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = i, Fraction(1, FPS)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 
-def intervals(order: Sequence[Photograph], name: str) -> list[Interval]:
+def intervals(order: Sequence[Photograph], seconds: Sequence[float], name: str) -> list[Interval]:
     """Where in the film a class is to be seen; neighbouring photographs join."""
     found: list[Interval] = []
-    for i, photograph in enumerate(order):
+    start = 0.0
+    for photograph, length in zip(order, seconds, strict=True):
         if name in photograph.classes:
-            start = i * SECONDS
-            if found and found[-1][1] == start:
-                start = round(found.pop()[0])
-            found.append((start, (i + 1) * SECONDS))
+            joined = bool(found) and found[-1][1] == start
+            found.append((found.pop()[0] if joined else start, start + length))
+        start += length
     return found
 
 
@@ -110,41 +116,55 @@ def overlap(a: Interval, b: Interval) -> float:
 
 async def judge(
     embedder: Embedder, photographs: Sequence[Photograph], names: Sequence[str], films: int, size: int
-) -> Tally:
-    """Compose films of ``size`` photographs, index them at one frame a second, and ask for every class.
+) -> dict[str, Tally]:
+    """Compose films of ``size`` photographs, index them at one frame a second, and ask for every class in three ways.
 
     Args:
         names: every class; those that a film lacks are asked as absent.
     """
-    tally = Tally()
+    tallies = {way: Tally() for way in ("as it is", "hits alone, not read again", "refined")}
     for seed in range(films):
-        order = random.Random(seed).sample(list(photographs), size)
+        rng = random.Random(seed)
+        order = rng.sample(list(photographs), size)
+        seconds = rng.choices(SECONDS, k=size)
         with tempfile.TemporaryDirectory() as folder:
-            await _judge(embedder, order, names, Path(folder), tally)
-    return tally
+            film = Path(folder) / "film.mp4"
+            encode(film, [boxed(p.path) for p in order], seconds)
+            async with indexed(embedder, film, Path(folder)) as searcher:
+                for name in names:
+                    true = intervals(order, seconds, name)
+                    for way, moments in (await _ways(searcher, asked(name))).items():
+                        _note(tallies[way], [_seconds(m.start, m.end) for m in moments], true)
+    return tallies
 
 
-async def _judge(
-    embedder: Embedder, order: Sequence[Photograph], names: Sequence[str], folder: Path, tally: Tally
-) -> None:
-    encode(folder / "film.mp4", [boxed(p.path) for p in order])
+@asynccontextmanager
+async def indexed(embedder: Embedder, film: Path, folder: Path) -> AsyncIterator[Searcher]:
+    """A searcher over one film, indexed at one frame a second."""
     store = await LanceStore.open(folder / "vectors", embedder.space)
     catalog = await SqliteCatalog.open(folder / "catalog.sqlite")
-    await Indexer(embedder, store, catalog).run([Job(folder / "film.mp4", "film", 1.0, START)])
-    searcher = Searcher(
-        embedder, store, catalog, await Bank.of(embedder), Cutter(store, catalog, folder / "clips").frame
-    )
-    for name in names:
-        moments = (await searcher.search(Question(said(asked(name))))).moments
-        true = intervals(order, name)
-        if not true:
-            tally.absent += 1
-            tally.false += bool(moments)
-            continue
-        first = [_seconds(m.start, m.end) for m in moments[:1]]
-        tally.add(max((overlap(f, t) for f in first for t in true), default=0.0), bool(moments))
+    await Indexer(embedder, store, catalog).run([Job(film, "film", 1.0, START)])
+    cutter = Cutter(store, catalog, folder / "clips")
+    yield Searcher(embedder, store, catalog, await Bank.of(embedder), cutter.frame)
     await store.close()
     await catalog.close()
+
+
+async def _ways(searcher: Searcher, text: str) -> dict[str, list[Moment]]:
+    question = Question(said(text))
+    plain = (await searcher.search(question)).moments
+    refined = (await Finisher(searcher).answer(replace(question, finish=Finish(refine=True)))).moments
+    with patch.multiple(moments, REACH=timedelta(microseconds=1), _widen=lambda window, *_: window):
+        alone = (await searcher.search(question)).moments
+    return {"as it is": plain, "hits alone, not read again": alone, "refined": refined}
+
+
+def _note(tally: Tally, found: Sequence[Interval], true: Sequence[Interval]) -> None:
+    if true:
+        tally.add(max((overlap(f, t) for f in found[:1] for t in true), default=0.0), bool(found))
+    else:
+        tally.absent += 1
+        tally.false += bool(found)
 
 
 def _seconds(start: datetime, end: datetime) -> Interval:

@@ -67,6 +67,13 @@ class Null:
         """Probability of a match, of the same shape: 0.5 at the cutoff, 0.02 where the middle noun comes."""
         return np.asarray(1 / (1 + np.exp((self._cutoff - evidence.astype(np.float64)) / self._width)))
 
+    def suspicion(self, evidence: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Whether something unwanted may be there, of the same shape: 0.5 halfway from the middle noun to the cutoff.
+
+        The cutoff of a match would let nearly all through (docs/accuracy.md).
+        """
+        return self.probability(evidence + 2 * self._width)
+
     def carried(self, picture: Vector) -> Vector:
         """A picture's vector among those of words: the background's mean taken out, the nouns' mean put in.
 
@@ -120,7 +127,9 @@ class Matcher:
         own = vectors @ self._queries.T - crowd
         each = np.empty(own.shape, np.float64)
         for null, places in self._groups:
-            each[:, places] = null.probability(null.evidence(own[:, places], claims, self._kin[places]))
+            found = null.evidence(own[:, places], claims, self._kin[places])
+            wanted = np.array(places) < self._count
+            each[:, places] = np.where(wanted, null.probability(found), null.suspicion(found))
         free = np.ones((len(vectors), self._count))
         for row, (i, weight) in enumerate(self._rows[self._count :], self._count):
             free[:, i] *= (1 - each[:, row]) ** weight
