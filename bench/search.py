@@ -1,0 +1,297 @@
+"""How long a question takes over HTTP, while records come in and while none do, beside the store's own share of it.
+
+Run ``python -m bench.search`` for 10^5 records, ``--large`` for 10^6. The service runs in a process of its own, the
+writer in it as ``footage serve`` has it; each round asks new questions by 1 client and by 8: of everything, of one
+camera, and of one hour of it. The vectors lie around real ones of the built-in model, each scene lasting for a minute
+or so, as footage has it. Three loads: idle, live (ten cameras, each a record a second), and full (records as fast as
+they can be written). ``store`` is ``nearest`` alone, in the same process, turn by turn with whole answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import aiohttp
+import numpy as np
+import skimage.data
+from aiohttp import web
+
+from indexer.embed.base import Vectors
+from indexer.embed.fingerprint import fingerprint
+from indexer.embed.lite import Lite
+from indexer.store.base import Coverage, Record, State, Where
+from indexer.store.lance import LanceStore
+from indexer.store.sqlite import SqliteCatalog
+from query import app
+from query.bank import Bank
+from query.cutter import Cutter
+from query.metrics import Metrics
+from query.search import Searcher
+from stream.frame import Clock, Kind, Media
+
+CAMERAS = 10
+HOUR = timedelta(hours=1)
+START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=2)
+SCENE = 60  # seconds that a scene lasts on average
+MAINTAIN = 50  # writes between rounds, as the pipeline has it
+BATCH = 500
+PICTURES = ("astronaut", "cat", "coffee", "rocket", "chelsea", "hubble_deep_field", "retina", "immunohistochemistry")
+SUBJECTS = (
+    "a person",
+    "a dog",
+    "a red car",
+    "a bicycle",
+    "a bus",
+    "a white van",
+    "a bird",
+    "a chair",
+    "a cat",
+    "a horse",
+)
+PLACES = ("", " on the street", " at night", " in the rain", " near a door", " in the yard", " by a tree", " on a road")
+EXTRA = (" today", " again", " far away", " up close", " in the morning", " in the evening", " in the sun", " in snow")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the result: milliseconds from asking to the whole answer, and answers a second."""
+
+    load: str
+    filter: str
+    clients: int
+    p50: float
+    p99: float
+    per_second: float
+    moments: float
+    store_p50: float
+
+
+def questions() -> Iterator[str]:
+    """Questions without end, none twice until a few hundred are asked."""
+    for i in count():
+        yield SUBJECTS[i % 10] + PLACES[i // 10 % 8] + EXTRA[i // 80 % 8]
+
+
+async def around(lite: Lite) -> Vectors:
+    """Real vectors, of pictures whole and in parts: (n, 512)."""
+    whole = [getattr(skimage.data, name)() for name in PICTURES]
+    parts = [p[y : y + 240, x : x + 320] for p in whole for y in (0, 120, 240) for x in (0, 100, 200)]
+    fit = [np.ascontiguousarray(p) for p in (*whole, *parts) if min(p.shape[:2]) >= 64]
+    return await lite.images(fit)
+
+
+class Footage:
+    """Records of ten cameras, in order of time: scenes that last around real vectors, and frames near their scene."""
+
+    def __init__(self, around: Vectors, seed: int = 0) -> None:
+        self._around, self._random, self._written = around, np.random.default_rng(seed), 0
+        self._scenes = self._around[self._random.integers(len(around), size=CAMERAS)]
+
+    def take(self, n: int) -> list[Record]:
+        """The next ``n`` records: a second of all cameras, and the next."""
+        made: list[Record] = []
+        while len(made) < n:
+            second = self._written // CAMERAS
+            new = self._random.random(CAMERAS) < 1 / SCENE
+            drawn = self._around[self._random.integers(len(self._around), size=CAMERAS)]
+            self._scenes = np.where(new[:, None], self._near(drawn, 0.6), self._scenes)
+            for camera, vector in enumerate(self._near(self._scenes, 0.15)):
+                at = START + timedelta(seconds=second)
+                made.append(Record(f"cam{camera}", at, media_of(camera, second).id, second % 3600, vector))
+            self._written += CAMERAS
+        return made
+
+    def _near(self, vectors: Vectors, spread: float) -> Vectors:
+        noise = self._random.standard_normal(vectors.shape, dtype=np.float32) / np.float32(vectors.shape[1] ** 0.5)
+        moved = vectors + np.float32(spread) * noise
+        return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True), np.float32)
+
+
+def media_of(camera: int, second: int) -> Media:
+    """The hour of footage that holds a second."""
+    hour = second // 3600
+    at = START + hour * HOUR
+    return Media(f"{camera:08x}{hour:08x}", f"cam{camera}", f"/{camera}/{hour}.ts", Kind.SEGMENT, at, Clock.RTCP, 3600)
+
+
+async def fill(store: LanceStore, catalog: SqliteCatalog, footage: Footage, records: int) -> None:
+    """Media and coverage of all hours (the writers' too), and the records."""
+    hours = (records + CAMERAS * 3600 * 40) // (CAMERAS * 3600)
+    for camera in range(CAMERAS):
+        for hour in range(hours + 1):
+            await catalog.admit(media_of(camera, hour * 3600), "bench")
+        await catalog.cover(Coverage(f"cam{camera}", START, START + hours * HOUR, State.WATCHED))
+    for _ in range(records // 5000):
+        await store.write(footage.take(5000))
+    await store.maintain()
+
+
+@asynccontextmanager
+async def writing(store: LanceStore, footage: Footage, load: str) -> AsyncIterator[None]:
+    """Records coming in while the block runs: none, a second of ten cameras each second, or as many as go."""
+
+    async def work() -> None:
+        for written in count(1):
+            began = time.monotonic()
+            await store.write(footage.take(CAMERAS if load == "live" else BATCH))
+            if written % MAINTAIN == 0:
+                await store.maintain()
+            await asyncio.sleep(max(0.0, 1 - time.monotonic() + began) if load == "live" else 0)
+
+    task = asyncio.create_task(work()) if load != "idle" else None
+    yield
+    if task:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _service(folder: Path, records: int, pipe: Connection) -> None:
+    """Make the index, serve it, and do what the pipe says: a load, or how long ``nearest`` takes."""
+    lite = Lite()
+    store = await LanceStore.open(folder / "vectors", lite.space)
+    catalog = await SqliteCatalog.open(folder / "catalog.sqlite")
+    await catalog.pin(lite.space, await fingerprint(lite))
+    footage = Footage(await around(lite))
+    began = time.monotonic()
+    await fill(store, catalog, footage, records)
+    cutter = Cutter(store, catalog, folder / "clips")
+    searcher = Searcher(lite, store, catalog, await Bank.of(lite), cutter.frame)
+    runner = web.AppRunner(app.build(app.Parts(store, catalog, searcher, cutter, Metrics())), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    pipe.send((runner.addresses[0][1], time.monotonic() - began))
+    load = "idle"
+    while load:
+        async with writing(store, footage, load):
+            asked = await asyncio.to_thread(pipe.recv)
+            while isinstance(asked, tuple):
+                question, where = asked
+                (vector,) = await lite.texts([question])
+                began = time.perf_counter()
+                await store.nearest(vector, 128, where)
+                pipe.send(time.perf_counter() - began)
+                asked = await asyncio.to_thread(pipe.recv)
+            load = asked
+    await runner.cleanup()
+    await asyncio.gather(store.close(), catalog.close(), lite.close())
+
+
+def serve(folder: Path, records: int, pipe: Connection) -> None:
+    """The service's process."""
+    asyncio.run(_service(folder, records, pipe))
+
+
+FILTERS: dict[str, tuple[dict[str, str], Where]] = {
+    "none": ({}, Where()),
+    "camera": ({"camera": "cam3"}, Where(("cam3",))),
+    "camera-hour": (
+        {"camera": "cam3", "from": (START + HOUR).isoformat(), "to": (START + 2 * HOUR).isoformat()},
+        Where(("cam3",), ((START + HOUR, START + 2 * HOUR),)),
+    ),
+}
+
+
+class Client:
+    """Asks the service over loopback, and its store through the pipe."""
+
+    def __init__(self, session: aiohttp.ClientSession, port: int, pipe: Connection) -> None:
+        self._session, self._pipe, self._asked = session, pipe, questions()
+        self._address = f"http://127.0.0.1:{port}/api/search"
+
+    async def ask(self, which: str) -> tuple[float, int]:
+        """Seconds to a whole answer to a new question, and how many moments it has."""
+        began = time.perf_counter()
+        async with self._session.get(self._address, params={"q": next(self._asked), **FILTERS[which][0]}) as reply:
+            reply.raise_for_status()
+            found = await reply.json()
+        return time.perf_counter() - began, len(found["moments"])
+
+    async def bare(self, which: str) -> float:
+        """Seconds of ``nearest`` alone."""
+        self._pipe.send((next(self._asked), FILTERS[which][1]))
+        taken: float = await asyncio.to_thread(self._pipe.recv)
+        return taken
+
+    async def round(self, load: str, which: str, clients: int, n: int) -> Row:
+        """``n`` questions; one client's take turns with ``nearest``."""
+        await self.ask(which)  # the background is learnt once a minute
+        bare: list[float] = []
+        answers: list[tuple[float, int]] = []
+        left = iter(range(n))
+
+        async def one() -> None:
+            for _ in left:
+                answers.append(await self.ask(which))
+                if clients == 1:
+                    bare.append(await self.bare(which))
+
+        began = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(clients)))
+        seconds = time.perf_counter() - began - sum(bare)
+        p50, p99 = np.percentile([taken for taken, _ in answers], [50, 99]) * 1000
+        found = float(np.mean([moments for _, moments in answers]))
+        alone = float(np.median(bare)) * 1000 if bare else float("nan")
+        return Row(load, which, clients, float(p50), float(p99), n / seconds, found, alone)
+
+
+async def measure(port: int, pipe: Connection, n: int) -> list[Row]:
+    """Every load, filter and number of clients."""
+    rows = []
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(120)) as session:
+        client = Client(session, port, pipe)
+        for load in ("idle", "live", "full"):
+            pipe.send(load)
+            for which in FILTERS:
+                for clients in (1, 8):
+                    rows.append(await client.round(load, which, clients, n))
+                    print(_line(rows[-1]), flush=True)
+    pipe.send("")
+    return rows
+
+
+_HEAD = " load       filter  clients   p50 ms   p99 ms a second  moments store p50"
+
+
+def _line(row: Row) -> str:
+    numbers = f"{row.p50:>8.0f} {row.p99:>8.0f} {row.per_second:>8.1f} {row.moments:>8.1f} {row.store_p50:>9.0f}"
+    return f"{row.load:>5} {row.filter:>12} {row.clients:>8} {numbers}"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--large", action="store_true", help="10^6 records in place of 10^5")
+    parser.add_argument("--records", type=int, help="another number of records")
+    parser.add_argument("--questions", type=int, default=64, help="in each round")
+    parser.add_argument("--json", action="store_true", help="the rows once more, as JSON")
+    given = parser.parse_args()
+    records = given.records or (1_000_000 if given.large else 100_000)
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    with tempfile.TemporaryDirectory() as folder:
+        service = context.Process(target=serve, args=(Path(folder), records, theirs), daemon=True)
+        service.start()
+        theirs.close()
+        port, seconds = ours.recv()
+        print(f"{records} records, made and indexed in {seconds:.0f} s")
+        print(_HEAD)
+        rows = asyncio.run(measure(port, ours, given.questions))
+        service.join()
+    if given.json:
+        print(json.dumps([asdict(row) for row in rows]))
+
+
+if __name__ == "__main__":
+    main()
