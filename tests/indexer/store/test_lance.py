@@ -12,7 +12,7 @@ import pytest
 
 from indexer.embed.base import Space
 from indexer.store import lance
-from indexer.store.base import StoreError, Where
+from indexer.store.base import Record, StoreError, Where
 from indexer.store.faults import is_stale
 from indexer.store.lance import LanceStore
 from tests.indexer.store.store_contract import SPACE, Opening, StoreContract, at, film, keys, scanned, unit
@@ -126,3 +126,34 @@ def test_names_of_spaces_never_meet() -> None:
     spaces = [Space("a/b", 4), Space("a_b", 4), Space("a_2f_b", 4), Space("a/b", 44), Space("A/b", 4), Space("ä", 4)]
     assert len({lance.name(space) for space in spaces}) == len(spaces)
     assert lance.name(Space("clip/ViT-B-16", 512)) == "clip_2f_ViT-B-16_512"
+
+
+@pytest.mark.slow
+async def test_a_filter_costs_no_matches_among_100_000_records(tmp_path: Path) -> None:
+    """Ten cameras, 10,000 s each, with a trained vector index; against exact search in numpy."""
+    store = await LanceStore.open(tmp_path, Space("test/large", 64))
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(200, 64))
+    vectors = centres[rng.integers(0, 200, 100_000)] + 0.7 * rng.normal(size=(100_000, 64))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    for camera in range(10):
+        rows = vectors[camera * 10_000 : (camera + 1) * 10_000]
+        await store.write([Record(f"c{camera}", at(i), f"m{camera}", float(i), row) for i, row in enumerate(rows)])
+    await store.maintain()
+    table = await (await lancedb.connect_async(tmp_path)).open_table(lance.name(store.space))
+    assert any("vector" in index.columns for index in await table.list_indices())
+    filters = {
+        Where(("c3",), ((at(3600), at(7200)),)): np.arange(33_600, 37_200),
+        Where(("c3",), ((at(5000), at(5060)),)): np.arange(35_000, 35_060),
+        Where(("c3", "c7")): np.r_[30_000:40_000, 70_000:80_000],
+    }
+    for where, left in filters.items():
+        found = 0
+        for i in rng.integers(0, 100_000, 20):
+            question = vectors[i] + 0.02 * rng.normal(size=64).astype(np.float32)
+            question /= np.linalg.norm(question)
+            best = left[np.argsort(vectors[left] @ question)[-10:]]
+            exact = {(f"c{n // 10_000}", at(n % 10_000)) for n in best.tolist()}
+            found += len({(hit.camera, hit.time) for hit in await store.nearest(question, 10, where)} & exact)
+        assert found >= 0.99 * 200
+    await store.close()
