@@ -155,5 +155,5 @@ async def test_a_filter_costs_no_matches_among_100_000_records(tmp_path: Path) -
             best = left[np.argsort(vectors[left] @ question)[-10:]]
             exact = {(f"c{n // 10_000}", at(n % 10_000)) for n in best.tolist()}
             found += len({(hit.camera, hit.time) for hit in await store.nearest(question, 10, where)} & exact)
-        assert found >= 0.99 * 200
+        assert found >= (0.99 if len(left) <= lance.EXACT else 0.97) * 200
     await store.close()
