@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,6 +29,8 @@ REACH = timedelta(seconds=30)
 """How far around a hit neighbours are read at first; more while a segment reaches the border..."""
 FARTHEST = timedelta(hours=1)
 """...up to here."""
+TOGETHER = 16
+"""So many windows of a camera are read by one scan."""
 
 
 Span = tuple[datetime, datetime]
@@ -100,14 +103,25 @@ class Grower:
         """All moments of one camera around ``times``, in order of time."""
         found: dict[tuple[datetime, str], Moment] = {}
         windows = merge([(t - REACH, t + REACH) for t in times])
-        for moments in await asyncio.gather(*(self._window(camera, window) for window in windows)):
+        groups = (windows[i : i + TOGETHER] for i in range(0, len(windows), TOGETHER))
+        for moments in await asyncio.gather(*(self._group(camera, group) for group in groups)):
             found.update({(m.start, m.media): m for m in moments})
         return sorted(found.values(), key=lambda m: m.start)
 
-    async def _window(self, camera: str, first: Span) -> list[Moment]:
+    async def _group(self, camera: str, windows: Sequence[Span]) -> list[Moment]:
+        """Moments of some windows, which are read at once."""
+        records, p = await self._read(camera, windows)
+        times = [r.time for r in records]
+        parts = [slice(bisect_left(times, start), bisect_left(times, end)) for start, end in windows]
+        grown = (self._window(camera, w, records[mine], p[mine]) for w, mine in zip(windows, parts, strict=True))
+        return [moment for moments in await asyncio.gather(*grown) for moment in moments]
+
+    async def _window(self, camera: str, first: Span, records: list[Record], p: NDArray[np.float64]) -> list[Moment]:
         """Moments of a window, which widens while one of them may go on beyond its border."""
         window = first
-        lines = await self._lines(camera, window)
+        if not (p >= self._cutoff).any():
+            return []
+        lines = await self._lines(camera, window, records, p)
         while True:
             parts = [(line, a, b) for line in lines for a, b in segments(line.p, self._cutoff)]
             before = any(a == 0 and line.chain[0].start < window[0] for line, a, _ in parts)
@@ -118,16 +132,21 @@ class Grower:
             sides = _clip([(wider[0], window[0]), (window[1], wider[1])], self._where.spans)
             window = wider
             if sides and await self._store.count(Where((camera,), sides)):
-                lines = await self._lines(camera, window)
+                lines = await self._lines(camera, window, *await self._read(camera, [window]))
 
-    async def _lines(self, camera: str, window: Span) -> list[_Line]:
-        spans = _clip([window], self._where.spans)
+    async def _read(self, camera: str, windows: Sequence[Span]) -> tuple[list[Record], NDArray[np.float64]]:
+        """The records of windows, by time, and their probabilities of a match."""
+        spans = _clip(windows, self._where.spans)
         records = [r async for r in self._store.scan(Where((camera,), spans))] if spans else []
+        if not records:
+            return [], np.empty(0)
+        judged = await asyncio.to_thread(self._score.judge, np.stack([r.vector for r in records]))
+        return records, together(records, *judged)
+
+    async def _lines(self, camera: str, window: Span, records: list[Record], p: NDArray[np.float64]) -> list[_Line]:
         if not records:
             return []
         entries = await self._catalog.between([camera], window[0], window[1])
-        judged = await asyncio.to_thread(self._score.judge, np.stack([r.vector for r in records]))
-        p = together(records, *judged)
         lines = []
         for chain in chains([e.media for e in entries]):
             ids = {m.id for m in chain}
