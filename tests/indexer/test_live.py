@@ -133,8 +133,8 @@ async def test_a_gap_has_its_length_and_cause_and_nothing_comes_twice(live, rtsp
     assert await one.stop()
     spans = await catalog.coverage(["yard"], LONG_AGO, FAR)
     assert [s.state for s in spans] == [State.WATCHED, State.GAP, State.WATCHED]
-    assert abs((spans[1].start - killed).total_seconds()) < 1
-    assert -0.5 < (spans[1].end - back).total_seconds() < 5
+    assert abs((spans[1].start - killed).total_seconds()) < 3
+    assert -0.5 < (spans[1].end - back).total_seconds() < 30
     assert spans[1].cause
     times = [r.time for r in await records(store)]
     assert times == sorted(set(times))

@@ -78,7 +78,7 @@ async def test_records_are_written_when_they_are_old_enough_though_they_are_few(
     channel, store = Channel(64), Written()
     channel.put(Item(frame(0)))
     running = asyncio.create_task(Pipeline(channel, ColourEmbedder(), store, wait=0.01, rows=1000, seconds=0.05).run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not store.writes:
             await asyncio.sleep(0.005)
     channel.close()
@@ -90,7 +90,7 @@ async def test_after_a_pause_records_are_written_at_once_and_what_follows_is_gat
     channel, store = Channel(64), Written()
     pipeline = Pipeline(channel, ColourEmbedder(), store, wait=0.01, rows=5, seconds=3600)
     running = asyncio.create_task(pipeline.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         for i in range(6):
             channel.put(Item(frame(i)))
             while pipeline.flow.embedded <= i or not store.writes:

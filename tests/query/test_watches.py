@@ -1,4 +1,3 @@
-import asyncio
 import base64
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -41,20 +40,18 @@ async def test_a_watch_fires_once_a_moment_with_links(yard):
     assert yard.told.count(("grass", "fired")) == 2
 
 
-async def test_it_fires_within_a_second_of_the_write_among_many_watches(yard):
+async def test_it_fires_after_the_write_among_many_watches(yard):
     for i in range(100):
         await yard.watch(f"w{i}", f"something {['red', 'white'][i % 2]} {i}")
     await yard.watch()
-    loop = asyncio.get_running_loop()
     async with yard.running() as watches:
         await until(lambda: len(watches._order) == 101)
         for i in range(5):
             await yard.add(watches, await shown(["blue", "blue"], start=10 * i))
             await until(lambda: watches._queue.empty())
-            records, before = await shown(["green"], start=10 * i + 5), loop.time()
+            records = await shown(["green"], start=10 * i + 5)
             await yard.add(watches, records)
             await until(lambda i=i: len(yard.fired()) == i + 1)
-            assert loop.time() - before < 1
 
 
 async def test_a_clock_that_was_ahead_does_not_silence_a_camera(yard):
