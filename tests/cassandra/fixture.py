@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,8 +19,15 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contact]:
-    """A Cassandra 5: the one that ``FOOTAGE_CASSANDRA=host:port`` names, or one that lives for this run."""
+    """A Cassandra 5: the one that ``FOOTAGE_CASSANDRA=host:port`` names, or one that lives for this run.
+
+    Or Astra DB, for the contracts alone: ``FOOTAGE_ASTRA_BUNDLE``, ``FOOTAGE_ASTRA_TOKEN``, and in
+    ``FOOTAGE_ASTRA_KEYSPACE`` a keyspace that the tests may empty.
+    """
     need_driver()
+    if bundle := os.environ.get("FOOTAGE_ASTRA_BUNDLE"):
+        yield _astra(Path(bundle))
+        return
     named = os.environ.get("FOOTAGE_CASSANDRA")
     if named:
         yield _named(named)
@@ -64,6 +72,13 @@ def need_java() -> None:
     except Unavailable as missing:
         how = str(missing)
     require("cassandra", how)
+
+
+def _astra(bundle: Path) -> Contact:
+    from tests.cassandra.server import Contact
+
+    token, keyspace = os.environ["FOOTAGE_ASTRA_TOKEN"], os.environ["FOOTAGE_ASTRA_KEYSPACE"]
+    return Contact("", 0, "", "", bundle, token, keyspace)
 
 
 def _named(address: str) -> Contact:

@@ -26,12 +26,15 @@ QUICK = ("-XX:TieredStopAtLevel=1",)
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Where a server listens and as whom to log in."""
+    """Where a server listens and as whom to log in; of Astra, its bundle, a token and a keyspace for tests alone."""
 
     host: str
     port: int
     user: str = "cassandra"
     password: str = "cassandra"
+    bundle: Path | None = None
+    token: str = ""
+    keyspace: str = ""
 
     def cluster(self, **options: Any) -> Cluster:
         """The driver's cluster object for this server, not connected yet; ``options`` go to it unchanged."""

@@ -23,15 +23,16 @@ OTHER = Space("test_one", 16)
 
 
 @pytest.fixture(scope="module")
-def keyspace() -> str:
-    return f"t_{uuid.uuid4().hex[:12]}"
+def keyspace(cassandra: Contact) -> str:
+    return cassandra.keyspace or f"t_{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture
 async def session(cassandra: Contact, keyspace: str) -> AsyncIterator[Session]:
     """A session in the module's keyspace, whose tables are empty."""
     at = cassandra
-    session = await connect([at.host], at.port, keyspace, user=at.user, password=at.password)
+    login = {"user": at.user, "password": at.password, "bundle": at.bundle, "token": at.token}
+    session = await connect([at.host], at.port, keyspace, **login)
     if await schema.check(session, OTHER):
         for space in (store_contract.SPACE, OTHER):
             await schema.init(session, space)
