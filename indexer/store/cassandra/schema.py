@@ -41,7 +41,7 @@ INDEX = (
     "CREATE CUSTOM INDEX IF NOT EXISTS {table}_vector ON @{table} (vector) USING 'StorageAttachedIndex' "
     "WITH OPTIONS = {{'similarity_function': 'dot_product'}}"
 )
-# Unified compaction: forgotten rows leave the disk, and a search without a filter reads few files.
+# Unified compaction, so that forgotten rows leave the disk in time: docs/decisions/0007-cassandra.md
 OPTIONS = "compaction = {'class': 'UnifiedCompactionStrategy'}"
 TRIE = "memtable = 'trie'"  # on the default one concurrent vector inserts fail: CASSANDRA-21644
 
