@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -102,11 +103,13 @@ class Client(Link):
         return await self.ask(WatchOut, "GET", f"/api/watches/{_safe(name)}")
 
     async def add_watch(self, name: str, text: str = "", **fields: Any) -> WatchOut:
-        """Add a watch; the other fields are those of ``query.watch_answers.WatchIn``.
+        """Add a watch; the other fields are those of ``query.watch_answers.WatchIn``; ``picture`` may be a path.
 
         Raises:
             ValueError: a field cannot be.
         """
+        if isinstance(picture := fields.get("picture"), Path):
+            fields["picture"] = base64.b64encode(await asyncio.to_thread(picture.read_bytes)).decode()
         body = WatchIn(name=name, text=text, **fields).model_dump(mode="json")
         return await self.ask(WatchOut, "POST", "/api/watches", body=body)
 

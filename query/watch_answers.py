@@ -21,13 +21,14 @@ MOST = 1000
 
 
 class WatchIn(BaseModel):
-    """A watch to add: ``text``, or the id of a ``frame`` to look for more like it."""
+    """A watch to add: ``text``, or more like a ``frame`` of the index (by its id) or a ``picture``."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(pattern=r"^[\w.-]{1,64}$")
     text: str = Field("", max_length=1000)
     frame: str = Field("", description="id of a frame or region that is in the index", max_length=200)
+    picture: str = Field("", description="a photograph's file (JPEG, PNG, ...) in base64", max_length=900_000)
     cameras: tuple[str, ...] = Field((), description="only these; none means all")
     hours: str = Field(
         "", description="8-18, or 22-6 for over midnight; in the server's zone", max_length=10, examples=["8-18"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +14,7 @@ from aiohttp import web
 from pydantic import Field
 
 from indexer.embed.base import Embedder
+from indexer.store.base import Vector
 from query import auth
 from query import watch as kept
 from query.aims import stored
@@ -27,6 +31,8 @@ from query.scorer import Scorer
 from query.watch import Watch
 from query.watch_answers import BacktestOut, WatchChange, WatchesOut, WatchIn, WatchOut, listed, made
 from query.webhook import discard, waiting
+from stream import photo
+from stream.film import MediaError
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +76,22 @@ async def one_watch(request: web.Request, _: Params) -> WatchOut:
 
 async def add_watch(request: web.Request, given: WatchIn) -> WatchOut:
     """Add a watch."""
-    if bool(given.text.strip()) == bool(given.frame):
-        raise ValueError("give either text or frame")
+    if [bool(given.text.strip()), bool(given.frame), bool(given.picture)].count(True) != 1:
+        raise ValueError("give either text, frame or picture")
     catalog, desk = request.app[CATALOG], _desk(request)
     given = given.model_copy(update={"cameras": narrowed(request, given.cameras)})
     known = {c.camera for c in await catalog.cameras()}
     if unknown := [c for c in given.cameras if c not in known]:
         raise ValueError(f"cameras: there is no camera {unknown[0]!r}")
-    fields = given.model_dump(exclude={"frame"})
+    fields = given.model_dump(exclude={"frame", "picture"})
     if given.frame:
         frame = FrameId.parse(given.frame)
         seen(request, frame.camera)
         vector = await stored(request.app[STORE], frame)
         fields |= {"text": str(frame), "vector": kept.packed(vector), "space": desk.embedder.space.name}
+    if given.picture:
+        vector = await _embedded(desk.embedder, given.picture)
+        fields |= {"text": "a picture", "vector": kept.packed(vector), "space": desk.embedder.space.name}
     watch = made(fields)
     if watch.webhook:
         try:
@@ -91,6 +100,18 @@ async def add_watch(request: web.Request, given: WatchIn) -> WatchOut:
             raise ValueError("webhook: not a public address; only the command line may allow one") from None
     await kept.keep(catalog, watch, new=True)
     return WatchOut.of(watch)
+
+
+async def _embedded(embedder: Embedder, picture: str) -> Vector:
+    """The vector of a photograph's file in base64."""
+    try:
+        image = await asyncio.to_thread(
+            photo.decode, base64.b64decode(picture, validate=True), "picture", embedder.side
+        )
+    except (binascii.Error, MediaError) as error:
+        raise ValueError(f"picture: {error}") from None
+    vector: Vector = (await embedder.images([image]))[0]
+    return vector
 
 
 async def change_watch(request: web.Request, change: WatchChange) -> WatchOut:

@@ -62,6 +62,7 @@ async def test_every_route_has_a_method_that_returns_its_models(served, tmp_path
     added = await client.add_watch("new", "green", cameras=("yard",))
     assert (await client.watch("new")).since == added.since
     assert (await client.pause_watch("new")).paused
+    assert (await client.add_watch("like", picture=picture)).picture
     tested = await client.test_watch("yards", start=SPAN["from"], end=SPAN["to"], threshold=0.5)
     assert tested.firings[0].camera == "yard"
     assert (await client.remove_watch("new")).name == "new"

@@ -1,9 +1,12 @@
 import asyncio
+import base64
+import io
 import json
 import socket
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from PIL import Image as Pillow
 
 from query import app, events
 from query.cutter import Cutter
@@ -12,6 +15,7 @@ from query.ids import FrameId
 from query.metrics import Metrics
 from query.search import Searcher
 from query.watch_routes import Desk
+from tests.indexer.parts import COLOURS
 from tests.query.standing import SINCE, Yard, at, shown, until
 
 
@@ -74,6 +78,22 @@ async def test_a_frame_that_was_found_is_watched_for(client, yard):
     assert added["picture"]
     gone = await http.post("/api/watches", json={"name": "other", "frame": "yard~1"})
     assert "not in the index" in (await answer(gone, 400))["error"]
+
+
+async def test_a_picture_that_was_sent_is_watched_for(client, yard):
+    http = await client()
+    data = io.BytesIO()
+    Pillow.new("RGB", (40, 30), COLOURS["green"]).save(data, "png")
+    sent = {"name": "sent", "picture": base64.b64encode(data.getvalue()).decode()}
+    added = await answer(await http.post("/api/watches", json=sent))
+    assert (added["picture"], added["text"]) == (True, "a picture")
+    await yard.store.write(await shown(["red"] * 3 + ["green"] * 3))
+    span = {"from": at(-1).isoformat(), "to": at(60).isoformat()}
+    (fired,) = (await answer(await http.get("/api/watches/sent/test", params=span)))["firings"]
+    assert fired["start"].startswith(at(3).strftime("%Y-%m-%dT%H:%M:%S"))
+    for wrong in ("%%%", base64.b64encode(b"not a picture").decode()):
+        refused = await answer(await http.post("/api/watches", json={"name": "wrong", "picture": wrong}), 400)
+        assert "picture" in refused["error"]
 
 
 @pytest.mark.parametrize(
