@@ -37,6 +37,10 @@ def told(made: Clip) -> str:
     text = f"{length:.1f} s from {local(made.start)}"
     if made.lead >= 0.05:
         text += f", {made.lead:.1f} s before the start asked for: a copy starts at a keyframe; --precise cuts exactly"
-    if made.gaps:
-        text += f"; {len(made.gaps)} hole{'s' * (len(made.gaps) != 1)} in the footage"
+    holes = sum(made.start <= a and b <= made.end for a, b in made.gaps)
+    outside = sum((b - a).total_seconds() for a, b in made.gaps if a < made.start or made.end < b)
+    if holes:
+        text += f"; {holes} hole{'s' * (holes != 1)} in the footage"
+    if outside:
+        text += f"; {outside:.1f} s of what was asked for lie before or after the footage"
     return text

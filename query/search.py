@@ -24,7 +24,6 @@ FIRST, MOST = 128, 8192
 NEAR = 3
 """Near misses offered when nothing matches."""
 
-_FUTURE = datetime(9999, 12, 30, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
 
 
