@@ -110,21 +110,6 @@ class Shelf:
             rescued += [one] if one else []
         return rescued
 
-    def retain(
-        self,
-        keep: Mapping[str, timedelta | None],
-        total: int | None = None,
-        free: int = 0,
-        busy: Container[Path] = (),
-        now: datetime | None = None,
-    ) -> list[Media]:
-        """Delete what has to go; see `expired` and `delete`.
-
-        Returns:
-            The segments that were deleted, whose records expire with them.
-        """
-        return self.delete(self.expired(keep, total, free, busy, now))
-
     def expired(
         self,
         keep: Mapping[str, timedelta | None],

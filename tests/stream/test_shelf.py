@@ -82,17 +82,17 @@ def test_what_is_recorded_is_what_is_listed(film: Callable[[str], Media], tmp_pa
 
 def test_age_is_told_for_each_camera(shelf: Shelf, tmp_path: Path) -> None:
     door, yard, gate = (put(tmp_path, name, 6) for name in ("door", "yard", "gate"))
-    gone = shelf.retain({"door": 3 * LENGTH, "yard": 5 * LENGTH, "gate": None}, now=door[-1].end)
+    gone = retain(shelf, {"door": 3 * LENGTH, "yard": 5 * LENGTH, "gate": None}, now=door[-1].end)
     assert gone == [door[0], yard[0], door[1], door[2]]
     assert [list(shelf.segments(name)) for name in ("door", "yard", "gate")] == [door[3:], yard[1:], gate]
 
 
 def test_the_oldest_of_all_cameras_go_when_the_total_is_too_large(shelf: Shelf, tmp_path: Path) -> None:
     old, young = put(tmp_path, "yard", 4), put(tmp_path, "door", 4, BEGIN + 2.5 * LENGTH)
-    assert shelf.retain({}, total=5 * SIZE) == old[:3]
-    assert shelf.retain({}, total=5 * SIZE) == []
+    assert retain(shelf, {}, total=5 * SIZE) == old[:3]
+    assert retain(shelf, {}, total=5 * SIZE) == []
     assert shelf.size() == 5 * SIZE
-    assert shelf.retain({}, total=3 * SIZE) == [young[0], old[3]]
+    assert retain(shelf, {}, total=3 * SIZE) == [young[0], old[3]]
 
 
 def test_the_size_follows_what_others_do(shelf: Shelf, tmp_path: Path) -> None:
@@ -110,14 +110,14 @@ def test_the_oldest_go_until_enough_of_the_disk_is_free(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, free=lambda folder: 4500 - sum(p.stat().st_size for p in folder.rglob("*.mp4")) + 6000)
     assert shelf.room(4500)
     assert not shelf.room(4501)
-    assert shelf.retain({}, free=4500) == []
-    assert shelf.retain({}, free=6000) == made[:2]
+    assert retain(shelf, {}, free=4500) == []
+    assert retain(shelf, {}, free=6000) == made[:2]
     assert shelf.room(6000)
 
 
 def test_age_counts_towards_the_rest(shelf: Shelf, tmp_path: Path) -> None:
     made = put(tmp_path, "door", 6)
-    assert shelf.retain({"door": 4 * LENGTH}, total=3 * SIZE, now=made[-1].end) == made[:3]
+    assert retain(shelf, {"door": 4 * LENGTH}, total=3 * SIZE, now=made[-1].end) == made[:3]
 
 
 def test_what_is_played_or_busy_or_open_stays(shelf: Shelf, tmp_path: Path) -> None:
@@ -126,10 +126,10 @@ def test_what_is_played_or_busy_or_open_stays(shelf: Shelf, tmp_path: Path) -> N
     Path(growing.path).write_bytes(b"...")
     with shelf.playing(made[0].path), shelf.playing(made[0].path):
         with shelf.playing(made[2].path):
-            assert shelf.retain({}, total=0, busy={Path(made[1].path)}) == [made[3]]
+            assert retain(shelf, {}, total=0, busy={Path(made[1].path)}) == [made[3]]
             assert shelf.delete([made[2]]) == []
-        assert shelf.retain({}, total=0, busy={Path(made[1].path)}) == [made[2]]
-    assert shelf.retain({"door": timedelta(0)}, total=0, free=1 << 60) == made[:2]
+        assert retain(shelf, {}, total=0, busy={Path(made[1].path)}) == [made[2]]
+    assert retain(shelf, {"door": timedelta(0)}, total=0, free=1 << 60) == made[:2]
     assert Path(growing.path).exists()
 
 
@@ -159,7 +159,7 @@ def test_nothing_outside_is_listed_or_deleted(tmp_path: Path) -> None:
     shelf = Shelf(inside)
     assert shelf.cameras() == ["yard"]
     assert list(shelf.segments("yard")) == kept
-    assert shelf.retain({"door": timedelta(0), "yard": timedelta(0)}, total=0, free=1 << 60) == kept
+    assert retain(shelf, {"door": timedelta(0), "yard": timedelta(0)}, total=0, free=1 << 60) == kept
     assert all(Path(one.path).exists() for one in others)
     through = segment.parse(inside / "door" / "2026-11-23" / Path(others[0].path).name)
     assert through is not None
@@ -221,6 +221,11 @@ with feed(sys.argv[1]) as (streams, packets):
         time.sleep(0.002)
     time.sleep(60)
 """
+
+
+def retain(shelf, keep, **more):
+    """As retention does: what has to go, and then it goes."""
+    return shelf.delete(shelf.expired(keep, **more))
 
 
 @pytest.fixture
