@@ -30,7 +30,7 @@ def listed(settings: Settings) -> None:
     """Print the models that are known by name; the index's own has a star."""
     used = asyncio.run(_pinned(settings))
     rows = [("", "model", "numbers", "download", "COCO R@1", "licence", "here", "note")]
-    lite = ("lite/1", str(Lite.space.dim), "none", "", "Apache-2.0", "yes", "built in")
+    lite = ("lite/2", str(Lite.space.dim), "none", "", "Apache-2.0", "yes", "built in")
     rows.append(("*" if used == Lite.space else "", *lite))
     for m in MODELS.values():
         size = f"{m.megabytes} MB" if m.megabytes else "unknown" if m.repo else "not published"

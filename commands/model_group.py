@@ -10,7 +10,7 @@ from commands.errors import told
 from commands.options import Config, Data
 
 app = typer.Typer(help="Models: which there are, which one this index uses, how fast it runs.", no_args_is_help=True)
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="lite/1, a name of the table, a folder, or owner/name.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="lite/2, a name of the table, a folder, or owner/name.")]
 
 
 @app.command("list")

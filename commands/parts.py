@@ -83,7 +83,7 @@ def _wish(settings: Settings, pinned: Space | None, model: str | None) -> Wish:
     key = settings.inference_key.get_secret_value() if settings.inference_key else os.environ.get("ROBOFLOW_API_KEY")
     kind: str = settings.embedder
     if model and kind in ("auto", "lite", "clip"):
-        kind = "lite" if model == "lite/1" else "clip"
+        kind = "lite" if model == "lite/2" else "clip"
     return Wish(
         cache=models(settings),
         kind=kind,

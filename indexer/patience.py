@@ -37,7 +37,8 @@ class Patient:
     """An embedder for live feeds: while it cannot be reached, frames wait (and the channel drops the oldest)."""
 
     def __init__(self, embedder: Embedder) -> None:
-        self.space, self.side, self.batch = embedder.space, embedder.side, embedder.batch
+        self.space, self.floor = embedder.space, embedder.floor
+        self.side, self.batch = embedder.side, embedder.batch
         self._embedder = embedder
 
     async def images(self, batch: Sequence[Image]) -> Vectors:

@@ -88,6 +88,9 @@ def aim(parts: Sequence[Part], null: Null) -> Aim:
     Taking a vector away does not find what lacks it; it finds what is unlike it in every way.
     """
     placed = [(p.weight, null.carried(p.vector) if p.picture else p.vector) for p in parts]
-    total = np.sum([weight * vector for weight, vector in placed if weight > 0], axis=0)
-    query = np.asarray(total / max(float(np.linalg.norm(total)), 1e-6), np.float32)
+    wanted = [(weight, vector) for weight, vector in placed if weight > 0]
+    total = np.sum([weight * vector for weight, vector in wanted], axis=0)
+    lengths = sum(weight * float(np.linalg.norm(vector)) for weight, vector in wanted)
+    length = lengths / max(sum(weight for weight, _ in wanted), 1e-6)
+    query = np.asarray(total * (length / max(float(np.linalg.norm(total)), 1e-6)), np.float32)
     return Aim(query, tuple((-weight, vector) for weight, vector in placed if weight < 0))

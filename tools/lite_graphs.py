@@ -96,27 +96,22 @@ def _features(graph: Graph, weights: Weights, x: str) -> str:
     return relu6(_convolution(graph, weights, x, "_conv_head", "_bn1"))
 
 
-def picture_graph(weights: Weights, basis: Array, sharpness: float) -> ModelProto:
-    """Pictures to unit vectors: (n, h, w, 3) uint8 RGB to (n, dim).
+def classified(graph: Graph, weights: Weights, red_green_blue: str, basis: Array, sharpness: float) -> str:
+    """(n, 3, h, w) RGB in 0..255 to unit vectors (n, dim) of what a classifier says of it.
 
     Args:
         weights: of EfficientNet-Lite.
         basis: (labels, dim), orthonormal columns, each of sum 0.
         sharpness: of the soft maximum over places; 0 would be the mean, infinity the maximum.
     """
-    graph = Graph()
-    x = graph.add("Cast", "pictures", to=TensorProto.FLOAT)
-    x = graph.add("Mul", graph.add("Sub", x, np.float32(127)), np.float32(1 / 128))
-    x = _features(graph, weights, graph.add("Transpose", x, perm=[0, 3, 1, 2]))
-    x = graph.add("Reshape", x, np.array([0, 0, -1], np.int64))
+    x = graph.add("Mul", graph.add("Sub", red_green_blue, np.float32(127)), np.float32(1 / 128))
+    x = graph.add("Reshape", _features(graph, weights, x), np.array([0, 0, -1], np.int64))
     logits = graph.linear(graph.add("Transpose", x, perm=[0, 2, 1]), weights["_fc.weight"], weights["_fc.bias"])
     scaled = graph.add("Mul", logits, np.float32(sharpness))
     pooled = graph.add(
         "ReduceLogSumExp", scaled, np.array([1]), keepdims=0
     )  # log(places) / sharpness is the same for all
-    vectors = graph.unit(graph.linear(pooled, np.ascontiguousarray(basis.T)))
-    pictures = helper.make_tensor_value_info("pictures", TensorProto.UINT8, ["n", "h", "w", 3])
-    return graph.model([pictures], vectors, ["n", basis.shape[1]])
+    return graph.unit(graph.linear(pooled, np.ascontiguousarray(basis.T)))
 
 
 def _attention(graph: Graph, weights: Weights, x: str, layer: str, bias: str, bits: int) -> str:

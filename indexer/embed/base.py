@@ -20,7 +20,7 @@ class Space:
     """The embedding space that a vector lives in; vectors of two spaces never meet.
 
     Attributes:
-        name: for example ``lite/1`` or ``clip/ViT-B-16``.
+        name: for example ``lite/2`` or ``clip/ViT-B-16``.
         dim: length of its vectors.
     """
 
@@ -43,9 +43,12 @@ class Embedder(Protocol):
         space: the space of every vector that comes out.
         side: length in pixels of the shorter side that pictures should have on the way in; decoders scale to it.
         batch: how many pictures at once serve it best.
+        floor: the cosine from which on a picture matches a text, in a space where cosines mean the same for every
+            text and picture; None where they do not, as in CLIP's, and only comparison tells (``query.match``).
     """
 
     space: Space
+    floor: float | None
     side: int
     batch: int
 

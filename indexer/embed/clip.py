@@ -36,6 +36,8 @@ class Clip:
     always runs in single precision. ``close`` waits for what is under way.
     """
 
+    floor: float | None = None
+
     def __init__(self, name: str, layout: Layout, recipe: Recipe, towers: tuple[Tower, Tower], trial: Trial) -> None:
         """Use ``open``."""
         self._picture, self._word = towers

@@ -30,6 +30,8 @@ class InferenceLocal:
     the first time) included. Pictures go in as arrays.
     """
 
+    floor: float | None = None
+
     def __init__(self, *, model: str = "clip/ViT-B-16", key: str | None = None, fit: Fit | None = None) -> None:
         """Nothing is loaded yet; the first call does that.
 

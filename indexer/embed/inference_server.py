@@ -47,6 +47,8 @@ class InferenceServer:
     1.8.3) is sent one at a time. While it cannot be reached calls wait, for ``patience`` seconds at most.
     """
 
+    floor: float | None = None
+
     def __init__(
         self,
         url: str,

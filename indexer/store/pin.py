@@ -26,7 +26,8 @@ def compare(pinned: Space, before: bytes, space: Space, now: bytes) -> None:
     advice = "choose the model that made it, or index anew into another folder (--data)"
     if space != pinned:
         made, used = (f"{one.name} ({one.dim} numbers)" for one in (pinned, space))
-        raise SpaceMismatch(f"this index was made with {made}, but the model in use is {used}; {advice}")
+        move = f"move the index to it (footage model migrate {space.name})"
+        raise SpaceMismatch(f"this index was made with {made}, but the model in use is {used}; {move}, {advice}")
     cosine = _cosine(before, now)
     if not cosine >= ALIKE:
         raise SpaceMismatch(

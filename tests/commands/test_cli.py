@@ -152,17 +152,19 @@ def test_searching_without_an_index_says_how_to_make_one(tmp_path):
     assert "footage index" in done.stderr
 
 
-def test_an_index_of_another_model_is_refused_with_both_names(tmp_path):
+@pytest.mark.parametrize(("made", "embedder"), [("clip/ViT-B-16", "lite"), ("lite/1", "auto")])
+def test_an_index_of_another_model_is_refused_with_both_names(tmp_path, made, embedder):
     async def pin():
         catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
-        await catalog.pin(Space("clip/ViT-B-16", 512), np.ones(1024, "<f4").tobytes())
+        await catalog.pin(Space(made, 512), np.ones(1024, "<f4").tobytes())
         await catalog.close()
 
     asyncio.run(pin())
-    done = footage("search", "a cat", data=tmp_path, FOOTAGE_EMBEDDER="lite")
+    done = footage("search", "a cat", data=tmp_path, FOOTAGE_EMBEDDER=embedder)
     assert done.returncode == 4, done.stderr
-    assert "clip/ViT-B-16" in done.stderr
-    assert "lite/1" in done.stderr
+    assert made in done.stderr
+    assert "lite/2" in done.stderr
+    assert "footage model migrate" in done.stderr
 
 
 def test_forget_removes_what_search_then_no_longer_finds(film, data, tmp_path):
@@ -179,7 +181,7 @@ def test_forget_removes_what_search_then_no_longer_finds(film, data, tmp_path):
 def test_doctor_tells_what_is_chosen(data, film):
     done = footage("doctor", data=data)
     assert done.returncode == 0, done.stdout
-    assert "lite/1" in done.stdout
+    assert "lite/2" in done.stdout
     assert re.search(r"\d+ pictures/s", done.stdout)
 
 

@@ -20,13 +20,13 @@ def clip(tmp_path_factory):
 
 def test_the_table_names_every_model_and_marks_the_one_in_use(tmp_path):
     shown = footage("model", "list", data=tmp_path).stdout
-    assert "lite/1" in shown
+    assert "lite/2" in shown
     assert "clip/ViT-B-16 " in shown
     assert "*" not in shown
     film = films.encode(tmp_path / "film.mp4", films.numbered(20), fps=10, gop=10)
     footage("index", film, data=tmp_path, FOOTAGE_EMBEDDER="lite")
     assert [
-        line for line in footage("model", "list", data=tmp_path).stdout.splitlines() if line.startswith("*  lite/1")
+        line for line in footage("model", "list", data=tmp_path).stdout.splitlines() if line.startswith("*  lite/2")
     ]
 
 
@@ -45,8 +45,8 @@ def test_a_chosen_model_is_used_until_another_is(tmp_path, clip):
     refused = footage("search", "a dog", data=data, FOOTAGE_EMBEDDER="lite", **cache)
     assert refused.returncode == 4
     assert "clip/tiny" in refused.stderr
-    assert "lite/1" in refused.stderr
-    other = footage("model", "use", "lite/1", data=data, **cache)
+    assert "lite/2" in refused.stderr
+    other = footage("model", "use", "lite/2", data=data, **cache)
     assert other.returncode == 4
     told = footage("doctor", data=data, **cache)
     assert "cosine" in told.stdout

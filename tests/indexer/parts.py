@@ -19,6 +19,7 @@ class ColourEmbedder:
     """A space of three dimensions: a picture is its mean colour, a text the colour that it names, or nearly grey."""
 
     space = Space("test/colour", 3)
+    floor: float | None = None
     side = 32
     batch = 8
 

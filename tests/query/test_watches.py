@@ -175,9 +175,9 @@ class Counted(Bank):
 
     asked = 0
 
-    def claims(self, vectors):
+    def evidence(self, queries, vectors):
         Counted.asked += 1
-        return super().claims(vectors)
+        return super().evidence(queries, vectors)
 
 
 async def test_nouns_are_asked_once_a_batch_for_any_number_of_watches(yard):
