@@ -36,6 +36,8 @@ def run(settings: Settings, question: Question, as_json: bool) -> None:
         say(f"looked at {found.looked} records")
     for line in show.gaps(found):
         say(line)
+    if not found.complete:
+        say("more may match than the nearest records lead to: narrow the search by camera or time, or use --count")
     if found.next:
         say(f"there is more: ask again with --after {found.next}")
     if not (found.moments or found.pairs or found.count):

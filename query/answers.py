@@ -175,6 +175,7 @@ class Answer:
         pairs: one thing, then another.
         count: how many moments there are, if that was asked.
         looked: records that were looked at, where it was every one.
+        complete: whether nothing more can match than what this and the following pages show.
     """
 
     moments: list[Moment]
@@ -186,6 +187,7 @@ class Answer:
     pairs: Sequence[Pair] = ()
     count: int | None = None
     looked: int | None = None
+    complete: bool = True
 
 
 class AnswerOut(BaseModel):
@@ -199,6 +201,9 @@ class AnswerOut(BaseModel):
     pairs: list[PairOut] = Field(description="one thing, then another, the surest first")
     count: int | None = Field(description="how many moments there are, if that was asked")
     looked: int | None = Field(description="records that were looked at, where it was every one of the filter")
+    complete: bool = Field(
+        True, description="false where more may match than the 8,192 nearest records lead to; count looks at all"
+    )
 
     @classmethod
     def of(cls, question: Question, answer: Answer) -> AnswerOut:
@@ -215,6 +220,7 @@ class AnswerOut(BaseModel):
             pairs=[PairOut.of(p, answer.refined) for p in answer.pairs],
             count=answer.count,
             looked=answer.looked,
+            complete=answer.complete,
         )
 
 

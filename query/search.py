@@ -20,7 +20,7 @@ from query.moments import CUTOFF, Grower, Moment
 from query.paging import Page, by_score, by_time
 
 FIRST, MOST = 128, 8192
-"""Hits asked for at first; four times as many each time one long moment took the places of others."""
+"""Hits asked for at first, and at most; four times as many each time one long moment took the places of others."""
 NEAR = 3
 """Near misses offered when nothing matches."""
 
@@ -70,7 +70,8 @@ class Searcher:
             rest = sorted(moments, key=order)
             if page.after is not None:
                 rest = [m for m in rest if order(m) > page.after]
-            more = len(hits) == page.k < MOST and await self._more(look, moments, hits)
+            beyond = len(hits) == page.k and await self._more(look, moments, hits)
+            more = beyond and page.k < MOST
             if not more or (question.sort == "score" and len(earlier) + len(rest) >= question.limit):
                 break
             if page == replace(page, base=0, after=None):  # the first tier grows before anything of it is shown
@@ -85,7 +86,7 @@ class Searcher:
             last = order(shown[-1]) if len(shown) > len(earlier) else page.after
             following = replace(page, after=last).written(question.mark)
         near = await self._near(look, hits) if first and not shown else []
-        return Answer(shown, near, await self.coverage(question), following)
+        return Answer(shown, near, await self.coverage(question), following, complete=more or not beyond)
 
     async def judged(self, question: Question) -> tuple[Judge, Where]:
         """How a question judges frames, and where: for who looks at all of them. Raises as ``search``."""

@@ -58,7 +58,9 @@ async def error(response, status):
 async def test_a_search_answers_moments_in_utc_with_ids_that_lead_on(service):
     client = await service()
     answer = await (await client.get("/api/search", params={"q": "something green"})).json()
-    assert set(answer) == {"query", "moments", "coverage", "near_misses", "next", "pairs", "count", "looked"}
+    lists = {"moments", "coverage", "near_misses", "pairs"}
+    assert set(answer) == lists | {"query", "next", "count", "looked", "complete"}
+    assert answer["complete"]
     (moment,) = answer["moments"]
     assert set(moment) == {"id", "camera", "start", "end", "score", "best", "clock", "refined", "count", "others"}
     assert (moment["camera"], moment["clock"]) == ("yard", "given")

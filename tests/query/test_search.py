@@ -136,6 +136,17 @@ async def test_pages_go_on_where_the_first_hits_end(searcher, flashes, monkeypat
     assert len(found) == len({m.start for m in found}) == 40
 
 
+@pytest.mark.parametrize(("most", "complete"), [(8, False), (200, True)])
+async def test_an_answer_that_ends_before_the_matches_do_says_so(searcher, flashes, monkeypatch, most, complete):
+    monkeypatch.setattr(search, "FIRST", 2)
+    monkeypatch.setattr(search, "MOST", most)
+    await flashes("yard", shades(40))
+    answer = await searcher.search(Question(said("something green"), limit=100))
+    assert answer.complete is complete
+    assert answer.next == ""
+    assert (len(answer.moments) == 40) is complete
+
+
 @pytest.mark.parametrize("sort", ["score", "time"])
 async def test_pages_stay_as_they_are_while_new_records_arrive(searcher, flashes, sort):
     await flashes("yard", shades(12))
