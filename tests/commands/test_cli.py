@@ -65,7 +65,8 @@ def test_search_prints_moments_that_clip_takes(film, data, tmp_path):
 def test_json_is_the_answer_of_the_http_api_and_alone_on_standard_output(film, data):
     found = footage("search", "a cat", "--json", data=data)
     answer = json.loads(found.stdout)
-    assert set(answer) == {"query", "moments", "coverage", "near_misses", "next", "pairs", "count", "looked"}
+    lists = {"moments", "coverage", "near_misses", "pairs"}
+    assert set(answer) == lists | {"query", "next", "count", "looked", "complete"}
     assert answer["moments"][0]["start"] == "2026-05-04T12:00:15Z"
 
 
