@@ -71,7 +71,7 @@ class Shelf:
     def segments(self, camera: str, start: datetime | None = None, end: datetime | None = None) -> Iterator[Media]:
         """A camera's finished segments that overlap [start, end), in order of time; folders are read as they come."""
         first, last = (f"{t.astimezone(UTC):%Y%m%dT%H%M%S.%f}Z" if t else None for t in (start, end))
-        for day in _folders(self.folder / camera):
+        for day in () if (self.folder / camera).is_symlink() else _folders(self.folder / camera):
             if (start and day < f"{start.astimezone(UTC) - DAY:%Y-%m-%d}") or (end and day > f"{end.astimezone(UTC)}"):
                 continue
             for one in _finished(self.folder / camera / day, first, last):
