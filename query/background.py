@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+
 from indexer.store.base import Store, Where
 from query.bank import Bank
 from query.match import Null
@@ -38,9 +40,17 @@ class Backgrounds:
     def __init__(self, store: Store, bank: Bank) -> None:
         self._store, self._bank = store, bank
         self._known: dict[tuple[str, ...], tuple[float, Background]] = {}
+        nothing = np.empty((0, bank.vectors.shape[1]), np.float32)
+        self._floor = None if bank.floor is None else Background(Null(bank, nothing), None)
 
-    async def now(self, cameras: tuple[str, ...]) -> Background:
-        """The background of these cameras; none means all."""
+    async def now(self, cameras: tuple[str, ...], pictures: bool) -> Background:
+        """The background of these cameras; none means all.
+
+        Args:
+            pictures: whether the question holds any; where words have a floor, only pictures need a background.
+        """
+        if self._floor and not pictures:
+            return self._floor
         at = time.monotonic()
         known = self._known.get(cameras)
         if known is None or at - known[0] > FRESH:
@@ -48,8 +58,10 @@ class Backgrounds:
             self._known[cameras] = known = (at, await self._learn(cameras, datetime.now(UTC) - SETTLED))
         return known[1]
 
-    async def again(self, cameras: tuple[str, ...], before: datetime | None) -> Background:
+    async def again(self, cameras: tuple[str, ...], pictures: bool, before: datetime | None) -> Background:
         """The background as it was learnt before, so that an answer is judged like its first page."""
+        if self._floor and not pictures:
+            return self._floor
         known = self._known.get(cameras)
         return known[1] if known and known[1].before == before else await self._learn(cameras, before)
 

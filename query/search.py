@@ -95,14 +95,14 @@ class Searcher:
 
     async def _first(self, question: Question) -> tuple[Page, Background]:
         """The beginning of an answer: what is open in its time ends with what is known now."""
-        background = await self._backgrounds.now(question.cameras)
+        background = await self._backgrounds.now(question.cameras, question.pictures)
         ends = [c.end for c in await self.catalog.cameras() if c.end]
         end = question.end or max([datetime.now(UTC), *ends]) + _TICK
         return Page(0, FIRST, None, question.start or PAST, end, background.before), background
 
     async def _on(self, question: Question) -> tuple[Page, Background]:
         page = Page.read(question.after, question.mark, MOST)
-        return page, await self._backgrounds.again(question.cameras, page.before)
+        return page, await self._backgrounds.again(question.cameras, question.pictures, page.before)
 
     async def _look(self, question: Question, page: Page, background: Background) -> _Look:
         parts = await self._asker.parts(question.terms)

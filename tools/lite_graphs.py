@@ -27,11 +27,12 @@ class Graph:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def add(self, op: str, *inputs: str | Array | np.generic, **attributes: Any) -> str:
-        """One node; inputs that are arrays become constants."""
+    def add(self, op: str, *inputs: str | Array | np.generic, spare: int = 0, **attributes: Any) -> str:
+        """One node; inputs that are arrays become constants, and of its outputs the last ``spare`` are not used."""
         names = [i if isinstance(i, str) else self.constant(np.asarray(i)) for i in inputs]
         output = f"n{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, names, [output], **attributes))
+        outputs = [output, *(f"{output}-{i}" for i in range(spare))]
+        self.nodes.append(helper.make_node(op, names, outputs, **attributes))
         return output
 
     def weight(self, array: Array, axis: int, bits: int) -> str:

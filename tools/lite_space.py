@@ -85,7 +85,8 @@ def picture_graph(network: Weights, basis: Array, nouns: Array, seconds: Array) 
     scales = np.array([1, 1, CLASSIFIER_SCALE, CLASSIFIER_SCALE], np.float32)
     smaller = graph.add("Resize", x, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
     view = classified(graph, network, smaller, basis, CLASSIFIER_SHARPNESS)
-    crowd = graph.add("ReduceMean", _nearest(graph, graph.linear(view, nouns)), np.array([1]), keepdims=1)
+    nearest = graph.add("TopK", graph.linear(view, nouns), np.array([CROWD]), axis=1, spare=1)
+    crowd = graph.add("ReduceMean", nearest, np.array([1]), keepdims=1)
     middle = FLOOR * np.hypot(1, CONTRAST) - CLASSIFIER_LENGTH * CLAIM
     scaled = graph.add("Mul", crowd, np.float32(-CLASSIFIER_LENGTH / CONTRAST))
     contrast = graph.add("Add", scaled, np.float32(middle / CONTRAST))
@@ -106,11 +107,6 @@ def picture_graph(network: Weights, basis: Array, nouns: Array, seconds: Array) 
     vectors = graph.unit(graph.add("Concat", longer, detected, contrast, rest, nothing, axis=1))
     pictures = helper.make_tensor_value_info("pictures", TensorProto.UINT8, ["n", "h", "w", 3])
     return graph.model([pictures], vectors, ["n", DIM])
-
-
-def _nearest(graph: Graph, cosines: str) -> str:
-    """The ``CROWD`` largest of each row."""
-    return graph.add("TopK", cosines, np.array([CROWD]), axis=1)
 
 
 def text_graph(language: Weights, labels: Labels, basis: Array) -> ModelProto:

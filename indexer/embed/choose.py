@@ -93,8 +93,8 @@ async def choose(wish: Wish, progress: Progress | None = None) -> Chosen:
 
 async def _auto(wish: Wish, progress: Progress | None) -> Chosen:
     pinned = wish.pinned.name if wish.pinned else None
-    if pinned and pinned.startswith(f"{Lite.space.name.split('/')[0]}/"):  # of an earlier version, the store refuses it
-        return Chosen(Lite(threads=wish.threads), f"{Lite.space.name}, which this index was made with")
+    if pinned and pinned.startswith("lite/"):  # an index of an earlier lite is refused by name when it is opened
+        return Chosen(Lite(threads=wish.threads), f"{Lite.space.name}, for an index of {pinned}")
     if pinned:
         model = pinned if wish.model == DEFAULT and pinned in MODELS else wish.model
         return await _clip(replace(wish, model=model), progress, "which this index was made with")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import av
 import numpy as np
+import onnx
 import pytest
 import skimage
 from skimage import data
@@ -82,6 +84,11 @@ async def test_a_damaged_artefact_is_named(tmp_path: Path, monkeypatch: pytest.M
 def test_a_missing_network_is_named(tmp_path: Path) -> None:
     with pytest.raises(EmbedderError, match=r"gone\.onnx"):
         compile_model(tmp_path / "gone.onnx")
+
+
+@pytest.mark.parametrize("name", ["picture", "text"])
+def test_networks_are_valid_onnx_for_any_runtime(name: str) -> None:
+    onnx.checker.check_model(onnx.load_from_string(gzip.decompress((lite.HERE / f"{name}.onnx.gz").read_bytes())))
 
 
 def test_artefacts_stay_small() -> None:
