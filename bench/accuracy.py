@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image as Pillow
-
 from bench.composed import Photograph, judge
 from bench.elsewhere import elsewhere
 from bench.mechanisms import HEAD, Film, Plain, cosines, deviations, halves, judged, row
-from indexer.embed.base import Embedder, Vectors
-from indexer.embed.clip import Clip
-from indexer.embed.lite import Lite
-from query.bank import Bank, nouns
-from query.match import Aim, Judge, Matcher, Null
-from query.moments import CUTOFF
-from query.prompts import embedded
-from stream.frame import Image
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from footage.indexer.embed.base import Embedder, Vectors
+from footage.indexer.embed.clip import Clip
+from footage.indexer.embed.lite import Lite
+from footage.query.moments.segmentation import CUTOFF
+from footage.query.scoring.calibration import Aim, Judge, Matcher, Null
+from footage.query.scoring.noun_bank import Bank, nouns
+from footage.query.scoring.prompts import embedded
+from footage.stream.frame import Image
 
 HERE = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "coco64"
 

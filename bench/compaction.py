@@ -20,12 +20,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-
 from bench.store import SPACE, Corpus, corpus
-from indexer.store.base import Record, Where
-from indexer.store.cassandra import CassandraStore, Session, connect, schema
 from tests.cassandra.jars import jars, java
 from tests.cassandra.server import Server, until
+
+from footage.indexer.store.base import Record, Where
+from footage.indexer.store.cassandra import CassandraStore, Session, connect, schema
 
 CAMERAS, DAYS, FLUSHES = 8, 6, 3
 EXPIRING = 2  # days, the oldest

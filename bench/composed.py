@@ -17,19 +17,19 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from indexer.embed.base import Embedder
-from indexer.files import Indexer, Job
-from indexer.store.lance import LanceStore
-from indexer.store.sqlite import SqliteCatalog
-from query import moments
-from query.answers import Finish, Question
-from query.bank import Bank
-from query.cutter import Cutter
-from query.finish import Finisher
-from query.moments import Moment
-from query.search import Searcher
-from query.terms import said
-from stream.frame import Image
+from footage.indexer.embed.base import Embedder
+from footage.indexer.files.file_indexer import Indexer, Job
+from footage.indexer.store.lance import LanceStore
+from footage.indexer.store.sqlite import SqliteCatalog
+from footage.query.clips.service import Cutter
+from footage.query.moments import segmentation
+from footage.query.scoring.expression import said
+from footage.query.scoring.noun_bank import Bank
+from footage.query.search.engine import Searcher
+from footage.query.search.postprocess import Finisher
+from footage.query.search.question import Finish, Question
+from footage.query.values.moment import Moment
+from footage.stream.frame import Image
 
 SECONDS, FPS, SIZE = (2.4, 3.0, 3.7, 4.5), 10, (640, 480)
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -154,7 +154,7 @@ async def _ways(searcher: Searcher, text: str) -> dict[str, list[Moment]]:
     question = Question(said(text))
     plain = (await searcher.search(question)).moments
     refined = (await Finisher(searcher).answer(replace(question, finish=Finish(refine=True)))).moments
-    with patch.multiple(moments, REACH=timedelta(microseconds=1), _widen=lambda window, *_: window):
+    with patch.multiple(segmentation, REACH=timedelta(microseconds=1), _widen=lambda window, *_: window):
         alone = (await searcher.search(question)).moments
     return {"as it is": plain, "hits alone, not read again": alone, "refined": refined}
 

@@ -9,10 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench.composed import asked, indexed
-from indexer.embed.base import Embedder
-from query.answers import Question
-from query.terms import said
 from tools.lite_names import NAMES
+
+from footage.indexer.embed.base import Embedder
+from footage.query.scoring.expression import said
+from footage.query.search.question import Question
 
 
 @dataclass(frozen=True, slots=True)

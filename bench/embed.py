@@ -21,20 +21,20 @@ from typing import get_args
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-from skimage import data
-
 from bench.accuracy import HERE as COCO
 from bench.accuracy import Photographs, article, average_precision, photographs
-from indexer.embed.base import Embedder, Vectors
-from indexer.embed.clip import Clip
-from indexer.embed.layout import Layout
-from indexer.embed.lite import Lite
-from indexer.embed.preprocess import Fit, Recipe
-from indexer.embed.runtime import Plan, Run, candidates, cosines, open_tower
-from indexer.embed.tower import Tower
-from stream.frame import Image
+from numpy.typing import NDArray
+from skimage import data
 from tests.indexer.embed import tiny
+
+from footage.indexer.embed.base import Embedder, Vectors
+from footage.indexer.embed.clip import Clip
+from footage.indexer.embed.layout import Layout
+from footage.indexer.embed.lite import Lite
+from footage.indexer.embed.preprocess import Fit, Recipe
+from footage.indexer.embed.runtime import Plan, Run, candidates, cosines, open_tower
+from footage.indexer.embed.tower import Tower
+from footage.stream.frame import Image
 
 BATCHES = (1, 4, 8, 16, 32)
 SECONDS = 2.0

@@ -15,9 +15,9 @@ import av
 import cv2
 import numpy as np
 from av.video.stream import VideoStream
-
 from bench import scenes
-from stream.frame import Image
+
+from footage.stream.frame import Image
 
 FPS, GOP, LENGTH = 25, 2, 12  # pictures a second; seconds from keyframe to keyframe; seconds of film, in a loop
 KBITS = {720: 2500, 1080: 4500}

@@ -18,17 +18,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from bench import scenes
 from cv2.typing import MatLike
 from numpy.typing import NDArray
 
-from bench import scenes
-from indexer.embed.base import Vectors
-from indexer.embed.lite import Lite
-from stream import motion
-from stream.decode import read
-from stream.frame import Clock, Frame, Image, Kind, Media, Region
-from stream.gate import Gate, Sight
-from stream.photo import load
+from footage.indexer.embed.base import Vectors
+from footage.indexer.embed.lite import Lite
+from footage.stream.files.decode import read
+from footage.stream.files.image_file import load
+from footage.stream.frame import Clock, Frame, Image, Kind, Media, Region
+from footage.stream.motion import difference
+from footage.stream.motion.gate import Gate, Sight
 
 KBITS = 300  # a second at 5 frames: what 1.5 Mbit/s are at 25
 SURE = 3.0  # a score stands out when it is so many spreads above the middle one
@@ -51,7 +51,7 @@ def tiles(level: float) -> Look:
     kept: list[MatLike] = []
 
     def look(frame: Frame) -> bool:
-        grey = motion.shrink(frame.image)
+        grey = difference.shrink(frame.image)
         if kept and float(cv2.blur(cv2.absdiff(grey, kept[0]), (8, 8)).max()) <= level:
             return False
         kept[:] = [grey]
@@ -66,7 +66,7 @@ def mog2(least: float) -> Look:
     opening = np.ones((2, 2), np.uint8)
 
     def look(frame: Frame) -> bool:
-        mask = model.apply(motion.shrink(frame.image))
+        mask = model.apply(difference.shrink(frame.image))
         return float((cv2.morphologyEx(mask, cv2.MORPH_OPEN, opening) > 0).mean()) > least
 
     return look
@@ -112,7 +112,7 @@ def streets(folder: Path) -> None:
     """Every nuisance, with visitors, through a real encoder and decoder at one frame a second."""
     gates: dict[str, Callable[[], Look]] = {}
     for name, nuisance in scenes.NUISANCES.items():
-        frames = list(read(scenes.film(folder / f"{name}.mp4", scenes.pictures(nuisance), KBITS), 1.0, motion.SIDE))
+        frames = list(read(scenes.film(folder / f"{name}.mp4", scenes.pictures(nuisance), KBITS), 1.0, difference.SIDE))
         gates = gates or tuned(frames)
         ignoring: dict[str, Callable[[], Look]] = {}
         if name == "leaves":
@@ -122,7 +122,7 @@ def streets(folder: Path) -> None:
             noticed, late, false = judge(frames, [look(frame) for frame in frames])
             values = {"at once": f"{noticed}/{len(scenes.VISITS)}", "false": f"{false}/{quiet(frames)}", "late": late}
             show(f"street, {name}, {rival}", **values)
-    still = list(read(scenes.film(folder / "still.mp4", scenes.pictures(scenes.calm, ()), KBITS), 0.5, motion.SIDE))
+    still = list(read(scenes.film(folder / "still.mp4", scenes.pictures(scenes.calm, ()), KBITS), 0.5, difference.SIDE))
     show("street, empty, 72 s, 2 a second", kept=share(sights([frame.image for frame in still], 0.5)))
 
 
@@ -175,11 +175,11 @@ def runs(mask: NDArray[np.bool_]) -> list[slice]:
 async def searches(folder: Path, data: Path, lite: Lite) -> None:
     """Searches lost on the street with guests, and on real footage."""
     media = scenes.film(folder / "guests.mp4", scenes.pictures(scenes.dusk, scenes.GUESTS), KBITS)
-    street = [frame.image for frame in read(media, 0.5, motion.SIDE)]
+    street = [frame.image for frame in read(media, 0.5, difference.SIDE)]
     questions = await lite.texts([f"a photo of a {v.name}" for v in scenes.GUESTS])
     vectors = await embed(lite, street)
     show("searches, street with guests at dusk", **lost(vectors, questions, sights(street, 0.5), 0.5))
-    crossing = [frame.image for frame in vtest(data, motion.SIDE)]
+    crossing = [frame.image for frame in vtest(data, difference.SIDE)]
     if crossing:
         questions, vectors = await lite.texts(QUESTIONS), await embed(lite, crossing)
         for sensitivity in (1.0, 0.5, 0.25):

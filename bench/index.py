@@ -15,11 +15,11 @@ import numpy as np
 import skimage.data
 import supervision as sv
 from av.video.stream import VideoStream
-
 from bench.throughput import throughput
-from stream.decode import read
-from stream.frame import Image
-from stream.source import media
+
+from footage.stream.files.decode import read
+from footage.stream.frame import Image
+from footage.stream.source import media
 
 SIDE = 224  # pixels: what CLIP takes
 

@@ -24,17 +24,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from bench import feeds
 from numpy.typing import NDArray
 
-from bench import feeds
-from indexer.capture import Camera
-from indexer.embed.lite import Lite
-from indexer.live import Live
-from indexer.store.base import Record
-from indexer.store.lance import LanceStore
-from indexer.store.sqlite import SqliteCatalog
-from stream.live import LiveState
-from stream.shelf import Shelf
+from footage.indexer.camera import Camera
+from footage.indexer.embed.lite import Lite
+from footage.indexer.live.service import Live
+from footage.indexer.store.base import Record
+from footage.indexer.store.lance import LanceStore
+from footage.indexer.store.sqlite import SqliteCatalog
+from footage.stream.live.contracts import LiveState
+from footage.stream.recording.archive import Shelf
 
 FRESH, TAKEN = 1.5, 0.97
 SETTLE, PATIENCE = 4.0, 30.0  # seconds before measuring: after every camera is live, and until then

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.embed.base import Vectors
-from query.bank import Array, Bank
-from query.match import Null
-from query.moments import CUTOFF, segments
+from footage.indexer.embed.base import Vectors
+from footage.query.moments.segmentation import CUTOFF
+from footage.query.scoring.calibration import Null
+from footage.query.scoring.hysteresis import segments
+from footage.query.scoring.noun_bank import Array, Bank
 
 FALSE = 0.05
 STEEP = 4.0
-"""A cutoff's distance to the middle of all scores in widths of the sigmoid, as ``query.match`` has it."""
+"""A cutoff's distance to the middle of all scores in widths of the sigmoid, as ``query.scoring.calibration`` has it."""
 
 Scores = Callable[[Vectors, Vectors], NDArray[np.float64]]
 """Queries (q, dim) and a film's frames (n, dim) to scores (n, q): higher is more of a match."""
@@ -40,7 +41,7 @@ class Plain(Bank):
 
 
 def judged(bank: Bank) -> Scores:
-    """How ``query.match`` judges: evidence above the cutoff, in widths of its slope."""
+    """How ``query.scoring.calibration`` judges: evidence above the cutoff, in widths of its slope."""
 
     def scores(queries: Vectors, frames: Vectors) -> NDArray[np.float64]:
         p = Null(bank, frames).probability(bank.evidence(queries, frames))

@@ -14,7 +14,7 @@ import numpy as np
 import skimage.data
 from numpy.typing import NDArray
 
-from stream.frame import Clock, Image, Kind, Media
+from footage.stream.frame import Clock, Image, Kind, Media
 
 SIZE = (1280, 720)
 FPS = 5

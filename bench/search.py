@@ -28,18 +28,18 @@ import numpy as np
 import skimage.data
 from aiohttp import web
 
-from indexer.embed.base import Vectors
-from indexer.embed.fingerprint import fingerprint
-from indexer.embed.lite import Lite
-from indexer.store.base import Coverage, Record, State, Where
-from indexer.store.lance import LanceStore
-from indexer.store.sqlite import SqliteCatalog
-from query import app
-from query.bank import Bank
-from query.cutter import Cutter
-from query.metrics import Metrics
-from query.search import Searcher
-from stream.frame import Clock, Kind, Media
+from footage.indexer.embed.base import Vectors
+from footage.indexer.embed.fingerprint import fingerprint
+from footage.indexer.embed.lite import Lite
+from footage.indexer.store.base import Coverage, Record, State, Where
+from footage.indexer.store.lance import LanceStore
+from footage.indexer.store.sqlite import SqliteCatalog
+from footage.query.clips.service import Cutter
+from footage.query.http import app
+from footage.query.http.metrics import Metrics
+from footage.query.scoring.noun_bank import Bank
+from footage.query.search.engine import Searcher
+from footage.stream.frame import Clock, Kind, Media
 
 CAMERAS = 10
 HOUR = timedelta(hours=1)

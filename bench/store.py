@@ -23,9 +23,9 @@ from timeit import timeit
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.embed.base import Space, Vectors
-from indexer.store.base import Record, Store, Where
-from indexer.store.lance import LanceStore
+from footage.indexer.embed.base import Space, Vectors
+from footage.indexer.store.base import Record, Store, Where
+from footage.indexer.store.lance import LanceStore
 
 DIM = 512
 LATENT = 32
@@ -47,8 +47,9 @@ async def embedded(folder: Path) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def cluster(folder: Path) -> AsyncIterator[Store]:
     """The cluster store, on one node."""
-    from indexer.store.cassandra import CassandraStore, connect, schema
     from tests.cassandra.server import Server
+
+    from footage.indexer.store.cassandra import CassandraStore, connect, schema
 
     node = Server(folder, heap="2g")
     with node:
@@ -173,7 +174,7 @@ def binding(vector: NDArray[np.float32]) -> tuple[float, float]:
     """Microseconds to make what is sent of a vector: by the store, and by the driver of a list."""
     from cassandra.cqltypes import lookup_casstype
 
-    from indexer.store.cassandra.vectors import _bytes
+    from footage.indexer.store.cassandra.vectors import _bytes
 
     numbers = vector.tolist()
     kind = lookup_casstype(

@@ -11,14 +11,14 @@ from threading import Thread
 
 import numpy as np
 
-from indexer.channel import Channel
-from indexer.embed.lite import HERE, PRECISION, SIDE, Lite, fit
-from indexer.embed.runtime import compile_model
-from indexer.files import Indexer, Job
-from indexer.pipeline import Item, Mark, Pipeline
-from indexer.store.lance import LanceStore
-from indexer.store.sqlite import SqliteCatalog
-from stream.frame import Clock, Frame, Image, Kind, Media
+from footage.indexer.embed.lite import HERE, PRECISION, SIDE, Lite, fit
+from footage.indexer.embed.runtime import compile_model
+from footage.indexer.files.file_indexer import Indexer, Job
+from footage.indexer.pipeline.channel import Channel
+from footage.indexer.pipeline.pipeline import Item, Mark, Pipeline
+from footage.indexer.store.lance import LanceStore
+from footage.indexer.store.sqlite import SqliteCatalog
+from footage.stream.frame import Clock, Frame, Image, Kind, Media
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
 

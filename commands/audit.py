@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 
 import typer
 
-from commands import show
-from commands.errors import NOTHING, say
-from config.settings import Settings
-from query.audit import Audit
+from footage.commands import show
+from footage.commands.errors import NOTHING, say
+from footage.config.settings import Settings
+from footage.query.http.audit import Audit
 
 
 def kept(settings: Settings) -> Audit:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config.settings import Settings
-from indexer.embed.base import Space
-from indexer.store.base import Catalog, Store
+from footage.config.settings import Settings
+from footage.indexer.embed.base import Space
+from footage.indexer.store.base import Catalog, Store
 
 if TYPE_CHECKING:
-    from indexer.store.cassandra import Session
+    from footage.indexer.store.cassandra import Session
 
 
 class Backend:
@@ -30,7 +30,7 @@ class Backend:
         """
         if settings.store == "embedded":
             return cls(settings, None)
-        from indexer.store.cassandra import connect
+        from footage.indexer.store.cassandra import connect
 
         c, astra = settings.cassandra, settings.store == "astra"
         session = await connect(
@@ -51,7 +51,7 @@ class Backend:
         """Whether there is an index already."""
         if self.session is None:
             return self._path.exists()
-        from indexer.store.cassandra import schema
+        from footage.indexer.store.cassandra import schema
 
         return await schema.exists(self.session)
 
@@ -67,10 +67,10 @@ class Backend:
     async def catalog(self) -> Catalog:
         """The catalogue; an embedded one is made when it is absent."""
         if self.session:
-            from indexer.store.cassandra import CassandraCatalog
+            from footage.indexer.store.cassandra import CassandraCatalog
 
             return await CassandraCatalog.open(self.session)
-        from indexer.store.sqlite import SqliteCatalog
+        from footage.indexer.store.sqlite import SqliteCatalog
 
         self._settings.data.mkdir(parents=True, exist_ok=True)
         return await SqliteCatalog.open(self._path)
@@ -78,10 +78,10 @@ class Backend:
     async def store(self, space: Space) -> Store:
         """The vectors of one space."""
         if self.session:
-            from indexer.store.cassandra import CassandraStore
+            from footage.indexer.store.cassandra import CassandraStore
 
             return await CassandraStore.open(self.session, space)
-        from indexer.store.lance import LanceStore
+        from footage.indexer.store.lance import LanceStore
 
         return await LanceStore.open(self._settings.data / "vectors", space)
 

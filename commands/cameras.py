@@ -15,13 +15,13 @@ import yaml
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
-from commands import show
-from commands.errors import AWAY, say
-from config.settings import CameraSettings, Settings, SettingsError, camera_file, read
-from stream.address import redacted
-from stream.frame import Clock, Image
-from stream.live import LivePacket, Status
-from stream.reader import Reader
+from footage.commands import show
+from footage.commands.errors import AWAY, say
+from footage.config.settings import CameraSettings, Settings, SettingsError, camera_file, read
+from footage.stream.frame import Clock, Image
+from footage.stream.live.contracts import LivePacket, Status
+from footage.stream.live.reader import Reader
+from footage.stream.live.url import redacted
 
 
 def add(settings: Settings, camera: dict[str, Any]) -> None:
@@ -90,7 +90,7 @@ def test(settings: Settings, name: str, out: Path | None, seconds: float) -> Non
 
 
 class Looker:
-    """Keeps the newest frame (a ``stream.live.Sink``); called from the reader's thread."""
+    """Keeps the newest frame (a ``stream.live.contracts.Sink``); called from the reader's thread."""
 
     def __init__(self) -> None:
         self.image: Image | None = None

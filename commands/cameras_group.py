@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from commands.errors import told
-from commands.options import Config, Data, Every, option
+from footage.commands.errors import told
+from footage.commands.options import Config, Data, Every, option
 
 app = typer.Typer(help="Live cameras: which there are, and whether they can be read.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The camera's name.")]
@@ -28,8 +28,8 @@ def add_camera(
     config: Config = None,
 ) -> None:
     """Add a live camera."""
-    from commands import cameras as command
-    from config.settings import load
+    from footage.commands import cameras as command
+    from footage.config.settings import load
 
     camera = {"name": name, "url": url, "every": every, "keep": keep, "transport": transport}
     command.add(load({"data": data}, config), camera | {"record": record, "regions": regions})
@@ -39,8 +39,8 @@ def add_camera(
 @told
 def list_cameras(data: Data = None, config: Config = None) -> None:
     """List the live cameras, without their passwords."""
-    from commands import cameras as command
-    from config.settings import load
+    from footage.commands import cameras as command
+    from footage.config.settings import load
 
     command.listed(load({"data": data}, config))
 
@@ -49,8 +49,8 @@ def list_cameras(data: Data = None, config: Config = None) -> None:
 @told
 def remove_camera(name: Name, data: Data = None, config: Config = None) -> None:
     """Remove a live camera; what is indexed of it stays."""
-    from commands import cameras as command
-    from config.settings import load
+    from footage.commands import cameras as command
+    from footage.config.settings import load
 
     command.remove(load({"data": data}, config), name)
 
@@ -65,8 +65,8 @@ def share_cameras(
     config: Config = None,
 ) -> None:
     """Have the workers of a cluster watch cameras of these settings."""
-    from commands import shared as command
-    from config.settings import load, written
+    from footage.commands import shared as command
+    from footage.config.settings import load, written
 
     command.share(load({"data": data}, config), written({"data": data}, config), names or [])
 
@@ -79,8 +79,8 @@ def unshare_cameras(
     config: Config = None,
 ) -> None:
     """Have the workers watch shared cameras no longer; what is indexed of them stays."""
-    from commands import shared as command
-    from config.settings import load
+    from footage.commands import shared as command
+    from footage.config.settings import load
 
     command.unshare(load({"data": data}, config), names)
 
@@ -95,7 +95,7 @@ def test_camera(
     config: Config = None,
 ) -> None:
     """Connect to a camera and tell what comes; exits with 5 when nothing does."""
-    from commands import cameras as command
-    from config.settings import load
+    from footage.commands import cameras as command
+    from footage.config.settings import load
 
     command.test(load({"data": data}, config), name, out, seconds)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from commands.errors import say
-from commands.parts import clips, close_index, no_index, open_index
-from commands.show import local
-from config.settings import Settings
-from query.clip import Clip
-from query.cutter import Cutter
-from query.ids import MomentId
+from footage.commands.errors import say
+from footage.commands.parts import clips, close_index, no_index, open_index
+from footage.commands.show import local
+from footage.config.settings import Settings
+from footage.query.clips.clip import Clip
+from footage.query.clips.service import Cutter
+from footage.query.values.ids import MomentId
 
 
 def run(settings: Settings, moment: str, out: Path, precise: bool, pad: float) -> None:

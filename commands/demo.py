@@ -9,15 +9,16 @@ from pathlib import Path
 
 import typer
 
-from commands import clip, index, show
-from commands.errors import FAILED, say
-from commands.parts import Parts, opened
-from commands.search import ask
-from config.settings import Settings, SettingsError
-from indexer.files import Job
-from query.answers import AnswerOut, Question
-from query.ids import MomentId
-from query.terms import said
+from footage.commands import clip, index, show
+from footage.commands.errors import FAILED, say
+from footage.commands.parts import Parts, opened
+from footage.commands.search import ask
+from footage.config.settings import Settings, SettingsError
+from footage.indexer.files.file_indexer import Job
+from footage.query.http.schemas import AnswerOut
+from footage.query.scoring.expression import said
+from footage.query.search.question import Question
+from footage.query.values.ids import MomentId
 
 FILMS = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
 QUESTIONS = ("a bicycle", "a man in a suit", "a giraffe")

@@ -16,12 +16,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from commands import model, show
-from commands import parts as made
-from commands.errors import FAILED
-from config.settings import Settings
-from indexer.embed.base import Embedder
-from stream.frame import Image
+from footage.commands import model, show
+from footage.commands import parts as made
+from footage.commands.errors import FAILED
+from footage.config.settings import Settings
+from footage.indexer.embed.base import Embedder
+from footage.stream.frame import Image
 
 PACKAGES = ("footage", "av", "lancedb", "openvino", "supervision")
 EXTRAS = {"demo": "skvideo", "inference": "inference", "cassandra": "cassandra", "cuda": "onnxruntime"}

@@ -42,17 +42,17 @@ def told(run: Callable[P, None]) -> Callable[P, None]:
 
 def _code(error: Exception) -> int | None:
     """The exit code of an error that is meant for the person; None for one that is a fault of the program."""
-    from config.settings import SettingsError
-    from indexer.embed.base import EmbedderAway, EmbedderError
-    from indexer.store.base import SpaceMismatch, StoreError, StoreUnreachable
-    from query.auth import Unsafe
-    from query.clip import ClipError
-    from query.cutter import Gone
-    from query.ids import BadId
-    from query.paging import BadPage
-    from query.terms import BadTerms
-    from stream.decode import MediaError
-    from stream.source import SourceError
+    from footage.config.settings import SettingsError
+    from footage.indexer.embed.base import EmbedderAway, EmbedderError
+    from footage.indexer.store.base import SpaceMismatch, StoreError, StoreUnreachable
+    from footage.query.clips.clip import ClipError
+    from footage.query.clips.service import Gone
+    from footage.query.http.auth import Unsafe
+    from footage.query.scoring.expression import BadTerms
+    from footage.query.search.cursor import BadPage
+    from footage.query.values.ids import BadId
+    from footage.stream.files.decode import MediaError
+    from footage.stream.source import SourceError
 
     table: list[tuple[tuple[type[Exception], ...], int]] = [
         ((SettingsError, Unsafe, BadId, BadPage, BadTerms), USAGE),

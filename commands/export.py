@@ -10,12 +10,12 @@ from pathlib import Path
 import typer
 from pydantic import BaseModel, ValidationError
 
-from commands.errors import FAILED, NOTHING, say
-from commands.parts import clips, close_index, no_index, open_index
-from config.settings import Settings
-from query.cutter import Cutter
-from query.export import Asked, in_order, save
-from query.manifest import Manifest, Row, Wanted
+from footage.commands.errors import FAILED, NOTHING, say
+from footage.commands.parts import clips, close_index, no_index, open_index
+from footage.config.settings import Settings
+from footage.query.clips.service import Cutter
+from footage.query.export.archive import Asked, in_order, save
+from footage.query.export.manifest import Manifest, Row, Wanted
 
 
 class Answered(BaseModel):

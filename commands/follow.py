@@ -8,11 +8,11 @@ from contextlib import aclosing
 
 import typer
 
-from commands import show
-from commands.errors import AWAY, FAILED, say
-from config.settings import Settings, SettingsError
-from query.client import Client
-from query.link import FootageError
+from footage.commands import show
+from footage.commands.errors import AWAY, FAILED, say
+from footage.config.settings import Settings, SettingsError
+from footage.query.client.client import Client
+from footage.query.client.link import FootageError
 
 
 def run(settings: Settings, names: Sequence[str], url: str | None, as_json: bool) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import typer
 
-from commands.errors import NOTHING, say
-from commands.parts import Index, clips, close_index, open_index, recordings
-from config.settings import Settings
-from indexer.store.base import Where
-from stream.frame import Kind
-from stream.shelf import Shelf
+from footage.commands.errors import NOTHING, say
+from footage.commands.parts import Index, clips, close_index, open_index, recordings
+from footage.config.settings import Settings
+from footage.indexer.store.base import Where
+from footage.stream.frame import Kind
+from footage.stream.recording.archive import Shelf
 
 _PAST, _FUTURE = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 

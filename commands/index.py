@@ -15,12 +15,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from commands.errors import FAILED, INTERRUPTED, say
-from commands.parts import Parts, opened
-from config.settings import Settings, SettingsError
-from indexer.files import Indexer, Job, Report
-from indexer.folder import finished
-from stream import source
+from footage.commands.errors import FAILED, INTERRUPTED, say
+from footage.commands.parts import Parts, opened
+from footage.config.settings import Settings, SettingsError
+from footage.indexer.files.file_indexer import Indexer, Job, Report
+from footage.indexer.files.folder_watch import finished
+from footage.stream import source
 
 
 def jobs(specs: Sequence[str], camera: str | None, start: datetime | None, every: float) -> list[Job]:

@@ -12,18 +12,18 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from commands import parts as made
-from commands import show
-from commands.backend import Backend
-from commands.errors import FAILED, INTERRUPTED, say
-from config.settings import Settings
-from indexer.embed.base import Embedder, Space
-from indexer.embed.choose import present
-from indexer.embed.fingerprint import fingerprint
-from indexer.embed.lite import Lite
-from indexer.embed.models import MODELS
-from indexer.migrate import Migration
-from indexer.store.base import Store
+from footage.commands import parts as made
+from footage.commands import show
+from footage.commands.backend import Backend
+from footage.commands.errors import FAILED, INTERRUPTED, say
+from footage.config.settings import Settings
+from footage.indexer.embed.base import Embedder, Space
+from footage.indexer.embed.choose import present
+from footage.indexer.embed.fingerprint import fingerprint
+from footage.indexer.embed.lite import Lite
+from footage.indexer.embed.models import MODELS
+from footage.indexer.migration.migrate import Migration
+from footage.indexer.store.base import Store
 
 
 def listed(settings: Settings) -> None:
@@ -86,7 +86,7 @@ def bench(settings: Settings, name: str | None) -> None:
 
 
 async def _bench(settings: Settings, name: str | None) -> None:
-    from commands.doctor import pictures_per_second
+    from footage.commands.doctor import pictures_per_second
 
     chosen = await made.open_embedder(settings, name)
     try:
@@ -100,7 +100,7 @@ async def _bench(settings: Settings, name: str | None) -> None:
 
 def measured(embedder: Embedder) -> list[str]:
     """What was measured when the model was first started on this machine, one line a plan; empty for other models."""
-    from indexer.embed.clip import Clip
+    from footage.indexer.embed.clip import Clip
 
     if not isinstance(embedder, Clip):
         return []

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from commands.errors import told
-from commands.options import Config, Data
+from footage.commands.errors import told
+from footage.commands.options import Config, Data
 
 app = typer.Typer(help="Models: which there are, which one this index uses, how fast it runs.", no_args_is_help=True)
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="lite/2, a name of the table, a folder, or owner/name.")]
@@ -17,8 +17,8 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="lite/2, a name of t
 @told
 def list_models(data: Data = None, config: Config = None) -> None:
     """List the models that are known by name."""
-    from commands import model as command
-    from config.settings import load
+    from footage.commands import model as command
+    from footage.config.settings import load
 
     command.listed(load({"data": data}, config))
 
@@ -27,8 +27,8 @@ def list_models(data: Data = None, config: Config = None) -> None:
 @told
 def use_model(name: Model, data: Data = None, config: Config = None) -> None:
     """Fetch and try a model, and bind a new index to it."""
-    from commands import model as command
-    from config.settings import load
+    from footage.commands import model as command
+    from footage.config.settings import load
 
     command.use(load({"data": data}, config), name)
 
@@ -41,8 +41,8 @@ def bench_model(
     config: Config = None,
 ) -> None:
     """Measure a model on this machine."""
-    from commands import model as command
-    from config.settings import load
+    from footage.commands import model as command
+    from footage.config.settings import load
 
     command.bench(load({"data": data}, config), name)
 
@@ -51,7 +51,7 @@ def bench_model(
 @told
 def migrate_model(name: Model, data: Data = None, config: Config = None) -> None:
     """Embed everything anew with another model, verify, and switch; searches go on meanwhile."""
-    from commands import model as command
-    from config.settings import load
+    from footage.commands import model as command
+    from footage.config.settings import load
 
     command.migrate(load({"data": data}, config), name)

@@ -11,7 +11,7 @@ import typer
 
 def time_of(text: str) -> datetime:
     """A time as people write it; a wrong one is wrong usage."""
-    from query.times import moment
+    from footage.query.values.times import moment
 
     try:
         return moment(text)

@@ -15,17 +15,17 @@ import platformdirs
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from commands.backend import Backend
-from config.settings import Settings, SettingsError
-from indexer.embed.base import Embedder, Space
-from indexer.embed.fingerprint import fingerprint
-from indexer.store.base import Catalog, Store
-from query.bank import Bank
-from query.cutter import Cutter
-from query.search import Searcher
+from footage.commands.backend import Backend
+from footage.config.settings import Settings, SettingsError
+from footage.indexer.embed.base import Embedder, Space
+from footage.indexer.embed.fingerprint import fingerprint
+from footage.indexer.store.base import Catalog, Store
+from footage.query.clips.service import Cutter
+from footage.query.scoring.noun_bank import Bank
+from footage.query.search.engine import Searcher
 
 if TYPE_CHECKING:
-    from indexer.embed.choose import Chosen, Wish
+    from footage.indexer.embed.choose import Chosen, Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ async def make_embedder(
         EmbedderError: what is missing, and what to do.
         EmbedderAway: the Inference server does not answer.
     """
-    from indexer.embed.inference_server import InferenceServer
+    from footage.indexer.embed.inference_server import InferenceServer
 
     chosen = await _fetched(_wish(settings, pinned, asked or (used if settings.embedder == "auto" else None)))
     if isinstance(chosen.embedder, InferenceServer):
@@ -78,7 +78,7 @@ async def make_embedder(
 
 
 def _wish(settings: Settings, pinned: Space | None, model: str | None) -> Wish:
-    from indexer.embed.choose import Wish
+    from footage.indexer.embed.choose import Wish
 
     key = settings.inference_key.get_secret_value() if settings.inference_key else os.environ.get("ROBOFLOW_API_KEY")
     kind: str = settings.embedder
@@ -101,7 +101,7 @@ def _wish(settings: Settings, pinned: Space | None, model: str | None) -> Wish:
 
 async def _fetched(wish: Wish) -> Chosen:
     """Choose, with a progress bar for a download where standard error is a terminal."""
-    from indexer.embed.choose import choose
+    from footage.indexer.embed.choose import choose
 
     if not sys.stderr.isatty():
         return await choose(wish)

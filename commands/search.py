@@ -9,16 +9,17 @@ from typing import Literal, cast
 
 import typer
 
-from commands import show
-from commands.errors import NOTHING, say
-from commands.parts import Parts, has_index, no_index, opened
-from config.settings import Settings, SettingsError
-from indexer.store.base import Entry
-from query.answers import AnswerOut, Question
-from query.finish import Finisher
-from query.terms import SIDE, Term, expression, pictured
-from stream import photo
-from stream.film import MediaError
+from footage.commands import show
+from footage.commands.errors import NOTHING, say
+from footage.commands.parts import Parts, has_index, no_index, opened
+from footage.config.settings import Settings, SettingsError
+from footage.indexer.store.base import Entry
+from footage.query.http.schemas import AnswerOut
+from footage.query.scoring.expression import SIDE, Term, expression, pictured
+from footage.query.search.postprocess import Finisher
+from footage.query.search.question import Question
+from footage.stream.files import image_file
+from footage.stream.files.video_file import MediaError
 
 
 def run(settings: Settings, question: Question, as_json: bool) -> None:
@@ -72,11 +73,11 @@ def only(**asked: bool) -> Literal["", "first", "last", "count"]:
 
 def _picture(one: Term) -> Term:
     path = Path(one.text)
-    if one.frame or not photo.is_photo(path):
+    if one.frame or not image_file.is_photo(path):
         return one
     if not path.is_file():
         raise SettingsError(f"there is no picture {path}")
-    return pictured(one, path.name, photo.load(path, SIDE))
+    return pictured(one, path.name, image_file.load(path, SIDE))
 
 
 async def _run(settings: Settings, question: Question) -> tuple[AnswerOut, dict[str, list[Entry]]]:

@@ -13,28 +13,28 @@ from datetime import timedelta
 import typer
 from aiohttp import web
 
-from commands import parts as made
-from commands import workers
-from commands.audit import auditing
-from commands.errors import MODEL, say
-from commands.token import held_tokens
-from commands.workers import running
-from config.settings import Settings, SettingsError
-from indexer.expiry import Expiry
-from indexer.fence import Fence
-from indexer.leases import Leases
-from indexer.live import Live
-from indexer.spool import Spool
-from indexer.store.base import Record, StoreError, StoreUnreachable
-from query import app, auth, cameras
-from query.cutter import Cutter, Hold
-from query.events import Events
-from query.metrics import Metrics
-from query.scorer import Scorer
-from query.watch_routes import Desk
-from query.watches import Watches
-from query.webhook import Courier
-from stream.shelf import Shelf
+from footage.commands import parts as made
+from footage.commands import workers
+from footage.commands.audit import auditing
+from footage.commands.errors import MODEL, say
+from footage.commands.token import held_tokens
+from footage.commands.workers import running
+from footage.config.settings import Settings, SettingsError
+from footage.indexer.cluster.fence import Fence
+from footage.indexer.cluster.leases import Leases
+from footage.indexer.live.retention import Expiry
+from footage.indexer.live.service import Live
+from footage.indexer.pipeline.spool import Spool
+from footage.indexer.store.base import Record, StoreError, StoreUnreachable
+from footage.query.clips.service import Cutter, Hold
+from footage.query.http import app, auth, camera_status
+from footage.query.http.metrics import Metrics
+from footage.query.http.watch_routes import Desk
+from footage.query.watches.alerts import Alerts
+from footage.query.watches.evaluator import Watches
+from footage.query.watches.scoring import Scorer
+from footage.query.watches.webhook import Courier
+from footage.stream.recording.archive import Shelf
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ async def _serve(settings: Settings, token: str | None) -> bool:
     if settings.worker and settings.store == "embedded":
         raise SettingsError("worker: cameras are shared in a cluster; set store: cassandra or astra")
     metrics = Metrics()
-    events = Events()
+    events = Alerts()
     async with (
         made.opened(settings) as parts,
         workers.leasing(settings, parts) as leases,
@@ -126,7 +126,7 @@ def _address(runner: web.AppRunner) -> str:
 
 @asynccontextmanager
 async def standing(
-    settings: Settings, parts: made.Parts, metrics: Metrics, events: Events, leases: Leases | None
+    settings: Settings, parts: made.Parts, metrics: Metrics, events: Alerts, leases: Leases | None
 ) -> AsyncIterator[Watches]:
     """Evaluate the watches while the block runs: in a cluster, those of the cameras that are watched here."""
     courier = Courier(parts.catalog, metrics.watched, leases=leases)
@@ -172,7 +172,7 @@ async def watching(
     expiry = Expiry(parts.store, parts.catalog, shelf, keep, settings.recordings_size, 2 * settings.disk_free)
     await live.start()
     metrics.watch(live)
-    chores = (expiry.run(), cameras.tell(parts.catalog, live, settings.worker), _maintain(parts))
+    chores = (expiry.run(), camera_status.tell(parts.catalog, live, settings.worker), _maintain(parts))
     if leases and fence:
         worker = await workers.joined(settings.worker, parts.catalog, leases, fence, live, watches, keep)
     else:

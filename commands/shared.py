@@ -7,12 +7,12 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from commands.backend import Backend
-from commands.errors import say
-from config import settings as kept
-from config.settings import CameraSettings, Settings, SettingsError
-from indexer.store.base import Catalog
-from stream.address import revealing
+from footage.commands.backend import Backend
+from footage.commands.errors import say
+from footage.config import settings as kept
+from footage.config.settings import CameraSettings, Settings, SettingsError
+from footage.indexer.store.base import Catalog
+from footage.stream.live.url import revealing
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from indexer.store.base import Entry
-from query.answers import AnswerOut, MomentOut
-from stream.frame import Image, Kind
+from footage.indexer.store.base import Entry
+from footage.query.http.schemas import AnswerOut, MomentOut
+from footage.stream.frame import Image, Kind
 
 
 def local(time: datetime) -> str:

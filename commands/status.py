@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from commands.errors import say
-from commands.parts import close_index, open_index
-from commands.show import columns, local, size
-from config.settings import Settings
-from query.answers import CameraOut, CamerasOut, LoadOut
-from query.cameras import overview
+from footage.commands.errors import say
+from footage.commands.parts import close_index, open_index
+from footage.commands.show import columns, local, size
+from footage.config.settings import Settings
+from footage.query.http.camera_status import overview
+from footage.query.http.schemas import CameraOut, CamerasOut, LoadOut
 
 
 def run(settings: Settings, as_json: bool) -> None:

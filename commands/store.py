@@ -8,11 +8,11 @@ from pathlib import Path
 
 import typer
 
-from commands import parts as made
-from commands.backend import Backend
-from commands.errors import FAILED, say
-from config.settings import Settings, SettingsError, load
-from indexer.embed.base import Space
+from footage.commands import parts as made
+from footage.commands.backend import Backend
+from footage.commands.errors import FAILED, say
+from footage.config.settings import Settings, SettingsError, load
+from footage.indexer.embed.base import Space
 
 
 def init(settings: Settings, rate: float) -> None:
@@ -21,7 +21,7 @@ def init(settings: Settings, rate: float) -> None:
 
 
 async def _init(settings: Settings, rate: float) -> str:
-    from indexer.store.cassandra import schema
+    from footage.indexer.store.cassandra import schema
 
     chosen = await made.open_embedder(settings)
     await chosen.embedder.close()
@@ -47,7 +47,7 @@ def check(settings: Settings) -> None:
 
 
 async def _check(settings: Settings) -> list[str]:
-    from indexer.store.cassandra import schema
+    from footage.indexer.store.cassandra import schema
 
     chosen = await made.open_embedder(settings)
     await chosen.embedder.close()
@@ -73,7 +73,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 async def _copy(one: Settings, other: Settings) -> int:
-    from indexer.store.copy import copy as copied
+    from footage.indexer.store.copy import copy as copied
 
     async with AsyncExitStack() as opened:
         index = await made.open_index(one)
@@ -84,7 +84,7 @@ async def _copy(one: Settings, other: Settings) -> int:
         backend = await Backend.open(other)
         opened.push_async_callback(backend.close)
         if backend.session:
-            from indexer.store.cassandra import schema
+            from footage.indexer.store.cassandra import schema
 
             await schema.init(backend.session, space, replication=other.cassandra.replication)
         catalog, store = await backend.catalog(), await backend.store(space)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from commands.errors import told
-from commands.options import Config, Data
+from footage.commands.errors import told
+from footage.commands.options import Config, Data
 
 app = typer.Typer(help="A cluster's tables, and moving an index to a cluster or back.", no_args_is_help=True)
 
@@ -21,8 +21,8 @@ def init_store(
     config: Config = None,
 ) -> None:
     """Make keyspace, tables and vector index; repeat it at will."""
-    from commands import store as command
-    from config.settings import load
+    from footage.commands import store as command
+    from footage.config.settings import load
 
     command.init(load({"data": data}, config), rate)
 
@@ -31,8 +31,8 @@ def init_store(
 @told
 def check_store(data: Data = None, config: Config = None) -> None:
     """Tell what is wrong with the tables; exits with 1 when something is."""
-    from commands import store as command
-    from config.settings import load
+    from footage.commands import store as command
+    from footage.config.settings import load
 
     command.check(load({"data": data}, config))
 
@@ -44,6 +44,6 @@ def copy_store(
     target: Annotated[Path, typer.Option("--to", help="Settings file of where it goes.")],
 ) -> None:
     """Copy an index to a cluster or back; verified, resumable."""
-    from commands import store as command
+    from footage.commands import store as command
 
     command.copy(source, target)

@@ -7,13 +7,13 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from commands import show
-from commands.backend import Backend
-from commands.errors import say
-from config.settings import Settings, SettingsError
-from indexer.store.base import Catalog
-from query import tokens as kept
-from query.tokens import Token, TokenError
+from footage.commands import show
+from footage.commands.backend import Backend
+from footage.commands.errors import say
+from footage.config.settings import Settings, SettingsError
+from footage.indexer.store.base import Catalog
+from footage.query.http import tokens as kept
+from footage.query.http.tokens import Token, TokenError
 
 
 def add(settings: Settings, name: str, role: str, cameras: Sequence[str]) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from commands.errors import told
-from commands.options import Config, Data, Json, option
+from footage.commands.errors import told
+from footage.commands.options import Config, Data, Json, option
 
 app = typer.Typer(help="Tokens of those who may ask over HTTP.", no_args_is_help=True)
 TokenName = Annotated[str, typer.Argument(help="Whose token it is.")]
@@ -33,8 +33,8 @@ def add_token(
     config: Config = None,
 ) -> None:
     """Make a token; it is shown once, and kept only as a hash."""
-    from commands import token as command
-    from config.settings import load
+    from footage.commands import token as command
+    from footage.config.settings import load
 
     command.add(load({"data": data}, config), name, role.value, tuple(camera or ()))
 
@@ -43,8 +43,8 @@ def add_token(
 @told
 def list_tokens(as_json: Json = False, data: Data = None, config: Config = None) -> None:
     """List the tokens: whose, with what role, for which cameras."""
-    from commands import token as command
-    from config.settings import load
+    from footage.commands import token as command
+    from footage.config.settings import load
 
     command.show_all(load({"data": data}, config), as_json)
 
@@ -53,7 +53,7 @@ def list_tokens(as_json: Json = False, data: Data = None, config: Config = None)
 @told
 def remove_token(name: TokenName, data: Data = None, config: Config = None) -> None:
     """Remove a token; a running service refuses it within seconds."""
-    from commands import token as command
-    from config.settings import load
+    from footage.commands import token as command
+    from footage.config.settings import load
 
     command.remove(load({"data": data}, config), name)

@@ -10,21 +10,21 @@ from typing import Any
 
 import typer
 
-from commands import show
-from commands.errors import NOTHING, say
-from commands.parts import Index, Parts, close_index, has_index, no_index, open_index, opened
-from config.settings import Settings, SettingsError
-from query import watch as kept
-from query.backtest import Backtest, backtest
-from query.cutter import Gone
-from query.firing import Firing
-from query.outward import Inside, check_now
-from query.scorer import Scorer
-from query.watch import Watch, WatchError
-from query.watch_answers import BacktestOut, WatchesOut, listed, made
-from query.webhook import discard
-from stream import photo, picture
-from stream.film import MediaError
+from footage.commands import show
+from footage.commands.errors import NOTHING, say
+from footage.commands.parts import Index, Parts, close_index, has_index, no_index, open_index, opened
+from footage.config.settings import Settings, SettingsError
+from footage.query.clips.service import Gone
+from footage.query.http.watch_schemas import BacktestOut, WatchesOut, listed, made
+from footage.query.watches import watch as kept
+from footage.query.watches.alert import Firing
+from footage.query.watches.backtest import Backtest, backtest
+from footage.query.watches.egress import Inside, check_now
+from footage.query.watches.scoring import Scorer
+from footage.query.watches.watch import Watch, WatchError
+from footage.query.watches.webhook import discard
+from footage.stream.files import frame_at, image_file
+from footage.stream.files.video_file import MediaError
 
 
 def add(settings: Settings, fields: Mapping[str, Any], photograph: Path | None) -> None:
@@ -61,7 +61,7 @@ async def _add(settings: Settings, watch: Watch, photograph: Path | None) -> Non
 async def _pictured(settings: Settings, watch: Watch, photograph: Path) -> Watch:
     async with opened(settings) as parts:
         embedder = parts.embedder
-        vector = (await embedder.images([photo.load(photograph, embedder.side)]))[0]
+        vector = (await embedder.images([image_file.load(photograph, embedder.side)]))[0]
         return watch.model_copy(update={"vector": kept.packed(vector), "space": embedder.space.name})
 
 
@@ -173,6 +173,6 @@ async def _pictures(parts: Parts, firings: list[Firing], out: Path) -> None:
             lost += 1
             continue
         file = out / f"{f.score:.3f}-{f.moment.camera}-{f.moment.best:%Y%m%dT%H%M%S.%fZ}.jpg"
-        file.write_bytes(picture.jpeg(image))
+        file.write_bytes(frame_at.jpeg(image))
     gone = f"; of {lost} the footage is gone" if lost else ""
     say(f"{len(firings) - lost} pictures are in {out}{gone}")

@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.errors import told
-from commands.options import Cameras, Config, Data, Json, option
+from footage.commands.errors import told
+from footage.commands.options import Cameras, Config, Data, Json, option
 
 app = typer.Typer(help="Queries that stand: told when a camera shows what was asked for.", no_args_is_help=True)
 WatchName = Annotated[str, typer.Argument(help="The watch's name.")]
 
 
 def _length(text: str) -> float:
-    from query.times import seconds
+    from footage.query.values.times import seconds
 
     try:
         return seconds(text)
@@ -43,8 +43,8 @@ def add_watch(
     config: Config = None,
 ) -> None:
     """Add a watch, for words or a picture."""
-    from commands import watch as command
-    from config.settings import load
+    from footage.commands import watch as command
+    from footage.config.settings import load
 
     if (text is None or not text.strip()) == (photograph is None):
         raise typer.BadParameter("say what to look for, in words or with --picture", param_hint="TEXT")
@@ -58,8 +58,8 @@ def add_watch(
 @told
 def list_watches(as_json: Json = False, data: Data = None, config: Config = None) -> None:
     """List the watches, and how their deliveries go."""
-    from commands import watch as command
-    from config.settings import load
+    from footage.commands import watch as command
+    from footage.config.settings import load
 
     command.show_all(load({"data": data}, config), as_json)
 
@@ -68,8 +68,8 @@ def list_watches(as_json: Json = False, data: Data = None, config: Config = None
 @told
 def pause_watch(name: WatchName, data: Data = None, config: Config = None) -> None:
     """Let a watch rest."""
-    from commands import watch as command
-    from config.settings import load
+    from footage.commands import watch as command
+    from footage.config.settings import load
 
     command.change(load({"data": data}, config), name, "pause")
 
@@ -78,8 +78,8 @@ def pause_watch(name: WatchName, data: Data = None, config: Config = None) -> No
 @told
 def resume_watch(name: WatchName, data: Data = None, config: Config = None) -> None:
     """Let a paused watch go on, from now."""
-    from commands import watch as command
-    from config.settings import load
+    from footage.commands import watch as command
+    from footage.config.settings import load
 
     command.change(load({"data": data}, config), name, "resume")
 
@@ -88,8 +88,8 @@ def resume_watch(name: WatchName, data: Data = None, config: Config = None) -> N
 @told
 def remove_watch(name: WatchName, data: Data = None, config: Config = None) -> None:
     """Remove a watch and what it has not delivered."""
-    from commands import watch as command
-    from config.settings import load
+    from footage.commands import watch as command
+    from footage.config.settings import load
 
     command.change(load({"data": data}, config), name, "remove")
 
@@ -108,8 +108,8 @@ def test_watch(
     """Tell when a watch would have fired, to choose its threshold by looking; exits with 3 when it would not have."""
     from datetime import UTC, timedelta
 
-    from commands import watch as command
-    from config.settings import load
+    from footage.commands import watch as command
+    from footage.config.settings import load
 
     end = datetime.now(UTC)
     span = (end - timedelta(seconds=last), end)
@@ -126,7 +126,7 @@ def follow_watches(
     config: Config = None,
 ) -> None:
     """Print firings of a running service as they happen; FOOTAGE_TOKEN where it asks for a token."""
-    from commands import follow as command
-    from config.settings import load
+    from footage.commands import follow as command
+    from footage.config.settings import load
 
     command.run(load({"data": data}, config), names or (), url, as_json)

@@ -11,18 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from commands import parts as made
-from commands import shared
-from commands.errors import say
-from config.settings import CameraSettings, Settings, SettingsError
-from indexer.capture import Camera
-from indexer.fence import Fence
-from indexer.leases import Leases
-from indexer.live import Live
-from indexer.store import lock
-from indexer.store.base import Catalog
-from indexer.workers import Worker
-from query.watches import Watches
+from footage.commands import parts as made
+from footage.commands import shared
+from footage.commands.errors import say
+from footage.config.settings import CameraSettings, Settings, SettingsError
+from footage.indexer import file_lock
+from footage.indexer.camera import Camera
+from footage.indexer.cluster.fence import Fence
+from footage.indexer.cluster.leases import Leases
+from footage.indexer.cluster.worker import Worker
+from footage.indexer.live.service import Live
+from footage.indexer.store.base import Catalog
+from footage.query.watches.evaluator import Watches
 
 STOPPING = 10.0
 """Seconds that a service which was told to stop may still use its data folder."""
@@ -56,7 +56,7 @@ async def alone(data: Path) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(STOPPING):  # one that was told to stop may still be at it
-                await stack.enter_async_context(lock.held(data / "service.lock", pause=0.1))
+                await stack.enter_async_context(file_lock.held(data / "service.lock", pause=0.1))
         except TimeoutError:
             raise SettingsError(f"another footage serve uses {data}; give each its own folder (--data)") from None
         yield

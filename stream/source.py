@@ -13,11 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from stream import photo
-from stream.clock import start_of
-from stream.film import MediaError
-from stream.frame import Media
-from stream.probe import Probe, probe
+from footage.stream.files import image_file
+from footage.stream.files.probe import Probe, probe
+from footage.stream.files.start_time import start_of
+from footage.stream.files.video_file import MediaError
+from footage.stream.frame import Media
 
 VIDEO_SUFFIXES = frozenset(
     f".{name}"
@@ -103,7 +103,7 @@ def _common(paths: Iterable[Path]) -> Path:
 def is_media(path: Path, root: Path) -> bool:
     """Whether a file below ``root`` is named as a video or a photograph is, and is not hidden."""
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return not hidden and path.suffix.lower() in photo.SUFFIXES | VIDEO_SUFFIXES
+    return not hidden and path.suffix.lower() in image_file.SUFFIXES | VIDEO_SUFFIXES
 
 
 def _media_files(paths: Iterable[Path], root: Path) -> tuple[Path, ...]:

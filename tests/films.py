@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import skimage.data
 
-from stream.frame import Image
+from footage.stream.frame import Image
 
 TICK = Fraction(1, 30_000)
 BITS = 12  # of a frame's number, drawn as black and white blocks

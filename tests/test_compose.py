@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from config.settings import Settings
+from footage.config.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "docker-compose.yml"

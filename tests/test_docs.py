@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from config.settings import Settings
-from query.routes import ROUTES
+from footage.config.settings import Settings
+from footage.query.http.routes import ROUTES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -18,7 +18,7 @@ EXAMPLE = (ROOT / "config" / "footage.example.yaml").read_text()
 
 def commands():
     shown = subprocess.run(
-        [sys.executable, str(ROOT / "footage.py"), "--help"],
+        [sys.executable, "-m", "footage", "--help"],
         capture_output=True,
         text=True,
         check=True,

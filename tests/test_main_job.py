@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from commands.parts import opened
-from config.settings import Settings
-from indexer.files import Indexer, Job
-from query.answers import Question
-from query.terms import said
+from footage.commands.parts import opened
+from footage.config.settings import Settings
+from footage.indexer.files.file_indexer import Indexer, Job
+from footage.query.scoring.expression import said
+from footage.query.search.question import Question
 from tests import films
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)

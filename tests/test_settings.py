@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.settings import SettingsError, camera_file, load
+from footage.config.settings import SettingsError, camera_file, load
 
 CAMERA = 'cameras: [{name: yard, url: "rtsp://u:${YARD}@192.0.2.1/x"%s}]'
 

@@ -20,13 +20,13 @@ import numpy as np
 import openvino as ov
 from onnx import ModelProto
 from tokenizers import Tokenizer
-
-from query.bank import nouns
-from query.prompts import TEMPLATES
 from tools.lite_graphs import MAX_TOKENS, Array, Graph, sentence, text_inputs
 from tools.lite_names import NAMES
 from tools.lite_sources import efficientnet_lite0, label_descriptions, label_names, minilm
 from tools.lite_space import CLASSIFIED, LAYER_BITS, TEMPERATURE, WORD_BITS, Labels, picture_graph, text_graph
+
+from footage.query.scoring.noun_bank import nouns
+from footage.query.scoring.prompts import TEMPLATES
 
 OUT = Path(__file__).parent.parent / "indexer" / "embed" / "lite"
 LEAN = 0.3

@@ -6,7 +6,6 @@ import base64
 from typing import Any
 
 import numpy as np
-
 from tools.lite_graphs import Graph
 from tools.lite_sources import nanodet
 

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
-
-from indexer.embed.lite import FLOOR
 from tools.lite_detector import LABELS, evidence
 from tools.lite_graphs import Array, Graph, classified, sentence, text_inputs
 from tools.lite_sources import Weights
+
+from footage.indexer.embed.lite import FLOOR
 
 DIM = 512
 CLASSIFIED = DIM - LABELS - 3
@@ -42,7 +42,7 @@ LEAST, MOST = -3.5, 0.5
 SECOND, SECOND_FROM = 8.0, -0.05
 """What the classifier says of a detector's label, above a claim this low, is added to its evidence this many times."""
 CROWD = 10
-"""So many of a picture's nearest nouns say what any phrase has to say better (as in ``query.bank``)."""
+"""So many of a picture's nearest nouns say what any phrase has to say better (as in ``query.scoring.noun_bank``)."""
 CLAIM = 0.01
 """How much better it has to say it for a match."""
 CONTRAST = 0.7

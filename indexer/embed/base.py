@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.frame import Image
+from footage.stream.frame import Image
 
 Vectors = NDArray[np.float32]
 """Unit rows: shape (n, dim), dtype float32, each of L2 norm 1."""
@@ -44,7 +44,7 @@ class Embedder(Protocol):
         side: length in pixels of the shorter side that pictures should have on the way in; decoders scale to it.
         batch: how many pictures at once serve it best.
         floor: the cosine from which on a picture matches a text, in a space where cosines mean the same for every
-            text and picture; None where they do not, as in CLIP's, and only comparison tells (``query.match``).
+            text and picture; None where they do not, as in CLIP's, and only comparison tells (``scoring.calibration``).
     """
 
     space: Space

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from indexer.embed.base import Embedder, EmbedderError, Space
-from indexer.embed.clip import Clip
-from indexer.embed.download import Progress
-from indexer.embed.hub import Hub
-from indexer.embed.inference_local import InferenceLocal
-from indexer.embed.inference_server import InferenceServer
-from indexer.embed.lite import Lite
-from indexer.embed.models import DEFAULT, MODELS, Model, find
-from indexer.embed.preprocess import Fit
+from footage.indexer.embed.base import Embedder, EmbedderError, Space
+from footage.indexer.embed.clip import Clip
+from footage.indexer.embed.download import Progress
+from footage.indexer.embed.hub import Hub
+from footage.indexer.embed.inference_local import InferenceLocal
+from footage.indexer.embed.inference_server import InferenceServer
+from footage.indexer.embed.lite import Lite
+from footage.indexer.embed.models import DEFAULT, MODELS, Model, find
+from footage.indexer.embed.preprocess import Fit
 
 KINDS = ("auto", "lite", "clip", "inference", "inference-server")
 UNREACHABLE = "unreachable.json"

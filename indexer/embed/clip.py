@@ -12,15 +12,15 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.embed.base import EmbedderError, Space, Vectors
-from indexer.embed.fingerprint import card
-from indexer.embed.layout import Layout
-from indexer.embed.preprocess import Fit, Recipe
-from indexer.embed.runtime import Plan, Run, open_tower
-from indexer.embed.tokens import Tokens
-from indexer.embed.tower import Tower
-from indexer.embed.trial import REFERENCE, Trial, trial
-from stream.frame import Image
+from footage.indexer.embed.base import EmbedderError, Space, Vectors
+from footage.indexer.embed.fingerprint import card
+from footage.indexer.embed.layout import Layout
+from footage.indexer.embed.preprocess import Fit, Recipe
+from footage.indexer.embed.runtime import Plan, Run, open_tower
+from footage.indexer.embed.tokens import Tokens
+from footage.indexer.embed.tower import Tower
+from footage.indexer.embed.trial import REFERENCE, Trial, trial
+from footage.stream.frame import Image
 
 PHRASES = 32
 """How many phrases go through the word network at once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from indexer.embed.quiet import openvino as ov
+from footage.indexer.embed.quiet import openvino as ov
 
 
 @cache

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import stamina
 
-from indexer.embed.base import EmbedderError
+from footage.indexer.embed.base import EmbedderError
 
 Progress = Callable[[int, int], None]
 """Told bytes done and bytes in all, over all files of a model."""

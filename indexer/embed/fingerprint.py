@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from indexer.embed.base import Embedder
-from stream.frame import Image
+from footage.indexer.embed.base import Embedder
+from footage.stream.frame import Image
 
 TEXT = "a dog lying on a red sofa next to a window"
 

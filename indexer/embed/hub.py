@@ -20,9 +20,9 @@ from typing import Any
 
 import aiohttp
 
-from indexer.embed.download import Count, File, HubError, Progress, download, size_of, unreachable
-from indexer.embed.layout import NETWORKS, PICTURE, TOKENIZER, TOKENIZER_CONFIG
-from indexer.store.lock import held
+from footage.indexer.embed.download import Count, File, HubError, Progress, download, size_of, unreachable
+from footage.indexer.embed.layout import NETWORKS, PICTURE, TOKENIZER, TOKENIZER_CONFIG
+from footage.indexer.file_lock import held
 
 HUGGING_FACE = "https://huggingface.co"
 REACH = 3.0

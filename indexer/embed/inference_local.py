@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from indexer.embed.base import EmbedderError, Vectors
-from indexer.embed.preprocess import Fit
-from indexer.embed.roboflow import KEY_HINT, TooLong, recipe_of, shortened, space_of, unit, version_of
-from stream.frame import Image
+from footage.indexer.embed.base import EmbedderError, Vectors
+from footage.indexer.embed.preprocess import Fit
+from footage.indexer.embed.roboflow import KEY_HINT, TooLong, recipe_of, shortened, space_of, unit, version_of
+from footage.stream.frame import Image
 
 BATCH = 8
 """``CLIP_MAX_BATCH_SIZE`` of Inference 1.8."""

@@ -14,10 +14,10 @@ import cv2
 import stamina
 from yarl import URL
 
-from indexer.embed.base import EmbedderAway, EmbedderError, Vectors
-from indexer.embed.preprocess import Fit
-from indexer.embed.roboflow import KEY_HINT, TooLong, recipe_of, shortened, space_of, unit, version_of
-from stream.frame import Image
+from footage.indexer.embed.base import EmbedderAway, EmbedderError, Vectors
+from footage.indexer.embed.preprocess import Fit
+from footage.indexer.embed.roboflow import KEY_HINT, TooLong, recipe_of, shortened, space_of, unit, version_of
+from footage.stream.frame import Image
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from indexer.embed.base import EmbedderError
-from indexer.embed.tokens import VOCABULARY, find_vocabulary
+from footage.indexer.embed.base import EmbedderError
+from footage.indexer.embed.tokens import VOCABULARY, find_vocabulary
 
 NETWORKS = {
     "roboflow": ("visual{}.onnx", "textual{}.onnx"),

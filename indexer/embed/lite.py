@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from tokenizers import Tokenizer
 
-from indexer.embed.base import EmbedderError, Space, Vectors
-from indexer.embed.runtime import compile_model
-from stream.frame import Image
+from footage.indexer.embed.base import EmbedderError, Space, Vectors
+from footage.indexer.embed.runtime import compile_model
+from footage.stream.frame import Image
 
 HERE = Path(__file__).parent / "lite"
 SIDE = 320

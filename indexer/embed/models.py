@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from indexer.embed.base import EmbedderError
+from footage.indexer.embed.base import EmbedderError
 
 DEFAULT = "clip/ViT-B-16"
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from indexer.embed.base import EmbedderError
-from stream.frame import Image
+from footage.indexer.embed.base import EmbedderError
+from footage.stream.frame import Image
 
 Fit = Literal["crop", "pad", "squash"]
 """What happens to a picture that is not square: lose its edges, gain borders, or lose its shape."""

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
 
-from indexer.embed.base import EmbedderError, Space, Vectors
-from indexer.embed.preprocess import Fit, Recipe
+from footage.indexer.embed.base import EmbedderError, Space, Vectors
+from footage.indexer.embed.preprocess import Fit, Recipe
 
 log = logging.getLogger(__name__)
 

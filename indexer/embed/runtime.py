@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.embed.base import EmbedderError
-from indexer.embed.core import core
-from indexer.embed.quiet import openvino as ov
-from indexer.embed.tower import Tower
+from footage.indexer.embed.base import EmbedderError
+from footage.indexer.embed.core import core
+from footage.indexer.embed.quiet import openvino as ov
+from footage.indexer.embed.tower import Tower
 
 Feeds = Mapping[str, NDArray[Any]]
 Run = Callable[[Feeds], NDArray[np.float32]]

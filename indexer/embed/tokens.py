@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from indexer.embed.base import EmbedderError
+from footage.indexer.embed.base import EmbedderError
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.embed.base import EmbedderError
-from indexer.embed.core import core
-from indexer.embed.quiet import openvino as ov
+from footage.indexer.embed.base import EmbedderError
+from footage.indexer.embed.core import core
+from footage.indexer.embed.quiet import openvino as ov
 
 VECTORS = ("image_embeds", "text_embeds", "embedding", "embeddings", "image_features", "text_features", "pooler_output")
 """Outputs that hold the vectors, best first, where a network has several."""

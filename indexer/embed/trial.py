@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.embed.base import EmbedderError
-from indexer.embed.runtime import Plan, Run, candidates, cosines, machine, open_tower
-from indexer.embed.tower import Tower
+from footage.indexer.embed.base import EmbedderError
+from footage.indexer.embed.runtime import Plan, Run, candidates, cosines, machine, open_tower
+from footage.indexer.embed.tower import Tower
 
 ALIKE = 0.995
 """Cosine to single precision below which a plan is refused: its vectors would be of another space."""

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Callable
 from functools import partial
 
-from indexer.store.times import micros
-from stream.frame import Kind, Media
+from footage.indexer.store.times import micros
+from footage.stream.frame import Kind, Media
 
 STEP = 10  # microseconds between starts that were moved apart; above the rounding of frame times
 PHASES = 10_000  # microseconds: overlapping media whose starts agree in this remainder may share frame times

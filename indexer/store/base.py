@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.embed.base import Space, Vectors
-from stream.frame import Media, Region
+from footage.indexer.embed.base import Space, Vectors
+from footage.stream.frame import Media, Region
 
 Vector = NDArray[np.float32]
 """One unit vector: shape (dim,), dtype float32."""

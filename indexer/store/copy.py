@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from indexer.store.base import Catalog, Entry, Record, Store, StoreError, Where
-from indexer.store.times import micros
+from footage.indexer.store.base import Catalog, Entry, Record, Store, StoreError, Where
+from footage.indexer.store.times import micros
 
 KINDS = ("camera", "mark", "token", "watch")
 BATCH = 500  # records a write

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from indexer.store.base import StoreError
-from indexer.store.faults import explained
-from indexer.store.lock import held
+from footage.indexer.file_lock import held
+from footage.indexer.store.base import StoreError
+from footage.indexer.store.faults import explained
 
 T = TypeVar("T")
 Migration = Sequence[str]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from indexer.store.base import StoreError
+from footage.indexer.store.base import StoreError
 
 HINTS = {
     "no space left": "the disk is full; free some space or run `footage forget`",

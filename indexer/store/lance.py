@@ -19,13 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from lancedb.index import Bitmap, BTree, IvfSq
 
-from indexer.embed.base import Space, Vectors
-from indexer.store import rows
-from indexer.store.base import Hit, Record, Vector, Where
-from indexer.store.durable import settle
-from indexer.store.faults import explained, is_stale
-from indexer.store.lock import held
-from indexer.store.times import moment, spans
+from footage.indexer.embed.base import Space, Vectors
+from footage.indexer.file_lock import held
+from footage.indexer.store import rows
+from footage.indexer.store.base import Hit, Record, Vector, Where
+from footage.indexer.store.durable import settle
+from footage.indexer.store.faults import explained, is_stale
+from footage.indexer.store.times import moment, spans
 
 T = TypeVar("T")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from indexer.embed.base import Space
-from indexer.store.base import SpaceMismatch
+from footage.indexer.embed.base import Space
+from footage.indexer.store.base import SpaceMismatch
 
 ALIKE = 0.995
 """Least cosine between fingerprints: two answers of one model on different hardware agree better than this."""

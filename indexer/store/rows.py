@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from indexer.store.base import Hit, Record, StoreError, Vector, Where
-from indexer.store.times import micros, moment, spans
-from stream.frame import Region
+from footage.indexer.store.base import Hit, Record, StoreError, Vector, Where
+from footage.indexer.store.times import micros, moment, spans
+from footage.stream.frame import Region
 
 KEY = ["camera", "time", "region"]
 FACTS = ["camera", "time", "media", "offset", "region"]

@@ -10,14 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from indexer.embed.base import Space
-from indexer.store.admission import PHASES, insert
-from indexer.store.base import CameraSummary, Coverage, Entry, State
-from indexer.store.database import Database
-from indexer.store.pin import compare
-from indexer.store.spans import Span, carve
-from indexer.store.times import micros, moment
-from stream.frame import Clock, Kind, Media
+from footage.indexer.embed.base import Space
+from footage.indexer.store.admission import PHASES, insert
+from footage.indexer.store.base import CameraSummary, Coverage, Entry, State
+from footage.indexer.store.database import Database
+from footage.indexer.store.pin import compare
+from footage.indexer.store.spans import Span, carve
+from footage.indexer.store.times import micros, moment
+from footage.stream.frame import Clock, Kind, Media
 
 MIGRATIONS = (
     (

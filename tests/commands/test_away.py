@@ -13,12 +13,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from commands.parts import open_index
-from config.settings import load
-from indexer.spool import Spool
-from indexer.store.base import State, Where
+from footage.commands.parts import open_index
+from footage.config.settings import load
+from footage.indexer.pipeline.spool import Spool
+from footage.indexer.store.base import State, Where
 from tests.cassandra.fixture import need_driver
-from tests.commands.test_cli import ROOT, footage
+from tests.commands.test_cli import footage
 from tests.commands.test_service import FAR, LONG_AGO, Service, ended  # noqa: F401
 from tests.commands.test_workers import until
 from tests.films import encode, numbered
@@ -62,7 +62,7 @@ def settings(server, rtsp, films, tmp_path):
 
 def index(settings, film):
     """A running ``footage index``."""
-    command = [sys.executable, str(ROOT / "footage.py"), "index", str(film), "--every", f"{EVERY}s"]
+    command = [sys.executable, "-m", "footage", "index", str(film), "--every", f"{EVERY}s"]
     env = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")} | {"CAMERA_PASSWORD": "secret"}
     command += ["--camera", "film", "--start", "2026-05-04T12:00:00Z", "--config", str(settings)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)

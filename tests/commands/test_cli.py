@@ -17,8 +17,8 @@ import pytest
 from PIL import Image as Pillow
 from skimage.data import chelsea
 
-from indexer.embed.base import Space
-from indexer.store.sqlite import SqliteCatalog
+from footage.indexer.embed.base import Space
+from footage.indexer.store.sqlite import SqliteCatalog
 from tests import films
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ def data(tmp_path_factory):
 
 
 def footage(*args, data=None, **env):
-    command = [sys.executable, str(ROOT / "footage.py"), *map(str, args), *(["--data", str(data)] if data else [])]
+    command = [sys.executable, "-m", "footage", *map(str, args), *(["--data", str(data)] if data else [])]
     clean = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")}
     return subprocess.run(
         command, capture_output=True, text=True, timeout=120, env=clean | env, check=False, cwd=ROOT / "tests"
@@ -189,7 +189,7 @@ def test_doctor_tells_what_is_chosen(data, film):
 def test_interrupting_resumes(tmp_path):
     film = films.encode(tmp_path / "long.mp4", films.numbered(6000, (320, 240)), fps=10, gop=10)
     own = tmp_path / "data"
-    command = [sys.executable, str(ROOT / "footage.py"), "index", str(film), "--every", "0", "--data", str(own)]
+    command = [sys.executable, "-m", "footage", "index", str(film), "--every", "0", "--data", str(own)]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not any((own / "vectors").rglob("*.lance/data/*")) if (own / "vectors").exists() else True:
@@ -205,7 +205,7 @@ def test_interrupting_resumes(tmp_path):
 
 
 def test_serve_answers_and_stops_on_sigterm(film, data):
-    command = [sys.executable, str(ROOT / "footage.py"), "serve", "--port", "0", "--data", str(data)]
+    command = [sys.executable, "-m", "footage", "serve", "--port", "0", "--data", str(data)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
         line = running.stderr.readline()
         url = re.search(r"http://\S+", line)[0]

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from commands.clip import told
-from query.clip import Clip
+from footage.commands.clip import told
+from footage.query.clips.clip import Clip
 
 
 def at(second):

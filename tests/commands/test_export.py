@@ -9,13 +9,13 @@ from zipfile import ZipFile
 
 import pytest
 
-from commands.export import given
+from footage.commands.export import given
 from tests import films
-from tests.commands.test_cli import ROOT, footage
+from tests.commands.test_cli import footage
 
 
 def piped(text, *args, data):
-    command = [sys.executable, str(ROOT / "footage.py"), "export", "-", *map(str, args), "--data", str(data)]
+    command = [sys.executable, "-m", "footage", "export", "-", *map(str, args), "--data", str(data)]
     return subprocess.run(command, input=text, capture_output=True, text=True, timeout=120, env=os.environ, check=False)
 
 

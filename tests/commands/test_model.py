@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests import films
-from tests.commands.test_cli import ROOT, footage
+from tests.commands.test_cli import footage
 from tests.indexer.embed import tiny
 
 
@@ -73,7 +73,7 @@ def test_a_running_service_stops_when_its_index_moves_to_another_model(tmp_path,
     data, cache = tmp_path / "data", {"FOOTAGE_CACHE": str(tmp_path / "cache")}
     film = films.encode(tmp_path / "kept.mp4", films.numbered(20), fps=10, gop=10)
     footage("index", film, data=data, FOOTAGE_EMBEDDER="lite", **cache)
-    command = [sys.executable, str(ROOT / "footage.py"), "serve", "--port", "0", "--data", str(data)]
+    command = [sys.executable, "-m", "footage", "serve", "--port", "0", "--data", str(data)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | cache) as running:
         assert "serving" in running.stderr.readline()
         assert footage("model", "migrate", clip, data=data, **cache).returncode == 0

@@ -20,10 +20,10 @@ from typing import ClassVar
 import av
 import pytest
 
-from commands.parts import open_index
-from config.settings import Settings
-from indexer.store.base import State, Where
-from tests.commands.test_cli import ROOT, footage
+from footage.commands.parts import open_index
+from footage.config.settings import Settings
+from footage.indexer.store.base import State, Where
+from tests.commands.test_cli import footage
 
 SECOND = timedelta(seconds=1)
 LONG_AGO, FAR = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
@@ -57,7 +57,7 @@ class Service:
     running: ClassVar[list[subprocess.Popen]] = []
 
     def __init__(self, settings: Path, *options: str) -> None:
-        command = [sys.executable, str(ROOT / "footage.py"), "serve", "--config", str(settings), *options]
+        command = [sys.executable, "-m", "footage", "serve", "--config", str(settings), *options]
         env = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")} | {"CAMERA_PASSWORD": "secret"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
         self.running.append(self.process)

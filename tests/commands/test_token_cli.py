@@ -3,7 +3,7 @@ import json
 import sqlite3
 from datetime import timedelta
 
-from query.audit import Audit
+from footage.query.http.audit import Audit
 from tests.commands.test_cli import footage
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 
 from tests import films
-from tests.commands.test_cli import ROOT, footage
+from tests.commands.test_cli import footage
 
 
 def test_files_are_taken_when_they_have_stopped_growing(tmp_path):
@@ -15,7 +15,7 @@ def test_files_are_taken_when_they_have_stopped_growing(tmp_path):
     folder.mkdir()
     films.encode(folder / "first.mp4", films.numbered(30), fps=10, gop=10)
     late = films.encode(tmp_path / "late.mp4", films.numbered(50), fps=10, gop=10).read_bytes()
-    command = [sys.executable, str(ROOT / "footage.py"), "index", str(folder), "--watch", "--data", str(data)]
+    command = [sys.executable, "-m", "footage", "index", str(folder), "--watch", "--data", str(data)]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert "watching" in running.stderr.readline()
     with (folder / "second.mp4").open("wb") as file:  # a recorder that writes for longer than the quiet time

@@ -16,7 +16,7 @@ from PIL import Image
 from skimage import data as pictures
 
 from tests import films
-from tests.commands.test_cli import ROOT, footage
+from tests.commands.test_cli import footage
 from tests.commands.test_service import Service, settings
 
 __all__ = ["settings"]
@@ -129,7 +129,7 @@ SECRET = {"CAMERA_PASSWORD": "secret"}
 @contextmanager
 def following(settings, url):
     """``footage watch follow``, once it listens."""
-    command = [sys.executable, ROOT / "footage.py", "watch", "follow", "--json", "--url", url, "--config", settings]
+    command = [sys.executable, "-m", "footage", "watch", "follow", "--json", "--url", url, "--config", settings]
     env = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")} | SECRET
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
         try:

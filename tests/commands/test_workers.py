@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import pytest
 
-from commands.parts import open_index
-from config.settings import load
-from indexer.store.base import State, Where
+from footage.commands.parts import open_index
+from footage.config.settings import load
+from footage.indexer.store.base import State, Where
 from tests.commands.test_cli import footage
 from tests.commands.test_service import FAR, LONG_AGO, Service, ended  # noqa: F401
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from indexer.store.base import Catalog, Store
-from indexer.store.lance import LanceStore
-from indexer.store.sqlite import SqliteCatalog
+from footage.indexer.store.base import Catalog, Store
+from footage.indexer.store.lance import LanceStore
+from footage.indexer.store.sqlite import SqliteCatalog
 from tests.indexer.parts import ColourEmbedder
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.embed.base import Space, Vectors
-from stream.frame import Image
+from footage.indexer.embed.base import Space, Vectors
+from footage.stream.frame import Image
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stream.frame import Media
-from stream.source import media
+from footage.stream.frame import Media
+from footage.stream.source import media
 from tests import films
 
 COUNT = 250  # frames of each film: ten seconds at 25 a second

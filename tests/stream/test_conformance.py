@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stream.decode import read
-from stream.frame import Frame
-from stream.source import check_camera, media, parse
+from footage.stream.files.decode import read
+from footage.stream.frame import Frame
+from footage.stream.source import check_camera, media, parse
 from tests import films
 
 SIDE = 96

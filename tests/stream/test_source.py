@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.frame import Clock, Kind
-from stream.source import CAMERA_NAME, SourceError, camera_name, check_camera, media, parse
+from footage.stream.frame import Clock, Kind
+from footage.stream.source import CAMERA_NAME, SourceError, camera_name, check_camera, media, parse
 from tests import films
 
 

@@ -4,8 +4,8 @@ One ``Session`` serves a ``CassandraStore`` and a ``CassandraCatalog``; ``schema
 The driver is an extra, imported by ``connect``.
 """
 
-from indexer.store.cassandra.catalog import CassandraCatalog
-from indexer.store.cassandra.session import Session, connect
-from indexer.store.cassandra.vectors import CassandraStore
+from footage.indexer.store.cassandra.catalog import CassandraCatalog
+from footage.indexer.store.cassandra.session import Session, connect
+from footage.indexer.store.cassandra.vectors import CassandraStore
 
 __all__ = ["CassandraCatalog", "CassandraStore", "Session", "connect"]

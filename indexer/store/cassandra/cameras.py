@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from indexer.store.cassandra.session import Session
+from footage.indexer.store.cassandra.session import Session
 
 
 class CameraRows:

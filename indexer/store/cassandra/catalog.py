@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from indexer.embed.base import Space
-from indexer.store.base import StoreError
-from indexer.store.cassandra import schema
-from indexer.store.cassandra.coverage import CoverageRows
-from indexer.store.cassandra.leases import LeaseRows
-from indexer.store.cassandra.media import MediaRows
-from indexer.store.cassandra.session import Session
-from indexer.store.pin import compare
+from footage.indexer.embed.base import Space
+from footage.indexer.store.base import StoreError
+from footage.indexer.store.cassandra import schema
+from footage.indexer.store.cassandra.coverage import CoverageRows
+from footage.indexer.store.cassandra.leases import LeaseRows
+from footage.indexer.store.cassandra.media import MediaRows
+from footage.indexer.store.cassandra.session import Session
+from footage.indexer.store.pin import compare
 
 
 class CassandraCatalog(MediaRows, CoverageRows, LeaseRows):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from indexer.store.base import Coverage, State
-from indexer.store.cassandra.cameras import CameraRows
-from indexer.store.cassandra.session import Statement, together
-from indexer.store.spans import Span, carve
-from indexer.store.times import micros, moment
+from footage.indexer.store.base import Coverage, State
+from footage.indexer.store.cassandra.cameras import CameraRows
+from footage.indexer.store.cassandra.session import Statement, together
+from footage.indexer.store.spans import Span, carve
+from footage.indexer.store.times import micros, moment
 
 CHANGE = "UPDATE @coverage SET version = ? WHERE camera = ? IF version = ?"
 DELETE = "DELETE FROM @coverage WHERE camera = ? AND since = ?"

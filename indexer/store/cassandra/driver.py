@@ -35,7 +35,7 @@ from cassandra.policies import (
 from cassandra.protocol import ProtocolHandler, ResultMessage
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
 
-from indexer.store.base import StoreError, StoreUnreachable
+from footage.indexer.store.base import StoreError, StoreUnreachable
 
 TIMEOUT = 10.0  # seconds a request may take before another one is tried
 SPECULATE = 0.5  # seconds after which a read is also sent to another replica

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from indexer.store.cassandra.session import Session
+from footage.indexer.store.cassandra.session import Session
 
 KEEP = "UPDATE @leases USING TTL ? SET holder = ? WHERE name = ? IF holder = ? AND number = ?"
 TAKE = "UPDATE @leases USING TTL ? SET holder = ? WHERE name = ? IF holder = null AND number = ?"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from indexer.store.admission import NONE, PHASES, STEP
-from indexer.store.base import CameraSummary, Entry
-from indexer.store.cassandra.cameras import CameraRows
-from indexer.store.cassandra.session import Row, Statement, together
-from indexer.store.times import micros, moment
-from stream.frame import Clock, Kind, Media
+from footage.indexer.store.admission import NONE, PHASES, STEP
+from footage.indexer.store.base import CameraSummary, Entry
+from footage.indexer.store.cassandra.cameras import CameraRows
+from footage.indexer.store.cassandra.session import Row, Statement, together
+from footage.indexer.store.times import micros, moment
+from footage.stream.frame import Clock, Kind, Media
 
 SLACK = 60_000_000  # microseconds: more than a start is ever moved on
 FACTS = "id, camera, path, kind, since, clock, duration, recipe, done, note"

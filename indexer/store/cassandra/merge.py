@@ -6,8 +6,8 @@ import heapq
 from collections.abc import AsyncIterator
 from datetime import datetime
 
-from indexer.store.base import Record
-from indexer.store.cassandra.session import together
+from footage.indexer.store.base import Record
+from footage.indexer.store.cassandra.session import together
 
 Order = tuple[datetime, str, int]
 

@@ -6,10 +6,10 @@ import time
 from itertools import groupby
 from typing import NamedTuple
 
-from indexer.embed.base import Space
-from indexer.store.base import Where
-from indexer.store.cassandra.session import Row, Session, Statement, together
-from indexer.store.times import spans
+from footage.indexer.embed.base import Space
+from footage.indexer.store.base import Where
+from footage.indexer.store.cassandra.session import Row, Session, Statement, together
+from footage.indexer.store.times import spans
 
 BATCH = 200  # small rows a batch
 ENDS = (-(1 << 62), 1 << 62)  # microseconds, and buckets: wider than datetime

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 
-from indexer.embed.base import Space
-from indexer.store.base import StoreError
-from indexer.store.cassandra.session import Session
+from footage.indexer.embed.base import Space
+from footage.indexer.store.base import StoreError
+from footage.indexer.store.cassandra.session import Session
 
 VERSION = 1
 HOUR = 3_600_000_000  # microseconds

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import stamina
 
-from indexer.store.base import StoreError
+from footage.indexer.store.base import StoreError
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -206,7 +206,7 @@ async def connect(
         StoreError: the driver is missing, a name or a credential is refused.
     """
     try:
-        from indexer.store.cassandra import driver
+        from footage.indexer.store.cassandra import driver
     except ImportError as error:
         raise StoreError("Cassandra needs its driver: pip install 'footage[cassandra]'") from error
     if not NAME.fullmatch(keyspace):

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from indexer.embed.base import Space, Vectors
-from indexer.store import rows
-from indexer.store.base import Hit, Record, StoreError, Vector, Where
-from indexer.store.cassandra import schema
-from indexer.store.cassandra.merge import merged
-from indexer.store.cassandra.pieces import Piece, Pieces
-from indexer.store.cassandra.session import Session, Statement, together
-from indexer.store.times import moment
-from stream.frame import Region
+from footage.indexer.embed.base import Space, Vectors
+from footage.indexer.store import rows
+from footage.indexer.store.base import Hit, Record, StoreError, Vector, Where
+from footage.indexer.store.cassandra import schema
+from footage.indexer.store.cassandra.merge import merged
+from footage.indexer.store.cassandra.pieces import Piece, Pieces
+from footage.indexer.store.cassandra.session import Session, Statement, together
+from footage.indexer.store.times import moment
+from footage.stream.frame import Region
 
 LOOKUP = 100  # keys a request
 BATCH = 10  # rows an insert: a node indexes some hundred vectors a second, and must answer within two seconds

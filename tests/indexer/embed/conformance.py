@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from indexer.embed.base import Embedder, EmbedderError
-from stream.frame import Image
+from footage.indexer.embed.base import Embedder, EmbedderError
+from footage.stream.frame import Image
 
 TEXTS = ["a photo of a cat", "a rocket", "a cup of coffee", "an astronaut in a space suit"]
 

@@ -18,8 +18,8 @@ import onnxruntime
 from aiohttp import web
 from numpy.typing import NDArray
 
-from indexer.embed.tokens import openai_tokenizer
-from stream.frame import Image
+from footage.indexer.embed.tokens import openai_tokenizer
+from footage.stream.frame import Image
 from tests.indexer.embed import tiny
 
 SHAPE = tiny.Shape(side=224, patch=32, dim=512)

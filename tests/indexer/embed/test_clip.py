@@ -11,10 +11,10 @@ import onnxruntime
 import pytest
 from skimage import data
 
-from indexer.embed.base import EmbedderError, Vectors
-from indexer.embed.clip import Clip
-from indexer.embed.layout import Layout
-from indexer.embed.runtime import Plan
+from footage.indexer.embed.base import EmbedderError, Vectors
+from footage.indexer.embed.clip import Clip
+from footage.indexer.embed.layout import Layout
+from footage.indexer.embed.runtime import Plan
 from tests.indexer.embed import tiny
 from tests.indexer.embed.conformance import TEXTS, EmbedderConformance, pictures
 

@@ -11,14 +11,14 @@ import pytest
 from skimage import data
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from indexer.embed import tokens
-from indexer.embed.base import EmbedderError
-from indexer.embed.clip import Clip
-from indexer.embed.layout import Layout
-from indexer.embed.preprocess import OPENAI_MEAN, OPENAI_STD, Recipe
-from indexer.embed.runtime import Plan
-from indexer.embed.tokens import Tokens, clean, openai_tokenizer
-from indexer.embed.tower import Tower
+from footage.indexer.embed import tokens
+from footage.indexer.embed.base import EmbedderError
+from footage.indexer.embed.clip import Clip
+from footage.indexer.embed.layout import Layout
+from footage.indexer.embed.preprocess import OPENAI_MEAN, OPENAI_STD, Recipe
+from footage.indexer.embed.runtime import Plan
+from footage.indexer.embed.tokens import Tokens, clean, openai_tokenizer
+from footage.indexer.embed.tower import Tower
 from tests.indexer.embed import tiny
 from tests.indexer.embed.conformance import pictures
 

@@ -11,16 +11,16 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
-from indexer.embed.base import EmbedderError
-from indexer.embed.choose import Wish, choose
-from indexer.embed.clip import Clip
-from indexer.embed.download import HubError
-from indexer.embed.hub import Hub
-from indexer.embed.inference_local import InferenceLocal
-from indexer.embed.inference_server import InferenceServer
-from indexer.embed.lite import Lite
-from indexer.embed.models import MODELS, Model, find
-from indexer.embed.runtime import Plan
+from footage.indexer.embed.base import EmbedderError
+from footage.indexer.embed.choose import Wish, choose
+from footage.indexer.embed.clip import Clip
+from footage.indexer.embed.download import HubError
+from footage.indexer.embed.hub import Hub
+from footage.indexer.embed.inference_local import InferenceLocal
+from footage.indexer.embed.inference_server import InferenceServer
+from footage.indexer.embed.lite import Lite
+from footage.indexer.embed.models import MODELS, Model, find
+from footage.indexer.embed.runtime import Plan
 from tests.indexer.embed import tiny
 
 REPO = "someone/tiny-clip"

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer.embed.base import EmbedderError
-from indexer.embed.clip import Clip
-from indexer.embed.inference_local import InferenceLocal
-from indexer.embed.runtime import Plan
-from stream.frame import Image
+from footage.indexer.embed.base import EmbedderError
+from footage.indexer.embed.clip import Clip
+from footage.indexer.embed.inference_local import InferenceLocal
+from footage.indexer.embed.runtime import Plan
+from footage.stream.frame import Image
 from tests.indexer.embed.conformance import TEXTS, EmbedderConformance, pictures
 from tests.indexer.embed.standin import KEY, Model
 from tests.require import require

@@ -11,13 +11,13 @@ import pytest
 from aiohttp.test_utils import TestServer, unused_port
 from skimage import data
 
-from indexer.embed.base import EmbedderAway, EmbedderError
-from indexer.embed.clip import Clip
-from indexer.embed.fingerprint import fingerprint
-from indexer.embed.inference_server import InferenceServer
-from indexer.embed.runtime import Plan
-from indexer.store.base import SpaceMismatch
-from indexer.store.sqlite import SqliteCatalog
+from footage.indexer.embed.base import EmbedderAway, EmbedderError
+from footage.indexer.embed.clip import Clip
+from footage.indexer.embed.fingerprint import fingerprint
+from footage.indexer.embed.inference_server import InferenceServer
+from footage.indexer.embed.runtime import Plan
+from footage.indexer.store.base import SpaceMismatch
+from footage.indexer.store.sqlite import SqliteCatalog
 from tests.indexer.embed.conformance import TEXTS, EmbedderConformance, pictures
 from tests.indexer.embed.standin import KEY, Model, Server
 from tests.require import require

@@ -11,11 +11,11 @@ import pytest
 import skimage
 from skimage import data
 
-from indexer.embed import lite
-from indexer.embed.base import EmbedderError
-from indexer.embed.lite import Lite
-from indexer.embed.runtime import compile_model
-from stream.frame import Image
+from footage.indexer.embed import lite
+from footage.indexer.embed.base import EmbedderError
+from footage.indexer.embed.lite import Lite
+from footage.indexer.embed.runtime import compile_model
+from footage.stream.frame import Image
 from tests.indexer.embed.conformance import EmbedderConformance
 
 

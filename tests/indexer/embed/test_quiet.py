@@ -8,7 +8,7 @@ multiprocessing.Process.start = os.fork = refuse
 connect = socket.socket.connect
 socket.socket.connect = refuse
 import asyncio
-from indexer.embed.lite import Lite
+from footage.indexer.embed.lite import Lite
 
 async def main():
     embedder = Lite()

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from indexer.embed import runtime, trial
-from indexer.embed.base import EmbedderError
-from indexer.embed.clip import Clip
-from indexer.embed.runtime import Feeds, Plan, Run, candidates, cosines, open_tower
-from indexer.embed.tower import Tower
+from footage.indexer.embed import runtime, trial
+from footage.indexer.embed.base import EmbedderError
+from footage.indexer.embed.clip import Clip
+from footage.indexer.embed.runtime import Feeds, Plan, Run, candidates, cosines, open_tower
+from footage.indexer.embed.tower import Tower
 from tests.indexer.embed import tiny
 from tests.indexer.embed.conformance import pictures
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from indexer.embed.base import Space
-from indexer.store.base import CameraSummary, Catalog, Coverage, Entry, SpaceMismatch, State, StoreError
-from stream.frame import Clock, Kind, Media
+from footage.indexer.embed.base import Space
+from footage.indexer.store.base import CameraSummary, Catalog, Coverage, Entry, SpaceMismatch, State, StoreError
+from footage.stream.frame import Clock, Kind, Media
 
 SPACE = Space("test/one", 4)
 START = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from indexer.embed.base import Space, Vectors
-from indexer.store.base import Record, Store, StoreError, Where
-from stream.frame import Region
+from footage.indexer.embed.base import Space, Vectors
+from footage.indexer.store.base import Record, Store, StoreError, Where
+from footage.stream.frame import Region
 
 SPACE = Space("test/one", 32)
 START = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)

@@ -8,15 +8,15 @@ from functools import partial
 
 import pytest
 
-from indexer.embed.base import Space
-from indexer.store.base import Where
+from footage.indexer.embed.base import Space
+from footage.indexer.store.base import Where
 from tests.cassandra.fixture import need_driver
 from tests.indexer.store import catalog_contract, store_contract
 
 # ruff: noqa: E402 - what follows needs the driver
 need_driver()
 
-from indexer.store.cassandra import CassandraCatalog, CassandraStore, Session, connect, schema
+from footage.indexer.store.cassandra import CassandraCatalog, CassandraStore, Session, connect, schema
 from tests.cassandra.server import Contact
 
 OTHER = Space("test_one", 16)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.embed.base import Space
-from indexer.store.base import Record, StoreError, StoreUnreachable, Where
+from footage.indexer.embed.base import Space
+from footage.indexer.store.base import Record, StoreError, StoreUnreachable, Where
 from tests.cassandra.fixture import need_driver
 from tests.indexer.store.store_contract import at, film, scanned, unit
 
@@ -21,9 +21,9 @@ need_driver()
 
 from cassandra.cqltypes import lookup_casstype
 
-from indexer.store.cassandra import CassandraStore, Session, connect, schema
-from indexer.store.cassandra.media import apart
-from indexer.store.cassandra.vectors import _bytes
+from footage.indexer.store.cassandra import CassandraStore, Session, connect, schema
+from footage.indexer.store.cassandra.media import apart
+from footage.indexer.store.cassandra.vectors import _bytes
 from tests.cassandra.server import Contact, free_port
 
 SPACE = Space("test/one", 32)

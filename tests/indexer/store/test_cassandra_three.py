@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from indexer.embed.base import Space
-from indexer.store.base import Record, Store, StoreError, StoreUnreachable
+from footage.indexer.embed.base import Space
+from footage.indexer.store.base import Record, Store, StoreError, StoreUnreachable
 from tests.cassandra.fixture import need_driver
 from tests.indexer.store.store_contract import film, scanned
 
 # ruff: noqa: E402 - what follows needs the driver
 need_driver()
 
-from indexer.store.cassandra import CassandraStore, connect, schema
+from footage.indexer.store.cassandra import CassandraStore, connect, schema
 from tests.cassandra.server import QUICK, Server
 
 SPACE = Space("test/one", 32)

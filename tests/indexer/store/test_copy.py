@@ -9,10 +9,10 @@ from typing import cast
 
 import pytest
 
-from indexer.store.base import Catalog, Record, Store, StoreError
-from indexer.store.copy import Copied, copy
-from indexer.store.lance import LanceStore
-from indexer.store.sqlite import SqliteCatalog
+from footage.indexer.store.base import Catalog, Record, Store, StoreError
+from footage.indexer.store.copy import Copied, copy
+from footage.indexer.store.lance import LanceStore
+from footage.indexer.store.sqlite import SqliteCatalog
 from tests.cassandra.fixture import need_driver
 from tests.indexer.store.catalog_contract import span, video
 from tests.indexer.store.store_contract import BOX, SPACE, at, film, keys, scanned, unit
@@ -46,7 +46,7 @@ async def full(tmp_path: Path) -> Index:
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Index]:
     need_driver()
     contact = request.getfixturevalue("cassandra")
-    from indexer.store.cassandra import CassandraCatalog, CassandraStore, connect, schema
+    from footage.indexer.store.cassandra import CassandraCatalog, CassandraStore, connect, schema
 
     name = f"t_{uuid.uuid4().hex[:12]}"
     session = await connect([contact.host], contact.port, name, user=contact.user, password=contact.password)

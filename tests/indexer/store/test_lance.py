@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from indexer.embed.base import Space
-from indexer.store import lance
-from indexer.store.base import Record, StoreError, Where
-from indexer.store.faults import is_stale
-from indexer.store.lance import LanceStore
+from footage.indexer.embed.base import Space
+from footage.indexer.store import lance
+from footage.indexer.store.base import Record, StoreError, Where
+from footage.indexer.store.faults import is_stale
+from footage.indexer.store.lance import LanceStore
 from tests.indexer.store.store_contract import SPACE, Opening, StoreContract, at, film, keys, scanned, unit
 
 

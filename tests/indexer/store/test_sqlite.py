@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.store.base import StoreError
-from indexer.store.spans import Span, carve
-from indexer.store.sqlite import MIGRATIONS, SqliteCatalog
+from footage.indexer.store.base import StoreError
+from footage.indexer.store.spans import Span, carve
+from footage.indexer.store.sqlite import MIGRATIONS, SqliteCatalog
 from tests.indexer.store.catalog_contract import CatalogContract, Opening, at, span, video
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from indexer.store.base import Where
-from indexer.store.lance import LanceStore
-from indexer.store.sqlite import SqliteCatalog
+from footage.indexer.store.base import Where
+from footage.indexer.store.lance import LanceStore
+from footage.indexer.store.sqlite import SqliteCatalog
 from tests.indexer.store.catalog_contract import video
 from tests.indexer.store.store_contract import SPACE, film, scanned
 
@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[3]
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from indexer.store.lance import LanceStore
-from indexer.store.sqlite import SqliteCatalog
+from footage.indexer.store.lance import LanceStore
+from footage.indexer.store.sqlite import SqliteCatalog
 from tests.indexer.store.catalog_contract import video
 from tests.indexer.store.store_contract import SPACE, film
 

@@ -1,0 +1,62 @@
+"""Times, lengths of time and sizes as people write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from pydantic import PlainSerializer
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def seconds(text: object) -> float:
+    """``1s``, ``500ms``, ``2m``, ``1h``, ``7d`` or a bare number of seconds."""
+    if isinstance(text, int | float):
+        return float(text)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?\s*", str(text))
+    if not match:
+        raise ValueError(f"{text!r} is not a length of time; write 1s, 500ms, 2m, 1h or 7d")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def moment(text: str) -> datetime:
+    """An instant in UTC: ISO 8601 (without an offset in this machine's zone), ``now``, or ``-2h`` for two hours ago."""
+    text = text.strip()
+    try:
+        if text == "now" or text.startswith("-"):
+            ago = seconds(text[1:]) if text != "now" else 0.0
+            return datetime.now(UTC) - timedelta(seconds=ago)
+        return _iso(text)
+    except OverflowError:
+        raise ValueError(f"{text[:40]!r} is a time that no calendar here reaches") from None
+
+
+def _iso(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not a time; write 2026-05-04T13:30, 2026-05-04T13:30Z or -2h for two hours ago"
+        ) from None
+
+
+def octets(text: object) -> int:
+    """Bytes: ``500GB``, ``1.5TB``, ``200 MB`` (powers of 1000), or a bare number."""
+    if isinstance(text, int | float):
+        return int(text)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)B?\s*", str(text))
+    if not match:
+        raise ValueError(f"{text!r} is not a size; write 200MB, 500GB or 1.5TB")
+    power = " kMGT".index(match[2] or " ")
+    return round(float(match[1]) * float(1000**power))
+
+
+def iso(time: datetime) -> str:
+    """ISO 8601 in UTC with microseconds where there are any, ending in Z."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+Utc = Annotated[datetime, PlainSerializer(iso, return_type=str)]
+"""UTC, written as ISO 8601 with Z."""

@@ -1,0 +1,22 @@
+"""UTC times as whole microseconds since 1970, the unit in which everything is stored and named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+DISTANT_PAST = datetime(1, 1, 2, tzinfo=UTC)
+"""Before everything, and a day from the calendar's end, so that any time zone can show it."""
+DISTANT_FUTURE = datetime(9999, 12, 30, tzinfo=UTC)
+"""After everything."""
+
+
+def to_micros(time: datetime) -> int:
+    """Whole microseconds since 1970 of an aware time, without rounding."""
+    return (time - EPOCH) // MICROSECOND
+
+
+def from_micros(count: int) -> datetime:
+    """The UTC time that ``to_micros`` counted. Raises OverflowError beyond the years 1 to 9999."""
+    return EPOCH + count * MICROSECOND

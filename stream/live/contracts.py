@@ -1,0 +1,101 @@
+"""What a live reader tells about itself, and what it feeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+from av.audio.stream import AudioStream
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from footage.stream.frame import Clock, Image
+
+LivePacket: TypeAlias = "Packet[VideoStream] | Packet[AudioStream]"  # not subscriptable when it runs
+
+
+class LiveState(StrEnum):
+    """What a reader is doing."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    STALLED = "stalled"  # connected, but no picture has come for some seconds
+    BACKING_OFF = "backing off"  # waiting before the next attempt
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True)
+class Status:
+    """One camera's reader at one moment.
+
+    Attributes:
+        state: what it is doing, since ``since`` (UTC).
+        error: why the last connection ended or could not be made; empty while all is well. Holds no credentials.
+        connects: connections that gave pictures; reconnects: those of them that followed another.
+        packets: video packets received; frames: sampled and handed on; dropped: packets that could not be used.
+        last_packet, last_frame: UTC times of the newest ones.
+        codec: as FFmpeg names it; width, height: as coded; fps: measured on the stream's own time stamps.
+        gop: seconds from keyframe to keyframe, measured; the longest of the last few.
+        keyframes_only: whether nothing but keyframes is being decoded.
+        clock: where the times come from.
+        skew: seconds by which the camera's clock (RTCP) is ahead of arrival here; None where it sends none. It holds
+            the delay of encoding and network, so a good clock shows a little below 0.
+        rate: seconds that really pass for each second of the stream's time stamps.
+        transport: "tcp" or "udp" for RTSP, else the scheme.
+    """
+
+    state: LiveState
+    since: datetime
+    transport: str
+    error: str = ""
+    connects: int = 0
+    reconnects: int = 0
+    packets: int = 0
+    frames: int = 0
+    dropped: int = 0
+    last_packet: datetime | None = None
+    last_frame: datetime | None = None
+    codec: str = ""
+    width: int = 0
+    height: int = 0
+    fps: float | None = None
+    gop: float | None = None
+    keyframes_only: bool = True
+    clock: Clock = Clock.ARRIVAL
+    skew: float | None = None
+    rate: float = 1.0
+
+
+class Sink(Protocol):
+    """What a reader feeds. All of it is called from the reader's thread, in this order: opened, (packet | frame)*,
+    closed; then opened again, with a later time. A call that blocks holds up its own camera only.
+    """
+
+    def opened(self, video: VideoStream, audio: AudioStream | None, start: datetime, clock: Clock) -> None:
+        """A connection, or a new timeline in it, has begun; the streams serve as templates for a muxer.
+
+        Args:
+            start: UTC time of the first packet, which is a video keyframe.
+            clock: where times come from at the start; it may become better (see ``Status.clock``).
+        """
+
+    def packet(self, packet: LivePacket, time: datetime, keyframe: bool) -> None:
+        """A packet of ``video`` or ``audio``, in decoding order: it has a PTS, and a DTS that rises in its stream.
+
+        Args:
+            time: UTC of its PTS.
+            keyframe: a video keyframe.
+        """
+
+    def frame(self, image: Image, time: datetime) -> None:
+        """A sampled frame, upright, scaled; times rise strictly. Its packet has been given before."""
+
+    def closed(self, cause: str, at: datetime) -> None:
+        """It has ended.
+
+        Args:
+            cause: for the gap in coverage: "connection lost", "no picture for 10 s", "stream changed"...
+            at: UTC time up to which there were pictures.
+        """

@@ -1,0 +1,269 @@
+"""Exports are opened again as a reviewer would: zipfile, hashlib, and a decoder of the tests' own."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_STORED, ZipFile
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from footage.query.clips.service import Cutter
+from footage.query.export.archive import Asked, in_order, save, whole
+from footage.query.export.manifest import Manifest, Row, Wanted
+from footage.query.values.ids import MomentId
+from footage.stream.frame import Kind, Media, Region
+from tests import films
+from tests.query.clips.clipfilms import RATE, START, Recipe, film, numbered
+from tests.query.clips.test_clip import COPIED, FRAGMENTS, segments
+
+
+def moment(camera: str, start: float, best: float, end: float, region: Region | None = None) -> MomentId:
+    a, b, c = (START + timedelta(seconds=s) for s in (start, end, best))
+    return MomentId(camera, a, b, c, region)
+
+
+class Shelf:
+    """A catalogue of made films, and what exports of them hold."""
+
+    def __init__(self, store: Any, catalog: Any, folder: Path) -> None:
+        self.catalog, self.folder, self.clips = catalog, folder, folder / "clips"
+        self.cutter = Cutter(store, catalog, self.clips)
+        self.zip = folder / "review.zip"
+        self.told: list[Row] = []
+
+    async def hold(self, *media: Media, camera: str = "yard") -> list[Media]:
+        named = [replace(m, camera=camera, id=hashlib.sha256(m.path.encode()).hexdigest()[:16]) for m in media]
+        for one in named:
+            await self.catalog.admit(one, "test")
+        return named
+
+    async def export(self, *moments: MomentId, **asked: Any) -> Manifest | None:
+        found = in_order(Wanted(id=str(m), score=0.5) for m in moments)
+        return await save(self.cutter, Asked(found, **asked), self.zip, self.told.append)
+
+    def unpacked(self) -> tuple[Path, dict[str, Any]]:
+        """The folder that a reviewer unpacks, its sums checked, and the manifest in it."""
+        folder = self.folder / "unpacked"
+        shutil.rmtree(folder, ignore_errors=True)
+        with ZipFile(self.zip) as archive:
+            assert archive.testzip() is None
+            names = archive.namelist()
+            assert names[-1] == "manifest.json"
+            assert all(archive.getinfo(n).compress_type == ZIP_STORED for n in names if n.endswith((".mp4", ".jpg")))
+            archive.extractall(folder)
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        lines = (folder / "SHA256SUMS").read_text().splitlines()
+        sums = {name: total for total, name in (line.split("  ", 1) for line in lines)}
+        assert set(sums) == set(names) - {"SHA256SUMS"}
+        for name, total in sums.items():
+            assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == total
+        for one in [*files(manifest["moments"]), *manifest["files"]]:
+            assert (one["sha256"], one["bytes"]) == (sums[one["name"]], (folder / one["name"]).stat().st_size)
+        return folder, manifest
+
+
+def files(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row[part] for row in rows for part in ("clip", "picture") if row[part]]
+
+
+def shown(folder: Path, row: dict[str, Any]) -> int:
+    """The number of the frame that a player shows at the stated offset."""
+    frames = numbered(folder / row["clip"]["name"])
+    at = frames[0][0] + row["best_frame"]["offset_ms"] / 1000
+    return [number for time, number in frames if time <= at][-1]
+
+
+@pytest.fixture
+def shelf(store: Any, catalog: Any, tmp_path: Path) -> Shelf:
+    return Shelf(store, catalog, tmp_path)
+
+
+@pytest.mark.parametrize("precise", [False, True])
+@pytest.mark.parametrize("name", ["mp4", "late origin, Matroska", "open groups", "HEVC"])
+async def test_the_best_frame_is_in_the_clip_where_the_manifest_says(name: str, precise: bool, shelf: Shelf) -> None:
+    file, recipe = COPIED[name]
+    await shelf.hold(film(shelf.folder / file, recipe))
+    assert await shelf.export(moment("yard", 3.7, 4.1, 5.2), moment("yard", 8, 8, 8), precise=precise, pad=1.5)
+    folder, manifest = shelf.unpacked()
+    for row, number in zip(manifest["moments"], (4.1 * RATE, 8 * RATE), strict=True):
+        assert row["state"] == "proved"
+        assert abs(shown(folder, row) - number) <= 1
+        assert row["clip"]["precise"] == precise
+        proof = row["best_frame"]
+        assert proof["found"]
+        assert proof["difference"] <= (proof["limit"] if precise else 0)
+    assert manifest["counts"] == {"proved": 2}
+
+
+async def test_a_row_tells_all_of_its_moment(shelf: Shelf) -> None:
+    (media,) = await shelf.hold(film(shelf.folder / "film.mp4"))
+    await shelf.export(moment("yard", 3.7, 4, 5.2), query="a dog", filters={"camera": ["yard"]}, pad=1)
+    _, manifest = shelf.unpacked()
+    assert (manifest["query"], manifest["filters"], manifest["pad"]) == ("a dog", {"camera": ["yard"]}, 1)
+    assert manifest["time_zone"].startswith("UTC")
+    assert "sha256sum -c SHA256SUMS" in manifest["check"]
+    (row,) = manifest["moments"]
+    assert (row["camera"], row["clock"], row["score"]) == ("yard", "given", 0.5)
+    assert (row["start"], row["best"]) == ("2026-05-04T12:00:03.700000Z", "2026-05-04T12:00:04Z")
+    assert row["media"] == {"id": media.id, "offset": 4.0}
+    clip = row["clip"]
+    assert (clip["requested_start"], clip["start"]) == ("2026-05-04T12:00:02.700000Z", "2026-05-04T12:00:02Z")
+    assert row["best_frame"]["offset_ms"] == 2000
+
+
+async def test_moments_are_numbered_by_time_and_each_comes_once(shelf: Shelf) -> None:
+    await shelf.hold(film(shelf.folder / "film.mp4"))
+    await shelf.hold(film(shelf.folder / "gate.mp4"), camera="gate")
+    late, early, gate = moment("yard", 9, 9, 10), moment("yard", 1, 1, 2), moment("gate", 5, 5, 6)
+    await shelf.export(late, early, gate, late)
+    folder, manifest = shelf.unpacked()
+    assert (
+        [row["id"] for row in manifest["moments"]] == [str(early), str(gate), str(late)] == [r.id for r in shelf.told]
+    )
+    assert sorted(path.name for path in folder.glob("*.mp4")) == [
+        "001_yard_20260504T120001Z.mp4",
+        "002_gate_20260504T120005Z.mp4",
+        "003_yard_20260504T120009Z.mp4",
+    ]
+
+
+@pytest.mark.parametrize("precise", [False, True])
+async def test_holes_before_the_best_frame_are_counted(precise: bool, shelf: Shelf) -> None:
+    await shelf.hold(*segments(shelf.folder, Recipe(container=FRAGMENTS), 0, 4, 8.5))
+    await shelf.export(moment("yard", 3, 10.5, 11), pad=1, precise=precise)
+    folder, manifest = shelf.unpacked()
+    (row,) = manifest["moments"]
+    assert (row["state"], row["clip"]["gaps"]) == ("proved", [["2026-05-04T12:00:08Z", "2026-05-04T12:00:08.500000Z"]])
+    assert abs(shown(folder, row) - 10.5 * RATE) <= 1
+
+
+async def test_footage_that_is_gone_is_told_and_the_others_go_on(shelf: Shelf) -> None:
+    old, new = await shelf.hold(*segments(shelf.folder, Recipe(), 0, 60))
+    Path(old.path).unlink()
+    gone, there = moment("yard", 1, 1, 2), moment("yard", 61, 61, 62)
+    assert await shelf.export(gone, there, moment("roof", 2, 2, 3))
+    _, manifest = shelf.unpacked()
+    assert manifest["counts"] == {"proved": 1, "missing": 2}
+    first, second, third = manifest["moments"]
+    assert (first["state"], first["clip"], first["picture"], first["clock"]) == ("missing", None, None, None)
+    assert "expired" in first["reason"]
+    assert "no footage of camera 'roof'" in second["reason"]
+    assert third["clip"]["name"] == "003_yard_20260504T120101Z.mp4"
+    Path(new.path).unlink()
+    shelf.zip.unlink()
+    assert await shelf.export(gone, there) is None
+    assert not list(shelf.folder.glob("review.zip*"))
+    assert len(shelf.told) == 5
+
+
+async def test_a_clip_that_does_not_show_its_moment_is_told(shelf: Shelf) -> None:
+    """Somebody puts another clip in its place, or spoils it, between cutting and exporting."""
+    await shelf.hold(film(shelf.folder / "film.mp4"))
+    await shelf.export(moment("yard", 2, 2.5, 3))
+    (clip,) = shelf.clips.glob("*.mp4")
+    film(clip, Recipe(first=900))
+    manifest = await shelf.export(moment("yard", 2, 2.5, 3))
+    assert manifest
+    assert manifest.counts == {"unproved": 1}
+    _, told = shelf.unpacked()
+    (row,) = told["moments"]
+    assert row["best_frame"]["found"] is False
+    assert row["best_frame"]["difference"] > row["best_frame"]["limit"]
+    assert "is not the picture" in row["reason"]
+    films.truncate(clip, 0.2)
+    await shelf.export(moment("yard", 2, 2.5, 3))
+    _, told = shelf.unpacked()
+    assert told["moments"][0]["best_frame"]["difference"] is None
+    assert "can be decoded" in told["moments"][0]["reason"]
+
+
+async def test_a_photograph_has_a_picture_and_no_clip(shelf: Shelf) -> None:
+    Pillow.fromarray(films.photograph("cat")).save(shelf.folder / "cat.jpg")
+    media = replace(film(shelf.folder / "any.mp4"), path=str(shelf.folder / "cat.jpg"), kind=Kind.PHOTO, duration=0.0)
+    await shelf.hold(media)
+    manifest = await shelf.export(moment("yard", 0, 0, 0))
+    assert manifest
+    assert manifest.counts == {"photograph": 1}
+    folder, told = shelf.unpacked()
+    picture = np.asarray(Pillow.open(folder / told["moments"][0]["picture"]["name"]), dtype=float)
+    assert np.abs(picture - films.photograph("cat")).mean() < 3
+
+
+class Seen(HTMLParser):
+    """Tags of a page, and what they link to."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        assert not any(name.startswith("on") for name, _ in attrs)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "poster")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+async def test_the_page_needs_nothing_but_its_folder_and_runs_nothing(shelf: Shelf) -> None:
+    await shelf.hold(film(shelf.folder / "film.mp4", Recipe(size=(640, 480))))
+    marked = moment("yard", 2, 2.5, 3, Region(0.25, 0.25, 0.5, 0.5))
+    evil = "<script>alert('1')</script>\"&"
+    await shelf.export(marked, moment("roof", 1, 1, 2), query=evil, filters={"<img src=x>": "<b>"})
+    folder, manifest = shelf.unpacked()
+    page = Seen((folder / "index.html").read_text())
+    assert evil in page.text
+    assert "<img src=x>: <b>" in page.text
+    assert "script" not in page.tags
+    assert page.tags.count("article") == 2
+    assert sum(link.startswith("data:image/jpeg;base64,") for link in page.links) == 1
+    local = [link.split("#")[0] for link in page.links if not link.startswith("data:")]
+    assert {row["name"] for row in files(manifest["moments"])} < set(local)
+    assert all((folder / link).is_file() for link in local)
+    assert "2026-05-04T12:00:02Z" in page.text
+
+
+async def test_a_cancelled_export_leaves_no_file(shelf: Shelf) -> None:
+    await shelf.hold(film(shelf.folder / "film.mp4"))
+    shelf.zip.write_bytes(b"an earlier one")
+    found = in_order(Wanted(id=str(moment("yard", s, s, s + 1))) for s in (1, 5))
+    task = asyncio.ensure_future(save(shelf.cutter, Asked(found), shelf.zip, lambda _: task.cancel() and None))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert shelf.zip.read_bytes() == b"an earlier one"
+    assert not list(shelf.folder.glob("review.zip.*"))
+
+
+async def test_what_is_cancelled_waits_for_its_thread() -> None:
+    begun, go, done = asyncio.Event(), threading.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def work() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go.wait(60)
+        done.set()
+
+    task = asyncio.ensure_future(whole(work))
+    await begun.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done.is_set()

@@ -1,0 +1,126 @@
+"""Scenes of a space of eight dimensions: what a moment looks like, and how much every frame trembles."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from footage.indexer.embed.base import Space
+from footage.indexer.store.base import Record
+from footage.indexer.store.lance import LanceStore
+from footage.query.moments.deduplicate import Folder
+from footage.query.values.moment import Moment
+from footage.stream.frame import Clock, Region
+from tests.query.moments.test_segmentation import at
+
+DIM = 8
+NOISE = 1e-4
+LOOKS = {"empty": 0, "guard": 1, "car": 2, "fox": 3}
+CORNER = Region.of(Region(0.0, 0.0, 0.5, 0.5).code)
+
+
+@pytest.fixture
+async def space(tmp_path):
+    store = await LanceStore.open(tmp_path / "vectors", Space("test/scene", DIM))
+    yield store
+    await store.close()
+
+
+def unit(row):
+    return (row / np.linalg.norm(row)).astype(np.float32)
+
+
+async def film(store, scene, tremble, camera="yard", scale=1.0, seed=0):
+    """A record a second. ``scale``: how far apart looks are; small in a model whose cosines are all high."""
+    rng = np.random.default_rng(seed)
+    records = []
+    for i, look in enumerate(scene):
+        row = np.full(DIM, 1.0)
+        row[LOOKS[look]] += 2 * scale
+        row += rng.normal(0, tremble * scale, DIM)
+        records.append(Record(camera, at(i), "m", float(i), unit(row)))
+    await store.write(records)
+
+
+def moment(second, score=0.9, camera="yard"):
+    return Moment(camera, at(second), at(second + 1), score, at(second), None, "m", Clock.GIVEN)
+
+
+def parts(folds):
+    seconds = [[(m.best - at(0)).total_seconds() for m in (f.moment, *f.others)] for f in folds]
+    assert [f.count for f in folds] == [len(s) for s in seconds]
+    return seconds
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+async def test_the_same_look_is_folded_whatever_the_scale_of_the_model(space, scale):
+    await film(space, (["empty"] * 20 + ["guard"] + ["empty"] * 20 + ["car"]) * 3, 0.05, scale=scale)
+    seen = [moment(20, 0.8), moment(62, 0.9), moment(104, 0.7), moment(41, 0.95), moment(83, 0.6)]
+    folds = parts(await Folder(space, 2e-2 * scale**2).fold(seen))
+    assert folds == [[62, 20, 104], [41, 83]]
+
+
+async def test_different_looks_stay_apart_and_in_their_order(space):
+    await film(space, ["guard"] * 10 + ["car"] * 10 + ["fox"] * 10, 0.05)
+    assert parts(await Folder(space, NOISE).fold([moment(25), moment(5), moment(15)])) == [[25], [5], [15]]
+
+
+async def test_a_parked_car_in_a_scene_where_nothing_moves_is_one(space):
+    await film(space, ["car"] * 200, 0.01)
+    seen = [moment(s, 0.5 + s / 1000) for s in range(5, 200, 10)]
+    (fold,) = await Folder(space, 2e-4).fold(seen)
+    assert fold.moment == seen[-1]
+    assert set(fold.others) == set(seen[:-1])
+
+
+async def test_restless_footage_has_a_wider_measure(space):
+    rng = np.random.default_rng(5)
+    await film(space, [["guard", "car", "fox"][i] for i in rng.integers(0, 3, 60)], 0.3)
+    folds = await Folder(space, NOISE).fold([moment(s) for s in range(0, 60, 6)])
+    assert len(folds) < 10
+
+
+async def test_cameras_are_not_mixed(space):
+    await film(space, ["car"] * 20, 0.01)
+    await film(space, ["car"] * 20, 0.01, camera="gate")
+    assert len(await Folder(space, 1e-2).fold([moment(5), moment(9, camera="gate")])) == 2
+
+
+async def test_a_part_of_a_frame_is_compared_as_a_part(space):
+    await film(space, ["empty"] * 60, 0.01)
+    fox, car = np.full(DIM, 1.0), np.full(DIM, 1.0)
+    fox[3], car[2] = 3.0, 3.0
+    for second, row in ((10, fox), (30, fox), (50, car)):
+        await space.write([Record("yard", at(second), "m", float(second), unit(row), CORNER)])
+    seen = [replace(moment(s), region=CORNER) for s in (10, 30, 50)]
+    assert parts(await Folder(space, NOISE).fold(seen)) == [[10, 30], [50]]
+
+
+async def test_a_moment_whose_frame_is_not_stored_stays_alone(space):
+    await film(space, ["car"] * 20, 0.01)
+    assert parts(await Folder(space, 1e-2).fold([moment(5), moment(7.5), moment(9)])) == [[5, 9], [7.5]]
+
+
+async def test_nothing_to_fold(space):
+    assert await Folder(space, NOISE).fold([]) == []
+
+
+class Startled:
+    """An embedder that takes each picture for something else, or all for the same."""
+
+    def __init__(self, *vectors):
+        self.vectors = np.stack([unit(np.array(v, float)) for v in vectors])
+
+    async def images(self, batch):
+        assert len(batch) == 2
+        assert (batch[0] != batch[1]).mean() > 0.5
+        return self.vectors
+
+
+async def test_what_noise_does_in_a_model_counts_for_nothing(space):
+    await film(space, ["car"] * 30, 0.01, seed=1)
+    await space.write([Record("yard", at(40), "n", 0.0, unit(np.array([1.2, 1, 3, 1, 1, 1, 1, 1.0])))])
+    seen = [moment(5), replace(moment(40), media="n")]
+    steady, jumpy = Startled([1, 0, 0], [1, 0, 0]), Startled([1, 0, 0], [1, 0.5, 0])
+    assert len(await (await Folder.of(space, steady)).fold(seen)) == 2
+    assert len(await (await Folder.of(space, jumpy)).fold(seen)) == 1

@@ -1,0 +1,108 @@
+"""What is asked beyond the best moments, over HTTP: two cameras whose colours change at odd times."""
+
+import asyncio
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from footage.indexer.files.file_indexer import Indexer, Job
+from footage.query.clips.service import Cutter
+from footage.query.http import app
+from footage.query.http.metrics import Metrics
+from footage.query.scoring.noun_bank import Bank
+from footage.query.search.engine import Searcher
+from tests.indexer.parts import ColourEmbedder
+from tests.query.moments.test_refine import film
+
+START = datetime(2026, 5, 4, 12, tzinfo=UTC)
+YARD = [("red", 3.4), ("green", 6.6), ("red", 20.5), ("green", 23.5), ("red", 40), ("blue", 43.5), ("red", 60)]
+GATE = [("red", 8.4), ("blue", 12.6), ("red", 60)]
+
+
+@pytest.fixture
+async def client(store, catalog, tmp_path):
+    embedder = ColourEmbedder()
+    for camera, shots in (("yard", YARD), ("gate", GATE)):
+        path = film(tmp_path / f"{camera}.mp4", *shots)
+        await Indexer(embedder, store, catalog).run([Job(path, camera, 1.0, START)])
+    cutter = Cutter(store, catalog, tmp_path / "clips")
+    searcher = Searcher(embedder, store, catalog, await Bank.of(embedder), partial(cutter.frame, boxes=False))
+    client = TestClient(TestServer(app.build(app.Parts(store, catalog, searcher, cutter, Metrics()))))
+    await client.start_server()
+    yield client
+    await asyncio.gather(client.close())
+
+
+async def ask(client, **params):
+    response = await client.get("/api/search", params=params)
+    return response.status, await response.json()
+
+
+def second(text):
+    return (datetime.fromisoformat(text) - START).total_seconds()
+
+
+async def test_edges_are_found_in_the_footage(client):
+    _, coarse = await ask(client, q="green", sort="time")
+    _, fine = await ask(client, q="green", sort="time", refine="true")
+    assert [m["refined"] for m in coarse["moments"]] == [False, False]
+    assert [m["refined"] for m in fine["moments"]] == [True, True]
+    found = [(second(m["start"]), second(m["end"])) for m in fine["moments"]]
+    assert found == [pytest.approx((20.5, 23.5), abs=0.2), pytest.approx((3.4, 6.6), abs=0.2)]
+    assert (await client.get(f"/api/moments/{fine['moments'][0]['id']}/clip.mp4")).status == 200
+    assert (await client.get(f"/api/frames/{fine['moments'][0]['best']['frame']}.jpg")).status == 200
+
+
+async def test_what_looks_alike_is_one_moment_that_names_the_others(client):
+    _, all_of_them = await ask(client, q="green")
+    _, folded = await ask(client, q="green", fold="true", refine="true")
+    (moment,) = folded["moments"]
+    assert (moment["count"], moment["refined"]) == (2, True)
+    (other,) = moment["others"]
+    assert other in [m["id"] for m in all_of_them["moments"]]
+    assert (await client.get(f"/api/moments/{other}")).status == 200
+
+
+async def test_the_first_the_last_and_how_many(client):
+    _, first = await ask(client, q="green", only="first")
+    _, last = await ask(client, q="green", only="last")
+    _, count = await ask(client, q="green", only="count")
+    assert [second(m["start"]) for m in first["moments"]] == [4]
+    assert [second(m["start"]) for m in last["moments"]] == [21]
+    assert (count["count"], count["moments"], count["looked"]) == (2, [], 120)
+    _, after = await ask(client, q="green", only="count", **{"from": "2026-05-04T12:00:10Z"})
+    assert after["count"] == 1
+    assert (await ask(client, q="white", only="count"))[1]["count"] == 0
+
+
+async def test_one_thing_then_another_on_any_camera(client):
+    _, answer = await ask(client, q="green", then="blue", within="5s", refine="true")
+    (pair,) = answer["pairs"]
+    assert (pair["first"]["camera"], pair["then"]["camera"]) == ("yard", "gate")
+    assert pair["gap"] == pytest.approx(8.4 - 6.6, abs=0.4)
+    assert pair["clocks"] == "given"
+    assert answer["looked"] == 240
+    _, there = await ask(client, q="green", then="blue", within="60s", then_camera="yard")
+    assert {p["then"]["camera"] for p in there["pairs"]} == {"yard"}
+    assert len(there["pairs"]) == 2
+    assert (await ask(client, q="green", then="blue", within="1s"))[1]["pairs"] == []
+
+
+@pytest.mark.parametrize(
+    ("params", "word"),
+    [
+        ({"only": "most"}, "only"),
+        ({"only": "count", "fold": "true"}, "fold"),
+        ({"then": "blue", "only": "count"}, "then"),
+        ({"then_camera": "gate"}, "then"),
+        ({"then": "blue", "then_camera": "roof"}, "roof"),
+        ({"then": "blue", "within": "soon"}, "within"),
+        ({"refine": "maybe"}, "refine"),
+    ],
+)
+async def test_what_cannot_be_asked_is_refused(client, params, word):
+    status, body = await ask(client, q="green", **params)
+    assert status == 400
+    assert word in body["error"]

@@ -1,0 +1,168 @@
+"""A live clock follows arrival and sender reports, whatever jitter, drift and jumps do, and never runs backwards."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from footage.stream.frame import Clock
+from footage.stream.live.clock import SANE, LiveClock
+
+BEGIN = 1_800_000_000.0  # UTC seconds
+
+
+def run(
+    seconds: float,
+    delay: Callable[[float], float] = lambda _: 0.05,
+    rate: Callable[[float], float] = lambda _: 1.0,
+    sender: Callable[[float], float | None] = lambda _: None,
+    floor: float | None = None,
+    fps: int = 25,
+) -> tuple[LiveClock, list[float], list[float]]:
+    """Times given to packets, and how far each is from the truth.
+
+    Args:
+        delay: seconds from taking a picture to its arrival.
+        rate: real seconds that pass for a stamped one.
+        sender: what its clock shows, as an error, or None.
+    """
+    clock = LiveClock(floor)
+    stamp, true = 1000.0, BEGIN
+    given_, errors = [], []
+    while true < BEGIN + seconds:
+        t = true - BEGIN
+        said = sender(t)
+        clock.observe(stamp, true + delay(t), None if said is None else true + said)
+        given_.append(clock.time(stamp))
+        errors.append(given_[-1] - true)
+        stamp += 1 / fps
+        true += rate(t) / fps
+    return clock, given_, errors
+
+
+def rises(times: list[float]) -> bool:
+    return all(a < b for a, b in pairwise(times))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    jitter=st.floats(0, 0.5),
+    rate=st.floats(0.8, 1.25),
+    skew=st.one_of(st.none(), st.floats(-4, 4)),
+)
+def test_times_rise_and_stay_near_whatever_the_network_and_the_clocks_do(
+    seed: int, jitter: float, rate: float, skew: float | None
+) -> None:
+    dice = random.Random(seed)
+    _, times, errors = run(
+        60, lambda _: 0.05 + dice.random() * jitter, lambda _: rate, lambda t: skew if skew and t > 5 else None
+    )
+    assert rises(times)
+    assert all(abs(error) < 2.3 + jitter for error in errors[40 * 25 :])
+
+
+def test_jitter_does_not_reach_the_times() -> None:
+    dice = random.Random(1)
+    _, _, errors = run(60, lambda _: 0.05 + dice.expovariate(5))
+    late = errors[20 * 25 :]
+    assert max(late) - min(late) < 0.1  # packets came up to more than a second apart
+    assert max(late) < 0.2
+
+
+def test_a_stream_stamped_25_that_ships_21_a_second_is_followed() -> None:
+    dice = random.Random(1)
+    clock, times, errors = run(90, lambda _: 0.05 + dice.random() * 0.1, lambda _: 25 / 21)
+    assert clock.rate == pytest.approx(25 / 21, rel=0.02)
+    assert max(map(abs, errors[20 * 25 :])) < 0.3
+    assert rises(times)
+
+
+def test_a_camera_that_ships_less_than_half_of_what_it_stamps_is_followed() -> None:
+    clock, times, errors = run(90, rate=lambda _: 2.5)
+    assert not clock.jumped
+    assert max(map(abs, errors)) < 2.5
+    assert max(map(abs, errors[20 * 10 :])) < 0.3
+    assert rises(times)
+
+
+def test_a_rate_that_falls_at_dusk_is_followed() -> None:
+    _, times, errors = run(120, rate=lambda t: 1.0 if t < 60 else 1.2)
+    assert max(map(abs, errors)) < 2.5
+    assert max(map(abs, errors[-30 * 21 :])) < 0.3
+    assert rises(times)
+
+
+def test_a_sane_sender_is_believed_from_its_first_report() -> None:
+    dice = random.Random(1)
+    clock, times, errors = run(40, lambda _: 0.3 + dice.random() * 0.2, sender=lambda t: 0.0 if t > 5 else None)
+    assert clock.clock is Clock.RTCP
+    assert clock.skew == pytest.approx(-0.3, abs=0.05)
+    assert max(map(abs, errors[30 * 25 :])) < 0.01
+    assert rises(times)
+
+
+@pytest.mark.parametrize("wrong", [SANE + 0.5, -SANE - 0.5, -3600.0, 86400.0 * 365])
+def test_a_sender_with_a_wrong_clock_is_measured_and_not_believed(wrong: float) -> None:
+    clock, _, errors = run(40, sender=lambda _: wrong)
+    assert clock.clock is Clock.ARRIVAL
+    assert clock.skew == pytest.approx(wrong - 0.05, abs=0.01)
+    assert max(map(abs, errors)) < 0.1
+
+
+def test_a_sender_that_goes_wrong_is_given_up() -> None:
+    clock, times, _ = run(60, sender=lambda t: 0.0 if t < 20 else 50.0)
+    assert clock.clock is Clock.ARRIVAL
+    assert rises(times)
+
+
+def test_a_burst_at_the_beginning_is_not_taken_for_the_present() -> None:
+    clock = LiveClock()
+    for i in range(75):  # three seconds that the server had kept
+        clock.observe(i / 25, BEGIN)
+    assert clock.time(74 / 25) == pytest.approx(BEGIN, abs=0.01)
+    assert clock.time(0.0) == pytest.approx(BEGIN - 74 / 25, abs=0.01)
+
+
+def test_a_stream_that_comes_in_segments_runs_evenly() -> None:
+    clock, errors = LiveClock(), []
+    for segment in range(10):  # four seconds at once, as HLS gives them
+        for i in range(100):
+            stamp = segment * 4 + i / 25
+            clock.observe(stamp, BEGIN + 4 + segment * 4 + i / 1000)
+            if segment:  # the first one is held back until it is whole
+                errors.append(clock.time(stamp) - BEGIN - stamp)
+    assert max(errors) - min(errors) < 0.2
+
+
+@settings(max_examples=25, deadline=None)
+@given(ahead=st.floats(-10, 30))
+def test_a_new_connection_begins_after_the_last_one(ahead: float) -> None:
+    _, times, errors = run(60, floor=BEGIN + ahead)
+    assert times[0] > BEGIN + ahead
+    assert rises(times)
+    assert abs(errors[0]) < 0.1 or ahead > 0
+    if ahead < 5:
+        assert abs(errors[-1]) < 0.2  # it was worked off
+
+
+def test_a_machine_whose_clock_is_set_forward_needs_a_new_timeline() -> None:
+    clock, times, _ = run(90, delay=lambda t: 0.05 if t < 30 else 3600.0)
+    assert clock.jumped
+    assert rises(times)
+
+
+def test_a_machine_whose_clock_is_set_back_gives_no_earlier_times() -> None:
+    clock, times, _ = run(90, delay=lambda t: 0.05 if t < 30 else -60.0)
+    assert rises(times)
+    assert not clock.jumped
+
+
+def test_a_clock_that_has_seen_nothing_says_so() -> None:
+    with pytest.raises(ValueError, match="no packet"):
+        LiveClock().time(0.0)

@@ -1,0 +1,274 @@
+"""A reader against a real RTSP server: it goes on, whatever happens to the server."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from time import monotonic, time
+
+import pytest
+from av.container import InputContainer
+
+from footage.stream.frame import Clock
+from footage.stream.live.contracts import LivePacket, LiveState, Status
+from footage.stream.live.reader import Reader
+from footage.stream.live.session import SETTLE
+from tests.films import number
+from tests.rtsp.fixture import Server
+from tests.stream.live.livefeed import FilmFeed, Notes, until
+from tests.stream.live.mjpegcamera import mjpeg_camera
+
+reports = pytest.mark.skipif(
+    not hasattr(InputContainer, "start_time_realtime"), reason="sender reports need av 18: pip install 'av>=18'"
+)
+
+Films = dict[str, Path]
+Make = Callable[..., Server]
+Watch = Callable[..., tuple[Reader, Notes]]
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """Starts readers; they are stopped with the test, and every promise to their sinks is checked."""
+    watched: list[tuple[Reader, Notes]] = []
+
+    def start(url: str, every: float = 1.0, **options: object) -> tuple[Reader, Notes]:
+        notes = Notes()
+        watched.append((Reader("yard", url, notes, every=every, side=64, **options), notes))  # type: ignore[arg-type]
+        watched[-1][0].start()
+        return watched[-1]
+
+    yield start
+    for reader, notes in watched:
+        assert reader.stop()
+        assert notes.faults == []
+
+
+def live(reader: Reader, connects: int = 1) -> Callable[[], bool]:
+    def check() -> bool:
+        status = reader.snapshot()
+        return status.state is LiveState.LIVE and status.connects >= connects
+
+    return check
+
+
+def has(reader: Reader, wanted: Callable[[Status], bool]) -> Callable[[], bool]:
+    return lambda: wanted(reader.snapshot())
+
+
+@pytest.mark.parametrize(
+    ("name", "transport", "codec"),
+    [("yard", "tcp", "h264"), ("yard", "udp", "h264"), ("sliced", "tcp", "h264"), ("gate", "tcp", "hevc")],
+)
+def test_a_camera_is_live_with_frames_at_their_time(
+    rtsp: Make, films: Films, watch: Watch, name: str, transport: str, codec: str
+) -> None:
+    reader, notes = watch(rtsp(films).url(name), transport=transport)
+    until(lambda: len(notes.frames) >= 4)
+    status = reader.snapshot()
+    assert (status.state, status.error, status.transport) == (LiveState.LIVE, "", transport)
+    assert (status.codec, status.width, status.height) == (codec, 320, 192)
+    assert status.fps == pytest.approx(25, rel=0.05)
+    assert status.gop == pytest.approx(1.0, abs=0.1)
+    assert abs((datetime.now(UTC) - notes.frames[-1]).total_seconds()) < 5
+    numbers = [number(image) for _, image in notes.spans[0].frames]
+    assert all(n % 25 == 0 for n in numbers)
+    assert all((b - a) % 100 == 25 for a, b in pairwise(numbers))
+    assert status.dropped == 0
+
+
+@reports
+def test_sender_reports_take_over_from_arrival(rtsp: Make, films: Films, watch: Watch) -> None:
+    reader, notes = watch(rtsp(films).url("yard"))
+    until(live(reader))
+    assert notes.spans[0].clock is Clock.ARRIVAL
+    until(has(reader, lambda s: s.clock is Clock.RTCP))
+    skew = reader.snapshot().skew
+    assert skew is not None
+    assert abs(skew) < 0.5  # one machine, one clock: what remains is delay
+
+
+@reports
+def test_sound_comes_with_the_pictures(rtsp: Make, films: Films, watch: Watch) -> None:
+    reader, notes = watch(rtsp(films, sound=True).url("yard"))
+    until(has(reader, lambda s: s.clock is Clock.RTCP))  # FFmpeg may shift time stamps with the first report
+    until(lambda: len(notes.frames) >= 5)
+    (span,) = notes.spans
+    assert len(span.sounds) > 10
+    assert abs((span.sounds[-1] - notes.times[-1]).total_seconds()) < 1
+
+
+def test_a_camera_with_a_wrong_clock_is_reported_once_and_not_believed(
+    films: Films, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Wrong(FilmFeed):
+        def sender(self, packet: LivePacket) -> float:
+            return time() - 3600
+
+    reader, notes = watch("rtsp://cam.invalid/yard", connect=lambda *_: _paced(Wrong(films["yard"])))
+    until(lambda: len(notes.frames) >= 2)
+    status = reader.snapshot()
+    assert status.clock is Clock.ARRIVAL
+    assert status.skew == pytest.approx(-3600, abs=1)
+    assert abs((datetime.now(UTC) - notes.times[-1]).total_seconds()) < 5
+    assert reader.stop()
+    assert len([r for r in caplog.records if "its clock is 3600" in r.getMessage()]) == 1
+
+
+def _paced(feed: FilmFeed) -> FilmFeed:
+    """Gives packets when a camera would."""
+    packets, began = feed.packets, monotonic()
+
+    def pace() -> Iterator[LivePacket]:
+        for i, packet in enumerate(packets):
+            until(lambda i=i: monotonic() - began >= i / 25)  # type: ignore[misc]
+            yield packet
+
+    feed.packets = pace()
+    return feed
+
+
+def test_pictures_over_http_are_timed_by_arrival(watch: Watch) -> None:
+    with mjpeg_camera() as url:
+        reader, notes = watch(url, every=0.2)
+        until(lambda: len(notes.frames) >= 8)
+        status = reader.snapshot()
+        assert (status.codec, status.clock, status.transport) == ("mjpeg", Clock.ARRIVAL, "http")
+        assert abs((datetime.now(UTC) - notes.times[-1]).total_seconds()) < 5
+    until(lambda: bool(notes.spans[0].cause))
+    assert notes.spans[0].cause.startswith("connection lost")
+
+
+def test_distant_keyframes_do_not_make_frames_rare(rtsp: Make, films: Films, watch: Watch) -> None:
+    reader, notes = watch(rtsp(films).url("long"), every=0.5)
+    until(lambda: len(notes.frames) >= 8)
+    assert not reader.snapshot().keyframes_only
+    steps = [(b - a).total_seconds() for a, b in pairwise(notes.frames)]
+    assert max(steps[1:]) < 0.7
+
+
+def test_a_server_that_hangs_is_noticed_and_read_again(rtsp: Make, films: Films, watch: Watch) -> None:
+    server = rtsp(films)
+    reader, notes = watch(server.url("yard"), stall=4.0)
+    until(live(reader))
+    server.freeze()
+    until(has(reader, lambda s: s.state is LiveState.STALLED))
+    until(lambda: bool(notes.spans[0].cause))
+    assert notes.spans[0].cause == "no picture for 4 s"
+    server.thaw()
+    assert until(live(reader, 2), 20) < 20
+    assert reader.snapshot().reconnects == 1
+
+
+def test_a_hanging_network_does_not_hold_up_the_end(rtsp: Make, films: Films, watch: Watch) -> None:
+    server = rtsp(films)
+    reader, _ = watch(server.url("yard"))
+    until(live(reader))
+    server.freeze()
+    began = monotonic()
+    assert reader.stop()
+    assert monotonic() - began < 20
+
+
+def test_a_server_that_never_answers_does_not_hold_up_the_end(watch: Watch) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:
+        reader, _ = watch(f"rtsp://127.0.0.1:{mute.getsockname()[1]}/yard")
+        until(has(reader, lambda s: s.state is LiveState.CONNECTING))
+        began = monotonic()
+        assert reader.stop()
+        assert monotonic() - began < 20
+    assert reader.snapshot().state is LiveState.STOPPED
+
+
+def test_a_wrong_password_is_named_but_not_shown(
+    rtsp: Make, films: Films, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server = rtsp(films, login="admin:right")
+    wrong, _ = watch(server.url("yard", "admin:hunter2"))
+    right, _ = watch(server.url("yard", "admin:right"))
+    until(has(wrong, lambda s: bool(s.error)))
+    until(live(right))
+    assert "refuses this user and password" in wrong.snapshot().error
+    assert "hunter2" not in repr(wrong.snapshot()) + caplog.text
+    assert "admin" not in repr(wrong.snapshot()) + caplog.text
+
+
+def test_a_missing_stream_and_a_silent_port_are_told_apart(rtsp: Make, films: Films, watch: Watch) -> None:
+    server = rtsp(films)
+    missing, _ = watch(server.url("cellar"))
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+    silent, _ = watch(f"rtsp://127.0.0.1:{port}/yard")
+    until(has(missing, lambda s: bool(s.error)))
+    until(has(silent, lambda s: bool(s.error)))
+    assert "no stream of this name" in missing.snapshot().error
+    assert "refuses connections" in silent.snapshot().error
+    assert missing.snapshot().state in {LiveState.BACKING_OFF, LiveState.CONNECTING}
+
+
+def test_one_cameras_failure_does_not_slow_another(rtsp: Make, films: Films, watch: Watch) -> None:
+    broken, sound = rtsp(films), rtsp(films)
+    ill, _ = watch(broken.url("yard"), stall=4.0)
+    well, notes = watch(sound.url("yard"))
+    until(live(ill))
+    until(live(well))
+    broken.freeze()
+    before = len(notes.frames)
+    until(has(ill, lambda s: s.state is LiveState.STALLED))
+    until(lambda: len(notes.frames) >= before + 4)
+    arrived = notes.spans[0].arrived[25:]
+    assert max(b - a for a, b in pairwise(arrived)) < 1.0
+
+
+def test_a_fault_in_the_sink_is_logged_and_the_camera_read_again(
+    rtsp: Make, films: Films, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, notes = watch(rtsp(films).url("yard"))
+    until(live(reader))
+    good = notes.frame
+    notes.frame = lambda *_: 1 / 0  # type: ignore[assignment]
+    until(has(reader, lambda s: "ZeroDivisionError" in s.error))
+    notes.frame = good  # type: ignore[method-assign]
+    until(live(reader, 2))
+    assert "fault while reading" in caplog.text
+
+
+def test_times_begin_after_what_was_there_before(rtsp: Make, films: Films, watch: Watch) -> None:
+    after = datetime.now(UTC) + timedelta(seconds=5)
+    _, notes = watch(rtsp(films).url("yard"), after=after)
+    until(lambda: bool(notes.spans))
+    assert notes.spans[0].start > after
+
+
+@pytest.mark.slow
+def test_a_server_killed_twenty_times_is_live_again_each_time(rtsp: Make, films: Films, watch: Watch) -> None:
+    """With the waits that a user gets: what brings a camera back soon is knocking, not a short wait."""
+    server = rtsp(films)
+    reader, notes = watch(server.url("yard"))
+    until(live(reader))
+    waits: list[float] = []
+    away: list[float] = []
+    for kill in range(20):
+        until(lambda: len(notes.spans[-1].frames) >= 2)
+        killed = datetime.now(UTC)
+        server.kill()
+        until(lambda: bool(notes.spans[-1].cause))
+        until(lambda killed=killed, kill=kill: (datetime.now(UTC) - killed).total_seconds() > kill % 4 / 2)  # type: ignore[misc]
+        server.start()
+        waits.append(until(live(reader, kill + 2), 10))
+        away.append((notes.spans[-1].noted - killed).total_seconds() - SETTLE)
+    gaps = [seconds for _, seconds in notes.gaps]
+    errors = [abs(gap - real) for gap, real in zip(gaps, away, strict=True)]
+    print(f"\nlive again after {sorted(waits)[10]:.2f} s (median), {max(waits):.2f} s (most); ", end="")
+    print(f"gaps wrong by {sorted(errors)[10]:.3f} s (median), {max(errors):.3f} s (most)")
+    assert max(waits) < 5
+    assert max(errors) < 1
+    assert len(notes.gaps) == 20
+    assert {cause.partition(":")[0] for cause, _ in notes.gaps} == {"connection lost"}
+    assert notes.times == sorted(set(notes.times))

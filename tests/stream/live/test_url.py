@@ -1,0 +1,76 @@
+"""An address is shown without what opens it."""
+
+from __future__ import annotations
+
+import av.error
+import pytest
+
+from footage.stream.live.url import door, redacted, revealing, words
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://admin:hunter2@cam.local:554/ch0",
+        "rtsp://admin:hun@ter2@cam.local/ch0",
+        "rtsp://admin:a/hunter2@cam.local/ch0",
+        "rtsp://hunter2@cam.local/ch0",
+        "rtsp://cam.local/ch0?user=admin&password=hunter2",
+        "http://cam.local/ch0?token=hunter2#t",
+        "rtsp://cam.local/user=admin&password=hunter2&channel=1",
+        "RTSP://admin:hunter2@[::1]:554/",
+    ],
+)
+def test_credentials_are_left_out(url: str) -> None:
+    assert "hunter2" not in redacted(url)
+    assert "ter2" not in redacted(url)
+
+    assert revealing(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://cam.local/ch0",
+        "rtsp://admin:${YARD_PASSWORD}@cam.local:554/ch0",
+        "rtsp://${YARD_LOGIN}@cam.local/ch0",
+        "rtsp://${USER}:${PASSWORD}@cam.local/ch0",
+        "rtsp://cam.local/cam/realmonitor?channel=1&subtype=0",
+        "http://cam.local/ch0?token=${TOKEN}",
+        "0",
+        "/dev/video0",
+    ],
+)
+def test_an_address_with_variables_reveals_nothing(url: str) -> None:
+    assert not revealing(url)
+    assert revealing(url.replace("${YARD_PASSWORD}", "hunter2")) == ("YARD_PASSWORD" in url)
+
+
+def test_the_rest_is_left_in() -> None:
+    assert redacted("rtsp://a:b@cam.local:8554/ch0/main") == "rtsp://***@cam.local:8554/ch0/main"
+    assert redacted("/dev/video0") == "/dev/video0"
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("rtsp://u:p@cam/x", ("cam", 554)),
+        ("rtsp://cam:8554/x", ("cam", 8554)),
+        ("https://cam/x.m3u8", ("cam", 443)),
+        ("udp://239.0.0.1:1234", None),
+        ("0", None),
+        ("rtsp://cam:port/x", None),
+    ],
+)
+def test_the_port_to_knock_at(url: str, where: tuple[str, int] | None) -> None:
+    assert door(url) == where
+
+
+def test_words_never_hold_what_ffmpeg_said() -> None:
+    address = "rtsp://admin:hunter2@cam.local/ch0"
+    for name in dir(av.error):
+        kind = getattr(av.error, name)
+        if isinstance(kind, type) and issubclass(kind, av.error.FFmpegError):
+            text = words(kind(1, "it failed", address, (0, "rtsp", f"cannot open {address}")))
+            assert "hunter2" not in text
+            assert text
