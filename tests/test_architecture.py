@@ -1,0 +1,47 @@
+"""The entrance for contributors is true: every file that it names or links to is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "docs" / "architecture.md", ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
+ROOMS = "stream|indexer|query|config|commands|tests|bench|tools|src|docs"
+
+
+def linked(page):
+    """Files that a page links to, relative to its folder."""
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    return [page.parent / target for target in targets if "://" not in target]
+
+
+def named(page):
+    """Files of the checkout that a page names in code spans."""
+    return [ROOT / name for name in re.findall(rf"`((?:{ROOMS})/[\w./-]+)`", page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_it_names_is_there(page):
+    files = linked(page) + named(page)
+    assert files
+    assert [str(file) for file in files if not file.exists()] == []
+
+
+def test_the_architecture_page_names_a_file_of_every_room():
+    rooms = {str(file.parent.relative_to(ROOT)) for file in map(Path.resolve, linked(PAGES[0]))}
+    inside = {str(p.parent.relative_to(ROOT)) for room in ("stream", "indexer", "query") for p in (ROOT / room).glob("*/*.py")}
+    entered = {"query/client", "query/http", "query/search", "query/scoring", "query/moments", "query/clips", "query/watches"}
+    assert entered <= rooms
+    assert {room for room in inside if room.startswith("stream/")} <= rooms
+    assert {"indexer/pipeline", "indexer/embed", "indexer/store", "indexer/live"} <= rooms
+
+
+def test_decisions_and_other_pages_name_no_file_that_is_gone():
+    pages = [page for page in (ROOT / "docs").rglob("*.md") if page not in PAGES]
+    gone = {f"{page.name}: {file}" for page in pages for file in linked(page) + named(page) if not file.exists()}
+    assert gone == set()
+
+
+def test_the_readme_leads_to_it():
+    assert {PAGES[0], PAGES[1]} <= {file.resolve() for file in linked(PAGES[2])}
