@@ -1,4 +1,8 @@
-"""How well words find pictures, and what is absent is not found, on the photographs of ../shared/data/coco64."""
+"""Measures search accuracy on the COCO photographs of ../shared/data/coco64: mAP, recall and false matches.
+
+Run ``python -m bench.accuracy`` for lite; ``FOOTAGE_CLIP=FOLDER`` measures the CLIP model in that folder. Parts: mAP
+over photographs, composed videos as vectors, the whole search on encoded videos, and real footage.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +15,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from bench.composed import Photograph, judge
-from bench.elsewhere import elsewhere
-from bench.mechanisms import HEAD, Film, Plain, cosines, deviations, halves, judged, row
+from bench.composed import Photograph, search_composed_videos
+from bench.mechanisms import (
+    HEADER,
+    NounCosines,
+    VectorVideo,
+    calibrated_scores,
+    cosines,
+    cross_validate_floor,
+    measure_row,
+    robust_deviations,
+)
+from bench.real_footage import measure_real_footage
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from footage.indexer.embed.base import Embedder, Vectors
-from footage.indexer.embed.clip import Clip
-from footage.indexer.embed.lite import Lite
-from footage.query.moments.segmentation import CUTOFF
-from footage.query.scoring.calibration import Aim, Judge, Matcher, Null
-from footage.query.scoring.noun_bank import Bank, nouns
-from footage.query.scoring.prompts import embedded
+from footage.indexer.embed.clip import ClipEmbedder
+from footage.indexer.embed.lite import LiteEmbedder
+from footage.query.moments.segmentation import MATCH_CUTOFF
+from footage.query.scoring.calibration import MatchScorer, MultiQueryScorer, NullDistribution, QueryEmbedding
+from footage.query.scoring.noun_bank import NounBank, load_nouns
+from footage.query.scoring.prompts import embed_phrases
 from footage.stream.frame import Image
 
-HERE = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "coco64"
+COCO_FOLDER = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "coco64"
 
 
 @dataclass(frozen=True)
 class Photographs:
-    """Photographs and what is to be seen on each.
+    """Photographs and the classes on each.
 
     Attributes:
         images: RGB.
-        classes: names of everything that is on any of them.
-        present: (photographs, classes): is it there?
+        classes: names of the classes on any of them.
+        present: (photographs, classes), whether the class is on the photograph.
     """
 
     images: list[Image]
@@ -44,8 +57,8 @@ class Photographs:
     present: NDArray[np.bool_]
 
 
-def photographs(folder: Path) -> Photographs:
-    """Reads ``images`` and ``boxes.json``."""
+def load_photographs(folder: Path) -> Photographs:
+    """Read ``images`` and ``boxes.json``."""
     boxes = json.loads((folder / "boxes.json").read_text("utf-8"))
     names = [{box[0] for box in boxes[file]} for file in sorted(boxes)]
     classes = sorted(set().union(*names))
@@ -53,8 +66,8 @@ def photographs(folder: Path) -> Photographs:
     return Photographs(images, classes, np.array([[c in on for c in classes] for on in names]))
 
 
-def listed(text: str) -> list[str]:
-    """Names with commas between them, over several lines."""
+def split_names(text: str) -> list[str]:
+    """Split names at commas, over several lines."""
     return re.split(r",\s+", text.strip())
 
 
@@ -64,13 +77,13 @@ def article(name: str) -> str:
 
 
 def average_precision(scores: NDArray[np.float32], present: NDArray[np.bool_]) -> float:
-    """Mean, over what is present, of the precision down to it."""
+    """Mean of the precision at the rank of each present item."""
     hits = present[np.argsort(-scores, kind="stable")]
     return float((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean())
 
 
-async def mean_average_precision(embedder: Embedder, photos: Photographs) -> None:
-    """One line for each way of asking, with a 90 % interval over which classes happen to be asked."""
+async def measure_mean_average_precision(embedder: Embedder, photos: Photographs) -> None:
+    """Print mAP for each form of query, with a 90 % bootstrap interval over the classes."""
     pictures = await embedder.images(photos.images)
     print(f"{embedder.space.name}: mAP over {len(photos.images)} photographs and {len(photos.classes)} classes")
     for form in ("a photo of {}", "{}"):
@@ -85,55 +98,70 @@ async def mean_average_precision(embedder: Embedder, photos: Photographs) -> Non
 
 
 STILL = 3
-"""Seconds, at one frame a second, for which a composed film shows each photograph."""
-FILMS = 40
+"""Seconds, at one frame a second, for which a composed video shows each photograph."""
+VIDEOS = 40
 ABSENT = """
 train, fire hydrant, parking meter, sheep, cow, bear, skis, skateboard, surfboard, banana, apple,
 sandwich, hot dog, keyboard, microwave, toaster, hair drier
 """
-"""The classes of COCO that are on none of the 64 photographs; the others are absent from films that lack them."""
+"""The classes of COCO that are on none of the 64 photographs; the others are absent from videos that lack them."""
 
 
-async def composed_films(embedder: Embedder, photos: Photographs) -> None:
-    """Films of 16 to 32 photographs in random order, without the video: present and absent classes are asked."""
+async def measure_composed_videos(embedder: Embedder, photos: Photographs) -> None:
+    """Search videos of 16 to 32 photographs in random order, as vectors, for present and absent classes."""
     rng = np.random.default_rng(0)
     pictures = await embedder.images(photos.images)
-    missing = listed(ABSENT)
+    missing = split_names(ABSENT)
     phrases = [article(name) for name in [*photos.classes, *missing]]
     there = np.pad(photos.present, ((0, 0), (0, len(missing))))
-    films = []
-    for _ in range(FILMS):
+    videos = []
+    for _ in range(VIDEOS):
         shown = np.repeat(rng.permutation(len(pictures))[: rng.integers(16, 33)], STILL)
-        films.append(Film(pictures[shown], there[shown]))
-    present = sum(int(film.shown.any(axis=0).sum()) for film in films)
-    absent = FILMS * len(phrases) - present
+        videos.append(VectorVideo(pictures[shown], there[shown]))
+    present = sum(int(video.shown.any(axis=0).sum()) for video in videos)
+    absent = VIDEOS * len(phrases) - present
     print(f"films of 16 to 32 photographs, {STILL} s each, as vectors: {present} present and {absent} absent questions")
-    bank, queries = await Bank.of(embedder), await embedded(embedder, phrases)
+    bank, queries = await NounBank.build(embedder), await embed_phrases(embedder, phrases)
     person = photos.classes.index("person")
-    print(HEAD)
-    print(row("as it is, at its own cutoff", judged(bank), queries, films, person, None))
-    print(row("as it is", judged(bank), queries, films, person))
+    print(HEADER)
+    print(measure_row("as it is, at its own cutoff", calibrated_scores(bank), queries, videos, person, None))
+    print(measure_row("as it is", calibrated_scores(bank), queries, videos, person))
     if bank.floor is None:
-        bare = Bank(await embedder.texts([article(noun) for noun in nouns()]))
-        print(row("  one wording instead of three", judged(bare), await embedder.texts(phrases), films, person))
+        bare = NounBank(await embedder.texts([article(noun) for noun in load_nouns()]))
+        print(
+            measure_row(
+                "  one wording instead of three", calibrated_scores(bare), await embedder.texts(phrases), videos, person
+            )
+        )
     else:
-        print(row("  nouns instead of the floor", judged(Bank(bank.vectors)), queries, films, person))
-    print(row("  nouns, but not the nearest", judged(Plain(bank.vectors)), queries, films, person))
-    print(row("raw cosines", cosines, queries, films, person))
-    print(row("each query's own robust deviations", deviations, queries, films, person))
+        print(
+            measure_row(
+                "  nouns instead of the floor", calibrated_scores(NounBank(bank.vectors)), queries, videos, person
+            )
+        )
+    print(
+        measure_row(
+            "  nouns, but not the nearest", calibrated_scores(NounCosines(bank.vectors)), queries, videos, person
+        )
+    )
+    print(measure_row("raw cosines", cosines, queries, videos, person))
+    print(measure_row("each query's own robust deviations", robust_deviations, queries, videos, person))
     if bank.floor is not None:
-        print(halves(pictures, there, queries))
+        print(cross_validate_floor(pictures, there, queries))
     best = np.mean(
-        [f.shown[(f.frames @ queries.T).argmax(axis=0), range(len(phrases))][f.shown.any(axis=0)].mean() for f in films]
+        [
+            f.shown[(f.frames @ queries.T).argmax(axis=0), range(len(phrases))][f.shown.any(axis=0)].mean()
+            for f in videos
+        ]
     )
     print(f"  with no cutoff at all the nearest frame is right for {best:.3f}")
-    await without(bank, queries, pictures, there)
-    await by_picture(embedder, bank, photos, pictures)
+    await measure_negation(bank, queries, pictures, there)
+    await measure_image_queries(embedder, bank, photos, pictures)
 
 
-async def without(bank: Bank, queries: Vectors, pictures: Vectors, there: NDArray[np.bool_]) -> None:
-    """ "A without B" over all pairs of classes that some photographs part: mean average precision by three ways."""
-    null = Null(bank, pictures)
+async def measure_negation(bank: NounBank, queries: Vectors, pictures: Vectors, there: NDArray[np.bool_]) -> None:
+    """Measure "A without B" for all pairs of classes that some photographs separate: mAP of three methods."""
+    null = NullDistribution(bank, pictures)
     ways: dict[str, list[float]] = {"judged": [], "taken away": [], "B ignored": []}
     many = np.flatnonzero(there.sum(axis=0) >= 3)
     for a in many:
@@ -143,9 +171,13 @@ async def without(bank: Bank, queries: Vectors, pictures: Vectors, there: NDArra
                 continue
             away = queries[a] - queries[b]
             scores = {
-                "judged": Judge(Aim(queries[a], ((1.0, queries[b]),)), null, bank).probability(pictures),
-                "taken away": Judge(Aim(away / np.linalg.norm(away)), null, bank).probability(pictures),
-                "B ignored": Judge(Aim(queries[a]), null, bank).probability(pictures),
+                "judged": MatchScorer(QueryEmbedding(queries[a], ((1.0, queries[b]),)), null, bank).probability(
+                    pictures
+                ),
+                "taken away": MatchScorer(QueryEmbedding(away / np.linalg.norm(away)), null, bank).probability(
+                    pictures
+                ),
+                "B ignored": MatchScorer(QueryEmbedding(queries[a]), null, bank).probability(pictures),
             }
             for way, p in scores.items():
                 ways[way].append(average_precision(p.astype(np.float32), wanted))
@@ -154,21 +186,21 @@ async def without(bank: Bank, queries: Vectors, pictures: Vectors, there: NDArra
         print(f"  {way:16s} {np.mean(found):.3f}")
 
 
-async def by_picture(embedder: Embedder, bank: Bank, photos: Photographs, pictures: Vectors) -> None:
-    """A part of a photograph, mirrored and darker, asks films that hold the photograph or do not."""
+async def measure_image_queries(embedder: Embedder, bank: NounBank, photos: Photographs, pictures: Vectors) -> None:
+    """Query videos with or without a photograph by a part of it, mirrored and darker."""
     rng = np.random.default_rng(1)
-    orders = [rng.permutation(len(pictures))[: rng.integers(16, 33)] for _ in range(FILMS // 2)]
+    orders = [rng.permutation(len(pictures))[: rng.integers(16, 33)] for _ in range(VIDEOS // 2)]
     print("a picture as the question: a part of a photograph, mirrored and darker")
     print(f"  {'':24s} {'':10s} right  answered  false  of these with nothing in common")
     for share in (0.85, 0.6, 0.4):
-        asked = await embedder.images([altered(image, share) for image in photos.images])
+        queries = await embedder.images([crop_mirror_darken(image, share) for image in photos.images])
         for way in ("carried over", "as it is"):
             right, answered, false, odd, there, absent = 0, 0, 0, 0, 0, 0
             for order in orders:
-                null = Null(bank, pictures[order])
-                aims = [(Aim(null.carried(q) if way == "carried over" else q), null) for q in asked]
-                p = Matcher(aims, bank).probability(pictures[order])
-                best, found = order[p.argmax(axis=0)], p.max(axis=0) >= CUTOFF
+                null = NullDistribution(bank, pictures[order])
+                aims = [(QueryEmbedding(null.align_image(q) if way == "carried over" else q), null) for q in queries]
+                p = MultiQueryScorer(aims, bank).probability(pictures[order])
+                best, found = order[p.argmax(axis=0)], p.max(axis=0) >= MATCH_CUTOFF
                 held = np.isin(np.arange(len(pictures)), order)
                 alike = (photos.present[best] & photos.present).any(axis=1)
                 there, absent = there + int(held.sum()), absent + int((~held).sum())
@@ -179,20 +211,22 @@ async def by_picture(embedder: Embedder, bank: Bank, photos: Photographs, pictur
             print(f"  {share:.0%} of width and height   {way:12s} {rates}")
 
 
-def altered(image: Image, share: float) -> Image:
-    """A part of a picture off its middle, mirrored, darker."""
+def crop_mirror_darken(image: Image, share: float) -> Image:
+    """An off-center part of an image, mirrored and darker."""
     height, width = (int(side * share) for side in image.shape[:2])
     top, left = int(0.4 * (image.shape[0] - height)), int(0.3 * (image.shape[1] - width))
     part = image[top : top + height, left : left + width][:, ::-1]
     return np.ascontiguousarray((255 * (part / 255.0) ** 1.25).astype(np.uint8))
 
 
-async def whole_search(embedder: Embedder) -> None:
-    """Films of 24 photographs through real encoding, decoding, storing and searching."""
-    boxes = json.loads((HERE / "boxes.json").read_text("utf-8"))
-    held = [Photograph(HERE / "images" / file, frozenset(box[0] for box in found)) for file, found in boxes.items()]
+async def measure_whole_search(embedder: Embedder) -> None:
+    """Search videos of 24 photographs after real encoding, decoding, indexing and storing."""
+    boxes = json.loads((COCO_FOLDER / "boxes.json").read_text("utf-8"))
+    held = [
+        Photograph(COCO_FOLDER / "images" / file, frozenset(box[0] for box in found)) for file, found in boxes.items()
+    ]
     names = sorted(set().union(*(p.classes for p in held)))
-    tallies = await judge(embedder, held, names, films=4, size=24)
+    tallies = await search_composed_videos(embedder, held, names, videos=4, size=24)
     first = tallies["as it is"]
     print(f"the whole search, 4 films of 24 photographs: {first.present} present and {first.absent} absent questions")
     print(f"  {'':26s} R@.3   R@.5   R@.7   mIoU   answered  false")
@@ -202,17 +236,19 @@ async def whole_search(embedder: Embedder) -> None:
 
 async def main() -> None:
     """Measure lite, or the CLIP model in the folder that FOOTAGE_CLIP names."""
-    if not HERE.is_dir():
-        print(f"skipped: {HERE} is not there")
+    if not COCO_FOLDER.is_dir():
+        print(f"skipped: {COCO_FOLDER} is not there")
         return
-    photos, cache = photographs(HERE), Path(tempfile.gettempdir())
+    photos, cache = load_photographs(COCO_FOLDER), Path(tempfile.gettempdir())
     embedder: Embedder = (
-        await Clip.open(Path(given), cache=cache) if (given := os.environ.get("FOOTAGE_CLIP")) else Lite()
+        await ClipEmbedder.open(Path(given), cache=cache)
+        if (given := os.environ.get("FOOTAGE_CLIP"))
+        else LiteEmbedder()
     )
-    await mean_average_precision(embedder, photos)
-    await composed_films(embedder, photos)
-    await whole_search(embedder)
-    await elsewhere(embedder, HERE.parent)
+    await measure_mean_average_precision(embedder, photos)
+    await measure_composed_videos(embedder, photos)
+    await measure_whole_search(embedder)
+    await measure_real_footage(embedder, COCO_FOLDER.parent)
     await embedder.close()
 
 

@@ -1,9 +1,9 @@
-"""Unified compaction beside time windows of a day, in one Cassandra, over days of vectors that are made up.
+"""Compares unified compaction with daily time windows in one Cassandra node, over days of synthetic vectors.
 
-Run ``python -m bench.compaction``; ``tests/cassandra`` says what it needs. Two keyspaces get the same records, turn by
-turn: six days of eight cameras, flushed three times a day, each day written with the clock of that day. Then two days
-expire, a camera and another camera's day are forgotten, one more day is written, and what is left on the disk is told.
-Not as a cluster of one's own: tombstones go at once (``gc_grace_seconds`` 0), expiry is looked for at each compaction.
+Run ``python -m bench.compaction``; ``tests/cassandra`` says what it needs. Two keyspaces get the same records,
+alternating: six days of eight cameras, flushed three times a day, each day written with the clock of that day. Then two
+days expire, a camera and another camera's day are forgotten, one more day is written, and the rest on the disk is
+printed. Unlike a real cluster, tombstones go at once (``gc_grace_seconds`` 0) and each compaction looks for expiry.
 """
 
 from __future__ import annotations
@@ -20,58 +20,58 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-from bench.store import SPACE, Corpus, corpus
+from bench.store import SPACE, Corpus, make_corpus
 from tests.cassandra.jars import jars, java
 from tests.cassandra.server import Server, until
 
 from footage.indexer.store.base import Record, Where
-from footage.indexer.store.cassandra import CassandraStore, Session, connect, schema
+from footage.indexer.store.cassandra import CassandraSession, CassandraStore, connect_cassandra, schema
 
 CAMERAS, DAYS, FLUSHES = 8, 6, 3
 EXPIRING = 2  # days, the oldest
 DAY = timedelta(days=1)
-QUICK = "'expired_sstable_check_frequency_seconds': 1"
+FREQUENT_EXPIRY_CHECK = "'expired_sstable_check_frequency_seconds': 1"
 COMPACTIONS = {
-    "unified": f"{{'class': 'UnifiedCompactionStrategy', {QUICK}}}",
+    "unified": f"{{'class': 'UnifiedCompactionStrategy', {FREQUENT_EXPIRY_CHECK}}}",
     "windows": "{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'DAYS', "
-    f"'compaction_window_size': 1, {QUICK}}}",
+    f"'compaction_window_size': 1, {FREQUENT_EXPIRY_CHECK}}}",
 }
 FIRST = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - (DAYS + 1) * DAY
 
 
-class Side:
+class Keyspace:
     """One keyspace with its compaction, and the clock that its writes are stamped with."""
 
-    def __init__(self, name: str, session: Session, lasting: CassandraStore, expiring: CassandraStore) -> None:
+    def __init__(self, name: str, session: CassandraSession, lasting: CassandraStore, expiring: CassandraStore) -> None:
         self.name, self.session, self.lasting, self.expiring = name, session, lasting, expiring
         self.wrote: list[float] = []
         self.found: dict[str, list[float]] = defaultdict(list)
 
     @classmethod
-    async def open(cls, node: Server, name: str, ttl: float, compaction: str = "") -> Side:
+    async def open(cls, node: Server, name: str, ttl: float, compaction: str = "") -> Keyspace:
         """Make the tables in a keyspace of this name."""
         at = node.contact
-        session = await connect([at.host], at.port, name, user=at.user, password=at.password)
-        await schema.init(session, SPACE)
+        session = await connect_cassandra([at.host], at.port, name, user=at.user, password=at.password)
+        await schema.create_tables(session, SPACE)
         if compaction:
-            await session.define(f"ALTER TABLE @{schema.frames(SPACE)} WITH compaction = {compaction}")
-            await session.define(f"ALTER TABLE @{schema.frames(SPACE)} WITH gc_grace_seconds = 0")
+            await session.execute_ddl(f"ALTER TABLE @{schema.frames_table(SPACE)} WITH compaction = {compaction}")
+            await session.execute_ddl(f"ALTER TABLE @{schema.frames_table(SPACE)} WITH gc_grace_seconds = 0")
         lasting, expiring = [await CassandraStore.open(session, SPACE, each) for each in (14 * 86_400, ttl)]
         return cls(name, session, lasting, expiring)
 
-    def stamp(self, day: float) -> None:
-        """From here on, writes are of that day after the first."""
+    def set_write_day(self, day: float) -> None:
+        """Date the following writes to this day after the first."""
         at = iter(range(int((FIRST + day * DAY).timestamp() * 1e6), 1 << 62))
         self.session._cluster.timestamp_generator = lambda: next(at)
 
     async def write(self, records: list[Record], expires: bool = False) -> None:
-        """Write, and note how long it took."""
+        """Write, and record the rate."""
         began = time.perf_counter()
         await (self.expiring if expires else self.lasting).write(records)
         self.wrote.append(len(records) / (time.perf_counter() - began))
 
 
-def records(data: Corpus, day: int, part: int, each: int) -> list[Record]:
+def make_records(data: Corpus, day: int, part: int, each: int) -> list[Record]:
     """A third of a day: every camera once a second from noon on."""
     seconds = range(part * each, (part + 1) * each)
     start = FIRST + day * DAY
@@ -83,20 +83,20 @@ def records(data: Corpus, day: int, part: int, each: int) -> list[Record]:
     ]
 
 
-async def live(sides: list[Side], node: Server, data: Corpus, days: range, each: int) -> None:
-    """Write days as they come, to one side and the other by turns, with a flush after each third."""
+async def write_days(keyspaces: list[Keyspace], node: Server, data: Corpus, days: range, each: int) -> None:
+    """Write days as they come, alternating between the two keyspaces, with a flush after each third."""
     for day in days:
         for part in range(FLUSHES):
-            new = records(data, day, part, each)
+            new = make_records(data, day, part, each)
             for i in range(0, len(new), 200):
-                for side in sides if (i // 200) % 2 else sides[::-1]:
-                    side.stamp(day + part / 100 + i / 1e6)
-                    await side.write(new[i : i + 200], expires=day < EXPIRING)
+                for keyspace in keyspaces if (i // 200) % 2 else keyspaces[::-1]:
+                    keyspace.set_write_day(day + part / 100 + i / 1e6)
+                    await keyspace.write(new[i : i + 200], expires=day < EXPIRING)
             await asyncio.to_thread(node.nodetool, "flush")
 
 
-async def ask(sides: list[Side], data: Corpus) -> None:
-    """Every question of both sides under each filter, by turns."""
+async def run_queries(keyspaces: list[Keyspace], data: Corpus) -> None:
+    """Run every query on both keyspaces under each filter, alternating."""
     day = FIRST + 3 * DAY
     filters = {
         "none": Where(),
@@ -105,15 +105,15 @@ async def ask(sides: list[Side], data: Corpus) -> None:
     }
     for which, where in filters.items():
         for i, question in enumerate([data.questions[0], *data.questions]):
-            for side in sides if i % 2 else sides[::-1]:
+            for keyspace in keyspaces if i % 2 else keyspaces[::-1]:
                 began = time.perf_counter()
-                await side.lasting.nearest(question, 10, where)
+                await keyspace.lasting.nearest(question, 10, where)
                 if i:
-                    side.found[which].append(time.perf_counter() - began)
+                    keyspace.found[which].append(time.perf_counter() - began)
 
 
-def idle(node: Server) -> None:
-    """Wait until no compaction is under way or due."""
+def wait_for_compactions(node: Server) -> None:
+    """Wait until no compaction is running or pending."""
     until(
         lambda: re.search(r"pending tasks\s+0\s", node.nodetool("compactionstats")) is not None,
         300,
@@ -121,7 +121,7 @@ def idle(node: Server) -> None:
     )
 
 
-def disk(node: Server, name: str) -> dict[str, object]:
+def disk_usage(node: Server, name: str) -> dict[str, object]:
     """What lies on the disk of a keyspace's vectors: files, bytes, rows (expired and hidden ones too)."""
     (folder,) = (node.folder / "data" / name).glob("frames_*")
     tables = sorted(folder.glob("*-Data.db"))
@@ -134,48 +134,48 @@ def disk(node: Server, name: str) -> dict[str, object]:
         f"-Dcassandra.config=file://{node.folder}/cassandra.yaml",
     ]
     viewer += [f"-Dcassandra.storagedir={node.folder}", "org.apache.cassandra.tools.SSTableMetadataViewer"]
-    told = subprocess.run([*viewer, *map(str, tables)], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run([*viewer, *map(str, tables)], capture_output=True, text=True, check=True).stdout
     return {
         "tables": len(tables),
         "mb": round(size / 1e6, 1),
-        "rows": sum(map(int, re.findall(r"totalRows: (\d+)", told))),
+        "rows": sum(map(int, re.findall(r"totalRows: (\d+)", output))),
     }
 
 
 async def compare(node: Server, each: int, ttl: float, questions: int) -> dict[str, object]:
     """Everything about the two compactions."""
-    data = corpus((DAYS + 1) * FLUSHES * each * CAMERAS, questions)
-    sides = [await Side.open(node, name, ttl, compaction) for name, compaction in COMPACTIONS.items()]
+    data = make_corpus((DAYS + 1) * FLUSHES * each * CAMERAS, questions)
+    keyspaces = [await Keyspace.open(node, name, ttl, compaction) for name, compaction in COMPACTIONS.items()]
     began = time.monotonic()
-    await live(sides, node, data, range(DAYS), each)
-    await asyncio.to_thread(idle, node)
-    before = {side.name: disk(node, side.name) for side in sides}
-    await ask(sides, data)
+    await write_days(keyspaces, node, data, range(DAYS), each)
+    await asyncio.to_thread(wait_for_compactions, node)
+    before = {keyspace.name: disk_usage(node, keyspace.name) for keyspace in keyspaces}
+    await run_queries(keyspaces, data)
     asked_at = time.monotonic() - began
     await asyncio.sleep(max(0.0, ttl * 1.1 - asked_at))  # the days that expire have done so, on the server's own clock
     forgotten = []
     day = FIRST + 3 * DAY
-    for side in sides:
-        side.stamp(DAYS - 0.4)
-        one = await side.lasting.forget(Where(cameras=("cam3",), spans=((day, day + DAY),)))
-        forgotten.append(one + await side.lasting.forget(Where(cameras=("cam5",))))
+    for keyspace in keyspaces:
+        keyspace.set_write_day(DAYS - 0.4)
+        one = await keyspace.lasting.forget(Where(cameras=("cam3",), spans=((day, day + DAY),)))
+        forgotten.append(one + await keyspace.lasting.forget(Where(cameras=("cam5",))))
     await asyncio.to_thread(node.nodetool, "flush")
-    await asyncio.to_thread(idle, node)
-    at_once = {side.name: disk(node, side.name) for side in sides}
-    await live(sides, node, data, range(DAYS, DAYS + 1), each)
-    await asyncio.to_thread(idle, node)
-    after = {side.name: disk(node, side.name) for side in sides}
+    await asyncio.to_thread(wait_for_compactions, node)
+    at_once = {keyspace.name: disk_usage(node, keyspace.name) for keyspace in keyspaces}
+    await write_days(keyspaces, node, data, range(DAYS, DAYS + 1), each)
+    await asyncio.to_thread(wait_for_compactions, node)
+    after = {keyspace.name: disk_usage(node, keyspace.name) for keyspace in keyspaces}
     result: dict[str, object] = {"forgotten": forgotten, "seconds": round(asked_at)}
-    for side in sides:
-        result[side.name] = {
-            "records_per_second": round(float(np.median(side.wrote))),
-            "p50_ms": {which: round(float(np.median(t)) * 1e3, 1) for which, t in side.found.items()},
-            "written": before[side.name],
-            "forgotten": at_once[side.name],
-            "a_day_later": after[side.name],
-            "live_rows": await side.lasting.count(),
+    for keyspace in keyspaces:
+        result[keyspace.name] = {
+            "records_per_second": round(float(np.median(keyspace.wrote))),
+            "p50_ms": {which: round(float(np.median(t)) * 1e3, 1) for which, t in keyspace.found.items()},
+            "written": before[keyspace.name],
+            "forgotten": at_once[keyspace.name],
+            "a_day_later": after[keyspace.name],
+            "live_rows": await keyspace.lasting.count(),
         }
-        await side.session.close()
+        await keyspace.session.close()
     return result
 
 

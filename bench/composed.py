@@ -1,4 +1,4 @@
-"""Films composed of labelled photographs, searched through the whole of Footage: what is found, and what is made up."""
+"""Searches videos composed of labeled photographs, and counts true and false matches; ``bench.accuracy`` runs it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ import numpy as np
 from PIL import Image as Pillow
 
 from footage.indexer.embed.base import Embedder
-from footage.indexer.files.file_indexer import Indexer, Job
+from footage.indexer.files.file_indexer import FileIndexer, Job
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
-from footage.query.clips.service import Cutter
+from footage.query.clips.service import ClipService
 from footage.query.moments import segmentation
-from footage.query.scoring.expression import said
-from footage.query.scoring.noun_bank import Bank
-from footage.query.search.engine import Searcher
-from footage.query.search.postprocess import Finisher
-from footage.query.search.question import Finish, Question
+from footage.query.scoring.expression import parse_query
+from footage.query.scoring.noun_bank import NounBank
+from footage.query.search.engine import SearchEngine
+from footage.query.search.question import PostProcessing, Question
 from footage.query.values.moment import Moment
 from footage.stream.frame import Image
 
@@ -38,7 +37,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """A picture and the classes that are in it."""
+    """An image file and the classes on it."""
 
     path: Path
     classes: frozenset[str]
@@ -46,7 +45,7 @@ class Photograph:
 
 @dataclass(slots=True)
 class Tally:
-    """Sums over questions; ``shares`` makes rates of them."""
+    """Sums over queries; ``shares`` turns them into rates."""
 
     present: int = 0
     answered: int = 0
@@ -56,7 +55,7 @@ class Tally:
     false: int = 0
 
     def add(self, best: float, answered: bool) -> None:
-        """A question about something that is there: IoU of the first moment with the true interval it fits best."""
+        """Add a query for a present class: IoU of the first moment with the best-fitting true interval."""
         self.at = self.at or dict.fromkeys((0.3, 0.5, 0.7), 0)
         self.present += 1
         self.answered += answered
@@ -71,8 +70,8 @@ class Tally:
         return found | rest | {"false match": self.false / max(1, self.absent)}
 
 
-def boxed(path: Path) -> Image:
-    """The photograph, whole, on a black ground of the film's size."""
+def letterbox(path: Path) -> Image:
+    """The whole photograph on a black background of the video's size."""
     picture: Image = np.asarray(Pillow.open(path).convert("RGB"))
     scale = min(SIZE[0] / picture.shape[1], SIZE[1] / picture.shape[0])
     picture = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
@@ -83,7 +82,7 @@ def boxed(path: Path) -> Image:
 
 
 def encode(path: Path, pictures: Sequence[Image], seconds: Sequence[float]) -> None:
-    """Each picture so many seconds long, H.264, a keyframe every two seconds."""
+    """Encode each image for its number of seconds, in H.264 with a keyframe every two seconds."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "g": str(2 * FPS)})
         stream.width, stream.height = SIZE
@@ -96,8 +95,8 @@ def encode(path: Path, pictures: Sequence[Image], seconds: Sequence[float]) -> N
         container.mux(stream.encode())
 
 
-def intervals(order: Sequence[Photograph], seconds: Sequence[float], name: str) -> list[Interval]:
-    """Where in the film a class is to be seen; neighbouring photographs join."""
+def true_intervals(order: Sequence[Photograph], seconds: Sequence[float], name: str) -> list[Interval]:
+    """The intervals of the video that show a class; adjacent photographs are merged."""
     found: list[Interval] = []
     start = 0.0
     for photograph, length in zip(order, seconds, strict=True):
@@ -114,52 +113,52 @@ def overlap(a: Interval, b: Interval) -> float:
     return inner / (max(a[1], b[1]) - min(a[0], b[0]))
 
 
-async def judge(
-    embedder: Embedder, photographs: Sequence[Photograph], names: Sequence[str], films: int, size: int
+async def search_composed_videos(
+    embedder: Embedder, photographs: Sequence[Photograph], names: Sequence[str], videos: int, size: int
 ) -> dict[str, Tally]:
-    """Compose films of ``size`` photographs, index them at one frame a second, and ask for every class in three ways.
+    """Compose videos of ``size`` photographs, index them at one frame a second, and search them by three methods.
 
     Args:
-        names: every class; those that a film lacks are asked as absent.
+        names: every class; those that a video lacks count as absent.
     """
     tallies = {way: Tally() for way in ("as it is", "hits alone, not read again", "refined")}
-    for seed in range(films):
+    for seed in range(videos):
         rng = random.Random(seed)
         order = rng.sample(list(photographs), size)
         seconds = rng.choices(SECONDS, k=size)
         with tempfile.TemporaryDirectory() as folder:
-            film = Path(folder) / "film.mp4"
-            encode(film, [boxed(p.path) for p in order], seconds)
-            async with indexed(embedder, film, Path(folder)) as searcher:
+            video = Path(folder) / "film.mp4"
+            encode(video, [letterbox(p.path) for p in order], seconds)
+            async with open_search(embedder, video, Path(folder)) as search_engine:
                 for name in names:
-                    true = intervals(order, seconds, name)
-                    for way, moments in (await _ways(searcher, asked(name))).items():
-                        _note(tallies[way], [_seconds(m.start, m.end) for m in moments], true)
+                    true = true_intervals(order, seconds, name)
+                    for way, moments in (await _search_variants(search_engine, question_for(name))).items():
+                        _add_result(tallies[way], [_seconds(m.start, m.end) for m in moments], true)
     return tallies
 
 
 @asynccontextmanager
-async def indexed(embedder: Embedder, film: Path, folder: Path) -> AsyncIterator[Searcher]:
-    """A searcher over one film, indexed at one frame a second."""
+async def open_search(embedder: Embedder, video: Path, folder: Path) -> AsyncIterator[SearchEngine]:
+    """Index a video at one frame a second, and open a search engine over it."""
     store = await LanceStore.open(folder / "vectors", embedder.space)
     catalog = await SqliteCatalog.open(folder / "catalog.sqlite")
-    await Indexer(embedder, store, catalog).run([Job(film, "film", 1.0, START)])
-    cutter = Cutter(store, catalog, folder / "clips")
-    yield Searcher(embedder, store, catalog, await Bank.of(embedder), cutter.frame)
+    await FileIndexer(embedder, store, catalog).run([Job(video, "film", 1.0, START)])
+    clip_service = ClipService(store, catalog, folder / "clips")
+    yield SearchEngine(embedder, store, catalog, await NounBank.build(embedder), clip_service.get_frame)
     await store.close()
     await catalog.close()
 
 
-async def _ways(searcher: Searcher, text: str) -> dict[str, list[Moment]]:
-    question = Question(said(text))
-    plain = (await searcher.search(question)).moments
-    refined = (await Finisher(searcher).answer(replace(question, finish=Finish(refine=True)))).moments
-    with patch.multiple(segmentation, REACH=timedelta(microseconds=1), _widen=lambda window, *_: window):
-        alone = (await searcher.search(question)).moments
+async def _search_variants(search_engine: SearchEngine, text: str) -> dict[str, list[Moment]]:
+    question = Question(parse_query(text))
+    plain = (await search_engine.search(question)).moments
+    refined = (await search_engine.search(replace(question, postprocessing=PostProcessing(refine=True)))).moments
+    with patch.multiple(segmentation, NEIGHBORHOOD=timedelta(microseconds=1), _widen=lambda window, *_: window):
+        alone = (await search_engine.search(question)).moments
     return {"as it is": plain, "hits alone, not read again": alone, "refined": refined}
 
 
-def _note(tally: Tally, found: Sequence[Interval], true: Sequence[Interval]) -> None:
+def _add_result(tally: Tally, found: Sequence[Interval], true: Sequence[Interval]) -> None:
     if true:
         tally.add(max((overlap(f, t) for f in found[:1] for t in true), default=0.0), bool(found))
     else:
@@ -171,6 +170,6 @@ def _seconds(start: datetime, end: datetime) -> Interval:
     return (start - START) / timedelta(seconds=1), (end - START) / timedelta(seconds=1)
 
 
-def asked(name: str) -> str:
-    """The question for a class."""
+def question_for(name: str) -> str:
+    """The query for a class."""
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

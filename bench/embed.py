@@ -1,9 +1,10 @@
-"""CLIP on this machine: pictures/s and likeness by runtime, precision and batch; JPEG; and ways to make a square.
+"""Measures CLIP on this machine: images/s and cosine by runtime, precision and batch; JPEG loss; ways to fit a square.
 
-``python -m bench.embed [speed] [pipeline] [jpeg] [fit]``, all four by default. The model is the folder that
-``FOOTAGE_CLIP`` names; else a network as large as ViT-B/32 is made with random weights, so that speeds are true though
-the vectors mean nothing. Random weights exaggerate every small difference of pixels: likeness through JPEG is told for
-lite too, whose weights are real. ``fit`` needs real weights: with ``FOOTAGE_CLIP`` it measures that model, else lite.
+Run ``python -m bench.embed [speed] [pipeline] [jpeg] [fit]``; the default is all four. The model is the folder that
+``FOOTAGE_CLIP`` names; else a network of the size of ViT-B/32 is made with random weights, so speeds are realistic
+though the vectors mean nothing. Random weights exaggerate every small difference of pixels, so the loss through JPEG
+is measured for lite too, whose weights are real. ``fit`` needs real weights: without ``FOOTAGE_CLIP`` it measures
+lite.
 """
 
 from __future__ import annotations
@@ -21,18 +22,17 @@ from typing import get_args
 
 import cv2
 import numpy as np
-from bench.accuracy import HERE as COCO
-from bench.accuracy import Photographs, article, average_precision, photographs
+from bench.accuracy import COCO_FOLDER, Photographs, article, average_precision, load_photographs
 from numpy.typing import NDArray
 from skimage import data
 from tests.indexer.embed import tiny
 
 from footage.indexer.embed.base import Embedder, Vectors
-from footage.indexer.embed.clip import Clip
+from footage.indexer.embed.clip import ClipEmbedder
 from footage.indexer.embed.layout import Layout
-from footage.indexer.embed.lite import Lite
-from footage.indexer.embed.preprocess import Fit, Recipe
-from footage.indexer.embed.runtime import Plan, Run, candidates, cosines, open_tower
+from footage.indexer.embed.lite import LiteEmbedder
+from footage.indexer.embed.preprocess import Fit, ImagePreprocessor
+from footage.indexer.embed.runtime import NetworkRunner, Plan, candidate_plans, compile_tower, cosines
 from footage.indexer.embed.tower import Tower
 from footage.stream.frame import Image
 
@@ -59,7 +59,7 @@ def photos() -> list[Image]:
     return [getattr(data, name)() for name in names]
 
 
-def rate(run: Run, feeds: dict[str, NDArray[np.float32]]) -> float:
+def image_rate(run: NetworkRunner, feeds: dict[str, NDArray[np.float32]]) -> float:
     """Pictures a second: the best of the runs of two seconds, so that other work on the machine counts little."""
     run(feeds)
     best, end = float("inf"), time.perf_counter() + SECONDS
@@ -72,19 +72,19 @@ def rate(run: Run, feeds: dict[str, NDArray[np.float32]]) -> float:
 
 def speed(folder: Path) -> None:
     """Every runtime that is installed, beside ONNX Runtime's f32 in the same run."""
-    layout = Layout.of(folder)
-    tower = Tower.of(layout.visual)
-    recipe = Recipe.read(layout.picture, tower.side())
-    pixels = recipe.normal([recipe.square(image) for image in photos()])
+    layout = Layout.detect(folder)
+    tower = Tower.read(layout.visual)
+    recipe = ImagePreprocessor.from_config(layout.preprocessing, tower.image_side())
+    pixels = recipe.normalize([recipe.to_square(image) for image in photos()])
     name = tower.inputs[0].name
-    plans = sorted(candidates(), key=lambda plan: plan.runtime == "openvino")  # the rival first
+    plans = sorted(candidate_plans(), key=lambda plan: plan.runtime == "openvino")  # the rival first
     expected, base = None, dict.fromkeys(BATCHES, 0.0)
     print(f"{folder.name}: {'runtime':28}" + "".join(f"{f'batch {n}':>16}" for n in BATCHES) + "   least cosine")
     for plan in plans:
-        run = open_tower(tower, plan)
+        run = compile_tower(tower, plan)
         vectors = run({name: pixels})
         expected = vectors if expected is None else expected
-        speeds = {n: rate(run, {name: np.resize(pixels, (n, *pixels.shape[1:]))}) for n in BATCHES}
+        speeds = {n: image_rate(run, {name: np.resize(pixels, (n, *pixels.shape[1:]))}) for n in BATCHES}
         base = speeds if not any(base.values()) else base
         cells = "".join(f"{f'{speeds[n]:.1f} ({speeds[n] / base[n]:.1f}x)':>16}" for n in BATCHES)
         title = f"{plan.runtime} {plan.device} {plan.precision}"
@@ -95,9 +95,9 @@ async def pipeline(folder: Path) -> None:
     """The embedder with two batches in flight, beside its bare session."""
     with tempfile.TemporaryDirectory() as cache:
         started = time.perf_counter()
-        clip = await Clip.open(folder, cache=Path(cache))
-        print(f"opened in {time.perf_counter() - started:.1f} s, the trial included; chosen: {clip.trial.plan}")
-        for line in clip.trial.table:
+        clip = await ClipEmbedder.open(folder, cache=Path(cache))
+        print(f"opened in {time.perf_counter() - started:.1f} s, the trial included; chosen: {clip.benchmark.plan}")
+        for line in clip.benchmark.table:
             print(f"  {line.plan!s:40} {line.rate:7.1f} pictures/s  cosine {line.cosine:.5f}  {line.note}")
         side = clip.side
         frames = [cv2.resize(image, (side * 16 // 9, side)).astype(np.uint8) for image in photos()]
@@ -106,84 +106,86 @@ async def pipeline(folder: Path) -> None:
         await clip.images(batch)
         ratios = []
         for _ in range(4):  # turn by turn, because other work comes and goes
-            bare = await throughput(clip, lambda: asyncio.to_thread(clip._embed, pixels), flights=1)
-            whole = await throughput(clip, lambda: clip.images(batch), flights=2)
+            bare = await throughput(clip, lambda: asyncio.to_thread(clip._embed, pixels), concurrent=1)
+            whole = await throughput(clip, lambda: clip.images(batch), concurrent=2)
             ratios.append(whole / bare)
             print(f"  bare session {bare:.1f}, embedder {whole:.1f} pictures/s: {whole / bare:.3f}")
         print(f"  median {np.median(ratios):.3f}")
         await clip.close()
 
 
-async def throughput(clip: Clip, work: object, flights: int) -> float:
-    """Pictures a second with so many batches at once."""
+async def throughput(clip: ClipEmbedder, work: object, concurrent: int) -> float:
+    """Images per second with this many batches at once."""
     assert callable(work)
     count, started = 0, time.perf_counter()
 
-    async def flight() -> None:
+    async def worker() -> None:
         nonlocal count
         while time.perf_counter() - started < 2 * SECONDS:
             await work()
             count += clip.batch
 
-    await asyncio.gather(*(flight() for _ in range(flights)))
+    await asyncio.gather(*(worker() for _ in range(concurrent)))
     return count / (time.perf_counter() - started)
 
 
 async def jpeg(folder: Path) -> None:
     """What a picture of the network's size loses on its way as JPEG, and what it weighs."""
     with tempfile.TemporaryDirectory() as cache:
-        clip, lite = await Clip.open(folder, cache=Path(cache), plan=Plan()), Lite()
-        squares = [clip._recipe.square(image) for image in photos()]
+        clip, lite = await ClipEmbedder.open(folder, cache=Path(cache), plan=Plan()), LiteEmbedder()
+        squares = [clip._preprocessor.to_square(image) for image in photos()]
         exact = {embedder: await embedder.images(squares) for embedder in (clip, lite)}
         sizes = [len(cv2.imencode(".png", square, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]) for square in squares]
         print(f"PNG: {np.mean(sizes) / 1000:.1f} kB, cosine 1")
         factors = {"4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444}
-        for colours, factor in factors.items():
+        for colors, factor in factors.items():
             for quality in QUALITIES:
                 options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
                 coded = [cv2.imencode(".jpg", square, options)[1] for square in squares]
                 images = [np.asarray(cv2.imdecode(c, cv2.IMREAD_COLOR), np.uint8) for c in coded]
                 likeness = [cosines(await e.images(images), vectors) for e, vectors in exact.items()]
-                told = ", ".join(f"{e.space.name} {c.min():.4f}" for e, c in zip(exact, likeness, strict=True))
+                cosine_text = ", ".join(f"{e.space.name} {c.min():.4f}" for e, c in zip(exact, likeness, strict=True))
                 size = np.mean([len(c) for c in coded]) / 1000
-                print(f"JPEG {colours} {quality:3}: {size:5.1f} kB, least cosine {told}")
+                print(f"JPEG {colors} {quality:3}: {size:5.1f} kB, least cosine {cosine_text}")
         await clip.close()
         await lite.close()
 
 
 async def fit(folder: Path | None) -> None:
     """mAP over photographs of COCO by way of making a square, as they are (4:3 mostly) and cut to 16:9."""
-    if not COCO.is_dir():
-        print(f"fit: skipped, {COCO} is not there")
+    if not COCO_FOLDER.is_dir():
+        print(f"fit: skipped, {COCO_FOLDER} is not there")
         return
-    asis = photographs(COCO)
-    wide = replace(asis, images=[widescreen(image) for image in asis.images])
+    original = load_photographs(COCO_FOLDER)
+    wide = replace(original, images=[widescreen(image) for image in original.images])
     print("mAP by fit" + ("" if folder else " (lite on squares of 224: no weights of CLIP are here)"))
     for way in get_args(Fit):
-        recipe = Recipe(224, 224, fit=way, fill=(128, 128, 128))
+        recipe = ImagePreprocessor(224, 224, fit=way, fill=(128, 128, 128))
         found = []
-        for shown in (asis, wide):
+        for shown in (original, wide):
             if folder:
                 with tempfile.TemporaryDirectory() as cache:
-                    clip = await Clip.open(folder, cache=Path(cache), fit=way, plan=candidates()[0])
-                    found.append(await precision(clip, shown))
+                    clip = await ClipEmbedder.open(folder, cache=Path(cache), fit=way, plan=candidate_plans()[0])
+                    found.append(await mean_precision(clip, shown))
                     await clip.close()
             else:
-                lite = Lite()
-                found.append(await precision(lite, replace(shown, images=[recipe.square(i) for i in shown.images])))
+                lite = LiteEmbedder()
+                found.append(
+                    await mean_precision(lite, replace(shown, images=[recipe.to_square(i) for i in shown.images]))
+                )
                 await lite.close()
         print(f"  {way:7} as they are {found[0]:.3f}   16:9 {found[1]:.3f}")
 
 
 def widescreen(image: Image) -> Image:
-    """The middle of a picture, 16 wide and 9 high."""
+    """The center of an image at 16:9."""
     height, width = image.shape[:2]
     rows, columns = min(height, width * 9 // 16), min(width, height * 16 // 9)
     top, left = (height - rows) // 2, (width - columns) // 2
     return image[top : top + rows, left : left + columns]
 
 
-async def precision(embedder: Embedder, shown: Photographs) -> float:
+async def mean_precision(embedder: Embedder, shown: Photographs) -> float:
     """Mean average precision over the classes that are there."""
     pictures: Vectors = await embedder.images(shown.images)
     questions = await embedder.texts([f"a photo of {article(name)}" for name in shown.classes])

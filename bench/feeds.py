@@ -1,4 +1,4 @@
-"""Simulated cameras: films of streets from GStreamer's RTSP server, and what processes cost."""
+"""Simulates cameras with GStreamer's RTSP server, and reads CPU, memory and disk use; ``bench.live`` uses it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SERVER = Path(__file__).parents[1] / "tests" / "rtsp" / "server.py"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def films(height: int) -> dict[str, Path]:
+def make_streams(height: int) -> dict[str, Path]:
     """An elementary stream of each scene; made once, kept in the temporary folder."""
     folder = Path(tempfile.gettempdir()) / "footage-bench-live"
     folder.mkdir(exist_ok=True)
@@ -40,13 +40,13 @@ def films(height: int) -> dict[str, Path]:
     for name, path in paths.items():
         if not path.exists():
             part = path.with_name(f"part-{path.name}")
-            _film(part, SCENES[name], height)
+            _encode(part, SCENES[name], height)
             part.rename(path)
     return paths
 
 
-def _film(path: Path, visits: tuple[scenes.Visit, ...], height: int) -> None:
-    """As cameras send it: H.264 of a constant rate without B-frames; the delimiters are for the server."""
+def _encode(path: Path, visits: tuple[scenes.Visit, ...], height: int) -> None:
+    """Encode as cameras do: H.264 at a constant bit rate without B-frames; the delimiters are for the server."""
     kbits = KBITS[height]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS)
@@ -55,7 +55,7 @@ def _film(path: Path, visits: tuple[scenes.Visit, ...], height: int) -> None:
         codec = f"keyint={GOP * FPS}:min-keyint={GOP * FPS}:scenecut=0:bframes=0:repeat-headers=1:aud=1"
         limits = {"maxrate": f"{kbits}k", "bufsize": f"{kbits}k"}
         stream.options = {"preset": "superfast", "x264-params": f"{codec}:sliced-threads=0", **limits}
-        for i, picture in enumerate(_pictures(visits)):
+        for i, picture in enumerate(_render_images(visits)):
             image = np.asarray(cv2.resize(picture, (stream.width, stream.height)), np.uint8)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = i, Fraction(1, FPS)
@@ -63,27 +63,27 @@ def _film(path: Path, visits: tuple[scenes.Visit, ...], height: int) -> None:
         container.mux(stream.encode())
 
 
-def _pictures(visits: tuple[scenes.Visit, ...]) -> Iterator[Image]:
+def _render_images(visits: tuple[scenes.Visit, ...]) -> Iterator[Image]:
     """The street at the full frame rate, with a sensor's noise."""
     rng = np.random.default_rng(0)
     width, height = scenes.SIZE
     grain = rng.standard_normal((2 * height, 2 * width, 3), np.float32) * 3
-    clean = scenes.street()
+    clean = scenes.street_scene()
     for i in range(LENGTH * FPS):
         scene = clean.copy()
         for visit in visits:
-            scenes.place(scene, visit, i / FPS)
+            scenes.draw_visit(scene, visit, i / FPS)
         x, y = rng.integers(width), rng.integers(height)
         yield np.clip(scene + grain[y : y + height, x : x + width], 0, 255).astype(np.uint8)
 
 
 @contextmanager
-def served(count: int, height: int) -> Iterator[tuple[list[str], int]]:
+def serve_cameras(count: int, height: int) -> Iterator[tuple[list[str], int]]:
     """Serve so many cameras, every other one busy, while the block runs; their addresses, and the server's process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    paths = list(films(height).values())
+    paths = list(make_streams(height).values())
     mounts = [f"camera{i}={paths[i % len(paths)]}" for i in range(count)]
     command = ["/usr/bin/python3", str(SERVER), "--port", str(port), "--fps", str(FPS), *mounts]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -96,24 +96,24 @@ def served(count: int, height: int) -> Iterator[tuple[list[str], int]]:
             process.kill()
 
 
-def cpu(where: str | int) -> float:
+def cpu_seconds(where: str | int) -> float:
     """CPU seconds that a process ("self", or its number; "self/task/NUMBER" for a thread) has used."""
     fields = Path(f"/proc/{where}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def machine() -> float:
+def machine_cpu_seconds() -> float:
     """CPU seconds that the whole machine has used."""
     user, nice, system, _, _, irq, soft, *_ = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:])
     return (user + nice + system + irq + soft) / TICKS
 
 
-def memory() -> float:
+def memory_mb() -> float:
     """MB that this process has in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def written() -> float:
+def written_mb() -> float:
     """MB that this process has had written to the disk."""
     lines = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
     return int(lines["write_bytes"]) / 1e6

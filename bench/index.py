@@ -1,4 +1,7 @@
-"""Indexing, beside its rivals in the same run: decoding, embedding, both. Ratios travel to other machines."""
+"""Measures indexing next to rivals in the same run: decoding, embedding, and both.
+
+Run ``python -m bench.index``. Ratios carry over to other machines; seconds do not.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ import numpy as np
 import skimage.data
 import supervision as sv
 from av.video.stream import VideoStream
-from bench.throughput import throughput
+from bench.throughput import measure_throughput
 
-from footage.stream.files.decode import read
+from footage.stream.files.decode import read_frames
 from footage.stream.frame import Image
-from footage.stream.source import media
+from footage.stream.source import identify_media
 
 SIDE = 224  # pixels: what CLIP takes
 
@@ -31,25 +34,25 @@ def main() -> None:
     parser.add_argument("--film", type=Path, help="measure on this file instead")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        path = decoding(Path(folder), args.seconds, args.film)
-        _, probe = media(path, "bench")
-        throughput(path, (probe.width, probe.height))
+        path = measure_decoding(Path(folder), args.seconds, args.film)
+        _, probe = identify_media(path, "bench")
+        measure_throughput(path, (probe.width, probe.height))
 
 
-def decoding(folder: Path, seconds: int, given: Path | None) -> Path:
+def measure_decoding(folder: Path, seconds: int, given: Path | None) -> Path:
     """Sampling of a file: ours against supervision's generator with a stride, at the same rate; returns a film."""
-    films = [(given, "given")] if given else [(film(folder, seconds, gop), f"GOP {gop} s") for gop in (2, 10)]
+    videos = [(given, "given")] if given else [(make_video(folder, seconds, gop), f"GOP {gop} s") for gop in (2, 10)]
     print("Decoding: CPU seconds for the same sampling rate; frames scaled to what the model takes")
-    for path, name in films:
+    for path, name in videos:
         for every in (2.0, 1.0):
-            _compare(path, name, every)
-    return films[0][0]
+            _print_comparison(path, name, every)
+    return videos[0][0]
 
 
-def _compare(path: Path, name: str, every: float) -> None:
-    found, probe = media(path, "bench")
+def _print_comparison(path: Path, name: str, every: float) -> None:
+    found, probe = identify_media(path, "bench")
     stride = max(1, round(every * (probe.fps or 30)))
-    ours, count = cpu(lambda: sum(1 for _ in read(found, every, SIDE)))
+    ours, count = cpu(lambda: sum(1 for _ in read_frames(found, every, SIDE)))
     theirs, rival = cpu(lambda: _supervision(path, stride))
     print(
         f"  {name:9} {probe.width}x{probe.height} every {every:g} s: {ours:6.2f} s for {count} frames;"
@@ -75,7 +78,7 @@ def cpu(work: Callable[[], int]) -> tuple[float, int]:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, result
 
 
-def film(folder: Path, seconds: int, gop: int, size: tuple[int, int] = (1920, 1080), fps: int = 30) -> Path:
+def make_video(folder: Path, seconds: int, gop: int, size: tuple[int, int] = (1920, 1080), fps: int = 30) -> Path:
     """A pan over photographs with sensor noise, in H.264 with B-frames, as cameras and telephones write it."""
     path = folder / f"gop{gop}.mp4"
     scene, noise = _scene(size), np.random.default_rng(0).integers(0, 9, (8, size[1], size[0], 3), np.uint8)

@@ -1,10 +1,10 @@
-"""Live cameras, beside a plain OpenCV loop in the same run: how many are sustained, how fresh, at what cost.
+"""Measures live cameras next to a plain OpenCV loop in the same run: cameras sustained, freshness and cost.
 
-Simulated cameras (H.264, 25 fps, a keyframe every 2 s, every other scene busy) come from a GStreamer RTSP server in a
-process of its own. Both sides sample once a second and embed with the same model. Ours also records, writes what it
-embeds durably into LanceDB, and is fresh when that can be searched; the loop keeps vectors in memory. Each measurement
-is a new process. Sustained: at least 97 of 100 samples taken, nothing dropped, freshness p95 at most 1.5 s. Seconds and
-counts are this machine's; ratios travel.
+Run ``python -m bench.live``. Simulated cameras (H.264, 25 fps, a keyframe every 2 s, every other scene busy) come
+from a GStreamer RTSP server in a process of its own. Both sides sample once a second and embed with the same model.
+Ours also records, writes vectors durably into LanceDB, and counts as fresh when they can be searched; the loop keeps
+vectors in memory. Each measurement is a new process. Sustained: at least 97 of 100 samples taken, nothing dropped,
+freshness p95 at most 1.5 s. Ratios carry over to other machines; seconds and counts do not.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from bench import feeds
 from numpy.typing import NDArray
 
 from footage.indexer.camera import Camera
-from footage.indexer.embed.lite import Lite
-from footage.indexer.live.service import Live
+from footage.indexer.embed.lite import LiteEmbedder
+from footage.indexer.live.service import LiveService
 from footage.indexer.store.base import Record
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
-from footage.stream.live.contracts import LiveState
-from footage.stream.recording.archive import Shelf
+from footage.stream.live.contracts import ConnectionState
+from footage.stream.recording.archive import SegmentArchive
 
-FRESH, TAKEN = 1.5, 0.97
-SETTLE, PATIENCE = 4.0, 30.0  # seconds before measuring: after every camera is live, and until then
+MAX_FRESHNESS, MIN_SAMPLES_TAKEN = 1.5, 0.97
+SETTLE_SECONDS, LIVE_TIMEOUT = 4.0, 30.0  # seconds before measuring: after every camera is live, and until then
 MAINTAIN = 15.0  # seconds between rounds; the service takes 60, which a short run would not see
 PROBES = 3
-GROWTH = 4  # times as many cameras as were measured, at most, are tried next
+MAX_GROWTH = 4  # times as many cameras as were measured, at most, are tried next
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,9 @@ class Run:
     @property
     def sustained(self) -> bool:
         """Whether it kept up."""
-        return bool(self.taken >= TAKEN and not self.dropped and self.fresh and self.at(95) <= FRESH)
+        return bool(
+            self.taken >= MIN_SAMPLES_TAKEN and not self.dropped and self.fresh and self.at(95) <= MAX_FRESHNESS
+        )
 
     def at(self, percent: int) -> float:
         """A percentile of freshness."""
@@ -99,12 +101,20 @@ class Gauge:
 
     def _now(self) -> NDArray[np.float64]:
         threads = [t.native_id for t in threading.enumerate() if t.name.startswith("camera ")]
-        reading = sum(feeds.cpu(f"self/task/{thread}") for thread in threads)
-        return np.array([feeds.cpu("self"), reading, feeds.cpu(self._server), feeds.machine(), feeds.written()])
+        reading = sum(feeds.cpu_seconds(f"self/task/{thread}") for thread in threads)
+        return np.array(
+            [
+                feeds.cpu_seconds("self"),
+                reading,
+                feeds.cpu_seconds(self._server),
+                feeds.machine_cpu_seconds(),
+                feeds.written_mb(),
+            ]
+        )
 
-    def look(self) -> None:
-        """Once a second."""
-        self._memory.append((time.monotonic(), feeds.memory()))
+    def sample_memory(self) -> None:
+        """Record the memory use; called once a second."""
+        self._memory.append((time.monotonic(), feeds.memory_mb()))
 
     def run(self, fresh: list[float], taken: int, dropped: int) -> Run:
         """What was measured."""
@@ -124,10 +134,10 @@ def ours(urls: Sequence[str], server: int, seconds: float) -> Run:
 
 
 async def _ours(urls: Sequence[str], server: int, seconds: float, folder: Path) -> Run:
-    embedder = await _warm()
+    embedder = await _warm_embedder()
     store = await LanceStore.open(folder / "vectors", embedder.space)
     catalog = await SqliteCatalog.open(folder / "catalog.sqlite")
-    base = feeds.memory()
+    base = feeds.memory_mb()
     fresh: list[float] = []
 
     async def written(records: Sequence[Record]) -> None:
@@ -135,16 +145,16 @@ async def _ours(urls: Sequence[str], server: int, seconds: float, folder: Path) 
         fresh.extend((now - record.time).total_seconds() for record in records)
 
     cameras = [Camera(f"camera{i}", url) for i, url in enumerate(urls)]
-    live = Live(embedder, store, catalog, cameras, shelf=Shelf(folder / "recordings"), written=written)
-    await live.start()
+    archive = SegmentArchive(folder / "recordings")
+    live = await LiveService.start(embedder, store, catalog, cameras, archive=archive, on_written=written)
     chore = asyncio.create_task(_maintain(store))
     try:
-        await _until(lambda: all(s.status.state is LiveState.LIVE for s in live.cameras()))
+        await _wait_until_live(lambda: all(s.status.state is ConnectionState.LIVE for s in live.cameras()))
         before, gauge = _counts(live), Gauge(len(urls), server, base)
         fresh.clear()
         for _ in range(round(seconds)):
             await asyncio.sleep(1.0)
-            gauge.look()
+            gauge.sample_memory()
         taken, dropped = (b - a for a, b in zip(before, _counts(live), strict=True))
         return gauge.run(fresh, taken, dropped)
     finally:
@@ -155,7 +165,7 @@ async def _ours(urls: Sequence[str], server: int, seconds: float, folder: Path) 
         await embedder.close()
 
 
-def _counts(live: Live) -> tuple[int, int]:
+def _counts(live: LiveService) -> tuple[int, int]:
     states = live.cameras()
     dropped = sum(s.dropped + s.status.dropped + s.status.reconnects for s in states)
     return sum(s.seen for s in states), dropped
@@ -167,22 +177,22 @@ async def _maintain(store: LanceStore) -> None:
         await store.maintain()
 
 
-async def _warm() -> Lite:
+async def _warm_embedder() -> LiteEmbedder:
     """The embedder, ready for batches of every size."""
-    embedder = Lite()
+    embedder = LiteEmbedder()
     picture = np.zeros((embedder.side, embedder.side * 16 // 9, 3), np.uint8)
     for size in range(1, embedder.batch + 1):
         await embedder.images([picture] * size)
     return embedder
 
 
-async def _until(ready: Callable[[], bool]) -> None:
+async def _wait_until_live(ready: Callable[[], bool]) -> None:
     """Wait until cameras are live, or not all of them will be; then until they have settled."""
-    for _ in range(round(PATIENCE / 0.1)):
+    for _ in range(round(LIVE_TIMEOUT / 0.1)):
         if ready():
             break
         await asyncio.sleep(0.1)
-    await asyncio.sleep(SETTLE)
+    await asyncio.sleep(SETTLE_SECONDS)
 
 
 class Loop:
@@ -193,7 +203,7 @@ class Loop:
         fresh: from capture to embedded; capture is the stream's time, counted from the frame that came least late.
     """
 
-    def __init__(self, url: str, embedder: Lite) -> None:
+    def __init__(self, url: str, embedder: LiteEmbedder) -> None:
         self.frames = self.taken = 0
         self.fresh: list[float] = []
         self._url, self._embedder, self._stop = url, embedder, threading.Event()
@@ -221,7 +231,7 @@ class Loop:
         capture.release()
 
     def stop(self) -> None:
-        """End."""
+        """Stop the loop and join its thread."""
         self._stop.set()
         self._thread.join(5.0)
 
@@ -233,49 +243,49 @@ def opencv(urls: Sequence[str], server: int, seconds: float) -> Run:
 
 
 async def _opencv(urls: Sequence[str], server: int, seconds: float) -> Run:
-    embedder = await _warm()
-    base = feeds.memory()
+    embedder = await _warm_embedder()
+    base = feeds.memory_mb()
     loops = [Loop(url, embedder) for url in urls]
-    await _until(lambda: all(loop.frames for loop in loops))
+    await _wait_until_live(lambda: all(loop.frames for loop in loops))
     gauge = Gauge(len(urls), server, base)
     before = [(loop.frames, loop.taken, len(loop.fresh)) for loop in loops]
     began = time.monotonic()
     for _ in range(round(seconds)):
         await asyncio.sleep(1.0)
-        gauge.look()
+        gauge.sample_memory()
     counts = zip(loops, before, strict=True)
     frames, taken, fresh = zip(*((x.frames - f, x.taken - t, x.fresh[n:]) for x, (f, t, n) in counts), strict=True)
-    lost = round(max(0.0, TAKEN * feeds.FPS * (time.monotonic() - began) * len(urls) - sum(frames)))
+    lost = round(max(0.0, MIN_SAMPLES_TAKEN * feeds.FPS * (time.monotonic() - began) * len(urls) - sum(frames)))
     run = gauge.run([one for each in fresh for one in each], sum(taken), lost)
     for loop in loops:
         loop.stop()
     return run
 
 
-Side = Callable[[Sequence[str], int, float], Run]
+Measurement = Callable[[Sequence[str], int, float], Run]
 
 
-def measure(side: Side, cameras: int, seconds: float, height: int) -> Run:
+def measure(measurement: Measurement, cameras: int, seconds: float, height: int) -> Run:
     """One run in a process of its own."""
     with (
-        feeds.served(cameras, height) as (urls, server),
+        feeds.serve_cameras(cameras, height) as (urls, server),
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process,
     ):
-        run = process.submit(side, urls, server, seconds).result()
-    print(f"  {side.__name__:7}{run}", flush=True)
+        run = process.submit(measurement, urls, server, seconds).result()
+    print(f"  {measurement.__name__:7}{run}", flush=True)
     return run
 
 
-def most(side: Side, first: Run, seconds: float, height: int) -> int:
+def find_sustained(measurement: Measurement, first: Run, seconds: float, height: int) -> int:
     """How many cameras it sustains: the likely number by the cores that are left to it, then halving what is open."""
     cores = os.cpu_count() or 1
     good, bad = (first.cameras, 0) if first.sustained else (0, first.cameras)
     room = (cores - first.others) / (first.cpu + first.server) * first.cameras
-    guess = max(good + 1, min(round(0.9 * room), GROWTH * first.cameras))
+    guess = max(good + 1, min(round(0.9 * room), MAX_GROWTH * first.cameras))
     for _ in range(PROBES - 1):
         if guess <= good or (bad and guess >= bad):
             break
-        run = measure(side, guess, seconds, height)
+        run = measure(measurement, guess, seconds, height)
         good, bad = (max(good, guess), bad) if run.sustained else (good, guess)
         guess = (good + bad) // 2 if bad else round(1.25 * guess)
     return good
@@ -290,13 +300,16 @@ def main() -> None:
     parser.add_argument("--once", action="store_true", help="do not look for the number sustained")
     args = parser.parse_args()
     print(f"{args.height}p, {os.cpu_count()} cores; freshness from capture to searchable (opencv: to embedded)")
-    feeds.films(args.height)
-    sides: tuple[Side, Side] = (ours, opencv)
-    first = [measure(side, args.cameras, args.seconds, args.height) for side in sides]
+    feeds.make_streams(args.height)
+    measurements: tuple[Measurement, Measurement] = (ours, opencv)
+    first = [measure(measurement, args.cameras, args.seconds, args.height) for measurement in measurements]
     a, b = first
     print(f"  opencv takes {b.cpu / a.cpu:.1f} times our cores and {b.grown / a.grown:.1f} times our memory")
     if not args.once:
-        found = [most(side, run, args.seconds, args.height) for side, run in zip(sides, first, strict=True)]
+        found = [
+            find_sustained(measurement, run, args.seconds, args.height)
+            for measurement, run in zip(measurements, first, strict=True)
+        ]
         print(f"  sustained: ours {found[0]}, opencv {found[1]}, beside the server and what else ran")
 
 

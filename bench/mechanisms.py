@@ -1,6 +1,6 @@
-"""What each part of the judgement is worth: films of photographs, as vectors, asked with one part switched off in turn.
+"""Measures what each part of match scoring contributes, on videos as vectors; ``bench.accuracy`` runs it.
 
-Every way of judging gets the cutoff at which 5 % of the absent classes are answered, so that they can be compared.
+Every variant gets the cutoff at which 5 % of the absent classes are matched, so that variants can be compared.
 """
 
 from __future__ import annotations
@@ -12,39 +12,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.embed.base import Vectors
-from footage.query.moments.segmentation import CUTOFF
-from footage.query.scoring.calibration import Null
-from footage.query.scoring.hysteresis import segments
-from footage.query.scoring.noun_bank import Array, Bank
+from footage.query.moments.segmentation import MATCH_CUTOFF
+from footage.query.scoring.calibration import NullDistribution
+from footage.query.scoring.hysteresis import find_segments
+from footage.query.scoring.noun_bank import Array, NounBank
 
-FALSE = 0.05
-STEEP = 4.0
+FALSE_MATCH_RATE = 0.05
+STEEPNESS = 4.0
 """A cutoff's distance to the middle of all scores in widths of the sigmoid, as ``query.scoring.calibration`` has it."""
 
 Scores = Callable[[Vectors, Vectors], NDArray[np.float64]]
-"""Queries (q, dim) and a film's frames (n, dim) to scores (n, q): higher is more of a match."""
+"""Queries (q, dim) and a video's frames (n, dim) to scores (n, q): higher is more of a match."""
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """A film as vectors: frames (n, dim), and which of the classes each shows (n, classes)."""
+class VectorVideo:
+    """A video as vectors: frames (n, dim), and which of the classes each shows (n, classes)."""
 
     frames: Vectors
     shown: NDArray[np.bool_]
 
 
-class Plain(Bank):
-    """Nouns without what a frame's nearest nouns say: evidence is the cosine, with a floor or without."""
+class NounCosines(NounBank):
+    """A noun bank whose evidence is the plain cosine, without subtracting a frame's nearest nouns."""
 
     def evidence(self, queries: Vectors, vectors: Vectors) -> Array:
         return np.asarray(vectors @ queries.T, np.float32)
 
 
-def judged(bank: Bank) -> Scores:
-    """How ``query.scoring.calibration`` judges: evidence above the cutoff, in widths of its slope."""
+def calibrated_scores(bank: NounBank) -> Scores:
+    """Scores of ``query.scoring.calibration``: evidence above the cutoff, in widths of its slope."""
 
     def scores(queries: Vectors, frames: Vectors) -> NDArray[np.float64]:
-        p = Null(bank, frames).probability(bank.evidence(queries, frames))
+        p = NullDistribution(bank, frames).probability(bank.evidence(queries, frames))
         return np.asarray(np.log(np.clip(p, 1e-12, 1 - 1e-12) / (1 - np.clip(p, 1e-12, 1 - 1e-12))))
 
     return scores
@@ -55,20 +55,20 @@ def cosines(queries: Vectors, frames: Vectors) -> NDArray[np.float64]:
     return np.asarray(frames @ queries.T, np.float64)
 
 
-def deviations(queries: Vectors, frames: Vectors) -> NDArray[np.float64]:
+def robust_deviations(queries: Vectors, frames: Vectors) -> NDArray[np.float64]:
     """Each query's cosines in its own robust standard deviations."""
     raw = cosines(queries, frames)
-    centre = np.median(raw, axis=0)
-    return np.asarray((raw - centre) / np.maximum(1.4826 * np.median(np.abs(raw - centre), axis=0), 1e-6))
+    center = np.median(raw, axis=0)
+    return np.asarray((raw - center) / np.maximum(1.4826 * np.median(np.abs(raw - center), axis=0), 1e-6))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way of judging over all films and classes.
+    """The result of one scoring variant over all videos and classes.
 
     Attributes:
         false: share of absent classes that are answered.
-        at: share of present classes whose surest moment overlaps the true one by 0.3, 0.5 and 0.7 (R@1 at IoU).
+        at: share of present classes whose best-scored moment overlaps the true one by 0.3, 0.5 and 0.7 (R@1 at IoU).
         iou: mean of that overlap.
         answered: share of present classes that are answered.
         person: R@1 at IoU 0.5 of "a person" alone.
@@ -86,28 +86,33 @@ class Row:
         return f"  {self.name:44s} {self.false:.3f}  {at}  {self.iou:.3f}  {self.answered:.3f}     {self.person:.2f}"
 
 
-HEAD = f"  {'':44s} false  R@.3   R@.5   R@.7   mIoU   answered  a person"
+HEADER = f"  {'':44s} false  R@.3   R@.5   R@.7   mIoU   answered  a person"
 
 
-def row(
-    name: str, scores: Scores, queries: Vectors, films: Sequence[Film], person: int, false: float | None = FALSE
+def measure_row(
+    name: str,
+    scores: Scores,
+    queries: Vectors,
+    videos: Sequence[VectorVideo],
+    person: int,
+    false: float | None = FALSE_MATCH_RATE,
 ) -> Row:
-    """Judge every class on every film.
+    """Score every class on every video.
 
     Args:
         person: which of the classes that is.
         false: share of absent classes that may be answered; None takes the cutoff as it is (a score of 0).
     """
-    found = [scores(queries, film.frames) for film in films]
+    found = [scores(queries, video.frames) for video in videos]
     tops = np.stack([each.max(axis=0) for each in found])
-    there = np.stack([film.shown.any(axis=0) for film in films])
+    there = np.stack([video.shown.any(axis=0) for video in videos])
     cutoff = 0.0 if false is None else float(np.quantile(tops[~there], 1 - false))
-    width = 1.0 if false is None else max((cutoff - float(np.median(tops[~there]))) / STEEP, 1e-6)
+    width = 1.0 if false is None else max((cutoff - float(np.median(tops[~there]))) / STEEPNESS, 1e-6)
     overlaps: list[float] = []
     people: list[bool] = []
-    for film, each in zip(films, found, strict=True):
+    for video, each in zip(videos, found, strict=True):
         p = 1 / (1 + np.exp(np.clip((cutoff - each) / width, -50, 50)))
-        best = {c: _best(p[:, c], film.shown[:, c]) for c in np.flatnonzero(film.shown.any(axis=0)).tolist()}
+        best = {c: _best_overlap(p[:, c], video.shown[:, c]) for c in np.flatnonzero(video.shown.any(axis=0)).tolist()}
         overlaps += best.values()
         people += [best[person] >= 0.5] if person in best else []
     covered = np.array([max(o, 0.0) for o in overlaps])
@@ -118,27 +123,27 @@ def row(
     )
 
 
-def _best(p: NDArray[np.float64], shown: NDArray[np.bool_]) -> float:
-    """Largest overlap (IoU) of the surest moment with where the thing is; -1 when nothing is answered."""
-    found = sorted(segments(p, CUTOFF), key=lambda span: -p[slice(*span)].max())
+def _best_overlap(p: NDArray[np.float64], shown: NDArray[np.bool_]) -> float:
+    """Largest IoU of the best-scored moment with the true spans; -1 if nothing matches."""
+    found = sorted(find_segments(p, MATCH_CUTOFF), key=lambda span: -p[slice(*span)].max())
     if not found:
         return -1.0
     a, b = found[0]
-    true = segments(shown.astype(float), 0.5)
+    true = find_segments(shown.astype(float), 0.5)
     return max((max(0, min(b, d) - max(a, c)) / (max(b, d) - min(a, c)) for c, d in true), default=0.0)
 
 
-def halves(pictures: Vectors, there: NDArray[np.bool_], queries: Vectors, draws: int = 200) -> str:
+def cross_validate_floor(pictures: Vectors, there: NDArray[np.bool_], queries: Vectors, draws: int = 200) -> str:
     """A floor that is chosen on half of the photographs, so that 5 % of what is absent is answered, tried on the other.
 
-    Each half is asked as one film.
+    Each half is asked as one video.
     """
     rng = np.random.default_rng(2)
     scores = pictures @ queries.T
     kept = []
     for _ in range(draws):
         order = rng.permutation(len(pictures))
-        chosen, tried = (
+        chosen, tested = (
             (
                 scores[half].max(axis=0),
                 there[half][scores[half].argmax(axis=0), range(len(queries))],
@@ -146,8 +151,8 @@ def halves(pictures: Vectors, there: NDArray[np.bool_], queries: Vectors, draws:
             )
             for half in np.array_split(order, 2)
         )
-        floor = np.quantile(chosen[0][~chosen[2]], 1 - FALSE)
-        top, right, shown = tried
+        floor = np.quantile(chosen[0][~chosen[2]], 1 - FALSE_MATCH_RATE)
+        top, right, shown = tested
         kept.append((floor, (top[~shown] >= floor).mean(), ((top >= floor) & right)[shown].mean()))
     floor, false, right = np.mean(kept, axis=0)
     spread = np.std([k[0] for k in kept])

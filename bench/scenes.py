@@ -1,4 +1,4 @@
-"""A street camera made up: a photograph with noise, light, wind and compression, in which things come and go."""
+"""Generates synthetic street-camera video with noise, changing light, wind and visitors, for the other benchmarks."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ FPS = 5
 SECONDS = 72
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Picture = NDArray[np.float32]
-Nuisance = Callable[[Picture, float], Picture]
+Disturbance = Callable[[Picture, float], Picture]
 """Changes the clean scene at a time in seconds; never anything that enters it."""
 
 
 @dataclass(frozen=True)
 class Visit:
-    """Something in the picture from ``start`` to ``end``; lengths in fractions of the picture's height."""
+    """An object in the scene from ``start`` to ``end``; lengths are fractions of the image's height."""
 
     name: str
     start: float
@@ -50,7 +50,7 @@ VISITS = (
 )
 
 
-GUESTS = (
+SEARCH_VISITS = (
     Visit("cat", 5.3, 10.3, 0.5, (0.1, 0.4)),
     Visit("coffee", 20.3, 25.3, 0.5, (0.5, 0.45)),
     Visit("rocket", 40.3, 45.3, 0.7, (0.7, 0.2)),
@@ -59,13 +59,13 @@ GUESTS = (
 
 
 def photograph(name: str) -> Image:
-    """One that scikit-image ships."""
+    """A photograph that scikit-image ships."""
     photo = getattr(skimage.data, name)()
     return np.asarray(photo[0] if isinstance(photo, tuple) else photo, np.uint8)
 
 
-def street() -> Picture:
-    """The place: a photograph of a garage, enlarged."""
+def street_scene() -> Picture:
+    """The empty scene: an enlarged photograph of a garage."""
     photo = photograph("stereo_motorcycle")
     return np.asarray(cv2.resize(photo, SIZE, interpolation=cv2.INTER_CUBIC), np.float32)
 
@@ -78,8 +78,8 @@ SPRITES = {
 }
 
 
-def sprite(name: str, height: int) -> tuple[Picture, Picture]:
-    """A figure and its opacity: an oval cut out of a photograph."""
+def load_sprite(name: str, height: int) -> tuple[Picture, Picture]:
+    """An object and its opacity: an oval cut out of a photograph."""
     source, part = SPRITES[name.split()[0]]
     photo = photograph(source)[part]
     size = (max(2, round(height * photo.shape[1] / photo.shape[0])), max(2, height))
@@ -88,12 +88,12 @@ def sprite(name: str, height: int) -> tuple[Picture, Picture]:
     return cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.float32), mask.astype(np.float32)
 
 
-def place(scene: Picture, visit: Visit, time: float) -> None:
-    """Draw a visitor as it is at this time."""
+def draw_visit(scene: Picture, visit: Visit, time: float) -> None:
+    """Draw a visitor at its position at this time."""
     if not visit.start <= time < visit.end:
         return
     height = SIZE[1]
-    figure, mask = sprite(visit.name, round(visit.height * height))
+    figure, mask = load_sprite(visit.name, round(visit.height * height))
     x = round(visit.at[0] * SIZE[0] + visit.speed * (time - visit.start) * height)
     y = round(visit.at[1] * height)
     view = scene[y : y + figure.shape[0], x : x + figure.shape[1]]
@@ -147,36 +147,36 @@ TREE = ((0.0, 0.0), (0.41, 0.0), (0.41, 0.34), (0.0, 0.34))
 
 
 def infrared(scene: Picture, time: float) -> Picture:
-    """At half time the camera goes over to infrared: grey, darker, another contrast."""
+    """At half time the camera goes over to infrared: gray, darker, another contrast."""
     if time < SECONDS / 2:
         return scene
-    grey = scene @ np.array([0.7, 0.3, 0.0], np.float32)
-    return np.repeat((200 * (grey / 255) ** 0.6 * 0.8 + 10)[..., None], 3, 2)
+    gray = scene @ np.array([0.7, 0.3, 0.0], np.float32)
+    return np.repeat((200 * (gray / 255) ** 0.6 * 0.8 + 10)[..., None], 3, 2)
 
 
-NUISANCES: dict[str, Nuisance] = {n.__name__: n for n in (calm, dusk, exposure, clouds, shake, leaves, infrared)}
+DISTURBANCES: dict[str, Disturbance] = {n.__name__: n for n in (calm, dusk, exposure, clouds, shake, leaves, infrared)}
 
 
-def pictures(nuisance: Nuisance, visits: tuple[Visit, ...] = VISITS, seed: int = 0) -> Iterator[Image]:
-    """The scene as the sensor gives it, frame by frame; noise of 3 grey levels, three times that in infrared."""
+def render_images(disturbance: Disturbance, visits: tuple[Visit, ...] = VISITS, seed: int = 0) -> Iterator[Image]:
+    """The scene as the sensor gives it, frame by frame; noise of 3 gray levels, three times that in infrared."""
     rng = np.random.default_rng(seed)
     width, height = SIZE
     grain = rng.standard_normal((height * 2, width * 2, 1), np.float32) * 3 + rng.standard_normal(
         (height * 2, width * 2, 3), np.float32
     )
-    clean = street()
+    clean = street_scene()
     for i in range(SECONDS * FPS):
         time = i / FPS
         scene = clean.copy()
         for visit in visits:
-            place(scene, visit, time)
-        scene = nuisance(scene, time)
+            draw_visit(scene, visit, time)
+        scene = disturbance(scene, time)
         x, y = rng.integers(width), rng.integers(height)
-        loud = 3.0 if nuisance is infrared and time >= SECONDS / 2 else 1.0
+        loud = 3.0 if disturbance is infrared and time >= SECONDS / 2 else 1.0
         yield np.clip(scene + grain[y : y + height, x : x + width] * loud, 0, 255).astype(np.uint8)
 
 
-def film(path: Path, frames: Iterator[Image], kbits: int) -> Media:
+def encode_video(path: Path, frames: Iterator[Image], kbits: int) -> Media:
     """Encode as a camera does: H.264, a keyframe every 2 s, a constant rate."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS)

@@ -1,10 +1,10 @@
-"""How long a question takes over HTTP, while records come in and while none do, beside the store's own share of it.
+"""Measures the latency of searches over HTTP with and without concurrent writes, next to the store's share of it.
 
-Run ``python -m bench.search`` for 10^5 records, ``--large`` for 10^6. The service runs in a process of its own, the
-writer in it as ``footage serve`` has it; each round asks new questions by 1 client and by 8: of everything, of one
-camera, and of one hour of it. The vectors lie around real ones of the built-in model, each scene lasting for a minute
-or so, as footage has it. Three loads: idle, live (ten cameras, each a record a second), and full (records as fast as
-they can be written). ``store`` is ``nearest`` alone, in the same process, turn by turn with whole answers.
+Run ``python -m bench.search`` for 10^5 records, ``--large`` for 10^6. The service runs in a process of its own, with
+the writer in it as in ``footage serve``. Each round sends new queries from 1 client and from 8: over everything, over
+one camera, and over one hour of it. The vectors lie around real ones of the built-in model, and each scene lasts for
+about a minute, as in footage. Three loads: idle, live (ten cameras, one record a second each), and full (records as
+fast as they can be written). ``store`` is ``nearest`` alone, in the same process, alternating with whole answers.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from aiohttp import web
 
 from footage.indexer.embed.base import Vectors
 from footage.indexer.embed.fingerprint import fingerprint
-from footage.indexer.embed.lite import Lite
-from footage.indexer.store.base import Coverage, Record, State, Where
+from footage.indexer.embed.lite import LiteEmbedder
+from footage.indexer.store.base import Coverage, CoverageState, Record, Where
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
-from footage.query.clips.service import Cutter
+from footage.query.clips.service import ClipService
 from footage.query.http import app
 from footage.query.http.metrics import Metrics
-from footage.query.scoring.noun_bank import Bank
-from footage.query.search.engine import Searcher
+from footage.query.scoring.noun_bank import NounBank
+from footage.query.search.engine import SearchEngine
 from footage.stream.frame import Clock, Kind, Media
 
 CAMERAS = 10
@@ -79,27 +79,27 @@ class Row:
 
 
 def questions() -> Iterator[str]:
-    """Questions without end, none twice until a few hundred are asked."""
+    """Endless queries; none repeats within a few hundred."""
     for i in count():
         yield SUBJECTS[i % 10] + PLACES[i // 10 % 8] + EXTRA[i // 80 % 8]
 
 
-async def around(lite: Lite) -> Vectors:
-    """Real vectors, of pictures whole and in parts: (n, 512)."""
+async def real_vectors(lite: LiteEmbedder) -> Vectors:
+    """Vectors of whole images and of their parts: (n, 512)."""
     whole = [getattr(skimage.data, name)() for name in PICTURES]
     parts = [p[y : y + 240, x : x + 320] for p in whole for y in (0, 120, 240) for x in (0, 100, 200)]
     fit = [np.ascontiguousarray(p) for p in (*whole, *parts) if min(p.shape[:2]) >= 64]
     return await lite.images(fit)
 
 
-class Footage:
+class RecordGenerator:
     """Records of ten cameras, in order of time: scenes that last around real vectors, and frames near their scene."""
 
-    def __init__(self, around: Vectors, seed: int = 0) -> None:
-        self._around, self._random, self._written = around, np.random.default_rng(seed), 0
-        self._scenes = self._around[self._random.integers(len(around), size=CAMERAS)]
+    def __init__(self, real_vectors: Vectors, seed: int = 0) -> None:
+        self._around, self._random, self._written = real_vectors, np.random.default_rng(seed), 0
+        self._scenes = self._around[self._random.integers(len(real_vectors), size=CAMERAS)]
 
-    def take(self, n: int) -> list[Record]:
+    def next_records(self, n: int) -> list[Record]:
         """The next ``n`` records: a second of all cameras, and the next."""
         made: list[Record] = []
         while len(made) < n:
@@ -126,26 +126,26 @@ def media_of(camera: int, second: int) -> Media:
     return Media(f"{camera:08x}{hour:08x}", f"cam{camera}", f"/{camera}/{hour}.ts", Kind.SEGMENT, at, Clock.RTCP, 3600)
 
 
-async def fill(store: LanceStore, catalog: SqliteCatalog, footage: Footage, records: int) -> None:
+async def fill_index(store: LanceStore, catalog: SqliteCatalog, generator: RecordGenerator, records: int) -> None:
     """Media and coverage of all hours (the writers' too), and the records."""
     hours = (records + CAMERAS * 3600 * 40) // (CAMERAS * 3600)
     for camera in range(CAMERAS):
         for hour in range(hours + 1):
-            await catalog.admit(media_of(camera, hour * 3600), "bench")
-        await catalog.cover(Coverage(f"cam{camera}", START, START + hours * HOUR, State.WATCHED))
+            await catalog.add_media(media_of(camera, hour * 3600), "bench")
+        await catalog.set_coverage(Coverage(f"cam{camera}", START, START + hours * HOUR, CoverageState.WATCHED))
     for _ in range(records // 5000):
-        await store.write(footage.take(5000))
+        await store.write(generator.next_records(5000))
     await store.maintain()
 
 
 @asynccontextmanager
-async def writing(store: LanceStore, footage: Footage, load: str) -> AsyncIterator[None]:
+async def write_load(store: LanceStore, generator: RecordGenerator, load: str) -> AsyncIterator[None]:
     """Records coming in while the block runs: none, a second of ten cameras each second, or as many as go."""
 
     async def work() -> None:
         for written in count(1):
             began = time.monotonic()
-            await store.write(footage.take(CAMERAS if load == "live" else BATCH))
+            await store.write(generator.next_records(CAMERAS if load == "live" else BATCH))
             if written % MAINTAIN == 0:
                 await store.maintain()
             await asyncio.sleep(max(0.0, 1 - time.monotonic() + began) if load == "live" else 0)
@@ -159,22 +159,24 @@ async def writing(store: LanceStore, footage: Footage, load: str) -> AsyncIterat
 
 async def _service(folder: Path, records: int, pipe: Connection) -> None:
     """Make the index, serve it, and do what the pipe says: a load, or how long ``nearest`` takes."""
-    lite = Lite()
+    lite = LiteEmbedder()
     store = await LanceStore.open(folder / "vectors", lite.space)
     catalog = await SqliteCatalog.open(folder / "catalog.sqlite")
-    await catalog.pin(lite.space, await fingerprint(lite))
-    footage = Footage(await around(lite))
+    await catalog.bind_space(lite.space, await fingerprint(lite))
+    generator = RecordGenerator(await real_vectors(lite))
     began = time.monotonic()
-    await fill(store, catalog, footage, records)
-    cutter = Cutter(store, catalog, folder / "clips")
-    searcher = Searcher(lite, store, catalog, await Bank.of(lite), cutter.frame)
-    runner = web.AppRunner(app.build(app.Parts(store, catalog, searcher, cutter, Metrics())), access_log=None)
+    await fill_index(store, catalog, generator, records)
+    clip_service = ClipService(store, catalog, folder / "clips")
+    search_engine = SearchEngine(lite, store, catalog, await NounBank.build(lite), clip_service.get_frame)
+    runner = web.AppRunner(
+        app.build_app(app.AppServices(store, catalog, search_engine, clip_service, Metrics())), access_log=None
+    )
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     pipe.send((runner.addresses[0][1], time.monotonic() - began))
     load = "idle"
     while load:
-        async with writing(store, footage, load):
+        async with write_load(store, generator, load):
             asked = await asyncio.to_thread(pipe.recv)
             while isinstance(asked, tuple):
                 question, where = asked
@@ -204,7 +206,7 @@ FILTERS: dict[str, tuple[dict[str, str], Where]] = {
 
 
 class Client:
-    """Asks the service over loopback, and its store through the pipe."""
+    """Queries the service over loopback, and its store through the pipe."""
 
     def __init__(self, session: aiohttp.ClientSession, port: int, pipe: Connection) -> None:
         self._session, self._pipe, self._asked = session, pipe, questions()
@@ -218,7 +220,7 @@ class Client:
             found = await reply.json()
         return time.perf_counter() - began, len(found["moments"])
 
-    async def bare(self, which: str) -> float:
+    async def time_nearest(self, which: str) -> float:
         """Seconds of ``nearest`` alone."""
         self._pipe.send((next(self._asked), FILTERS[which][1]))
         taken: float = await asyncio.to_thread(self._pipe.recv)
@@ -227,7 +229,7 @@ class Client:
     async def round(self, load: str, which: str, clients: int, n: int) -> Row:
         """``n`` questions; one client's take turns with ``nearest``."""
         await self.ask(which)  # the background is learnt once a minute
-        bare: list[float] = []
+        store_seconds: list[float] = []
         answers: list[tuple[float, int]] = []
         left = iter(range(n))
 
@@ -235,14 +237,14 @@ class Client:
             for _ in left:
                 answers.append(await self.ask(which))
                 if clients == 1:
-                    bare.append(await self.bare(which))
+                    store_seconds.append(await self.time_nearest(which))
 
         began = time.perf_counter()
         await asyncio.gather(*(one() for _ in range(clients)))
-        seconds = time.perf_counter() - began - sum(bare)
+        seconds = time.perf_counter() - began - sum(store_seconds)
         p50, p99 = np.percentile([taken for taken, _ in answers], [50, 99]) * 1000
         found = float(np.mean([moments for _, moments in answers]))
-        alone = float(np.median(bare)) * 1000 if bare else float("nan")
+        alone = float(np.median(store_seconds)) * 1000 if store_seconds else float("nan")
         return Row(load, which, clients, float(p50), float(p99), n / seconds, found, alone)
 
 
@@ -276,8 +278,8 @@ def main() -> None:
     parser.add_argument("--records", type=int, help="another number of records")
     parser.add_argument("--questions", type=int, default=64, help="in each round")
     parser.add_argument("--json", action="store_true", help="the rows once more, as JSON")
-    given = parser.parse_args()
-    records = given.records or (1_000_000 if given.large else 100_000)
+    args = parser.parse_args()
+    records = args.records or (1_000_000 if args.large else 100_000)
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     with tempfile.TemporaryDirectory() as folder:
@@ -287,9 +289,9 @@ def main() -> None:
         port, seconds = ours.recv()
         print(f"{records} records, made and indexed in {seconds:.0f} s")
         print(_HEAD)
-        rows = asyncio.run(measure(port, ours, given.questions))
+        rows = asyncio.run(measure(port, ours, args.questions))
         service.join()
-    if given.json:
+    if args.json:
         print(json.dumps([asdict(row) for row in rows]))
 
 

@@ -1,9 +1,8 @@
-"""How fast and how right the store is: writes/s, search p50/p99 and recall@10, beside exact numpy on the same vectors.
+"""Measures the stores: writes/s, search p50/p99 and recall@10, next to exact numpy on the same vectors.
 
-Run ``python -m bench.store`` for 10^5 records, ``--large`` for 10^6; ``--cassandra 100000`` adds so many records in a
-Cassandra of one node that lives for the run (``tests/cassandra`` says what it needs). The vectors fill a space of 32
-dimensions evenly, with noise in all 512: no clusters help the index, and the questions are near to nothing in
-particular.
+Run ``python -m bench.store`` for 10^5 records, ``--large`` for 10^6; ``--cassandra 100000`` adds that many records in a
+Cassandra node that runs for the measurement (``tests/cassandra`` says what it needs). The vectors fill a space of 32
+dimensions evenly, with noise in all 512: no clusters help the index, and no record is especially near to a query.
 """
 
 from __future__ import annotations
@@ -37,34 +36,34 @@ Opener = Callable[[Path], AbstractAsyncContextManager[Store]]
 
 
 @asynccontextmanager
-async def embedded(folder: Path) -> AsyncIterator[Store]:
-    """The store that comes with Footage."""
+async def open_lance(folder: Path) -> AsyncIterator[Store]:
+    """Open the embedded store."""
     store = await LanceStore.open(folder / "vectors", SPACE)
     yield store
     await store.close()
 
 
 @asynccontextmanager
-async def cluster(folder: Path) -> AsyncIterator[Store]:
+async def open_cassandra(folder: Path) -> AsyncIterator[Store]:
     """The cluster store, on one node."""
     from tests.cassandra.server import Server
 
-    from footage.indexer.store.cassandra import CassandraStore, connect, schema
+    from footage.indexer.store.cassandra import CassandraStore, connect_cassandra, schema
 
     node = Server(folder, heap="2g")
     with node:
         at = node.contact
-        session = await connect([at.host], at.port, "bench", user=at.user, password=at.password)
-        await schema.init(session, SPACE)
+        session = await connect_cassandra([at.host], at.port, "bench", user=at.user, password=at.password)
+        await schema.create_tables(session, SPACE)
         yield await CassandraStore.open(session, SPACE)
         await session.close()
 
 
-STORES: dict[str, Opener] = {"lance": embedded, "cassandra": cluster}
+STORES: dict[str, Opener] = {"lance": open_lance, "cassandra": open_cassandra}
 
 
 @dataclass(frozen=True)
-class Searched:
+class SearchResult:
     """One line of the result: milliseconds, and the part of the true ten best that was found."""
 
     filter: str
@@ -99,17 +98,18 @@ class Corpus:
         return Where(cameras=("cam3",), spans=((START + HOUR, START + 2 * HOUR),)), every[hour]
 
 
-def corpus(n: int, questions: int, seed: int = 0) -> Corpus:
+def make_corpus(n: int, questions: int, seed: int = 0) -> Corpus:
     """``n`` unit vectors of intrinsic dimension 32 with noise, and questions of the same kind."""
     random = np.random.default_rng(seed)
     basis = random.standard_normal((LATENT, DIM), dtype=np.float32)
 
-    def some(count: int) -> Vectors:
+    def make_vectors(count: int) -> Vectors:
         clean = random.standard_normal((count, LATENT), dtype=np.float32) @ basis / np.float32(LATENT**0.5)
         return _unit(clean + np.float32(0.3) * random.standard_normal((count, DIM), dtype=np.float32))
 
     return Corpus(
-        np.concatenate([some(len(part)) for part in np.array_split(np.arange(n), n // 50_000 + 1)]), some(questions)
+        np.concatenate([make_vectors(len(part)) for part in np.array_split(np.arange(n), n // 50_000 + 1)]),
+        make_vectors(questions),
     )
 
 
@@ -128,7 +128,7 @@ async def write(store: Store, data: Corpus, batch: int) -> float:
     return len(data.vectors) / (time.perf_counter() - began)
 
 
-async def search(store: Store, data: Corpus, which: str, k: int = 10) -> Searched:
+async def measure_search(store: Store, data: Corpus, which: str, k: int = 10) -> SearchResult:
     """Ask every question once under one filter, of the store and of numpy."""
     where, left = data.where(which)
     vectors = data.vectors if which == "none" else data.vectors[left]
@@ -146,7 +146,7 @@ async def search(store: Store, data: Corpus, which: str, k: int = 10) -> Searche
         found += len(truth & {(hit.camera, hit.time) for hit in hits})
     p50, p99 = np.percentile(taken, [50, 99]) * 1000
     recall = found / (len(data.questions) * min(k, len(left)))
-    return Searched(which, len(left), float(p50), float(p99), float(np.median(exact)) * 1000, recall)
+    return SearchResult(which, len(left), float(p50), float(p99), float(np.median(exact)) * 1000, recall)
 
 
 async def measure(name: str, folder: Path, data: Corpus, batch: int) -> dict[str, object]:
@@ -157,7 +157,9 @@ async def measure(name: str, folder: Path, data: Corpus, batch: int) -> dict[str
         await store.maintain()
         maintained = time.perf_counter() - began
         searched = [
-            await search(store, data, which) for which in ("none", "camera", "camera-hour") if len(data.where(which)[1])
+            await measure_search(store, data, which)
+            for which in ("none", "camera", "camera-hour")
+            if len(data.where(which)[1])
         ]
         size = _size(folder)
     return {
@@ -170,7 +172,7 @@ async def measure(name: str, folder: Path, data: Corpus, batch: int) -> dict[str
     }
 
 
-def binding(vector: NDArray[np.float32]) -> tuple[float, float]:
+def measure_binding(vector: NDArray[np.float32]) -> tuple[float, float]:
     """Microseconds to make what is sent of a vector: by the store, and by the driver of a list."""
     from cassandra.cqltypes import lookup_casstype
 
@@ -189,7 +191,7 @@ def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and "commitlog" not in file.parts)
 
 
-def show(result: dict[str, object], searches: list[dict[str, float]]) -> None:
+def print_result(result: dict[str, object], searches: list[dict[str, float]]) -> None:
     """The result as text."""
     print(", ".join(f"{name} {value}" for name, value in result.items() if name != "searches"))
     print(f"{'filter':>12} {'rows':>9} {'p50 ms':>8} {'p99 ms':>8} {'numpy p50':>10} {'recall@10':>10}")
@@ -214,15 +216,15 @@ def main() -> None:
     for name, records in runs:
         if not records:
             continue
-        data = corpus(records, given.questions)
+        data = make_corpus(records, given.questions)
         with tempfile.TemporaryDirectory() as folder:
             result = asyncio.run(measure(name, Path(folder), data, given.batch))
         if name == "cassandra":
-            result["bind_microseconds"], result["bind_list_microseconds"] = binding(data.vectors[0])
+            result["bind_microseconds"], result["bind_list_microseconds"] = measure_binding(data.vectors[0])
         if given.json:
             print(json.dumps(result))
         else:
-            show(result, result["searches"])  # type: ignore[arg-type]
+            print_result(result, result["searches"])  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -1,49 +1,40 @@
-"""``footage audit``: who asked what over HTTP."""
+"""``footage audit``: prints who asked what over HTTP."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from typing import Annotated
 
 import typer
 
-from footage.commands import show
-from footage.commands.errors import NOTHING, say
-from footage.config.settings import Settings
-from footage.query.http.audit import Audit
+from footage.commands.errors import NOTHING, print_message, reports_errors
+from footage.commands.options import Config, Data, From, Json, To, resolve_settings
+from footage.commands.output import local_time, print_columns
 
 
-def kept(settings: Settings) -> Audit:
-    """The query log of an index."""
-    return Audit(settings.data / "audit", timedelta(seconds=settings.audit_keep))
+@reports_errors
+async def audit(
+    start: From = None,
+    end: To = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Most entries to show.")] = 100,
+    as_json: Json = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Show who asked what over HTTP, newest first; exits with 3 when nobody did."""
+    import json
 
+    from footage.commands.composition import audit_log
 
-@asynccontextmanager
-async def auditing(settings: Settings) -> AsyncIterator[Audit | None]:
-    """Keep the query log while the block runs, and no longer than it is to be kept; None when it is off."""
-    audit = kept(settings)
-    task = asyncio.create_task(audit.run())
-    try:
-        yield audit if settings.audit else None
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-def run(settings: Settings, start: datetime | None, end: datetime | None, limit: int, as_json: bool) -> None:
-    """Print entries, newest first."""
-    found = asyncio.run(kept(settings).entries(start, end, limit))
+    settings = resolve_settings(config, data=data)
+    found = await audit_log(settings).entries(start, end, limit)
     if as_json:
         print(found.model_dump_json(indent=2))
     elif found.entries:
         rows = [("when", "who", "what", "found", "asked")]
         for e in found.entries:
             count = "refused" if e.found is None else str(e.found)
-            rows.append((show.local(e.time), e.who, e.what, count, json.dumps(e.asked, ensure_ascii=False)))
-        show.columns(rows)
+            rows.append((local_time(e.time), e.who, e.what, count, json.dumps(e.asked, ensure_ascii=False)))
+        print_columns(rows)
     if not found.entries:
-        say("nothing was asked over HTTP" if settings.audit else "nothing is kept: the setting audit is off")
+        print_message("nothing was asked over HTTP" if settings.audit else "nothing is kept: the setting audit is off")
         raise typer.Exit(NOTHING)

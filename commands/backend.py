@@ -1,4 +1,4 @@
-"""Where an index is kept: the data folder, or a cluster."""
+"""Opens stores and catalogs where the settings say: in the data folder, or in a cluster."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from footage.indexer.embed.base import Space
 from footage.indexer.store.base import Catalog, Store
 
 if TYPE_CHECKING:
-    from footage.indexer.store.cassandra import Session
+    from footage.indexer.store.cassandra import CassandraSession
 
 
 class Backend:
-    """Opens stores and catalogues where the settings say; its session, if any, is closed with it."""
+    """Opens the stores and the catalog of one index; its session, if any, is closed with it."""
 
-    def __init__(self, settings: Settings, session: Session | None) -> None:
+    def __init__(self, settings: Settings, session: CassandraSession | None) -> None:
         """Use ``open`` instead."""
         self._settings, self.session = settings, session
 
     @classmethod
     async def open(cls, settings: Settings) -> Backend:
-        """Connect where that is needed.
+        """Connect to the cluster, if the settings name one.
 
         Raises:
             StoreUnreachable: no node of the cluster answers.
@@ -30,10 +30,10 @@ class Backend:
         """
         if settings.store == "embedded":
             return cls(settings, None)
-        from footage.indexer.store.cassandra import connect
+        from footage.indexer.store.cassandra import connect_cassandra
 
         c, astra = settings.cassandra, settings.store == "astra"
-        session = await connect(
+        session = await connect_cassandra(
             c.hosts,
             c.port,
             c.keyspace,
@@ -53,19 +53,19 @@ class Backend:
             return self._path.exists()
         from footage.indexer.store.cassandra import schema
 
-        return await schema.exists(self.session)
+        return await schema.keyspace_exists(self.session)
 
     @property
-    def place(self) -> str:
-        """Where it is, for the person."""
-        return self.session.place if self.session else str(self._settings.data)
+    def location(self) -> str:
+        """Where the index is, for messages."""
+        return self.session.location if self.session else str(self._settings.data)
 
     @property
     def _path(self) -> Path:
         return self._settings.data / "catalog.sqlite"
 
     async def catalog(self) -> Catalog:
-        """The catalogue; an embedded one is made when it is absent."""
+        """The catalog; an embedded one is made when it is absent."""
         if self.session:
             from footage.indexer.store.cassandra import CassandraCatalog
 

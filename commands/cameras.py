@@ -1,131 +1,222 @@
-"""``footage cameras``: which live cameras there are, and whether they can be read."""
+"""``footage cameras``: lists, adds, removes, shares and tests live cameras."""
 
 from __future__ import annotations
 
 import threading
-import time as clock
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import cv2
-import numpy as np
 import typer
-import yaml
-from av.audio.stream import AudioStream
-from av.video.stream import VideoStream
 
-from footage.commands import show
-from footage.commands.errors import AWAY, say
-from footage.config.settings import CameraSettings, Settings, SettingsError, camera_file, read
-from footage.stream.frame import Clock, Image
-from footage.stream.live.contracts import LivePacket, Status
-from footage.stream.live.reader import Reader
-from footage.stream.live.url import redacted
+from footage.commands.errors import AWAY, UsageError, print_message, reports_errors
+from footage.commands.options import Config, Data, Every, option, resolve_settings
+from footage.commands.output import can_draw_images, print_columns, print_image
+from footage.query.values.names import describe_unknown
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from av.audio.stream import AudioStream
+    from av.video.stream import VideoStream
+
+    from footage.config.settings import CameraSettings
+    from footage.stream.frame import Clock, Image
+    from footage.stream.live.contracts import ConnectionStatus, LivePacket
+
+app = typer.Typer(help="Live cameras: list, add, remove, share and test them.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="The camera's name.")]
 
 
-def add(settings: Settings, camera: dict[str, Any]) -> None:
-    """Add a camera to ``cameras.yaml`` in the data folder."""
-    if camera["name"] in {c.name for c in settings.cameras}:
-        raise SettingsError(f"there is a camera '{camera['name']}' already")
+@app.command("add")
+@reports_errors
+def add_camera(
+    name: Name,
+    url: Annotated[str, typer.Argument(help="rtsp://..., rtmp://..., http(s)://..., 0 or /dev/video0.")],
+    every: Every = None,
+    keep: Annotated[str | None, option("--keep", text="How long footage and records are kept: 7d.")] = None,
+    record: Annotated[bool, typer.Option(help="Keep the footage.")] = True,
+    regions: Annotated[bool, typer.Option(help="Also embed each moving region as an image of its own.")] = False,
+    transport: Annotated[str | None, option("--transport", text="tcp or udp, for RTSP.")] = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Add a live camera."""
+    from footage.config.settings import camera_file
+
+    settings = resolve_settings(config, data=data)
+    if name in {c.name for c in settings.cameras}:
+        raise UsageError(f"there is already a camera '{name}'")
+    camera: dict[str, Any] = {"name": name, "url": url, "every": every, "keep": keep, "transport": transport}
+    camera |= {"record": record, "regions": regions}
     path = camera_file(settings.data)
-    cameras = (read(path).get("cameras") or []) if path.exists() else []
-    _write(path, [*cameras, {k: v for k, v in camera.items() if v is not None}])
-    say(f"camera '{camera['name']}' is in {path}; footage serve indexes it")
+    _write_cameras(path, [*_read_cameras(path), {k: v for k, v in camera.items() if v is not None}])
+    print_message(f"camera '{name}' is in {path}; footage serve indexes it")
 
 
-def remove(settings: Settings, name: str) -> None:
-    """Remove a camera from ``cameras.yaml``; what was indexed of it stays."""
+@app.command("list")
+@reports_errors
+def list_cameras(data: Data = None, config: Config = None) -> None:
+    """List the live cameras, without their passwords."""
+    from footage.stream.live.url import redact_url
+
+    rows = [("camera", "address", "every", "record", "keep")]
+    for c in resolve_settings(config, data=data).cameras:
+        keep = f"{c.keep:g} s" if c.keep else "while there is room"
+        rows.append((c.name, redact_url(c.url.get_secret_value()), f"{c.every:g} s", "yes" if c.record else "no", keep))
+    print_columns(rows)
+
+
+@app.command("remove")
+@reports_errors
+def remove_camera(name: Name, data: Data = None, config: Config = None) -> None:
+    """Remove a live camera; what is indexed of it stays."""
+    from footage.config.settings import camera_file
+
+    settings = resolve_settings(config, data=data)
     path = camera_file(settings.data)
-    cameras = (read(path).get("cameras") or []) if path.exists() else []
+    cameras = _read_cameras(path)
     if name not in {c["name"] for c in cameras}:
         known = name in {c.name for c in settings.cameras}
-        where = "stands in footage.yaml: remove it there" if known else "is not known"
-        raise SettingsError(f"camera '{name}' {where}")
-    _write(path, [c for c in cameras if c["name"] != name])
-    say(f"camera '{name}' is removed; what is indexed of it stays (footage forget --camera {name} removes that)")
+        raise UsageError(f"camera '{name}' {'is in footage.yaml: remove it there' if known else 'is not known'}")
+    _write_cameras(path, [c for c in cameras if c["name"] != name])
+    kept = f"what is indexed of it stays (footage forget --camera {name} removes that)"
+    print_message(f"camera '{name}' is removed; {kept}")
 
 
-def _write(path: Path, cameras: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    with fresh.open("w", encoding="utf-8") as file:
-        yaml.safe_dump({"cameras": cameras}, file, sort_keys=False, allow_unicode=True)
-    fresh.replace(path)
+@app.command("share")
+@reports_errors
+async def share_cameras(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Default: all of the settings.")
+    ] = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Have the workers of a cluster watch cameras of these settings."""
+    from footage.commands import shared_cameras
+    from footage.config.settings import unresolved_cameras
+
+    settings = resolve_settings(config, data=data)
+    shared = await shared_cameras.share(settings, unresolved_cameras({"data": data}, config), names or [])
+    print_message(f"shared: {', '.join(shared)}; footage serve --worker NAME watches them")
 
 
-def listed(settings: Settings) -> None:
-    """Print the cameras of the settings, without their passwords."""
-    rows = [("camera", "address", "every", "record", "keep")]
-    for c in settings.cameras:
-        keep = f"{c.keep:g} s" if c.keep else "while there is room"
-        rows.append((c.name, redacted(c.url.get_secret_value()), f"{c.every:g} s", "yes" if c.record else "no", keep))
-    show.columns(rows)
+@app.command("unshare")
+@reports_errors
+async def unshare_cameras(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Shared cameras.")],
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Have the workers stop watching shared cameras; what is indexed of them stays."""
+    from footage.commands import shared_cameras
+
+    await shared_cameras.unshare(resolve_settings(config, data=data), names)
+    print_message(f"no longer shared: {', '.join(sorted(names))}; what is indexed of them stays")
 
 
-def test(settings: Settings, name: str, out: Path | None, seconds: float) -> None:
-    """Connect to a camera, tell what comes, and keep one picture; exit with 5 when nothing comes."""
+@app.command("test")
+@reports_errors
+def test_camera(
+    name: Name,
+    out: Annotated[Path | None, option("-o", "--out", text="Keep one image in this file.")] = None,
+    seconds: Annotated[float, typer.Option(min=1, max=120, help="How long to wait.")] = 15.0,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Connect to a camera and show what it sends; exits with 5 when it sends nothing."""
+    settings = resolve_settings(config, data=data)
     camera = next((c for c in settings.cameras if c.name == name), None)
     if camera is None:
-        known = ", ".join(c.name for c in settings.cameras) or "none"
-        raise SettingsError(f"there is no camera '{name}' in the settings; there are: {known}")
-    status, image = look(camera, seconds)
+        raise UsageError(describe_unknown("camera", [name], [c.name for c in settings.cameras], "in the settings"))
+    status, image = _read_camera(camera, seconds)
     if image is None:
-        say(f"camera '{name}': {status.error or 'no picture came'}")
+        print_message(f"camera '{name}': {status.error or 'no image came'}")
         raise typer.Exit(AWAY)
-    fps = f"{status.fps:.1f} frames/s" if status.fps else "frame rate not known yet"
-    gop = f"a keyframe every {status.gop:.1f} s" if status.gop else "keyframe interval not known yet"
-    print(
-        f"{status.codec}, {status.width}x{status.height}, {fps}, {gop}, clock {status.clock.value}, {status.transport}"
-    )
-    if status.skew is not None:
-        side = "ahead of" if status.skew > 0 else "behind"
-        print(f"the camera's clock is {abs(status.skew):.2f} s {side} this machine's")
+    _print_status(status)
     if out:
-        cv2.imwrite(str(out), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        say(f"one picture is in {out}")
-    if show.can_draw():
-        show.draw(image)
+        _write_image(image, out)
+        print_message(f"one image is in {out}")
+    if can_draw_images():
+        print_image(image)
 
 
-class Looker:
+def _read_cameras(path: Path) -> list[dict[str, Any]]:
+    from footage.config.settings import read_yaml
+
+    return (read_yaml(path).get("cameras") or []) if path.exists() else []
+
+
+def _write_cameras(path: Path, cameras: list[dict[str, Any]]) -> None:
+    """Write the file whole, readable by its owner alone, since it holds passwords."""
+    import yaml
+
+    from footage.stream.atomic import atomic_write
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as draft:
+        draft.touch(mode=0o600)
+        with draft.open("w", encoding="utf-8") as file:
+            yaml.safe_dump({"cameras": cameras}, file, sort_keys=False, allow_unicode=True)
+
+
+class _NewestFrame:
     """Keeps the newest frame (a ``stream.live.contracts.Sink``); called from the reader's thread."""
 
     def __init__(self) -> None:
         self.image: Image | None = None
-        self.came = threading.Event()
+        self.arrived = threading.Event()
 
     def opened(self, video: VideoStream, audio: AudioStream | None, start: datetime, clock: Clock) -> None:
         """Nothing to prepare."""
 
     def packet(self, packet: LivePacket, time: datetime, keyframe: bool) -> None:
-        """Not kept."""
+        """Packets are not kept."""
 
     def frame(self, image: Image, time: datetime) -> None:
-        """Kept."""
-        self.image = np.array(image)
-        self.came.set()
+        """Keep a copy: the reader reuses its buffer."""
+        self.image = image.copy()
+        self.arrived.set()
 
     def closed(self, cause: str, at: datetime) -> None:
         """Nothing to end."""
 
 
-def look(camera: CameraSettings, seconds: float) -> tuple[Status, Image | None]:
-    """Read a camera for up to ``seconds``, or until its rates are known; its status and a picture, if one came."""
-    looker = Looker()
+def _read_camera(camera: CameraSettings, seconds: float) -> tuple[ConnectionStatus, Image | None]:
+    """Read a camera for up to ``seconds``, or until its rates are known; its status and an image, if one came."""
+    import time
+
+    from footage.stream.live.reader import Reader
+
+    newest = _NewestFrame()
     url, transport = camera.url.get_secret_value(), camera.transport
-    reader = Reader(camera.name, url, looker, every=0.5, side=360, transport=transport, stall=seconds)
+    reader = Reader(camera.name, url, newest, every=0.5, side=360, transport=transport, stall=seconds)
     reader.start()
-    deadline = clock.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     try:
-        while clock.monotonic() < deadline:
+        while time.monotonic() < deadline:
             status = reader.snapshot()
-            if looker.came.is_set() and status.fps and status.gop:
+            if newest.arrived.is_set() and status.fps and status.gop:
                 break
-            if status.error and not looker.came.is_set():
+            if status.error and not newest.arrived.is_set():
                 break
-            clock.sleep(0.1)
-        return reader.snapshot(), looker.image
+            time.sleep(0.1)
+        return reader.snapshot(), newest.image
     finally:
         reader.stop()
+
+
+def _print_status(status: ConnectionStatus) -> None:
+    fps = f"{status.fps:.1f} frames/s" if status.fps else "frame rate not known yet"
+    gop = f"a keyframe every {status.gop:.1f} s" if status.gop else "keyframe interval not known yet"
+    size, clock = f"{status.width}x{status.height}", f"clock {status.clock.value}"
+    print(f"{status.codec}, {size}, {fps}, {gop}, {clock}, {status.transport}")
+    if status.skew is not None:
+        side = "ahead of" if status.skew > 0 else "behind"
+        print(f"the camera's clock is {abs(status.skew):.2f} s {side} this machine's")
+
+
+def _write_image(image: Image, path: Path) -> None:
+    import cv2
+
+    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))

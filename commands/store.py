@@ -1,94 +1,112 @@
-"""``footage store``: the tables of a cluster, and moving an index between data folder and cluster."""
+"""``footage store``: makes and checks a cluster's tables, and copies an index to a cluster or back."""
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from footage.commands import parts as made
-from footage.commands.backend import Backend
-from footage.commands.errors import FAILED, say
-from footage.config.settings import Settings, SettingsError, load
-from footage.indexer.embed.base import Space
+from footage.commands.errors import FAILED, UsageError, print_message, reports_errors
+from footage.commands.options import Config, Data, resolve_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from footage.config.settings import Settings
+    from footage.indexer.embed.base import Space
+    from footage.indexer.store.cassandra import CassandraSession
+
+app = typer.Typer(help="A cluster's tables, and copying an index to a cluster or back.", no_args_is_help=True)
 
 
-def init(settings: Settings, rate: float) -> None:
-    """Make what is missing of keyspace, tables and vector index, in the space of the settings' model."""
-    say(asyncio.run(_init(settings, rate)))
-
-
-async def _init(settings: Settings, rate: float) -> str:
+@app.command("init")
+@reports_errors
+async def init_store(
+    rate: Annotated[float, typer.Option(min=0.01, help="Records a second and camera; fixed when tables are made.")] = 1,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Make keyspace, tables and vector index; safe to repeat."""
     from footage.indexer.store.cassandra import schema
 
-    chosen = await made.open_embedder(settings)
-    await chosen.embedder.close()
-    backend = await _cluster(settings)
-    try:
-        space = chosen.embedder.space
-        assert backend.session is not None
-        await schema.init(backend.session, space, replication=settings.cassandra.replication, rate=rate)
-        found = await schema.check(backend.session, space)
-        return "\n".join([f"{backend.place} is ready for {space.name}", *found])
-    finally:
-        await backend.close()
+    settings = resolve_settings(config, data=data)
+    space = await _model_space(settings)
+    async with _open_cluster(settings) as session:
+        await schema.create_tables(session, space, replication=settings.cassandra.replication, rate=rate)
+        problems = await schema.find_errors(session, space)
+    print_message("\n".join([f"{session.location} is ready for {space.name}", *problems]))
 
 
-def check(settings: Settings) -> None:
-    """Print what is wrong with the tables; exit with 1 when something is."""
-    found = asyncio.run(_check(settings))
-    for line in found:
-        say(line)
-    if found:
+@app.command("check")
+@reports_errors
+async def check_store(data: Data = None, config: Config = None) -> None:
+    """Check the tables; exits with 1 when something is wrong with them."""
+    from footage.indexer.store.cassandra import schema
+
+    settings = resolve_settings(config, data=data)
+    space = await _model_space(settings)
+    async with _open_cluster(settings) as session:
+        problems = await schema.find_errors(session, space)
+    for line in problems:
+        print_message(line)
+    if problems:
         raise typer.Exit(FAILED)
-    say("the tables are right")
+    print_message("the tables are right")
 
 
-async def _check(settings: Settings) -> list[str]:
-    from footage.indexer.store.cassandra import schema
+@app.command("copy")
+@reports_errors
+async def copy_store(
+    source: Annotated[Path, typer.Option("--from", help="Settings file of the index that is copied.")],
+    target: Annotated[Path, typer.Option("--to", help="Settings file of where it goes.")],
+) -> None:
+    """Copy an index to a cluster or back; verified, resumable."""
+    records = await _copy(resolve_settings(source), resolve_settings(target))
+    print_message(f"{records} records are in both, the same by number and checksum on every day")
 
-    chosen = await made.open_embedder(settings)
+
+async def _model_space(settings: Settings) -> Space:
+    from footage.commands.composition import open_embedder
+
+    chosen = await open_embedder(settings)
     await chosen.embedder.close()
-    backend = await _cluster(settings)
+    return chosen.embedder.space
+
+
+@asynccontextmanager
+async def _open_cluster(settings: Settings) -> AsyncIterator[CassandraSession]:
+    from footage.commands.backend import Backend
+
+    if settings.store == "embedded":
+        raise UsageError("store is embedded, which needs no tables; set it to cassandra or astra")
+    backend = await Backend.open(settings)
     try:
         assert backend.session is not None
-        return await schema.check(backend.session, chosen.embedder.space)
+        yield backend.session
     finally:
         await backend.close()
 
 
-async def _cluster(settings: Settings) -> Backend:
-    if settings.store == "embedded":
-        raise SettingsError("store: is embedded, which needs no tables; set it to cassandra or astra")
-    return await Backend.open(settings)
+async def _copy(source: Settings, target: Settings) -> int:
+    """Copy all of an index; returns how many records there are."""
+    from footage.commands.backend import Backend
+    from footage.commands.composition import open_index
+    from footage.indexer.embed.base import Space
+    from footage.indexer.store.copy import copy_index
 
-
-def copy(source: Path, target: Path) -> None:
-    """Copy an index from where one settings file points to where another does; verified, and resumable."""
-    one, other = load({}, source), load({}, target)
-    records = asyncio.run(_copy(one, other))
-    say(f"{records} records are in both, day by day the same by number and checksum")
-
-
-async def _copy(one: Settings, other: Settings) -> int:
-    from footage.indexer.store.copy import copy as copied
-
-    async with AsyncExitStack() as opened:
-        index = await made.open_index(one)
-        if index is None:
-            raise made.no_index(one)
-        opened.push_async_callback(made.close_index, index)
+    async with AsyncExitStack() as stack:
+        index = await stack.enter_async_context(open_index(source))
         space = Space(index.store.space.name, index.store.space.dim)
-        backend = await Backend.open(other)
-        opened.push_async_callback(backend.close)
+        backend = await Backend.open(target)
+        stack.push_async_callback(backend.close)
         if backend.session:
             from footage.indexer.store.cassandra import schema
 
-            await schema.init(backend.session, space, replication=other.cassandra.replication)
+            await schema.create_tables(backend.session, space, replication=target.cassandra.replication)
         catalog, store = await backend.catalog(), await backend.store(space)
-        opened.push_async_callback(catalog.close)
-        opened.push_async_callback(store.close)
-        done = await copied(index.store, index.catalog, store, catalog, lambda n: say(f"{n} records"))
+        stack.push_async_callback(catalog.close)
+        stack.push_async_callback(store.close)
+        done = await copy_index(index.store, index.catalog, store, catalog, lambda n: print_message(f"{n} records"))
         return done.records

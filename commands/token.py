@@ -1,78 +1,95 @@
-"""``footage token``: who may ask over HTTP."""
+"""``footage token``: adds, lists and removes the tokens of HTTP clients."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
-from footage.commands import show
-from footage.commands.backend import Backend
-from footage.commands.errors import say
-from footage.config.settings import Settings, SettingsError
-from footage.indexer.store.base import Catalog
-from footage.query.http import tokens as kept
-from footage.query.http.tokens import Token, TokenError
+import typer
 
+from footage.commands.errors import UsageError, print_message, reports_errors
+from footage.commands.options import Config, Data, Json, option, resolve_settings
+from footage.commands.output import local_time, print_columns
+from footage.query.values.names import describe_unknown
 
-def add(settings: Settings, name: str, role: str, cameras: Sequence[str]) -> None:
-    """Make a token and print it, alone on standard output."""
-    print(asyncio.run(_add(settings, name, role, cameras)))
-    where = f" on {', '.join(cameras)}" if cameras else ""
-    say(f"the token of '{name}', role {role}{where}; it is not shown again")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+app = typer.Typer(help="Tokens of HTTP clients: add, list, remove.", no_args_is_help=True)
+TokenName = Annotated[str, typer.Argument(help="Whose token it is.")]
+Limits = Annotated[list[str] | None, option("--camera", text="Only this camera; may be repeated.")]
 
 
-async def _add(settings: Settings, name: str, role: str, cameras: Sequence[str]) -> str:
-    async with _catalog(settings) as catalog:
+class RoleName(StrEnum):
+    """The roles as the command line shows them."""
+
+    VIEW = "view"
+    REVIEW = "review"
+    ADMIN = "admin"
+
+
+@app.command("add")
+@reports_errors
+async def add_token(
+    name: TokenName,
+    role: Annotated[RoleName, typer.Option(help="view: look; review: clips too; admin: all.")] = RoleName.VIEW,
+    camera: Limits = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Make a token; it is shown once, and kept only as a hash."""
+    from footage.commands.composition import open_catalog
+    from footage.query.http import tokens
+
+    settings, cameras = resolve_settings(config, data=data), tuple(camera or ())
+    async with open_catalog(settings) as catalog:
         known = {c.camera for c in await catalog.cameras()} | {c.name for c in settings.cameras}
-        if unknown := set(cameras) - known:
-            raise SettingsError(f"there is no camera '{min(unknown)}'; there are: {', '.join(sorted(known)) or 'none'}")
-        return await kept.add(catalog, name, role, cameras)
+        if message := describe_unknown("camera", cameras, known):
+            raise UsageError(message)
+        with _wrong_usage():
+            token = await tokens.add_token(catalog, name, role.value, cameras)
+    print(token)
+    where = f" on {', '.join(cameras)}" if cameras else ""
+    print_message(f"the token of '{name}', role {role.value}{where}; it is not shown again")
 
 
-def show_all(settings: Settings, as_json: bool) -> None:
-    """Print every token's owner, role and cameras; the tokens themselves nobody knows."""
-    held = asyncio.run(held_tokens(settings))
+@app.command("list")
+@reports_errors
+async def list_tokens(as_json: Json = False, data: Data = None, config: Config = None) -> None:
+    """List the tokens: whose, with what role, for which cameras; not the tokens themselves."""
+    from footage.commands.composition import stored_tokens
+
+    tokens = await stored_tokens(resolve_settings(config, data=data))
     if as_json:
-        told = [t.model_dump(mode="json", exclude={"digest"}) for t in held]
-        print(json.dumps({"tokens": told}, indent=2))
-        return
-    rows = [("token of", "role", "cameras", "since")]
-    rows += [(t.name, t.role, ", ".join(t.cameras) or "all", show.local(t.since)) for t in held]
-    show.columns(rows)
+        import json
+
+        rows = [t.model_dump(mode="json", exclude={"digest"}) for t in tokens]
+        print(json.dumps({"tokens": rows}, indent=2))
+    else:
+        head = ("token of", "role", "cameras", "since")
+        print_columns([head, *((t.name, t.role, ", ".join(t.cameras) or "all", local_time(t.since)) for t in tokens)])
 
 
-async def held_tokens(settings: Settings) -> list[Token]:
-    """Every token, by name; none where there is no catalogue yet."""
-    if settings.store == "embedded" and not (settings.data / "catalog.sqlite").exists():
-        return []
-    async with _catalog(settings) as catalog:
-        return list((await kept.tokens(catalog)).values())
+@app.command("remove")
+@reports_errors
+async def remove_token(name: TokenName, data: Data = None, config: Config = None) -> None:
+    """Remove a token; a running service refuses it within seconds."""
+    from footage.commands.composition import open_catalog
+    from footage.query.http import tokens
+
+    async with open_catalog(resolve_settings(config, data=data)) as catalog:
+        with _wrong_usage():
+            await tokens.remove_token(catalog, name)
+    print_message(f"the token of '{name}' is removed")
 
 
-def remove(settings: Settings, name: str) -> None:
-    """Remove a token."""
-    asyncio.run(_remove(settings, name))
-    say(f"the token of '{name}' is removed")
+@contextmanager
+def _wrong_usage() -> Iterator[None]:
+    """A token that cannot be added or removed is wrong usage."""
+    from footage.query.http.tokens import TokenError
 
-
-async def _remove(settings: Settings, name: str) -> None:
-    async with _catalog(settings) as catalog:
-        await kept.remove(catalog, name)
-
-
-@asynccontextmanager
-async def _catalog(settings: Settings) -> AsyncIterator[Catalog]:
-    """The catalogue, made when it is absent; what cannot be is wrong usage."""
-    backend = await Backend.open(settings)
     try:
-        catalog = await backend.catalog()
-        try:
-            yield catalog
-        finally:
-            await catalog.close()
+        yield
     except TokenError as error:
-        raise SettingsError(str(error)) from None
-    finally:
-        await backend.close()
+        raise UsageError(str(error)) from None

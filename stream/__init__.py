@@ -1,1 +1,1 @@
-"""A source in, timed frames out. Imports nothing else of this project."""
+"""Turns sources (files, photographs, live cameras) into timed frames. Imports nothing else of this project."""

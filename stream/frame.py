@@ -1,4 +1,4 @@
-"""What comes out of a source: media, frames, and the regions inside them."""
+"""The values that sources produce: media, frames, and regions of frames."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-"""A picture: shape (height, width, 3), dtype uint8, RGB."""
+"""An image: shape (height, width, 3), dtype uint8, RGB."""
 
 
 class Clock(StrEnum):
     """Where a media's UTC time came from, best first."""
 
-    GIVEN = "given"  # the person said so (--start)
+    GIVEN = "given"  # by the user (--start)
     RTCP = "rtcp"  # the camera's own sender reports
     CONTAINER = "container"  # creation time in the file, or EXIF in a photograph
     ARRIVAL = "arrival"  # when the packet reached this machine
@@ -25,12 +25,12 @@ class Clock(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a media is."""
+    """The kind of a media."""
 
-    VIDEO = "video"  # a file that somebody else wrote
-    PHOTO = "photo"  # one picture, no duration
-    SEGMENT = "segment"  # a piece of a live feed that the recorder wrote
-    FEED = "feed"  # a live feed that is not recorded: nothing can be cut from it
+    VIDEO = "video"  # a file that the user has
+    PHOTO = "photo"  # one image, no duration
+    SEGMENT = "segment"  # a part of a live stream, written by the recorder
+    FEED = "feed"  # a live stream that is not recorded: no clips can be cut from it
 
 
 class Region(NamedTuple):
@@ -57,11 +57,11 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Something that a picture or a clip can be cut from again.
+    """A file (or an unrecorded stream) that frames come from, and clips can be cut from.
 
     Attributes:
         id: 16 hexadecimal digits, made from the camera's name and the content.
-        camera: the continuous view it belongs to.
+        camera: name of the camera that it belongs to.
         path: absolute path of the file.
         kind: what it is.
         start: UTC time of offset 0, which is its first video frame.
@@ -89,14 +89,14 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One decoded picture.
+    """One decoded frame.
 
     Attributes:
-        camera: the view it shows.
+        camera: name of the camera that took it.
         time: UTC, timezone-aware.
         media: what it was decoded from.
-        offset: seconds from the media's first frame, from the stream's own time stamps.
-        image: (height, width, 3) uint8 RGB, upright, scaled to what the consumer asked for.
+        offset: seconds from the media's first frame, by the stream's own time stamps.
+        image: (height, width, 3) uint8 RGB, upright, scaled to the requested size.
     """
 
     camera: str

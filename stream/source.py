@@ -1,4 +1,4 @@
-"""What is read: "rtsp://…", "0", a file, "clips/*.mp4", "photos/" -> Source; and a file -> Media."""
+"""Parses what the user names as a source (URL, webcam, file, glob, folder), and identifies files as media."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from footage.stream.files import image_file
-from footage.stream.files.probe import Probe, probe
-from footage.stream.files.start_time import start_of
+from footage.stream.files.probe import Probe, probe_file
+from footage.stream.files.start_time import find_start_time
 from footage.stream.files.video_file import MediaError
 from footage.stream.frame import Media
 
@@ -28,8 +28,8 @@ VIDEO_SUFFIXES = frozenset(
 )
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "srt", "udp", "rtp"})
 CAMERA_NAME = re.compile(r"[\w.-]{1,64}")
-_BLOCK = 64 * 1024
-_BLOCKS = 5
+_BLOCK_SIZE = 64 * 1024
+_BLOCK_COUNT = 5
 
 
 class SourceError(Exception):
@@ -38,12 +38,12 @@ class SourceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is read.
+    """A source to read: a live camera or files.
 
     Attributes:
-        spec: as the person wrote it; it may hold a password, so it is not shown.
+        spec: as the user wrote it; it may hold a password, so it is not shown.
         name: default name of its camera.
-        live: a feed, without paths.
+        live: whether it is a live camera, which has no paths.
         paths: absolute paths of its files, in natural order.
     """
 
@@ -53,8 +53,8 @@ class Source:
     paths: tuple[Path, ...] = ()
 
 
-def parse(spec: str) -> Source:
-    """Understand a source: file, glob, folder, URL or webcam number.
+def parse_source(spec: str) -> Source:
+    """Parse a source: file, glob, folder, URL or webcam number.
 
     Raises:
         SourceError: nothing is there, or nothing in it is a video or a photograph.
@@ -67,13 +67,13 @@ def parse(spec: str) -> Source:
     if spec.startswith("/dev/"):
         return Source(spec, camera_name(Path(spec).name), True)
     if scheme.lower() == "file" and "://" in spec:
-        return _files(spec, unquote(urlsplit(spec).path))
+        return _file_source(spec, unquote(urlsplit(spec).path))
     if "://" in spec:
         raise SourceError(f"{scheme}:// is not a source; use a file, a folder, rtsp://, rtmp:// or http(s)://")
-    return _files(spec, spec)
+    return _file_source(spec, spec)
 
 
-def _files(spec: str, text: str) -> Source:
+def _file_source(spec: str, text: str) -> Source:
     path = Path(text).expanduser()
     if path.is_file():
         return Source(spec, camera_name(path.stem), False, (path.absolute(),))
@@ -83,43 +83,43 @@ def _files(spec: str, text: str) -> Source:
             raise SourceError(f"{text}: no video or photograph in this folder")
         return Source(spec, camera_name(path.resolve().name), False, paths)
     if glob.has_magic(text):
-        root = _root(path)
+        root = _plain_root(path)
         paths = _media_files(root.glob(str(path.relative_to(root))), root)
         if not paths:
             raise SourceError(f"{text}: no video or photograph matches; check the pattern")
-        return Source(spec, camera_name(_common(paths).name), False, paths)
+        return Source(spec, camera_name(_common_folder(paths).name), False, paths)
     raise SourceError(f"{text}: there is no such file or folder")
 
 
-def _root(pattern: Path) -> Path:
+def _plain_root(pattern: Path) -> Path:
     plain = [part for part in pattern.parts if not glob.has_magic(part)]
     return Path(*plain[: next(i for i, part in enumerate(pattern.parts) if glob.has_magic(part))])
 
 
-def _common(paths: Iterable[Path]) -> Path:
+def _common_folder(paths: Iterable[Path]) -> Path:
     return Path(os.path.commonpath([path.parent for path in paths]))
 
 
-def is_media(path: Path, root: Path) -> bool:
-    """Whether a file below ``root`` is named as a video or a photograph is, and is not hidden."""
+def is_media_file(path: Path, root: Path) -> bool:
+    """Whether a file below ``root`` is named as a video or a photograph, and is not hidden."""
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
     return not hidden and path.suffix.lower() in image_file.SUFFIXES | VIDEO_SUFFIXES
 
 
 def _media_files(paths: Iterable[Path], root: Path) -> tuple[Path, ...]:
-    found = {path.absolute() for path in paths if is_media(path, root) and path.is_file()}
-    return tuple(sorted(found, key=_natural))
+    found = {path.absolute() for path in paths if is_media_file(path, root) and path.is_file()}
+    return tuple(sorted(found, key=_natural_key))
 
 
-def _natural(path: Path) -> list[list[tuple[int, int, str]]]:
-    """Sorts "clip 10" behind "clip 9"."""
+def _natural_key(path: Path) -> list[list[tuple[int, int, str]]]:
+    """Sort key that puts "clip 10" after "clip 9"."""
     return [
-        [(0, int(piece), piece) if piece.isdecimal() else (1, 0, piece.casefold()) for piece in _pieces(part)]
+        [(0, int(piece), piece) if piece.isdecimal() else (1, 0, piece.casefold()) for piece in _split_numbers(part)]
         for part in path.parts
     ]
 
 
-def _pieces(text: str) -> list[str]:
+def _split_numbers(text: str) -> list[str]:
     return [piece for piece in re.split(r"(\d+)", text) if piece]
 
 
@@ -129,8 +129,8 @@ def camera_name(text: str) -> str:
     return clean or "camera"
 
 
-def check_camera(name: str) -> str:
-    """Return a valid camera name as it is.
+def check_camera_name(name: str) -> str:
+    """Check a camera name, and return it.
 
     Raises:
         SourceError: it is not valid.
@@ -141,24 +141,24 @@ def check_camera(name: str) -> str:
     return name
 
 
-def media(path: Path, camera: str, start: datetime | None = None) -> tuple[Media, Probe]:
-    """Identify a file, look into it and date it.
+def identify_media(path: Path, camera: str, start: datetime | None = None) -> tuple[Media, Probe]:
+    """Identify a file by camera and content, probe it, and find its start time.
 
     Args:
         camera: the view it belongs to.
-        start: time of its first frame, where the person knows it.
+        start: time of its first frame, where the user knows it.
 
     Raises:
         MediaError: it cannot be read.
     """
     path = path.absolute()
-    seen = probe(path)
+    probed = probe_file(path)
     try:
-        time, clock = start_of(path, seen, start)
+        time, clock = find_start_time(path, probed, start)
         identity = _fingerprint(path, camera)
     except OSError as error:
         raise MediaError(path, f"cannot be read: {error.strerror}") from error
-    return Media(identity, camera, str(path), seen.kind, time, clock, seen.duration), seen
+    return Media(identity, camera, str(path), probed.kind, time, clock, probed.duration), probed
 
 
 def _fingerprint(path: Path, camera: str) -> str:
@@ -166,7 +166,7 @@ def _fingerprint(path: Path, camera: str) -> str:
     size = path.stat().st_size
     digest = hashlib.blake2b(f"{camera}\0{size}\0".encode(), digest_size=8)
     with path.open("rb") as file:
-        for i in range(_BLOCKS):
-            file.seek(max(0, size - _BLOCK) * i // (_BLOCKS - 1))
-            digest.update(file.read(_BLOCK))
+        for i in range(_BLOCK_COUNT):
+            file.seek(max(0, size - _BLOCK_SIZE) * i // (_BLOCK_COUNT - 1))
+            digest.update(file.read(_BLOCK_SIZE))
     return digest.hexdigest()

@@ -1,7 +1,8 @@
-"""What every test may ask for."""
+"""What every test may ask for, and how a run is spread over the machine's cores."""
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(  # a busy machine is no fault; what CI judges is the same each time
@@ -12,3 +13,15 @@ settings.load_profile("footage")
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # no test asks a real hub
 
 pytest_plugins = ["tests.cassandra.fixture", "tests.rtsp.fixture"]
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One per core; none where files are named, which starts sooner, or where tests share a keyspace of Astra DB."""
+    named = any(".py" in argument for argument in config.args)
+    return 0 if named or "FOOTAGE_ASTRA_BUNDLE" in os.environ else os.cpu_count() or 1
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Workers begin with the slow tests: then none is left to one of them at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)

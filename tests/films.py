@@ -1,4 +1,4 @@
-"""Films made for tests: real files, encoded with PyAV, whose every frame can be told from its picture."""
+"""Encodes videos for tests with PyAV, whose every frame shows its number, and damages or turns them."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ BLACK = "black"
 
 
 def numbered(count: int, size: tuple[int, int] = (192, 128)) -> Iterator[Image]:
-    """Pictures that carry their number (see ``number``); the top left corner is red, the top right one green."""
+    """Images that show their number (see ``number``); the top left corner is red, the top right one green."""
     width, height = size
     for i in range(count):
-        picture = np.full((height, width, 3), 96, np.uint8)
-        picture[: height // 4, : width // 4] = (255, 0, 0)
-        picture[: height // 4, -width // 4 :] = (0, 255, 0)
+        image = np.full((height, width, 3), 96, np.uint8)
+        image[: height // 4, : width // 4] = (255, 0, 0)
+        image[: height // 4, -width // 4 :] = (0, 255, 0)
         for bit in range(BITS):
             left = width * bit // BITS
-            picture[height // 2 :, left : width * (bit + 1) // BITS] = 255 * (i >> bit & 1)
-        yield picture
+            image[height // 2 :, left : width * (bit + 1) // BITS] = 255 * (i >> bit & 1)
+        yield image
 
 
-def number(picture: Image) -> int:
+def number(image: Image) -> int:
     """The number that ``numbered`` drew, at whatever size."""
-    height, width, _ = picture.shape
+    height, width, _ = image.shape
     middle = [int(width * (bit + 0.5) / BITS) for bit in range(BITS)]
-    return sum(int(picture[height * 3 // 4, x].mean() > 127) << bit for bit, x in enumerate(middle))
+    return sum(int(image[height * 3 // 4, x].mean() > 127) << bit for bit, x in enumerate(middle))
 
 
 def photograph(name: str, size: tuple[int, int] = (320, 240)) -> Image:
@@ -45,26 +45,26 @@ def photograph(name: str, size: tuple[int, int] = (320, 240)) -> Image:
     width, height = size
     if name == BLACK:
         return np.zeros((height, width, 3), np.uint8)
-    picture = getattr(skimage.data, name)()
-    picture = np.repeat(picture[..., None], 3, 2) if picture.ndim == 2 else picture[..., :3]
-    rows, columns = picture.shape[:2]
+    image = getattr(skimage.data, name)()
+    image = np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image[..., :3]
+    rows, columns = image.shape[:2]
     scale = max(width / columns, height / rows)
-    picture = cv2.resize(picture, (round(columns * scale), round(rows * scale)), interpolation=cv2.INTER_AREA)
-    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
-    return np.ascontiguousarray(picture[top : top + height, left : left + width])
+    image = cv2.resize(image, (round(columns * scale), round(rows * scale)), interpolation=cv2.INTER_AREA)
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return np.ascontiguousarray(image[top : top + height, left : left + width])
 
 
 def compose(
     path: Path, shots: Sequence[tuple[str, float]], size: tuple[int, int] = (320, 240), fps: int = 10, gop: int = 20
 ) -> Path:
-    """A film of still photographs, each shown for so many seconds."""
+    """A video of still photographs, each shown for so many seconds."""
     stills = [(photograph(name, size), round(seconds * fps)) for name, seconds in shots]
     return encode(path, (still for still, count in stills for _ in range(count)), fps=fps, gop=gop)
 
 
 def encode(
     path: Path,
-    pictures: Iterable[Image],
+    images: Iterable[Image],
     *,
     times: Sequence[float] | None = None,
     fps: int = 25,
@@ -78,14 +78,14 @@ def encode(
     metadata: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Write a film.
+    """Write a video.
 
     Args:
         times: seconds of each frame, for a variable rate; by default they follow ``fps``.
         gop: frames from keyframe to keyframe, or the numbers of all keyframes.
         start: seconds added to every time stamp.
         audio: seconds of sound.
-        bt709: encode with the matrix of high definition, and say so.
+        bt709: encode with the color matrix of high definition, and tag the stream with it.
         x264: more parameters of that encoder.
         options: of the muxer.
     """
@@ -94,12 +94,12 @@ def encode(
         container.metadata.update(metadata or {})
         video: av.VideoStream | None = None
         sound = container.add_stream("aac", rate=16_000, layout="mono") if audio else None
-        for i, picture in enumerate(pictures):
+        for i, image in enumerate(images):
             if video is None:
-                video = _video(container, codec, picture, fps, gop if isinstance(gop, int) else 10_000, bframes)
+                video = _video(container, codec, image, fps, gop if isinstance(gop, int) else 10_000, bframes)
                 video.options = {**video.options, **({"x264-params": x264} if x264 else {})}
                 video.codec_context.colorspace = 1 if bt709 else 2
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             if bt709:
                 frame = frame.reformat(format="yuv420p", src_colorspace="ITU601", dst_colorspace="ITU709")
             frame.pts = round((start + (times[i] if times else i / fps)) / TICK)
@@ -109,15 +109,15 @@ def encode(
         assert video is not None
         container.mux(video.encode())
         if sound is not None:
-            _sing(container, sound, audio, start)
+            _add_tone(container, sound, audio, start)
     return path
 
 
 def _video(
-    container: av.container.OutputContainer, codec: str, picture: Image, fps: int, gop: int, bframes: int
+    container: av.container.OutputContainer, codec: str, image: Image, fps: int, gop: int, bframes: int
 ) -> av.VideoStream:
     stream = container.add_stream(codec, rate=fps)
-    stream.height, stream.width = picture.shape[:2]
+    stream.height, stream.width = image.shape[:2]
     stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
     stream.codec_context.time_base = stream.time_base = TICK
     stream.codec_context.gop_size = gop
@@ -129,7 +129,7 @@ def _video(
     return stream
 
 
-def _sing(container: av.container.OutputContainer, stream: av.AudioStream, seconds: float, start: float) -> None:
+def _add_tone(container: av.container.OutputContainer, stream: av.AudioStream, seconds: float, start: float) -> None:
     rate, size = 16_000, 1024
     for i in range(int(seconds * rate) // size):
         wave = np.sin(np.arange(i * size, (i + 1) * size) * (2 * np.pi * 440 / rate)).astype(np.float32)
@@ -142,7 +142,7 @@ def _sing(container: av.container.OutputContainer, stream: av.AudioStream, secon
 def sound_only(path: Path, seconds: float = 2.0) -> Path:
     """A file with an audio track and no video."""
     with av.open(str(path), "w") as container:
-        _sing(container, container.add_stream("aac", rate=16_000, layout="mono"), seconds, 0.0)
+        _add_tone(container, container.add_stream("aac", rate=16_000, layout="mono"), seconds, 0.0)
     return path
 
 
@@ -163,14 +163,14 @@ def turn(path: Path, degrees: int) -> Path:
 
 
 def truncate(path: Path, part: float) -> Path:
-    """Cut the file behind this part of its bytes."""
+    """Keep only this share of the file's bytes."""
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
     return path
 
 
 def corrupt(path: Path, begin: float, end: float, seed: int = 0) -> Path:
-    """Overwrite this part of the file's bytes with noise."""
+    """Overwrite this share of the file's bytes with noise."""
     content = bytearray(path.read_bytes())
     first, last = int(len(content) * begin), int(len(content) * end)
     content[first:last] = np.random.default_rng(seed).bytes(last - first)
@@ -179,7 +179,7 @@ def corrupt(path: Path, begin: float, end: float, seed: int = 0) -> Path:
 
 
 def uneven(count: int, seed: int = 0) -> list[float]:
-    """Times of a variable rate: from 5 ms to 400 ms apart."""
+    """Frame times of a variable rate: from 5 ms to 400 ms apart."""
     steps = np.random.default_rng(seed).choice([0.005, 0.033, 0.04, 0.1, 0.4], count - 1)
     return [0.0, *np.cumsum(steps).tolist()]
 

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from footage.commands.parts import opened
+from footage.commands.composition import open_services
 from footage.config.settings import Settings
-from footage.indexer.files.file_indexer import Indexer, Job
-from footage.query.scoring.expression import said
+from footage.indexer.files.file_indexer import FileIndexer, Job
+from footage.query.scoring.expression import parse_query
 from footage.query.search.question import Question
 from tests import films
 
@@ -39,10 +39,14 @@ def iou(a, b):
 
 
 async def test_each_question_finds_its_own_interval_and_absent_ones_find_nothing(film, tmp_path):
-    async with opened(Settings(data=tmp_path, embedder="lite")) as parts:
-        report = await Indexer(parts.embedder, parts.store, parts.catalog).run([Job(film, "film", 0.5, START)])
+    async with open_services(Settings(data=tmp_path, embedder="lite")) as services:
+        report = await FileIndexer(services.embedder, services.store, services.catalog).run(
+            [Job(film, "film", 0.5, START)]
+        )
         assert report.frames == round(2 * report.total)
-        found = {text: (await parts.searcher.search(Question(said(text)))).moments for text in (*PRESENT, *ABSENT)}
+        found = {
+            text: (await services.engine.search(Question(parse_query(text)))).moments for text in (*PRESENT, *ABSENT)
+        }
     overlaps = {
         text: iou((found[text][0].start, found[text][0].end), interval(name)) if found[text] else 0.0
         for text, name in PRESENT.items()

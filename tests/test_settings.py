@@ -2,7 +2,7 @@
 
 import pytest
 
-from footage.config.settings import SettingsError, camera_file, load
+from footage.config.settings import SettingsError, camera_file, load_settings
 
 CAMERA = 'cameras: [{name: yard, url: "rtsp://u:${YARD}@192.0.2.1/x"%s}]'
 
@@ -19,12 +19,12 @@ def written(tmp_path, text):
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path, monkeypatch):
-    assert load().every == 1.0
+    assert load_settings().every == 1.0
     written(tmp_path, "every: 4s")
-    assert load().every == 4.0
+    assert load_settings().every == 4.0
     monkeypatch.setenv("FOOTAGE_EVERY", "3s")
-    assert load().every == 3.0
-    assert load({"every": "500ms"}).every == 0.5
+    assert load_settings().every == 3.0
+    assert load_settings({"every": "500ms"}).every == 0.5
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path, monke
 def test_what_is_wrong_is_refused_by_name(tmp_path, text, words):
     written(tmp_path, text)
     with pytest.raises(SettingsError) as error:
-        load()
+        load_settings()
     assert [word for word in words if word not in str(error.value)] == []
     assert "secret" not in str(error.value)
 
@@ -54,7 +54,7 @@ def test_cameras_come_from_both_files_and_their_passwords_from_the_environment(t
     added = camera_file(tmp_path / "data")
     added.parent.mkdir()
     added.write_text("cameras: [{name: door, url: rtsp://192.0.2.2/x, keep: 7d}]")
-    settings = load()
+    settings = load_settings()
     assert [(c.name, c.keep) for c in settings.cameras] == [("yard", None), ("door", 604800.0)]
     assert settings.cameras[0].url.get_secret_value() == "rtsp://u:secret@192.0.2.1/x"
     assert "secret" not in repr(settings)

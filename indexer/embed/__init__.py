@@ -1,1 +1,1 @@
-"""Pictures and words to unit vectors of one space."""
+"""Embeds images and texts as unit vectors of one space, with CLIP or the built-in lite networks."""

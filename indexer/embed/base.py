@@ -1,4 +1,4 @@
-"""What every embedder is."""
+"""Defines the contract of embedders, the space of their vectors, and their errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """The embedding space that a vector lives in; vectors of two spaces never meet.
+    """An embedding space; vectors of two spaces cannot be compared.
 
     Attributes:
         name: for example ``lite/2`` or ``clip/ViT-B-16``.
@@ -29,22 +29,22 @@ class Space:
 
 
 class EmbedderError(Exception):
-    """The embedder cannot do its work; the message says what to do about it."""
+    """Raised when the embedder cannot work; the message says what to do."""
 
 
-class EmbedderAway(EmbedderError):
-    """The part that embeds (a server) cannot be reached, and was asked for as long as was allowed; try again later."""
+class EmbedderUnreachable(EmbedderError):
+    """Raised when the server that embeds could not be reached within the allowed time; it can be tried again."""
 
 
 class Embedder(Protocol):
-    """Pictures and words to unit vectors of one space.
+    """Embeds images and texts as unit vectors of one space.
 
     Attributes:
-        space: the space of every vector that comes out.
-        side: length in pixels of the shorter side that pictures should have on the way in; decoders scale to it.
-        batch: how many pictures at once serve it best.
-        floor: the cosine from which on a picture matches a text, in a space where cosines mean the same for every
-            text and picture; None where they do not, as in CLIP's, and only comparison tells (``scoring.calibration``).
+        space: the space of every vector that it returns.
+        side: preferred length in pixels of the shorter side of input images; decoders scale to it.
+        batch: how many images at once are most efficient.
+        floor: the minimum cosine of a matching image and text, in a space where cosines are comparable between texts;
+            None where they are not, as in CLIP's, and scores are calibrated (``scoring.calibration``).
     """
 
     space: Space
@@ -53,10 +53,10 @@ class Embedder(Protocol):
     batch: int
 
     async def images(self, batch: Sequence[Image]) -> Vectors:
-        """Embed pictures of any size and shape.
+        """Embed images of any size and shape.
 
         Args:
-            batch: RGB uint8 pictures, shape (h, w, 3); an empty batch is allowed.
+            batch: RGB uint8 images, shape (h, w, 3); an empty batch is allowed.
 
         Returns:
             (len(batch), dim) float32, unit rows.
@@ -67,7 +67,7 @@ class Embedder(Protocol):
         ...
 
     async def texts(self, texts: Sequence[str]) -> Vectors:
-        """Embed phrases. Same shapes and errors as ``images``."""
+        """Embed texts. Same shapes and errors as ``images``."""
         ...
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Which embedder is used, and why."""
+"""Chooses the embedder from the options, and explains the choice."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from footage.indexer.embed.base import Embedder, EmbedderError, Space
-from footage.indexer.embed.clip import Clip
+from footage.indexer.embed.clip import ClipEmbedder
 from footage.indexer.embed.download import Progress
 from footage.indexer.embed.hub import Hub
-from footage.indexer.embed.inference_local import InferenceLocal
-from footage.indexer.embed.inference_server import InferenceServer
-from footage.indexer.embed.lite import Lite
-from footage.indexer.embed.models import DEFAULT, MODELS, Model, find
+from footage.indexer.embed.inference_local import InferenceLocalEmbedder
+from footage.indexer.embed.inference_server import InferenceServerEmbedder
+from footage.indexer.embed.lite import LiteEmbedder
+from footage.indexer.embed.models import DEFAULT_MODEL, MODELS, ClipModel, find_model
 from footage.indexer.embed.preprocess import Fit
 
-KINDS = ("auto", "lite", "clip", "inference", "inference-server")
-UNREACHABLE = "unreachable.json"
-FORGET = 3600.0
-"""Seconds for which a hub that could not be reached is not asked again."""
+EMBEDDER_KINDS = ("auto", "lite", "clip", "inference", "inference-server")
+UNREACHABLE_FILE = "unreachable.json"
+UNREACHABLE_SECONDS = 3600.0
+"""Seconds for which a hub that could not be reached is not tried again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What the person asked for.
+class EmbedderOptions:
+    """What the user asked for.
 
     Attributes:
         cache: folder for models and measurements.
-        kind: one of ``KINDS``.
-        model: a name of the table, a folder, or a repository of the hub.
-        fit: what happens to pictures that are not square; None is the model's own way.
-        variant: of the networks, for example ``fp16``.
-        url: of the Inference server.
-        key: of the Roboflow workspace.
-        quality: of JPEG on the way to the server; None sends PNG.
-        limit: pictures in one request to the server.
+        kind: one of ``EMBEDDER_KINDS``.
+        model: a name from ``MODELS``, a folder, or a repository of the hub.
+        fit: how images that are not square are fitted; None is the model's default.
+        variant: variant of the networks, for example ``fp16``.
+        url: address of the Inference server.
+        key: API key of the Roboflow workspace.
+        quality: JPEG quality of images sent to the server; None sends PNG.
+        limit: images in one request to the server.
         threads: how many processor threads networks may use; 0 leaves that to the runtime.
         hub: address of the hub; None takes ``HF_ENDPOINT``, else Hugging Face's.
-        pinned: the space that the index is bound to already; ``auto`` keeps to it.
+        bound: the space that the index is bound to already; ``auto`` keeps to it.
     """
 
     cache: Path
     kind: str = "auto"
-    model: str = DEFAULT
+    model: str = DEFAULT_MODEL
     fit: Fit | None = None
     variant: str = ""
     url: str = "http://localhost:9001"
@@ -54,112 +54,124 @@ class Wish:
     limit: int = 8
     threads: int = 0
     hub: str | None = None
-    pinned: Space | None = None
+    bound: Space | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """The embedder, and one line that says which it is and why."""
+class ChosenEmbedder:
+    """The embedder, and a line that says which it is and why it was chosen."""
 
     embedder: Embedder
     line: str
 
 
-async def choose(wish: Wish, progress: Progress | None = None) -> Chosen:
-    """Open the embedder that is wanted; ``auto`` is CLIP where its weights are present or reachable, else lite.
+async def choose(options: EmbedderOptions, progress: Progress | None = None) -> ChosenEmbedder:
+    """Open the embedder of the options; ``auto`` is CLIP where its weights are cached or reachable, else lite.
 
     Args:
-        progress: told the bytes of a download.
+        progress: called with the progress of a download.
 
     Raises:
         EmbedderError: what is missing or wrong, and what to do.
     """
     makers: dict[str, Callable[[], Embedder]] = {
-        "lite": lambda: Lite(threads=wish.threads),
-        "inference": lambda: InferenceLocal(model=wish.model, key=wish.key, fit=wish.fit),
-        "inference-server": lambda: InferenceServer(
-            wish.url, model=wish.model, key=wish.key, fit=wish.fit, limit=wish.limit, quality=wish.quality
+        "lite": lambda: LiteEmbedder(threads=options.threads),
+        "inference": lambda: InferenceLocalEmbedder(model=options.model, key=options.key, fit=options.fit),
+        "inference-server": lambda: InferenceServerEmbedder(
+            options.url,
+            model=options.model,
+            key=options.key,
+            fit=options.fit,
+            limit=options.limit,
+            quality=options.quality,
         ),
     }
-    if wish.kind in makers:
-        embedder = makers[wish.kind]()
-        return Chosen(embedder, f"{embedder.space.name} by {wish.kind}, as asked")
-    if wish.kind == "clip":
-        return await _clip(wish, progress, "as asked")
-    if wish.kind != "auto":
-        raise EmbedderError(f"embedder: '{wish.kind}' is not one of {', '.join(KINDS)}")
-    return await _auto(wish, progress)
+    if options.kind in makers:
+        embedder = makers[options.kind]()
+        return ChosenEmbedder(embedder, f"{embedder.space.name} by {options.kind}, as asked")
+    if options.kind == "clip":
+        return await _open_clip(options, progress, "as asked")
+    if options.kind != "auto":
+        raise EmbedderError(f"embedder: '{options.kind}' is not one of {', '.join(EMBEDDER_KINDS)}")
+    return await _choose_auto(options, progress)
 
 
-async def _auto(wish: Wish, progress: Progress | None) -> Chosen:
-    pinned = wish.pinned.name if wish.pinned else None
-    if pinned and pinned.startswith("lite/"):  # an index of an earlier lite is refused by name when it is opened
-        return Chosen(Lite(threads=wish.threads), f"{Lite.space.name}, for an index of {pinned}")
-    if pinned:
-        model = pinned if wish.model == DEFAULT and pinned in MODELS else wish.model
-        return await _clip(replace(wish, model=model), progress, "which this index was made with")
-    if folder_of(wish):
-        return await _clip(wish, progress, "its weights are here")
-    hub = Hub(wish.cache, wish.hub)
-    if await _reachable(hub, wish.cache):
-        return await _clip(wish, progress, f"fetched from {hub.base}")
-    why = f"{hub.base} cannot be reached for the weights of {wish.model}; `footage model use` asks it again"
-    return Chosen(Lite(threads=wish.threads), f"{Lite.space.name}, because {why}")
+async def _choose_auto(options: EmbedderOptions, progress: Progress | None) -> ChosenEmbedder:
+    bound = options.bound.name if options.bound else None
+    if bound and bound.startswith("lite/"):  # an index of an earlier lite is refused by name when it is opened
+        return ChosenEmbedder(
+            LiteEmbedder(threads=options.threads), f"{LiteEmbedder.space.name}, for an index of {bound}"
+        )
+    if bound:
+        model = bound if options.model == DEFAULT_MODEL and bound in MODELS else options.model
+        return await _open_clip(replace(options, model=model), progress, "which this index was made with")
+    if find_model_folder(options):
+        return await _open_clip(options, progress, "its weights are here")
+    hub = Hub(options.cache, options.hub)
+    if await _reachable(hub, options.cache):
+        return await _open_clip(options, progress, f"fetched from {hub.base}")
+    why = f"{hub.base} cannot be reached for the weights of {options.model}; `footage model use` asks it again"
+    return ChosenEmbedder(LiteEmbedder(threads=options.threads), f"{LiteEmbedder.space.name}, because {why}")
 
 
-async def _clip(wish: Wish, progress: Progress | None, why: str) -> Chosen:
-    folder = folder_of(wish)
+async def _open_clip(options: EmbedderOptions, progress: Progress | None, why: str) -> ChosenEmbedder:
+    folder = find_model_folder(options)
     if folder is None:
-        model = find(wish.model)
+        model = find_model(options.model)
         if model.repo is None:
             raise EmbedderError(f"nobody is known to publish {model.name} in ONNX: {model.note}")
-        folder = await Hub(wish.cache, wish.hub).fetch(
-            model.repo, inside=model.inside, variant=wish.variant, progress=progress
+        folder = await Hub(options.cache, options.hub).fetch(
+            model.repo, inside=model.inside, variant=options.variant, progress=progress
         )
-    clip = await Clip.open(
-        folder, cache=wish.cache, name=_name(wish), fit=wish.fit, variant=wish.variant, threads=wish.threads
+    clip = await ClipEmbedder.open(
+        folder,
+        cache=options.cache,
+        name=_space_name(options),
+        fit=options.fit,
+        variant=options.variant,
+        threads=options.threads,
     )
-    return Chosen(clip, f"{clip.space.name} on {clip.trial.plan}; {why}")
+    return ChosenEmbedder(clip, f"{clip.space.name} on {clip.benchmark.plan}; {why}")
 
 
-def folder_of(wish: Wish) -> Path | None:
-    """The model's folder: the one the person gave, or the one in the cache; None when it is still to be fetched."""
-    given = Path(wish.model).expanduser()
+def find_model_folder(options: EmbedderOptions) -> Path | None:
+    """Return the model's folder, given or cached; None when the model is not downloaded yet."""
+    given = Path(options.model).expanduser()
     if given.is_dir():
         return given
-    model = find(wish.model)
-    return Hub(wish.cache).present(model.repo, model.inside, wish.variant) if model.repo else None
+    model = find_model(options.model)
+    return Hub(options.cache).downloaded_folder(model.repo, model.inside, options.variant) if model.repo else None
 
 
-def _name(wish: Wish) -> str | None:
-    given = Path(wish.model).expanduser()
-    return None if given.is_dir() else find(wish.model).name
+def _space_name(options: EmbedderOptions) -> str | None:
+    given = Path(options.model).expanduser()
+    return None if given.is_dir() else find_model(options.model).name
 
 
-def present(model: Model, cache: Path, variant: str = "") -> bool:
-    """Whether a model of the table is in the cache."""
-    return bool(model.repo and Hub(cache).present(model.repo, model.inside, variant))
+def is_downloaded(model: ClipModel, cache: Path, variant: str = "") -> bool:
+    """Whether a model is in the cache."""
+    return bool(model.repo and Hub(cache).downloaded_folder(model.repo, model.inside, variant))
 
 
 async def _reachable(hub: Hub, cache: Path) -> bool:
-    """Ask the hub, unless it could not be reached a short while ago."""
-    if _lately(hub.base, cache):
+    """Whether the hub answers; it is not tried again shortly after it could not be reached."""
+    if _recently_unreachable(hub.base, cache):
         return False
     there = await hub.reachable()
-    _note(hub.base, cache, there)
+    _remember_reachability(hub.base, cache, there)
     return there
 
 
-def _lately(base: str, cache: Path) -> bool:
+def _recently_unreachable(base: str, cache: Path) -> bool:
     try:
-        known = json.loads((cache / UNREACHABLE).read_text(encoding="utf-8"))
-        return bool(known["hub"] == base and 0 <= time.time() - known["time"] < FORGET)
+        known = json.loads((cache / UNREACHABLE_FILE).read_text(encoding="utf-8"))
+        return bool(known["hub"] == base and 0 <= time.time() - known["time"] < UNREACHABLE_SECONDS)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _note(base: str, cache: Path, there: bool) -> None:
-    path = cache / UNREACHABLE
+def _remember_reachability(base: str, cache: Path, there: bool) -> None:
+    path = cache / UNREACHABLE_FILE
     if there:
         path.unlink(missing_ok=True)
         return

@@ -1,4 +1,4 @@
-"""What an embedder answers to one fixed picture and one fixed text: the mark by which a store knows its model."""
+"""Computes an embedder's fingerprint: its vectors of a canonical image and text, by which an index knows its model."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from footage.indexer.embed.base import Embedder
 from footage.stream.frame import Image
 
-TEXT = "a dog lying on a red sofa next to a window"
+CANONICAL_TEXT = "a dog lying on a red sofa next to a window"
 
 
-def card() -> Image:
-    """The fixed picture, (288, 384, 3): ramps and shapes, so that cropping, resizing and colour order all show."""
+def canonical_image() -> Image:
+    """Return the canonical image, (288, 384, 3): its ramps and shapes reveal cropping, resizing and color order."""
     y, x = np.mgrid[0:288, 0:384]
     image = np.stack([x * 255 // 383, y * 255 // 287, (x + y) * 255 // 670], axis=-1).astype(np.uint8)
     image[40:120, 40:60] = (220, 30, 30)
@@ -22,6 +22,6 @@ def card() -> Image:
 
 
 async def fingerprint(embedder: Embedder) -> bytes:
-    """Float32 little-endian bytes of the picture's vector followed by the text's, 2 * dim numbers."""
-    picture, text = (await embedder.images([card()]))[0], (await embedder.texts([TEXT]))[0]
-    return np.concatenate([picture, text]).astype("<f4").tobytes()
+    """Return the image's vector followed by the text's, 2 * dim numbers, as float32 little-endian bytes."""
+    image, text = (await embedder.images([canonical_image()]))[0], (await embedder.texts([CANONICAL_TEXT]))[0]
+    return np.concatenate([image, text]).astype("<f4").tobytes()

@@ -1,4 +1,4 @@
-"""CLIP by Roboflow Inference inside this process: the extra ``inference``."""
+"""Embeds with CLIP of Roboflow Inference in this process (the extra ``inference``)."""
 
 from __future__ import annotations
 
@@ -15,39 +15,47 @@ import numpy as np
 
 from footage.indexer.embed.base import EmbedderError, Vectors
 from footage.indexer.embed.preprocess import Fit
-from footage.indexer.embed.roboflow import KEY_HINT, TooLong, recipe_of, shortened, space_of, unit, version_of
+from footage.indexer.embed.roboflow import (
+    KEY_HINT,
+    TextTooLong,
+    embed_shortened,
+    inference_preprocessor,
+    inference_space,
+    inference_version,
+    to_unit_rows,
+)
 from footage.stream.frame import Image
 
-BATCH = 8
+MAX_BATCH = 8
 """``CLIP_MAX_BATCH_SIZE`` of Inference 1.8."""
 T = TypeVar("T")
 
 
-class InferenceLocal:
-    """The package ``inference`` as an ``Embedder``.
+class InferenceLocalEmbedder:
+    """An ``Embedder`` that runs the package ``inference``.
 
-    Everything happens on one worker thread that this object owns, importing and loading (which fetches the weights
-    the first time) included. Pictures go in as arrays.
+    All work, importing and loading included (which downloads the weights the first time), happens on one worker thread
+    that this object owns. Images are passed as arrays.
     """
 
     floor: float | None = None
 
     def __init__(self, *, model: str = "clip/ViT-B-16", key: str | None = None, fit: Fit | None = None) -> None:
-        """Nothing is loaded yet; the first call does that.
+        """Load nothing yet; the first call does.
 
         Args:
             model: one of OpenAI's, for example ``clip/ViT-B-16``.
-            key: of the Roboflow workspace; by default ``ROBOFLOW_API_KEY``.
-            fit: what happens to pictures that are not square; None is the model's own way, a crop.
+            key: API key of the Roboflow workspace; by default ``ROBOFLOW_API_KEY``.
+            fit: how images that are not square are fitted; None is the model's default, a crop.
 
         Raises:
             EmbedderError: Inference has no such model.
         """
-        self._version = version_of(model)
-        self.space = space_of(self._version)
-        self._recipe = recipe_of(self._version, fit)
-        self.side = self._recipe.short
-        self.batch = BATCH
+        self._version = inference_version(model)
+        self.space = inference_space(self._version)
+        self._preprocessor = inference_preprocessor(self._version, fit)
+        self.side = self._preprocessor.short_side
+        self.batch = MAX_BATCH
         self._key = key or os.environ.get("ROBOFLOW_API_KEY")
         self._worker = ThreadPoolExecutor(1, "inference")
         self._closed = False
@@ -57,12 +65,12 @@ class InferenceLocal:
         return await self._run(self._images, list(batch))
 
     async def texts(self, texts: Sequence[str]) -> Vectors:
-        """See ``Embedder.texts``. What is longer than the model's context is cut, with a warning."""
+        """See ``Embedder.texts``. Longer texts are cut to the model's context, with a warning."""
         try:
             return await self._run(self._texts, list(texts))
-        except TooLong:
+        except TextTooLong:
             pass
-        rows = [await self._one(text) for text in texts]
+        rows = [await self._embed_one(text) for text in texts]
         return np.concatenate(rows)
 
     async def close(self) -> None:
@@ -70,11 +78,11 @@ class InferenceLocal:
         self._closed = True
         await asyncio.to_thread(self._worker.shutdown)
 
-    async def _one(self, text: str) -> Vectors:
+    async def _embed_one(self, text: str) -> Vectors:
         try:
             return await self._run(self._texts, [text])
-        except TooLong:
-            return await shortened(text, lambda part: self._run(self._texts, [part]))
+        except TextTooLong:
+            return await embed_shortened(text, lambda part: self._run(self._texts, [part]))
 
     async def _run(self, work: Callable[[T], Vectors], items: T) -> Vectors:
         if self._closed:
@@ -86,48 +94,48 @@ class InferenceLocal:
         try:
             get_model = importlib.import_module("inference").get_model
         except (ImportError, AttributeError) as error:
-            wanted = "Roboflow Inference with CLIP is not installed"
-            raise EmbedderError(f"{wanted} ({error}); install it: pip install 'footage[inference]'") from error
+            missing = "Roboflow Inference with CLIP is not installed"
+            raise EmbedderError(f"{missing} ({error}); install it: pip install 'footage[inference]'") from error
         try:
             return get_model(f"clip/{self._version}", api_key=self._key)
         except Exception as error:  # Inference raises some thirty kinds
-            raise EmbedderError(self._unloaded(error)) from None
+            raise EmbedderError(self._load_error(error)) from None
 
-    def _unloaded(self, error: Exception) -> str:
-        said = str(error).replace(self._key, "***") if self._key else str(error)
+    def _load_error(self, error: Exception) -> str:
+        reason = str(error).replace(self._key, "***") if self._key else str(error)
         hint = "is the key right, and can Roboflow be reached?" if self._key else KEY_HINT
-        return f"Roboflow Inference cannot load clip/{self._version} ({type(error).__name__}: {said[:200]}); {hint}"
+        return f"Roboflow Inference cannot load clip/{self._version} ({type(error).__name__}: {reason[:200]}); {hint}"
 
     def _images(self, images: list[Image]) -> Vectors:
-        squares = [self._recipe.square(image) for image in images]
-        rows = [self._embed_images(squares[first : first + BATCH]) for first in range(0, len(squares), BATCH)]
-        return self._joined(rows)
+        squares = [self._preprocessor.to_square(image) for image in images]
+        rows = [self._embed_images(squares[first : first + MAX_BATCH]) for first in range(0, len(squares), MAX_BATCH)]
+        return self._concatenate(rows)
 
     def _embed_images(self, squares: list[Image]) -> Any:
-        # embed_image of the adapter in Inference 1.8.3 joins a list of pictures into one tall picture; its native
-        # entry takes them one by one, as they are.
+        # embed_image of the adapter in Inference 1.8.3 joins a list of images into one tall image; its native entry
+        # point takes them one by one.
         native = getattr(self._model, "run_tensor_native_inference", None)
         if native:
-            return self._asked(native, "embed-image", images=squares, input_color_format="rgb")
-        return self._asked(self._model.embed_image, [cv2.cvtColor(square, cv2.COLOR_RGB2BGR) for square in squares])
+            return self._call(native, "embed-image", images=squares, input_color_format="rgb")
+        return self._call(self._model.embed_image, [cv2.cvtColor(square, cv2.COLOR_RGB2BGR) for square in squares])
 
     def _texts(self, texts: list[str]) -> Vectors:
         native = getattr(self._model, "run_tensor_native_inference", None)
-        parts = [texts[first : first + BATCH] for first in range(0, len(texts), BATCH)]
+        parts = [texts[first : first + MAX_BATCH] for first in range(0, len(texts), MAX_BATCH)]
         if native:
-            return self._joined([self._asked(native, "embed-text", texts=part) for part in parts])
-        return self._joined([self._asked(self._model.embed_text, part) for part in parts])
+            return self._concatenate([self._call(native, "embed-text", texts=part) for part in parts])
+        return self._concatenate([self._call(self._model.embed_text, part) for part in parts])
 
-    def _asked(self, work: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    def _call(self, work: Callable[..., Any], *args: Any, **options: Any) -> Any:
         try:
             answer = work(*args, **options)
         except Exception as error:  # Inference raises some thirty kinds
             if "too long" in str(error).lower():
-                raise TooLong(str(error)) from None
+                raise TextTooLong(str(error)) from None
             raise EmbedderError(f"Roboflow Inference failed ({type(error).__name__}: {error})") from error
-        # A tensor of PyTorch, perhaps on a graphics card, or an array.
+        # A PyTorch tensor, perhaps on a GPU, or an array.
         return answer.detach().cpu().numpy() if hasattr(answer, "detach") else answer
 
-    def _joined(self, rows: list[Any]) -> Vectors:
-        vectors = [unit(part, self.space.dim, "Roboflow Inference") for part in rows]
+    def _concatenate(self, rows: list[Any]) -> Vectors:
+        vectors = [to_unit_rows(part, self.space.dim, "Roboflow Inference") for part in rows]
         return np.concatenate([np.empty((0, self.space.dim), np.float32), *vectors])

@@ -1,4 +1,4 @@
-"""The built-in space: no download, no PyTorch. See ``lite/MODEL_CARD.md`` for the method and its accuracy."""
+"""Embeds with the built-in networks: no download, no PyTorch. ``lite/MODEL_CARD.md`` has method and accuracy."""
 
 from __future__ import annotations
 
@@ -18,43 +18,45 @@ from footage.indexer.embed.base import EmbedderError, Space, Vectors
 from footage.indexer.embed.runtime import compile_model
 from footage.stream.frame import Image
 
-HERE = Path(__file__).parent / "lite"
-SIDE = 320
-"""The detector was trained with pictures of this size; the classifier sees four fifths of it."""
-STEP = 32
-"""The networks halve their picture five times; whole multiples leave no place half covered."""
-LONGEST = 2 * SIDE
-"""Wider pictures are squeezed to this, so that a panorama costs no more than two squares."""
-PRECISION = "f32"
+LITE_FOLDER = Path(__file__).parent / "lite"
+IMAGE_SIDE = 320
+"""Pixels: the detector was trained with images of this size; the classifier gets four fifths of it."""
+SIZE_STEP = 32
+"""The networks halve their input five times; whole multiples leave no partly covered cell."""
+MAX_SIDE = 2 * IMAGE_SIDE
+"""Pixels: longer images are squeezed to this, so that a panorama costs no more than two squares."""
+LITE_PRECISION = "f32"
 """bf16 would be twice as fast, but moves vectors to a cosine of 0.997 and costs 0.01 mAP: machines must agree."""
 
-FLOOR = 0.174
-"""Cosine of a picture and a text from which on they match: 5 % of absent things come as high (bench/accuracy.py)."""
+MATCH_FLOOR = 0.174
+"""Minimum cosine of a matching image and text; 5 % of absent things reach it (bench/accuracy.py)."""
 
 T = TypeVar("T")
 
 
-def fit(image: Image) -> tuple[int, int]:
-    """Height and width that a picture is given to the network with: short side ``SIDE``, shape kept to ``STEP``."""
+def network_size(image: Image) -> tuple[int, int]:
+    """Return the height and width of the network's input: short side ``IMAGE_SIDE``, shape kept to ``SIZE_STEP``."""
     height, width = image.shape[:2]
-    scale = SIDE / min(height, width)
-    return min(LONGEST, round(height * scale / STEP) * STEP), min(LONGEST, round(width * scale / STEP) * STEP)
+    scale = IMAGE_SIDE / min(height, width)
+    return min(MAX_SIDE, round(height * scale / SIZE_STEP) * SIZE_STEP), min(
+        MAX_SIDE, round(width * scale / SIZE_STEP) * SIZE_STEP
+    )
 
 
-class Lite:
-    """Classifier, detector and sentence encoder as one joint space (an ``Embedder``).
+class LiteEmbedder:
+    """An ``Embedder`` that joins a classifier, a detector and a sentence encoder in one space.
 
     All work, loading included, happens on one worker thread that this object owns; ``images`` and ``texts`` may be
-    called from any number of tasks and are served in order. ``close`` waits for what is under way.
+    called from any number of tasks and are served in order. ``close`` waits for running calls.
     """
 
     space = Space("lite/2", 512)
-    floor: float | None = FLOOR
-    side = SIDE
+    floor: float | None = MATCH_FLOOR
+    side = IMAGE_SIDE
     batch = 16
 
     def __init__(self, *, threads: int = 0) -> None:
-        """Nothing is loaded yet; the first call does that (about half a second a network).
+        """Load nothing yet; the first call loads the networks (about half a second each).
 
         Args:
             threads: how many processor threads the networks may use; 0 means all.
@@ -68,7 +70,7 @@ class Lite:
         return await self._run(self._images, list(batch))
 
     async def texts(self, texts: Sequence[str]) -> Vectors:
-        """See ``Embedder.texts``. At most 128 word pieces count."""
+        """See ``Embedder.texts``. At most 128 word pieces of a text are used."""
         return await self._run(self._texts, list(texts))
 
     async def close(self) -> None:
@@ -82,32 +84,32 @@ class Lite:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work, items)
 
     @cached_property
-    def _picture(self) -> Any:
-        return compile_model(HERE / "picture.onnx.gz", threads=self._threads, precision=PRECISION)
+    def _image_network(self) -> Any:
+        return compile_model(LITE_FOLDER / "picture.onnx.gz", threads=self._threads, precision=LITE_PRECISION)
 
     @cached_property
-    def _text(self) -> tuple[Any, Tokenizer]:
-        tokenizer = Tokenizer.from_buffer(gzip.decompress((HERE / "tokenizer.json.gz").read_bytes()))
+    def _text_network(self) -> tuple[Any, Tokenizer]:
+        tokenizer = Tokenizer.from_buffer(gzip.decompress((LITE_FOLDER / "tokenizer.json.gz").read_bytes()))
         tokenizer.enable_padding()
-        return compile_model(HERE / "text.onnx.gz", threads=self._threads, precision=PRECISION), tokenizer
+        return compile_model(LITE_FOLDER / "text.onnx.gz", threads=self._threads, precision=LITE_PRECISION), tokenizer
 
     def _images(self, images: list[Image]) -> Vectors:
         vectors = np.empty((len(images), self.space.dim), np.float32)
-        shapes = [fit(image) for image in images]
+        shapes = [network_size(image) for image in images]
         for shape in dict.fromkeys(shapes):
             rows = [i for i, other in enumerate(shapes) if other == shape]
-            pictures = np.empty((len(rows), *shape, 3), np.uint8)
-            for picture, row in zip(pictures, rows, strict=True):
+            batch = np.empty((len(rows), *shape, 3), np.uint8)
+            for resized, row in zip(batch, rows, strict=True):
                 shrinks = images[row].shape[0] > shape[0]
                 cv2.resize(
-                    images[row], shape[::-1], picture, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+                    images[row], shape[::-1], resized, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
                 )
-            vectors[rows] = self._picture({"pictures": pictures})["vectors"]
+            vectors[rows] = self._image_network({"pictures": batch})["vectors"]
         return vectors
 
     def _texts(self, texts: list[str]) -> Vectors:
         vectors = np.empty((len(texts), self.space.dim), np.float32)
-        network, tokenizer = self._text
+        network, tokenizer = self._text_network
         for first in range(0, len(texts), 64):
             part = tokenizer.encode_batch(texts[first : first + 64])
             ids = np.array([encoding.ids for encoding in part], np.int64)

@@ -1,4 +1,4 @@
-"""What both routes through Roboflow Inference share: its CLIP models, and words that are too long for them."""
+"""Shared by both Roboflow Inference embedders: its CLIP models, unit rows, and shortening of long texts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 import numpy as np
 
 from footage.indexer.embed.base import EmbedderError, Space, Vectors
-from footage.indexer.embed.preprocess import Fit, Recipe
+from footage.indexer.embed.preprocess import Fit, ImagePreprocessor
 
 log = logging.getLogger(__name__)
 
-VERSIONS = {
+INFERENCE_MODELS = {
     "RN50": (1024, 224),
     "RN101": (512, 224),
     "RN50x4": (640, 288),
@@ -23,39 +23,39 @@ VERSIONS = {
     "ViT-L-14": (768, 224),
     "ViT-L-14-336px": (768, 336),
 }
-"""Length of a vector and side of a picture of each model that Inference 1.8 serves: OpenAI's nine."""
-CONTEXT = 77
+"""Vector length and image side of each model that Inference 1.8 serves: OpenAI's nine."""
+CONTEXT_LENGTH = 77
 KEY_HINT = "set ROBOFLOW_API_KEY to a key of your Roboflow workspace (app.roboflow.com, Settings, API Keys)"
 
 
-class TooLong(EmbedderError):
-    """The model refuses a text because it is longer than its context."""
+class TextTooLong(EmbedderError):
+    """Raised when the model refuses a text that is longer than its context."""
 
 
-def version_of(model: str) -> str:
-    """``ViT-B-16`` from ``clip/ViT-B-16`` or itself.
+def inference_version(model: str) -> str:
+    """Return Inference's name of a model: ``ViT-B-16`` for ``clip/ViT-B-16`` or itself.
 
     Raises:
-        EmbedderError: Inference does not serve it; names those that it does.
+        EmbedderError: Inference does not serve it; the message lists its models.
     """
     version = model.removeprefix("clip/")
-    if version not in VERSIONS:
-        raise EmbedderError(f"Roboflow Inference has no model '{model}'; it has: {', '.join(VERSIONS)}")
+    if version not in INFERENCE_MODELS:
+        raise EmbedderError(f"Roboflow Inference has no model '{model}'; it has: {', '.join(INFERENCE_MODELS)}")
     return version
 
 
-def space_of(version: str) -> Space:
-    """The space of a version, by the name that the same weights have when they are run directly."""
-    return Space(f"clip/{version}", VERSIONS[version][0])
+def inference_space(version: str) -> Space:
+    """Return the space of a version, named as if the same weights were run directly."""
+    return Space(f"clip/{version}", INFERENCE_MODELS[version][0])
 
 
-def recipe_of(version: str, fit: Fit | None) -> Recipe:
-    """How pictures are made square before they are handed over; the rest is Inference's own work."""
-    return Recipe.read(None, VERSIONS[version][1], fit)
+def inference_preprocessor(version: str, fit: Fit | None) -> ImagePreprocessor:
+    """Return the preprocessor that makes images square; Inference does the rest of the preprocessing."""
+    return ImagePreprocessor.from_config(None, INFERENCE_MODELS[version][1], fit)
 
 
-def unit(rows: Sequence[Sequence[float]] | Vectors, dim: int, who: str) -> Vectors:
-    """Answers as unit rows.
+def to_unit_rows(rows: Sequence[Sequence[float]] | Vectors, dim: int, who: str) -> Vectors:
+    """Normalize the vectors of a response to unit rows.
 
     Raises:
         EmbedderError: they are not vectors of this length.
@@ -75,21 +75,21 @@ def unit(rows: Sequence[Sequence[float]] | Vectors, dim: int, who: str) -> Vecto
     return answer
 
 
-async def shortened(text: str, embed: Callable[[str], Awaitable[Vectors]]) -> Vectors:
-    """Embed one text that was too long: its first words, as many as the model accepts.
+async def embed_shortened(text: str, embed: Callable[[str], Awaitable[Vectors]]) -> Vectors:
+    """Embed as many of the first words of a text as the model accepts.
 
-    Inference refuses what is longer than the context instead of cutting it. Each word is one token at least, so no
-    more words than the context has places can matter; after that a quarter goes at a time.
+    Inference refuses longer texts instead of cutting them. Each word is at least one token, so the first try has as
+    many words as the context has tokens; each further try drops a quarter.
     """
-    words = text.split()[: CONTEXT - 2]
+    words = text.split()[: CONTEXT_LENGTH - 2]
     part = " ".join(words)
     while part:
         try:
             answer = await embed(part)
-        except TooLong:
+        except TextTooLong:
             words = words[: len(words) * 3 // 4]
             part = " ".join(words) if words else part[: len(part) * 3 // 4]
         else:
             log.warning("only the first %d characters of this text count: %.60s...", len(part), text)
             return answer
-    raise TooLong(f"the model takes no part of this text: {text[:60]}")
+    raise TextTooLong(f"the model takes no part of this text: {text[:60]}")

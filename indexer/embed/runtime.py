@@ -1,4 +1,4 @@
-"""Running a network on this machine, with OpenVINO or ONNX Runtime."""
+"""Compiles and runs a network on this machine, with OpenVINO or ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.embed.base import EmbedderError
-from footage.indexer.embed.core import core
-from footage.indexer.embed.quiet import openvino as ov
+from footage.indexer.embed.openvino_core import core
+from footage.indexer.embed.openvino_core import openvino as ov
 from footage.indexer.embed.tower import Tower
 
 Feeds = Mapping[str, NDArray[Any]]
-Run = Callable[[Feeds], NDArray[np.float32]]
-"""A network that is ready: arrays by input name to (n, dim) float32. One thread at a time."""
+NetworkRunner = Callable[[Feeds], NDArray[np.float32]]
+"""Runs a compiled network: arrays by input name to (n, dim) float32. Not thread-safe."""
 
 PROVIDERS = {"CUDAExecutionProvider": "cuda", "CoreMLExecutionProvider": "coreml", "CPUExecutionProvider": "cpu"}
-"""What ONNX Runtime calls the devices that are tried."""
-SAME = 0.999
-"""Cosine that rows of one batch must have to the same rows run alone."""
+"""ONNX Runtime's names of the devices that are tried."""
+MIN_BATCH_COSINE = 0.999
+"""Minimum cosine of the rows of a batch to the same rows run one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Plan:
     Attributes:
         runtime: ``openvino`` or ``onnxruntime``.
         device: ``cpu``, ``cuda`` or ``coreml``.
-        precision: ``f32`` or ``bf16``; what the network itself says on other devices than the CPU.
+        precision: ``f32`` or ``bf16``; on other devices than the CPU the network's own.
         threads: how many it may use; 0 leaves that to the runtime.
-        batch: how many pictures at once.
+        batch: how many images at once.
     """
 
     runtime: str = "openvino"
@@ -57,8 +57,8 @@ def hardware_precision(core: ov.Core) -> str:
     return "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
 
 
-def candidates(threads: int = 0) -> list[Plan]:
-    """What can be tried on this machine, likely best first; the reference (OpenVINO f32) is always among it."""
+def candidate_plans(threads: int = 0) -> list[Plan]:
+    """Return what can be tried on this machine, likely best first; includes the reference (OpenVINO f32)."""
     precisions = dict.fromkeys((hardware_precision(core()), "f32"))
     plans = [Plan(precision=precision, threads=threads) for precision in precisions]
     if importlib.util.find_spec("onnxruntime"):
@@ -72,9 +72,9 @@ def compile_model(path: Path, *, threads: int = 0, precision: str | None = None)
     """Compile an ONNX file for the CPU with OpenVINO.
 
     Args:
-        path: an ONNX file; with the suffix ``.gz`` it is unpacked first.
+        path: an ONNX file; with the suffix ``.gz`` it is decompressed first.
         threads: how many it may use; 0 leaves the choice to OpenVINO (all cores).
-        precision: ``f32`` or ``bf16``; None takes what the hardware does.
+        precision: ``f32`` or ``bf16``; None takes what the hardware computes.
 
     Returns:
         ``openvino.CompiledModel``: call it with a dictionary of arrays.
@@ -89,10 +89,10 @@ def compile_model(path: Path, *, threads: int = 0, precision: str | None = None)
         raise EmbedderError(f"{path} cannot be loaded ({error}); install footage again") from error
 
 
-def open_tower(tower: Tower, plan: Plan) -> Run:
-    """Make a network ready to run as the plan says.
+def compile_tower(tower: Tower, plan: Plan) -> NetworkRunner:
+    """Compile a network to run as the plan says.
 
-    A network exported for one row at a time is widened where its graph allows it, else run row by row.
+    A network exported for one row at a time is reshaped to any number where its graph allows it, else run row by row.
 
     Raises:
         EmbedderError: the runtime cannot load it.
@@ -100,8 +100,8 @@ def open_tower(tower: Tower, plan: Plan) -> Run:
     try:
         return _openvino(tower, plan) if plan.runtime == "openvino" else _onnxruntime(tower, plan)
     except (RuntimeError, ValueError, ImportError) as error:
-        said = str(error).strip().partition("\n")[0]
-        raise EmbedderError(f"{tower.path} cannot be run by {plan.runtime} on {plan.device}: {said}") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise EmbedderError(f"{tower.path} cannot be run by {plan.runtime} on {plan.device}: {reason}") from error
 
 
 def _compile(model: ov.Model, threads: int, precision: str | None) -> Any:
@@ -114,32 +114,34 @@ def _compile(model: ov.Model, threads: int, precision: str | None) -> Any:
     return core().compile_model(model, "CPU", options)
 
 
-def _openvino(tower: Tower, plan: Plan) -> Run:
-    def ready(model: ov.Model) -> Run:
+def _openvino(tower: Tower, plan: Plan) -> NetworkRunner:
+    def compile_network(model: ov.Model) -> NetworkRunner:
         compiled = _compile(model, plan.threads, plan.precision)
         return lambda feeds: np.asarray(compiled(dict(feeds))[tower.output], np.float32)
 
     model = core().read_model(tower.path)
-    if not tower.single:
-        return ready(model)
-    alone = _row_by_row(ready(model))
-    return _widened(tower, ready, alone) or alone
+    if not tower.single_row:
+        return compile_network(model)
+    single = _row_by_row(compile_network(model))
+    return _widen_batch(tower, compile_network, single) or single
 
 
-def _widened(tower: Tower, ready: Callable[[ov.Model], Run], alone: Run) -> Run | None:
-    """The network for any number of rows, if it then gives the same vectors."""
+def _widen_batch(
+    tower: Tower, compile_network: Callable[[ov.Model], NetworkRunner], single: NetworkRunner
+) -> NetworkRunner | None:
+    """Return the network reshaped to any number of rows, if it still gives the same vectors."""
     model = core().read_model(tower.path)
-    rows = _noise(tower, 3)
+    rows = _random_inputs(tower, 3)
     try:
         model.reshape({port.name: ov.PartialShape([-1, *port.shape[1:]]) for port in tower.inputs})
-        together = ready(model)
-        vectors, expected = together(rows), alone(rows)
+        widened = compile_network(model)
+        vectors, expected = widened(rows), single(rows)
     except RuntimeError:
         return None
-    return together if vectors.shape == expected.shape and cosines(vectors, expected).min() > SAME else None
+    return widened if vectors.shape == expected.shape and cosines(vectors, expected).min() > MIN_BATCH_COSINE else None
 
 
-def _onnxruntime(tower: Tower, plan: Plan) -> Run:
+def _onnxruntime(tower: Tower, plan: Plan) -> NetworkRunner:
     onnxruntime: Any = importlib.import_module("onnxruntime")
     provider = next(name for name, device in PROVIDERS.items() if device == plan.device)
     if provider not in onnxruntime.get_available_providers():
@@ -148,7 +150,7 @@ def _onnxruntime(tower: Tower, plan: Plan) -> Run:
         onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = plan.threads
-    options.log_severity_level = 3  # what cannot be placed on a device is told by its speed
+    options.log_severity_level = 3  # errors only: slow fallbacks to the CPU show in the benchmark
     session = onnxruntime.InferenceSession(tower.path, options, providers=[provider])
     if session.get_providers()[0] != provider:
         raise EmbedderError(f"ONNX Runtime cannot use {plan.device} on this machine")
@@ -156,10 +158,10 @@ def _onnxruntime(tower: Tower, plan: Plan) -> Run:
     def run(feeds: Feeds) -> NDArray[np.float32]:
         return np.asarray(session.run([tower.output], dict(feeds))[0], np.float32)
 
-    return _row_by_row(run) if tower.single else run
+    return _row_by_row(run) if tower.single_row else run
 
 
-def _row_by_row(run: Run) -> Run:
+def _row_by_row(run: NetworkRunner) -> NetworkRunner:
     def each(feeds: Feeds) -> NDArray[np.float32]:
         count = len(next(iter(feeds.values())))
         return np.concatenate([run({name: rows[i : i + 1] for name, rows in feeds.items()}) for i in range(count)])
@@ -167,7 +169,7 @@ def _row_by_row(run: Run) -> Run:
     return each
 
 
-def _noise(tower: Tower, rows: int) -> dict[str, NDArray[Any]]:
+def _random_inputs(tower: Tower, rows: int) -> dict[str, NDArray[Any]]:
     random = np.random.default_rng(0)
     feeds: dict[str, NDArray[Any]] = {}
     for port in tower.inputs:
@@ -180,12 +182,12 @@ def _noise(tower: Tower, rows: int) -> dict[str, NDArray[Any]]:
 
 
 def cosines(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cosine of each row to the same row of the other."""
+    """Return the cosine of each row to the same row of the other."""
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     answer: NDArray[np.float32] = (one * other).sum(axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)
     return answer
 
 
-def machine() -> str:
-    """What this processor is: the same text on every start, another on another kind of machine."""
+def describe_processor() -> str:
+    """Return a name of this processor: the same on every start, another on another kind of machine."""
     return f"{core().get_property('CPU', 'FULL_DEVICE_NAME')} x{os.cpu_count()}"

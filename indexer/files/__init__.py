@@ -1,1 +1,1 @@
-"""TODO."""
+"""Indexes video and image files, and watches folders for new ones."""

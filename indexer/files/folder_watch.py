@@ -1,4 +1,4 @@
-"""A folder that a recorder writes into: files are taken when they have stopped growing."""
+"""Watches a folder that a recorder writes into, and yields its files when they have stopped growing."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ import watchfiles
 
 from footage.stream import source
 
-QUIET = 2.0
-"""Seconds without growth after which a file is taken to be finished."""
+QUIET_SECONDS = 2.0
+"""Time without growth after which a file counts as finished."""
 
 
-async def finished(folder: Path, stop: asyncio.Event, quiet: float = QUIET) -> AsyncIterator[list[Path]]:
-    """Files below ``folder``, there already or written later, when they have stopped growing; ends with ``stop``.
+async def finished_files(folder: Path, stop: asyncio.Event, quiet: float = QUIET_SECONDS) -> AsyncIterator[list[Path]]:
+    """Yield files below ``folder``, present now or written later, once they have stopped growing; ends with ``stop``.
 
     Args:
-        quiet: seconds for which a file must have kept its size and time.
+        quiet: seconds for which a file must have kept its size and modification time.
     """
     folder = await asyncio.to_thread(folder.resolve)
     options: dict[str, Any] = {"rust_timeout": 200, "yield_on_timeout": True, "ignore_permission_denied": True}
     watch = watchfiles.awatch(folder, stop_event=stop, watch_filter=None, **options)
-    growing = dict.fromkeys(await asyncio.to_thread(_there, folder), ((-1, -1), 0.0))
+    pending = dict.fromkeys(await asyncio.to_thread(_list_media, folder), ((-1, -1), 0.0))
     async for changes in watch:
         for kind, name in changes:
             path = Path(name)
             if kind is watchfiles.Change.deleted:
-                growing.pop(path, None)
-            elif source.is_media(path, folder):
-                growing.setdefault(path, ((-1, -1), 0.0))
-        if done := await asyncio.to_thread(_still, growing, quiet):
-            yield done
+                pending.pop(path, None)
+            elif source.is_media_file(path, folder):
+                pending.setdefault(path, ((-1, -1), 0.0))
+        if finished := await asyncio.to_thread(_take_finished, pending, quiet):
+            yield finished
 
 
-def _there(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if source.is_media(path, folder) and path.is_file()]
+def _list_media(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if source.is_media_file(path, folder) and path.is_file()]
 
 
-def _still(growing: dict[Path, tuple[tuple[int, int], float]], quiet: float) -> list[Path]:
-    """Takes out what has kept its size for ``quiet`` seconds; notes new sizes."""
+def _take_finished(pending: dict[Path, tuple[tuple[int, int], float]], quiet: float) -> list[Path]:
+    """Remove and return the files that have not changed for ``quiet`` seconds; note the new state of the others."""
     now = time.monotonic()
-    done = []
-    for path, (size, since) in list(growing.items()):
+    finished = []
+    for path, (state, since) in list(pending.items()):
         try:
             stat = path.stat()
         except FileNotFoundError:
-            del growing[path]
+            del pending[path]
             continue
-        if (stat.st_size, stat.st_mtime_ns) != size:
-            growing[path] = ((stat.st_size, stat.st_mtime_ns), now)
+        if (stat.st_size, stat.st_mtime_ns) != state:
+            pending[path] = ((stat.st_size, stat.st_mtime_ns), now)
         elif now - since >= quiet:
-            del growing[path]
-            done.append(path)
-    return sorted(done)
+            del pending[path]
+            finished.append(path)
+    return sorted(finished)

@@ -1,138 +1,139 @@
-"""One live camera on its way into the index: gate, recorder, and what was watched."""
+"""Passes what a live camera's reader delivers to gate, recorder and pipeline, and notes what was watched."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
 
 import supervision as sv
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
 from footage.indexer.camera import Camera
-from footage.indexer.pipeline.channel import Channel
-from footage.indexer.pipeline.pipeline import Item, Mark
-from footage.indexer.store.base import Coverage, State
+from footage.indexer.live.catalog_writer import CatalogWriter
+from footage.indexer.pipeline.pipeline import FrameChannel, PipelineItem
+from footage.indexer.store.base import Coverage, CoverageState
 from footage.stream.frame import Clock, Frame, Image, Kind, Media
-from footage.stream.live.contracts import LivePacket, LiveState
+from footage.stream.instants import EPOCH
+from footage.stream.live.contracts import ConnectionState, LivePacket
 from footage.stream.motion.gate import Gate
 from footage.stream.recording import segment
 from footage.stream.recording.recorder import Recorder
 
 NOT_RUNNING = "footage was not running"
 
-
-class Books(Protocol):
-    """Takes notes for the catalogue, from any thread, in order."""
-
-    def admit(self, media: Media) -> None:
-        """A media has begun."""
-
-    def amend(self, media: Media) -> None:
-        """A media has ended: its last path and duration."""
-
-    def cover(self, coverage: Coverage) -> None:
-        """A span was watched, or not and why."""
+MakeRecorder = Callable[[Callable[[Media], None], Callable[[Media], None]], Recorder]
+"""Makes a recorder from what is to be called when a segment begins and when it ends."""
 
 
-class Capture:
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Watched from ``since`` to ``until``; where ``until`` is None, not watched from ``since`` on, due to ``cause``."""
+
+    since: datetime
+    until: datetime | None
+    cause: str = ""
+
+
+class CameraCapture:
     """What a reader feeds (a ``stream.live.contracts.Sink``).
 
     Threads: the reader's thread calls ``opened``, ``packet``, ``frame`` and ``closed``; the event loop calls
-    ``progress``. They share only ``_watch``, a tuple that is replaced as a whole.
+    ``note_progress``. They share only ``_span``, which is immutable and replaced as a whole.
+
+    Attributes:
+        seen, kept: frames looked at, and those of them that were embedded.
+        dropped: frames dropped because the channel was full; whoever gets ``on_drop`` counts them.
+        rate: frames looked at a second.
     """
 
     def __init__(
         self,
         camera: Camera,
-        channel: Channel[Item | Mark],
-        books: Books,
-        recorder: Callable[[Callable[[Media], None], Callable[[Media], None]], Recorder] | None,
+        channel: FrameChannel,
+        catalog: CatalogWriter,
+        make_recorder: MakeRecorder | None,
         last: datetime | None,
+        on_drop: Callable[[str], None],
     ) -> None:
         """Nothing is captured yet.
 
         Args:
-            recorder: makes the recorder from what is to be called when a segment begins and ends.
+            make_recorder: None for a camera that is not recorded.
             last: when the camera was last watched, in an earlier run.
+            on_drop: called, from the reader's thread, with the camera of each frame that was dropped for space in
+                the channel; it may be another camera's.
         """
         self.camera = camera
         self.seen = self.kept = self.dropped = 0
-        self.rate = sv.FPSMonitor(sample_size=60)  # of the frames looked at
-        self._channel, self._books = channel, books
-        self.recorder = recorder(self._begun, books.amend) if recorder else None
+        self.rate = sv.FPSMonitor(sample_size=60)
+        self._channel, self._catalog, self._on_drop = channel, catalog, on_drop
+        self.recorder = make_recorder(catalog.add_media, catalog.close_media) if make_recorder else None
         self._gate = Gate(max_gap=camera.max_gap, ignore=camera.ignore, regions=camera.regions)
         self._feed: Media | None = None
-        # Watched since and until; or, when there is no "until", not watched since, and why not.
-        self._watch: tuple[datetime, datetime | None, str] | None = (last, None, NOT_RUNNING) if last else None
+        self._start, self._clock = EPOCH, Clock.ARRIVAL  # of the connection
+        self._span = _Span(last, None, NOT_RUNNING) if last else None
 
     def opened(self, video: VideoStream, audio: AudioStream | None, start: datetime, clock: Clock) -> None:
         """Reader's thread: a connection has begun."""
-        if self._watch and self._watch[1] is None:
-            self._cover(State.GAP, self._watch[0], start, self._watch[2])
-        self._watch = (start, start, "")
+        if self._span and self._span.until is None:
+            self._cover(CoverageState.GAP, self._span.since, start, self._span.cause)
+        self._span = _Span(start, start)
         self._feed = None
-        self._clock, self._start = clock, start
+        self._start, self._clock = start, clock
         if self.recorder:
             self.recorder.begin([s for s in (video, audio) if s], clock)
 
     def packet(self, packet: LivePacket, time: datetime, keyframe: bool) -> None:
         """Reader's thread: every packet."""
-        if self._watch and self._watch[1] and time > self._watch[1]:
-            self._watch = (self._watch[0], time, "")
+        if self._span and self._span.until and time > self._span.until:
+            self._span = _Span(self._span.since, time)
         if self.recorder:
             self.recorder.packet(packet, time, keyframe)
 
     def frame(self, image: Image, time: datetime) -> None:
-        """Reader's thread: a sampled frame; the oldest frames waiting are dropped when there is no room."""
+        """Reader's thread: a sampled frame; the oldest waiting frames are dropped when the channel is full."""
         self.seen += 1
         self.rate.tick()
-        sight = self._gate.look(image, time)
-        if sight is None:
+        decision = self._gate.decide(image, time)
+        if decision is None:
             return
         self.kept += 1
         media = (self.recorder.media if self.recorder else None) or self._unrecorded()
         frame = Frame(self.camera.name, time, media, (time - media.start).total_seconds(), image)
-        for lost in self._channel.offer(Item(frame, sight.regions), lambda item: isinstance(item, Item)):
-            assert isinstance(lost, Item)
-            self.on_drop(lost.frame.camera)
-
-    def on_drop(self, camera: str) -> None:
-        """A frame of ``camera`` was dropped for want of room; replaced by whoever counts for all cameras."""
-        del camera
-        self.dropped += 1
+        item = PipelineItem(frame, decision.regions)
+        for dropped in self._channel.offer(item, lambda item: isinstance(item, PipelineItem)):
+            assert isinstance(dropped, PipelineItem)
+            self._on_drop(dropped.frame.camera)
 
     def closed(self, cause: str, at: datetime) -> None:
         """Reader's thread: the connection has ended."""
         if self.recorder:
             self.recorder.end()
         if self._feed:
-            self._books.amend(replace(self._feed, duration=max(self.camera.every, (at - self._start).total_seconds())))
-        if self._watch and self._watch[1]:
-            self._cover(State.WATCHED, self._watch[0], at, "")
-        self._watch = (at, None, NOT_RUNNING if cause == LiveState.STOPPED else cause)
+            duration = max(self.camera.every, (at - self._start).total_seconds())
+            self._catalog.close_media(replace(self._feed, duration=duration))
+        if self._span and self._span.until:
+            self._cover(CoverageState.WATCHED, self._span.since, at, "")
+        self._span = _Span(at, None, NOT_RUNNING if cause == ConnectionState.STOPPED else cause)
 
-    def progress(self, now: datetime | None = None) -> None:
-        """Event loop: note what was watched so far; or, when ``now`` is given, for how long it has not been."""
-        watch = self._watch
-        if watch and watch[1]:
-            self._cover(State.WATCHED, watch[0], watch[1], "")
-        elif watch and now:
-            self._cover(State.GAP, watch[0], now, watch[2])
+    def note_progress(self, now: datetime | None = None) -> None:
+        """Event loop: note what was watched so far; with ``now`` also for how long the camera has not been watched."""
+        span = self._span
+        if span and span.until:
+            self._cover(CoverageState.WATCHED, span.since, span.until, "")
+        elif span and now:
+            self._cover(CoverageState.GAP, span.since, now, span.cause)
 
-    def _cover(self, state: State, start: datetime, end: datetime, cause: str) -> None:
+    def _cover(self, state: CoverageState, start: datetime, end: datetime, cause: str) -> None:
         if start < end:
-            self._books.cover(Coverage(self.camera.name, start, end, state, cause))
-
-    def _begun(self, media: Media) -> None:
-        self._books.admit(media)
+            self._catalog.set_coverage(Coverage(self.camera.name, start, end, state, cause))
 
     def _unrecorded(self) -> Media:
-        """The media of frames that are not recorded: one a connection, from which nothing can be cut."""
+        """Return the media of frames that are not recorded: one a connection, from which nothing can be cut."""
         if self._feed is None:
-            name = segment.identity(f"{self.camera.name}~feed", self._start)
+            name = segment.segment_id(f"{self.camera.name}~feed", self._start)
             self._feed = Media(name, self.camera.name, "", Kind.FEED, self._start, self._clock, 0.0)
-            self._books.admit(self._feed)
+            self._catalog.add_media(self._feed)
         return self._feed

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Migrates an index to another embedding model while it stays in use."""

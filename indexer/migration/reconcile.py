@@ -1,4 +1,4 @@
-"""What one comparison of two spaces has found."""
+"""Counts the records of two spaces as they are compared, and samples those in both for spot checks."""
 
 from __future__ import annotations
 
@@ -9,51 +9,52 @@ from datetime import datetime
 
 from footage.indexer.store.base import Record
 
-Key = tuple[datetime, str, int]
-"""What a record is stored under once, in the order of every scan."""
+RecordKey = tuple[datetime, str, int]
+"""Time, camera and region code, which identify a record; every scan is in their order."""
 
 
-def key(record: Record) -> Key:
-    """The key of a record."""
+def record_key(record: Record) -> RecordKey:
+    """Return the key of a record."""
     return record.time, record.camera, record.region.code if record.region else 0
 
 
-class Tally:
-    """Numbers of records by camera, and a fair sample of those in both spaces.
+class SpaceComparison:
+    """Numbers of records by camera in an old and a new space, and a fair sample of those in both.
 
     Attributes:
-        held: in the old space.
-        met: in both.
-        alone: only in the new one, because the old one has forgotten them since.
+        in_source: in the old space.
+        in_both: in both.
+        target_only: only in the new one, because the old one has forgotten them since.
         copied: of what only the old one had, now in the new one, too.
-        left: of what only the old one had, what stays there: lost, or not in its file yet.
+        not_copied: of what only the old one had, what stays there: lost, or not in its file yet.
         late: how many of the copied are older than the run.
-        expected: keys on their way into the new space.
-        sample: records of the new space, each of those met with the same chance (Vitter 1985, algorithm R).
+        in_flight: keys on their way into the new space.
+        sample: records of the new space, each of those in both with the same chance (Vitter 1985, algorithm R).
     """
 
-    def __init__(self, sample: int) -> None:
-        self.held: Counter[str] = Counter()
-        self.met: Counter[str] = Counter()
-        self.alone: Counter[str] = Counter()
+    def __init__(self, sample_size: int) -> None:
+        self.in_source: Counter[str] = Counter()
+        self.in_both: Counter[str] = Counter()
+        self.target_only: Counter[str] = Counter()
         self.copied: Counter[str] = Counter()
-        self.left: Counter[str] = Counter()
+        self.not_copied: Counter[str] = Counter()
         self.late = 0
-        self.expected: set[Key] = set()
+        self.in_flight: set[RecordKey] = set()
         self.sample: list[Record] = []
-        self._size, self._random = sample, random.Random(0)
+        self._sample_size, self._random = sample_size, random.Random(0)
 
-    def meet(self, record: Record) -> None:
-        """A record of the new space is in the old one, too."""
-        self.met[record.camera] += 1
-        place = self._random.randrange(self.met.total()) if len(self.sample) == self._size else len(self.sample)
-        if place < self._size:
-            self.sample[place : place + 1] = [replace(record, vector=record.vector.copy())]
+    def add_common(self, record: Record) -> None:
+        """Count a record of the new space that is in the old one, too, and sample it."""
+        self.in_both[record.camera] += 1
+        full = len(self.sample) == self._sample_size
+        index = self._random.randrange(self.in_both.total()) if full else len(self.sample)
+        if index < self._sample_size:
+            self.sample[index : index + 1] = [replace(record, vector=record.vector.copy())]
 
-    def there(self, camera: str) -> int:
-        """How many records of a camera the new space must hold."""
-        return self.met[camera] + self.alone[camera] + self.copied[camera]
+    def expected_count(self, camera: str) -> int:
+        """Return how many records of a camera the new space must hold."""
+        return self.in_both[camera] + self.target_only[camera] + self.copied[camera]
 
-    def missed(self, camera: str) -> int:
-        """How many of a camera's records have no known fate; 0 unless something is wrong."""
-        return self.held[camera] - self.met[camera] - self.copied[camera] - self.left[camera]
+    def unaccounted(self, camera: str) -> int:
+        """Return how many of a camera's records have no known fate; 0 unless something is wrong."""
+        return self.in_source[camera] - self.in_both[camera] - self.copied[camera] - self.not_copied[camera]

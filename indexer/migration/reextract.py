@@ -1,4 +1,4 @@
-"""The pictures that records were made of, cut from their media once more."""
+"""Cuts the images that records were made of from their media once more, for migration."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from footage.indexer.pipeline.pipeline import CROPPED, crop
-from footage.indexer.store.base import Entry, Record
+from footage.indexer.pipeline.pipeline import CROP_SOURCE_SIDE, crop
+from footage.indexer.store.base import CatalogEntry, Record
 from footage.stream import source
 from footage.stream.files import image_file
-from footage.stream.files.frame_at import picture
-from footage.stream.files.frames_at import pictures
+from footage.stream.files.frame_at import read_image_at
+from footage.stream.files.frames_at import read_images_at
 from footage.stream.frame import Frame, Image, Kind, Media
 
 
-class Unavailable(Exception):
-    """A media from which nothing can be cut.
+class MediaUnavailable(Exception):
+    """Nothing can be cut from this media.
 
     Attributes:
         reason: why.
@@ -29,73 +29,73 @@ class Unavailable(Exception):
         self.reason = reason
 
 
-class Recut:
-    """Cuts records' pictures at the size at which they were embedded; any thread may use it.
+class ImageReextractor:
+    """Cuts records' images at the size at which they were embedded; any thread may use it.
 
     Args:
-        side: length in pixels of the shorter side; what regions are cut from is larger, as for live cameras.
+        side: length in pixels of the shorter side; images that regions are cut from are larger, as for live cameras.
     """
 
     def __init__(self, side: int) -> None:
         self._side = side
-        self._same: set[str] = set()
+        self._unchanged: set[str] = set()
         self._lock = threading.Lock()
 
-    def frames(self, entry: Entry | None, wanted: Mapping[datetime, Sequence[Record]]) -> Iterator[Frame]:
-        """The frames that records of one media were made of, by time, each once; one that cannot be had is left out.
+    def frames(self, entry: CatalogEntry | None, wanted: Mapping[datetime, Sequence[Record]]) -> Iterator[Frame]:
+        """Yield the frames that records of one media were made of, by time, each once; unreadable ones are left out.
 
         Raises:
-            Unavailable: nothing can be cut from it.
+            MediaUnavailable: nothing can be cut from it.
             MediaError: its file cannot be read.
         """
         if not wanted:
             return
-        media = self._present(entry)
-        side = self._size(record for records in wanted.values() for record in records)
-        places = {_offset(media, records[0]): records[0] for records in wanted.values()}
-        for offset, image in _pictures(media, places, side):
-            one = places[offset]
-            yield Frame(one.camera, one.time, replace(media, id=one.media), one.offset, image)
+        media = self._check_media(entry)
+        side = self._side_for(record for records in wanted.values() for record in records)
+        by_offset = {_offset(media, records[0]): records[0] for records in wanted.values()}
+        for offset, image in _read_images(media, by_offset, side):
+            record = by_offset[offset]
+            yield Frame(record.camera, record.time, replace(media, id=record.media), record.offset, image)
 
-    def alone(self, entry: Entry | None, record: Record) -> Image:
-        """What was embedded for one record. Raises as ``frames`` does."""
-        media = self._present(entry)
-        image = picture(Path(media.path), media.kind, _offset(media, record), self._size([record]))
+    def image(self, entry: CatalogEntry | None, record: Record) -> Image:
+        """Return the image that was embedded for one record. Raises as ``frames`` does."""
+        media = self._check_media(entry)
+        image = read_image_at(Path(media.path), media.kind, _offset(media, record), self._side_for([record]))
         return crop(image, record.region) if record.region else image
 
-    def _size(self, records: Iterable[Record]) -> int:
-        return max(CROPPED, self._side) if any(r.region for r in records) else self._side
+    def _side_for(self, records: Iterable[Record]) -> int:
+        return max(CROP_SOURCE_SIDE, self._side) if any(r.region for r in records) else self._side
 
-    def _present(self, entry: Entry | None) -> Media:
-        """The media, once its file is known to be there and to be the one that was indexed."""
+    def _check_media(self, entry: CatalogEntry | None) -> Media:
+        """Return the entry's media if its file is there and is the one that was indexed."""
         if entry is None:
-            raise Unavailable("its footage has expired or was forgotten")
+            raise MediaUnavailable("its footage has expired or was forgotten")
         media, path = entry.media, Path(entry.media.path)
         if media.kind is Kind.FEED:
-            raise Unavailable("it was not recorded")
+            raise MediaUnavailable("it was not recorded")
         if not path.is_file():
             if media.kind is Kind.SEGMENT:
-                raise Unavailable("its footage has expired or was deleted")
-            raise Unavailable("its file is gone; put it back or index it where it is now, then migrate again")
+                raise MediaUnavailable("its footage has expired or was deleted")
+            raise MediaUnavailable("its file is gone; put it back or index it where it is now, then migrate again")
         if media.kind is not Kind.SEGMENT:
-            self._check(media, path)
+            self._check_unchanged(media, path)
         return media
 
-    def _check(self, media: Media, path: Path) -> None:
+    def _check_unchanged(self, media: Media, path: Path) -> None:
         with self._lock:
-            known = media.id in self._same
-        if not known and source.media(path, media.camera)[0].id != media.id:
-            raise Unavailable("its file has changed since it was indexed; index it again")
+            known = media.id in self._unchanged
+        if not known and source.identify_media(path, media.camera)[0].id != media.id:
+            raise MediaUnavailable("its file has changed since it was indexed; index it again")
         with self._lock:
-            self._same.add(media.id)
+            self._unchanged.add(media.id)
 
 
 def _offset(media: Media, record: Record) -> float:
     return (record.time - media.start).total_seconds()
 
 
-def _pictures(media: Media, offsets: Collection[float], side: int) -> Iterator[tuple[float, Image]]:
+def _read_images(media: Media, offsets: Collection[float], side: int) -> Iterator[tuple[float, Image]]:
     if media.kind is Kind.PHOTO:
         image = image_file.load(Path(media.path), side)
         return ((offset, image) for offset in offsets)
-    return pictures(Path(media.path), offsets, side)
+    return read_images_at(Path(media.path), offsets, side)

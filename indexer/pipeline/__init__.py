@@ -1,1 +1,1 @@
-"""TODO."""
+"""Takes frames from capture threads, embeds them in batches and writes the records, with retries and a spool file."""

@@ -1,128 +1,135 @@
-"""Frames to stored records: batch, embed, write, each stage overlapping the next."""
+"""Turns frames into stored records: batches them, embeds them and writes them, with the stages overlapping."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 from footage.indexer.embed.base import Embedder, Vectors
 from footage.indexer.pipeline.channel import Channel
 from footage.indexer.store.base import Record
 from footage.stream.frame import Frame, Image, Region
 
-CROPPED = 720  # pixels of the shorter side from which regions are cut: smaller crops are of no use
+CROP_SOURCE_SIDE = 720  # shorter side in pixels of images that regions are cropped from: smaller crops are of no use
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """A frame on its way, with the boxes of it that are embedded besides the whole."""
+class PipelineItem:
+    """A frame to index, and the regions of it that are embedded besides the whole image."""
 
     frame: Frame
     regions: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """Travels among the items; ``reached`` runs when everything before it is durable."""
+class Barrier:
+    """A marker between items: ``on_reached`` is awaited when everything before it is durable."""
 
-    reached: Callable[[], Awaitable[None]]
+    on_reached: Callable[[], Awaitable[None]]
+
+
+FrameChannel: TypeAlias = Channel[PipelineItem | Barrier]
 
 
 @dataclass(slots=True)
-class Flow:
-    """What has gone through, for progress and metrics."""
+class PipelineStats:
+    """Counts of what has passed through a pipeline, for progress and metrics."""
 
     embedded: int = 0
     written: int = 0
-    embedding: float = 0.0  # seconds during which at least one batch was being embedded
-    dropped: dict[str, int] = field(default_factory=dict)
+    embed_seconds: float = 0.0  # during which at least one batch was being embedded
 
 
-class Writer(Protocol):
-    """What takes the records: a store, or something that stands before one."""
+_Batch: TypeAlias = tuple[list[PipelineItem | Barrier], asyncio.Task[Vectors]]
+"""The items of a batch, and the task that embeds them."""
+
+
+class RecordWriter(Protocol):
+    """Takes records: a store, or a wrapper of one."""
 
     async def write(self, records: Sequence[Record]) -> None:
-        """Durable when it returns."""
+        """Return when the records are durable."""
         ...
 
 
 class Pipeline:
-    """The way from a channel of frames to the store.
+    """Takes frames from a channel, embeds them and writes the records.
 
-    One coroutine forms batches across cameras and starts their embedding; another awaits the batches in the order
-    in which they were formed, gathers records and writes them. ``ahead`` batches are in the embedder at once, so it
-    is never idle while a batch is formed or written. It ends when the channel is closed and all is written, or with
-    the first error of either stage; then the channel is closed, so that capture threads stop as well.
+    One coroutine forms batches across cameras and starts embedding them; another awaits the batches in the order in
+    which they were formed, collects records and writes them. ``ahead`` batches are in the embedder at once, so it is
+    never idle while a batch is formed or written. ``run`` ends when the channel is closed and everything is written,
+    or with the first error of either stage; then it closes the channel, so that capture threads stop as well.
 
     Args:
-        wait: seconds after its first frame at which a batch goes even if it is not full.
-        rows: records gathered before a write...
-        seconds: ...or the time since the last write, whichever comes first: after a pause the first ones go at once.
-        written: called with the records of each write once they are durable (watches, freshness).
+        wait: seconds after its first frame at which a batch is embedded even if it is not full.
+        rows: records collected before a write...
+        seconds: ...or time since the last write, whichever comes first: after a pause the first ones go at once.
+        ahead: batches in the embedder at once.
+        on_written: awaited with the records of each write once they are durable (watches, freshness).
     """
 
     def __init__(
         self,
-        channel: Channel[Item | Mark],
+        channel: FrameChannel,
         embedder: Embedder,
-        store: Writer,
+        store: RecordWriter,
         *,
         wait: float = 0.2,
         rows: int = 256,
         seconds: float = 1.0,
         ahead: int = 2,
-        written: Callable[[Sequence[Record]], Awaitable[None]] | None = None,
+        on_written: Callable[[Sequence[Record]], Awaitable[None]] | None = None,
     ) -> None:
-        self.flow = Flow()
+        self.stats = PipelineStats()
         self._channel, self._embedder, self._store = channel, embedder, store
-        self._wait, self._rows, self._seconds, self._written = wait, rows, seconds, written
-        self._batches: asyncio.Queue[tuple[list[Item | Mark], asyncio.Task[Vectors]] | None] = asyncio.Queue(ahead - 1)
-        self._kept: list[Record] = []
-        self._rested = float("-inf")  # since when nothing has been written
-        self._active, self._since = 0, 0.0
+        self._wait, self._rows, self._seconds, self._on_written = wait, rows, seconds, on_written
+        self._batches: asyncio.Queue[_Batch | None] = asyncio.Queue(ahead - 1)
+        self._buffer: list[Record] = []
+        self._last_write = float("-inf")  # monotonic time
+        self._active, self._active_since = 0, 0.0
 
     async def run(self) -> None:
         """Run until the channel is closed and drained.
 
         Raises:
-            EmbedderError, StoreError: whatever stopped a stage.
+            EmbedderError, StoreError: what stopped a stage.
         """
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._embed(group))
-                group.create_task(self._write())
+                group.create_task(self._embed_batches(group))
+                group.create_task(self._write_batches())
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from errors
         finally:
             self._channel.close()
 
-    async def _embed(self, group: asyncio.TaskGroup) -> None:
+    async def _embed_batches(self, group: asyncio.TaskGroup) -> None:
         try:
             while True:
-                taken = await self._channel.get(self._embedder.batch, self._wait)
-                await self._batches.put((taken, group.create_task(self._vectors(taken))))
+                items = await self._channel.get(self._embedder.batch, self._wait)
+                await self._batches.put((items, group.create_task(self._embed(items))))
         except EOFError:
             await self._batches.put(None)
 
-    async def _vectors(self, taken: Sequence[Item | Mark]) -> Vectors:
-        images = [image for item in taken if isinstance(item, Item) for image in _pictures(item)]
+    async def _embed(self, items: Sequence[PipelineItem | Barrier]) -> Vectors:
+        images = [image for item in items if isinstance(item, PipelineItem) for image in _images(item)]
         if not self._active:
-            self._since = time.perf_counter()
+            self._active_since = time.perf_counter()
         self._active += 1
         vectors = await self._embedder.images(images)
         self._active -= 1
         if not self._active:
-            self.flow.embedding += time.perf_counter() - self._since
-        self.flow.embedded += len(images)
+            self.stats.embed_seconds += time.perf_counter() - self._active_since
+        self.stats.embedded += len(images)
         return vectors
 
-    async def _write(self) -> None:
+    async def _write_batches(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(self._left()):
+                async with asyncio.timeout(self._time_left()):
                     batch = await self._batches.get()
             except TimeoutError:
                 await self._flush()
@@ -130,43 +137,44 @@ class Pipeline:
             if batch is None:
                 await self._flush()
                 return
-            await self._keep(batch[0], await batch[1])
+            await self._collect(batch[0], await batch[1])
 
-    def _left(self) -> float | None:
-        return max(0.0, self._rested + self._seconds - time.monotonic()) if self._kept else None
+    def _time_left(self) -> float | None:
+        return max(0.0, self._last_write + self._seconds - time.monotonic()) if self._buffer else None
 
-    async def _keep(self, taken: Sequence[Item | Mark], vectors: Vectors) -> None:
+    async def _collect(self, items: Sequence[PipelineItem | Barrier], vectors: Vectors) -> None:
         rows = iter(vectors)
-        for item in taken:
-            if isinstance(item, Mark):
+        for item in items:
+            if isinstance(item, Barrier):
                 await self._flush()
-                await item.reached()
+                await item.on_reached()
                 continue
-            f = item.frame
+            frame = item.frame
             for region in (None, *item.regions):
-                self._kept.append(Record(f.camera, f.time, f.media.id, f.offset, next(rows), region))
-        if len(self._kept) >= self._rows or self._left() == 0.0:
+                record = Record(frame.camera, frame.time, frame.media.id, frame.offset, next(rows), region)
+                self._buffer.append(record)
+        if len(self._buffer) >= self._rows or self._time_left() == 0.0:
             await self._flush()
 
     async def _flush(self) -> None:
-        if not self._kept:
+        if not self._buffer:
             return
-        kept, self._kept = self._kept, []
-        await self._store.write(kept)
-        self.flow.written += len(kept)
-        if self._written:
-            await self._written(kept)
-        self._rested = time.monotonic()
+        records, self._buffer = self._buffer, []
+        await self._store.write(records)
+        self.stats.written += len(records)
+        if self._on_written:
+            await self._on_written(records)
+        self._last_write = time.monotonic()
 
 
-def _pictures(item: Item) -> list[Image]:
-    """The whole picture, then each region of it as a view, without a copy."""
+def _images(item: PipelineItem) -> list[Image]:
+    """Return the whole image, then each region of it as a view, without a copy."""
     image = item.frame.image
     return [image, *(crop(image, region) for region in item.regions)]
 
 
 def crop(image: Image, region: Region) -> Image:
-    """The region of a picture as a view, at least one pixel wide and high."""
+    """Return the region of an image as a view, at least one pixel wide and high."""
     height, width = image.shape[:2]
     left, top = min(width - 1, int(region.x0 * width)), min(height - 1, int(region.y0 * height))
     right, bottom = max(left + 1, round(region.x1 * width)), max(top + 1, round(region.y1 * height))

@@ -1,4 +1,4 @@
-"""What goes on while a model or a database is away: waiting, and a file for what cannot wait."""
+"""Keeps indexing while a model or database cannot be reached: retries with back-off, and spools records to a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 import stamina
 
 from footage.indexer.embed.base import Embedder, EmbedderError, Vectors
-from footage.indexer.pipeline.pipeline import Writer
+from footage.indexer.pipeline.pipeline import RecordWriter
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Record, StoreError, StoreUnreachable
 from footage.stream.frame import Image
@@ -20,8 +20,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-async def patiently(work: Callable[[], Awaitable[T]], error: type[Exception]) -> T:
-    """The result of ``work``, tried again after each ``error``, with pauses of up to 15 s, for as long as it takes."""
+async def retry_forever(work: Callable[[], Awaitable[T]], error: type[Exception]) -> T:
+    """Return the result of ``work``; repeat it after each ``error`` until it succeeds, with pauses of up to 15 s."""
     async for attempt in stamina.retry_context(on=error, attempts=None, timeout=None, wait_initial=0.5, wait_max=15.0):
         with attempt:
             try:
@@ -33,7 +33,7 @@ async def patiently(work: Callable[[], Awaitable[T]], error: type[Exception]) ->
     raise AssertionError("retries do not end")
 
 
-class Patient:
+class RetryingEmbedder:
     """An embedder for live feeds: while it cannot be reached, frames wait (and the channel drops the oldest)."""
 
     def __init__(self, embedder: Embedder) -> None:
@@ -42,36 +42,40 @@ class Patient:
         self._embedder = embedder
 
     async def images(self, batch: Sequence[Image]) -> Vectors:
-        """As the embedder's, tried again until it answers."""
-        return await patiently(lambda: self._embedder.images(batch), EmbedderError)
+        """Embed images as the wrapped embedder does, repeated until it answers."""
+        return await retry_forever(lambda: self._embedder.images(batch), EmbedderError)
 
     async def texts(self, texts: Sequence[str]) -> Vectors:
-        """As the embedder's."""
+        """Embed texts as the wrapped embedder does, without retries."""
         return await self._embedder.texts(texts)
 
     async def close(self) -> None:
-        """The embedder is closed by its owner."""
+        """Do nothing: the wrapped embedder is closed by its owner."""
 
 
-class Durable:
-    """Stands before a store: what it cannot take now is tried again, or waits in a file until it can.
+class SpoolingWriter:
+    """Writes records to a store; while the store fails, it retries, or appends them to a spool and drains it later.
+
+    It is made and used in the event loop; a task drains the spool.
 
     Args:
-        store: where records belong.
-        spool: where they wait while the store cannot be reached; without one, writing waits (files can).
-        error: what is waited out without a spool; another error goes to the caller.
+        store: where the records go.
+        spool: where they are kept while the store cannot be reached; without one, ``write`` waits (files can wait).
+        error: what is retried without a spool; any other error goes to the caller.
     """
 
-    def __init__(self, store: Writer, spool: Spool | None = None, error: type[StoreError] = StoreUnreachable) -> None:
+    def __init__(
+        self, store: RecordWriter, spool: Spool | None = None, error: type[StoreError] = StoreUnreachable
+    ) -> None:
         self._store, self._spool, self._error = store, spool, error
         self._draining: asyncio.Task[None] | None = None
-        if spool and spool.waiting:
-            self._drain()
+        if spool and spool.pending:
+            self._start_draining()
 
     async def write(self, records: Sequence[Record]) -> None:
-        """Durable when it returns: in the store, or in the spool behind what waits there already."""
+        """Return when the records are durable: in the store, or in the spool behind those that are still in it."""
         if self._spool is None:
-            await patiently(lambda: self._store.write(records), self._error)
+            await retry_forever(lambda: self._store.write(records), self._error)
             return
         if self._draining is None or self._draining.done():
             try:
@@ -80,22 +84,22 @@ class Durable:
             except StoreUnreachable as error:
                 log.warning("records wait in a file: %s", error)
         spool = self._spool
-        await patiently(lambda: spool.append(records), StoreError)
-        self._drain()
+        await retry_forever(lambda: spool.append(records), StoreError)
+        self._start_draining()
 
-    def _drain(self) -> None:
+    def _start_draining(self) -> None:
         if self._draining is None or self._draining.done():
-            self._draining = asyncio.create_task(self._give())
+            self._draining = asyncio.create_task(self._drain())
 
-    async def _give(self) -> None:
+    async def _drain(self) -> None:
         spool = self._spool
         assert spool is not None
-        while spool.waiting:
-            count = await patiently(lambda: spool.drain(self._store.write), StoreError)
+        while spool.pending:
+            count = await retry_forever(lambda: spool.drain(self._store.write), StoreError)
             log.info("%d records that waited are in the store", count)
 
     async def close(self) -> None:
-        """Stop draining; what waits is drained when the service starts again."""
+        """Stop draining; what is left in the spool is drained when the service starts again."""
         if self._draining:
             self._draining.cancel()
             with suppress(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""Where live records wait while the store is away: one file of bounded size, kept in order."""
+"""Spools live records to a file while the store cannot be reached: one file of bounded size, kept in order."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from footage.indexer.store.base import Record, StoreError
-from footage.indexer.store.times import micros, moment
+from footage.stream.atomic import atomic_write, fsync
 from footage.stream.frame import Region
+from footage.stream.instants import from_micros, to_micros
 
 T = TypeVar("T")
 
-HEAD = struct.Struct("<II")  # length of the body, and its CRC-32
-FACTS = struct.Struct("<qIdHH")  # microseconds, region, offset, bytes of camera and media; then these and the vector
+BLOCK_HEADER = struct.Struct("<II")  # length of the body, and its CRC-32
+BODY_HEADER = struct.Struct("<qIdHH")
+"""Microseconds, region, offset, bytes of the camera's name and of the media's id; these two and the vector follow."""
 
 
 class SpoolFull(StoreError):
@@ -27,30 +29,32 @@ class SpoolFull(StoreError):
 
 
 class Spool:
-    """Records in a file, a frame with a checksum for each; durable when ``append`` returns.
+    """Keeps records in a file, one block with a checksum for each; they are durable when ``append`` returns.
 
-    ``drain`` gives them to the store in order and notes after each write how far it came, so that a process that is
-    killed in the middle gives some records twice, which the store keeps once, and loses none. What a killed ``append``
-    left half-written was never acknowledged, and is cut off. Records may be appended while others are drained. One
-    process at a time.
+    ``drain`` gives them to the store in order and saves its position after each write. A process that is killed in
+    the middle therefore gives some records twice, which the store keeps once, and loses none. What a killed
+    ``append`` left half-written was never acknowledged, and is cut off. Records may be appended while others are
+    drained. Only one process at a time may use the file.
+
+    Threads: the methods are used in one event loop; file operations run on worker threads, one at a time.
 
     Args:
-        path: the file; it is made when it is needed, and ``path`` + ``.done`` beside it.
-        limit: most bytes that wait.
+        path: the file; it is made when it is needed, and ``path`` + ``.done``, which holds the position, beside it.
+        limit: maximum bytes of records that wait.
     """
 
     def __init__(self, path: Path, limit: int) -> None:
         self._path = path
-        self._done = path.with_name(path.name + ".done")
+        self._position_file = path.with_name(path.name + ".done")
         self._limit = limit
-        self._turn = asyncio.Lock()
-        self._draining = asyncio.Lock()
-        self._end = self._whole()
+        self._file_lock = asyncio.Lock()
+        self._drain_lock = asyncio.Lock()
+        self._end = self._find_end()
 
     @property
-    def waiting(self) -> int:
-        """Bytes that wait to be drained."""
-        return self._end - self._start()
+    def pending(self) -> int:
+        """Bytes of records that are not drained yet."""
+        return self._end - self._position()
 
     async def append(self, records: Sequence[Record]) -> None:
         """Keep records until they are drained.
@@ -59,33 +63,33 @@ class Spool:
             SpoolFull: they would exceed the limit; none of them was taken.
             StoreError: the file cannot be written.
         """
-        await self._do(self._append, b"".join(map(_frame, records)))
+        await self._run(self._append, b"".join(map(_encode, records)))
 
     async def drain(self, write: Callable[[Sequence[Record]], Awaitable[None]], batch: int = 100) -> int:
-        """Give all records to ``write`` in order and forget them; how many there were.
+        """Give all records to ``write`` in order and forget them; returns how many there were.
 
-        An error of ``write`` goes to the caller; what was written before it stays forgotten, the rest waits.
+        An error of ``write`` goes to the caller; what was written before it stays forgotten, the rest is kept.
         """
-        given = 0
-        async with self._draining:
-            while taken := await self._do(self._take, batch):
-                records, place = taken
+        count = 0
+        async with self._drain_lock:
+            while found := await self._run(self._read, batch):
+                records, position = found
                 await write(records)
-                given += len(records)
-                await self._do(self._pass, place)
-        return given
+                count += len(records)
+                await self._run(self._save_position, position)
+        return count
 
-    async def _do(self, work: Callable[..., T], *given: Any) -> T:
-        """Work on the file, on a thread, one at a time; what has begun goes on to its end, also when cancelled."""
+    async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run ``work`` on a thread, one at a time; once begun it runs to its end, even when the caller is cancelled."""
 
-        async def alone() -> T:
-            async with self._turn:
-                return await asyncio.to_thread(work, *given)
+        async def locked() -> T:
+            async with self._file_lock:
+                return await asyncio.to_thread(work, *arguments)
 
-        return await asyncio.shield(alone())
+        return await asyncio.shield(locked())
 
     def _append(self, data: bytes) -> None:
-        if self._end - self._start() + len(data) > self._limit:
+        if self._end - self._position() + len(data) > self._limit:
             raise SpoolFull(f"{self._path}: {self._limit} bytes of records wait already; is the store still away?")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,90 +101,77 @@ class Spool:
                 file.flush()
                 os.fsync(file.fileno())
             if new:
-                _settle(self._path.parent)
+                fsync(self._path.parent)
         except OSError as error:
             raise StoreError(f"{self._path}: records cannot wait here: {error.strerror}") from error
         self._end += len(data)
 
-    def _take(self, most: int) -> tuple[list[Record], int] | None:
+    def _read(self, limit: int) -> tuple[list[Record], int] | None:
+        """Read up to ``limit`` records that are not drained, and the position behind them."""
         records: list[Record] = []
-        place = self._start()
-        for body, end in _frames(self._path, place):
-            if end > self._end or len(records) == most:
+        position = self._position()
+        for body, end in _blocks(self._path, position):
+            if end > self._end or len(records) == limit:
                 break
-            records.append(_record(body))
-            place = end
-        return (records, place) if records else None
+            records.append(_decode(body))
+            position = end
+        return (records, position) if records else None
 
-    def _pass(self, place: int) -> None:
-        """Note that all before ``place`` is in the store; a spool that is empty takes no room."""
-        if place >= self._end:
-            self._path.unlink()  # first: without the note all would be drained again, without the file nothing is
-            self._done.unlink(missing_ok=True)
-            _settle(self._path.parent)
+    def _save_position(self, position: int) -> None:
+        """Save that everything before ``position`` is in the store; delete the files when nothing is left."""
+        if position >= self._end:
+            self._path.unlink()  # first: without the position all would be drained again, without the file nothing is
+            self._position_file.unlink(missing_ok=True)
+            fsync(self._path.parent)
             self._end = 0
             return
-        fresh = self._done.with_suffix(".new")
-        with fresh.open("w") as file:
-            file.write(str(place))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._done)
+        with atomic_write(self._position_file, sync=True) as draft:
+            draft.write_text(str(position))
 
-    def _start(self) -> int:
+    def _position(self) -> int:
         try:
-            return int(self._done.read_text())
+            return int(self._position_file.read_text())
         except (FileNotFoundError, NotADirectoryError):
             return 0
 
-    def _whole(self) -> int:
-        """Where the last whole frame ends."""
+    def _find_end(self) -> int:
+        """Find where the last complete block ends."""
         if not self._path.exists():
-            if self._done.exists():  # killed between the two steps of ``_pass``
-                self._done.unlink()
+            if self._position_file.exists():  # killed between the two deletions of ``_save_position``
+                self._position_file.unlink()
             return 0
-        places = [place for _, place in _frames(self._path, self._start())]
-        return places[-1] if places else self._start()
+        ends = [end for _, end in _blocks(self._path, self._position())]
+        return ends[-1] if ends else self._position()
 
 
-def _frames(path: Path, place: int) -> Iterator[tuple[bytes, int]]:
-    """The bodies of whole frames from ``place`` on, and where each ends."""
+def _blocks(path: Path, position: int) -> Iterator[tuple[bytes, int]]:
+    """Yield the bodies of complete blocks from ``position`` on, and where each ends."""
     if not path.exists():
         return
     with path.open("rb") as file:
-        file.seek(place)
-        while len(head := file.read(HEAD.size)) == HEAD.size:
-            length, checksum = HEAD.unpack(head)
+        file.seek(position)
+        while len(header := file.read(BLOCK_HEADER.size)) == BLOCK_HEADER.size:
+            length, checksum = BLOCK_HEADER.unpack(header)
             body = file.read(length)
             if len(body) < length or zlib.crc32(body) != checksum:
                 return
-            place += HEAD.size + length
-            yield body, place
+            position += BLOCK_HEADER.size + length
+            yield body, position
 
 
-def _frame(record: Record) -> bytes:
+def _encode(record: Record) -> bytes:
     camera, media = record.camera.encode(), record.media.encode()
     vector = np.asarray(record.vector, "<f4")
-
     region = record.region.code if record.region else 0
-    facts = FACTS.pack(micros(record.time), region, record.offset, len(camera), len(media))
-    body = facts + camera + media + vector.tobytes()
-    return HEAD.pack(len(body), zlib.crc32(body)) + body
+    header = BODY_HEADER.pack(to_micros(record.time), region, record.offset, len(camera), len(media))
+    body = header + camera + media + vector.tobytes()
+    return BLOCK_HEADER.pack(len(body), zlib.crc32(body)) + body
 
 
-def _record(body: bytes) -> Record:
-    time, region, offset, camera, media = FACTS.unpack_from(body)
-    first, second = FACTS.size + camera, FACTS.size + camera + media
-    vector = np.frombuffer(body, "<f4", offset=second).astype(np.float32)
-
-    names = body[FACTS.size : first].decode(), body[first:second].decode()
-    return Record(names[0], moment(time), names[1], offset, vector, Region.of(region))
-
-
-def _settle(folder: Path) -> None:
-    """Have the disk keep the names of a folder's files."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _decode(body: bytes) -> Record:
+    time, region, offset, camera_length, media_length = BODY_HEADER.unpack_from(body)
+    camera_end = BODY_HEADER.size + camera_length
+    media_end = camera_end + media_length
+    camera, media = body[BODY_HEADER.size : camera_end].decode(), body[camera_end:media_end].decode()
+    vector = np.frombuffer(body, "<f4", offset=media_end).astype(np.float32)
+    return Record(camera, from_micros(time), media, offset, vector, Region.of(region))

@@ -1,4 +1,4 @@
-"""What every store and every catalogue is."""
+"""Defines the contracts of stores and catalogs, the values they exchange, and their errors."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ Vector = NDArray[np.float32]
 
 
 class StoreError(Exception):
-    """The store cannot do what was asked; the message says what and why."""
+    """Raised when the store cannot do what was asked; the message says what failed and why."""
 
 
 class StoreUnreachable(StoreError):
-    """The store is not there now (exit code 5, HTTP 503)."""
+    """Raised when the store cannot be reached now (exit code 5, HTTP 503)."""
 
 
 class SpaceMismatch(StoreError):
-    """The index was made with another model (exit code 4); the message names both."""
+    """Raised when the index was made with another model (exit code 4); the message names both."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is stored of a kept frame. Its key is (camera, time in microseconds, region).
+    """What is stored of a sampled frame. Its key is (camera, time in microseconds, region).
 
     Attributes:
-        camera: the view.
+        camera: name of the camera.
         time: UTC, timezone-aware, whole microseconds.
         media: id of the media it was decoded from.
         offset: seconds from the media's first frame.
@@ -69,7 +69,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A filter. An empty field does not restrict.
+    """A filter of records. An empty field does not restrict.
 
     Attributes:
         cameras: any of these cameras.
@@ -83,40 +83,40 @@ class Where:
 
 
 class Store(Protocol):
-    """Vectors of one space with their times. Append-only: a record is never updated."""
+    """Stores vectors of one space with their times. Append-only: a record is never updated."""
 
     space: Space
 
     async def write(self, records: Sequence[Record]) -> None:
-        """Store records; durable when it returns; a key that is there already is not stored twice."""
+        """Store records, durably when it returns; a key that exists already is not stored twice."""
         ...
 
     async def nearest(self, vector: Vector, k: int, where: Where = Where()) -> list[Hit]:
-        """The ``k`` best of the records that match ``where``, best first; filters apply before ranking."""
+        """Return the ``k`` best of the records that match ``where``, best first; filters apply before ranking."""
         ...
 
     def scan(self, where: Where) -> AsyncIterator[Record]:
-        """Records that match, with vectors, in order of (time, camera, region), in bounded memory."""
+        """Yield the records that match, with vectors, in order of (time, camera, region), in bounded memory."""
         ...
 
     async def sample(self, n: int, where: Where = Where()) -> Vectors:
-        """Up to ``n`` vectors of whole frames, spread over what matches, (m, dim); the same for the same data."""
+        """Return up to ``n`` vectors of whole frames, spread over what matches, (m, dim); deterministic."""
         ...
 
-    async def last(self, media: str) -> datetime | None:
-        """Time of the newest durable record of this media, where indexing resumes."""
+    async def last_time(self, media: str) -> datetime | None:
+        """Return the time of the newest durable record of this media, where indexing resumes."""
         ...
 
     async def count(self, where: Where = Where()) -> int:
-        """How many records match."""
+        """Count the records that match."""
         ...
 
     async def forget(self, where: Where) -> int:
-        """Remove what matches, from the disk too; returns how many. An empty ``where`` removes everything."""
+        """Delete what matches, from the disk too, and return how many. An empty ``where`` deletes everything."""
         ...
 
     async def maintain(self) -> None:
-        """Compact and index what has been added since. One caller at a time; searches go on meanwhile."""
+        """Compact and index what has been added since the last call. One caller at a time; searches continue."""
         ...
 
     async def close(self) -> None:
@@ -124,7 +124,7 @@ class Store(Protocol):
         ...
 
 
-class State(StrEnum):
+class CoverageState(StrEnum):
     """Whether a camera was watched during a span."""
 
     WATCHED = "watched"
@@ -133,7 +133,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """A span of one camera's time that was watched, or was not and why.
+    """A span of one camera's time that was watched, or that was not, and why.
 
     Attributes:
         start, end: UTC, half-open.
@@ -143,18 +143,18 @@ class Coverage:
     camera: str
     start: datetime
     end: datetime
-    state: State
+    state: CoverageState
     cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A media as the catalogue keeps it.
+class CatalogEntry:
+    """A media and its state in the catalog.
 
     Attributes:
         media: the media, with the start under which its records are stored.
-        recipe: how it was sampled (interval, space, ...); another recipe means index anew.
-        done: every frame that the recipe asks for is stored.
+        recipe: how it was sampled (interval, space, ...); another recipe means that it is indexed again.
+        done: whether every frame that the recipe asks for is stored.
         note: what was wrong with the file, if anything.
     """
 
@@ -166,7 +166,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class CameraSummary:
-    """One camera's holdings: how many media, and the first and last moment that they hold."""
+    """What is stored of one camera: the number of media, and the first and last time that they cover."""
 
     camera: str
     media: int
@@ -176,96 +176,96 @@ class CameraSummary:
 
 
 class Catalog(Protocol):
-    """Facts about media and cameras; small rows, read often."""
+    """Stores facts about media and cameras: small rows, read often."""
 
-    async def pin(self, space: Space, fingerprint: bytes) -> None:
-        """Bind this index to a space the first time; later, refuse another one.
+    async def bind_space(self, space: Space, fingerprint: bytes) -> None:
+        """Bind this index to a space the first time; refuse any other one later.
 
         Args:
-            fingerprint: float32 little-endian bytes of the embedder's answer to a canonical picture and text.
+            fingerprint: float32 little-endian bytes of the embedder's vectors of a canonical image and text.
 
         Raises:
-            SpaceMismatch: the index is of another space, or the same name answers otherwise
-                (cosine to the pinned fingerprint below 0.995).
+            SpaceMismatch: the index is of another space, or the model of this name gives other vectors
+                (cosine to the bound fingerprint below 0.995).
         """
         ...
 
-    async def pinned(self) -> Space | None:
-        """The space that this index is bound to, or None for a new index."""
+    async def bound_space(self) -> Space | None:
+        """Return the space that this index is bound to, or None for a new index."""
         ...
 
-    async def repin(self, space: Space, fingerprint: bytes) -> None:
-        """Bind this index to another space, in one step; the old one is refused from then on (``Migration.switch``)."""
+    async def rebind_space(self, space: Space, fingerprint: bytes) -> None:
+        """Bind this index to another space, atomically; the old one is refused afterwards (``Migration.switch``)."""
         ...
 
-    async def admit(self, media: Media, recipe: str) -> Entry:
-        """Make a media known, or return it as it is known already (same id and recipe).
+    async def add_media(self, media: Media, recipe: str) -> CatalogEntry:
+        """Add a media, or return its entry when it exists already (same id and recipe).
 
-        A file's start that would let records of two overlapping media of one camera share a time is moved on by
-        whole multiples of 10 microseconds, once and for good, so that no record can hide another. Segments and feeds
-        keep their start: a live camera's times never repeat.
+        Where records of two overlapping files of one camera could share a time, the start of the new one is shifted
+        by a multiple of 10 microseconds, permanently, so that no record can hide another. Segments and feeds keep
+        their start: a live camera's times never repeat.
         """
         ...
 
-    async def finish(self, media: str, note: str = "") -> None:
-        """Mark a media as wholly indexed."""
+    async def finish_media(self, media: str, note: str = "") -> None:
+        """Mark a media as completely indexed."""
         ...
 
-    async def media(self, ids: Sequence[str]) -> dict[str, Entry]:
-        """Entries by id; unknown ids are left out."""
+    async def media(self, ids: Sequence[str]) -> dict[str, CatalogEntry]:
+        """Return entries by id; unknown ids are left out."""
         ...
 
-    async def at(self, path: str) -> list[Entry]:
-        """Entries whose file is ``path``."""
+    async def media_at_path(self, path: str) -> list[CatalogEntry]:
+        """Return the entries whose file is ``path``."""
         ...
 
-    async def between(self, cameras: Sequence[str], start: datetime, end: datetime) -> list[Entry]:
-        """Entries that overlap [start, end], of these cameras (none named: all), in order of start."""
+    async def media_between(self, cameras: Sequence[str], start: datetime, end: datetime) -> list[CatalogEntry]:
+        """Return the entries that overlap [start, end), of these cameras (none named: all), in order of start."""
         ...
 
-    async def amend(self, media: Media) -> None:
-        """The media with this id has another path or duration now: it was moved, or a segment grew; its start stays."""
+    async def update_media(self, media: Media) -> None:
+        """Set the path and duration of the media with this id: it was moved, or a segment grew; its start stays."""
         ...
 
-    async def remove(self, ids: Sequence[str]) -> None:
-        """Forget these media rows."""
+    async def remove_media(self, ids: Sequence[str]) -> None:
+        """Delete these media."""
         ...
 
-    async def cover(self, coverage: Coverage) -> None:
-        """Note a span; it overwrites what was noted of that camera for that time, and joins equal neighbours."""
+    async def set_coverage(self, coverage: Coverage) -> None:
+        """Set the coverage of a span; it overwrites the camera's coverage of that time and joins equal neighbors."""
         ...
 
     async def coverage(self, cameras: Sequence[str], start: datetime, end: datetime) -> list[Coverage]:
-        """What is known of [start, end) for these cameras (none named: all), clipped to it, by camera and time."""
+        """Return the coverage of [start, end) for these cameras (none named: all), clipped, by camera and time."""
         ...
 
-    async def uncover(self, cameras: Sequence[str], start: datetime, end: datetime) -> None:
-        """Forget the coverage of that time."""
+    async def clear_coverage(self, cameras: Sequence[str], start: datetime, end: datetime) -> None:
+        """Delete the coverage of that time."""
         ...
 
-    async def put(self, kind: str, name: str, document: Mapping[str, Any] | None) -> None:
-        """Keep a small JSON document (a watch, a mark, a token, a camera) under (kind, name); None removes it."""
+    async def put_document(self, kind: str, name: str, document: Mapping[str, Any] | None) -> None:
+        """Store a small JSON document (a watch, a mark, a token, a camera) under (kind, name); None deletes it."""
         ...
 
-    async def get(self, kind: str) -> dict[str, dict[str, Any]]:
-        """All documents of a kind, by name, in order of name."""
+    async def documents(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return all documents of a kind, by name, in order of name."""
         ...
 
-    async def lease(self, name: str, holder: str, seconds: float) -> int | None:
+    async def acquire_lease(self, name: str, holder: str, seconds: float) -> int | None:
         """Take or renew the lease ``name`` for ``seconds``.
 
         Returns:
-            A fencing number, which grows whenever the lease changes hands and stays while one holder renews it;
-            None while somebody else holds it.
+            The fencing number, which grows whenever the holder changes and stays while one holder renews the lease;
+            None while another holder has it.
         """
         ...
 
-    async def release(self, name: str, holder: str) -> None:
-        """Give the lease up, if ``holder`` has it."""
+    async def release_lease(self, name: str, holder: str) -> None:
+        """Release the lease, if ``holder`` has it."""
         ...
 
     async def cameras(self) -> list[CameraSummary]:
-        """Every camera that has media or coverage, by name."""
+        """Return every camera that has media or coverage, by name."""
         ...
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""An index moves from one store and catalogue to others, and is compared on arrival."""
+"""Copies an index from one store and catalog to others, and verifies the copy."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from footage.indexer.store.base import Catalog, Entry, Record, Store, StoreError, Where
+from footage.indexer.store.base import Catalog, CatalogEntry, Record, Store, StoreError, Where
 from footage.indexer.store.times import micros
+from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST
 
-KINDS = ("camera", "mark", "token", "watch")
-BATCH = 500  # records a write
-DAY = timedelta(days=1)
-PAST, FUTURE = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-Span = tuple[datetime, datetime]
+DOCUMENT_KINDS = ("camera", "mark", "token", "watch")
+WRITE_BATCH = 500  # records per write
+ONE_DAY = timedelta(days=1)
+Interval = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
-    """How much the target holds of what the source has."""
+class CopyResult:
+    """Counts of what was copied or already there."""
 
     records: int
     media: int
@@ -28,54 +28,54 @@ class Copied:
     documents: int
 
 
-async def copy(
+async def copy_index(
     source: Store,
-    facts: Catalog,
+    source_catalog: Catalog,
     target: Store,
-    target_facts: Catalog,
+    target_catalog: Catalog,
     progress: Callable[[int], None] = lambda _: None,
-    kinds: Sequence[str] = KINDS,
-) -> Copied:
+    kinds: Sequence[str] = DOCUMENT_KINDS,
+) -> CopyResult:
     """Copy records, media, coverage and documents, and compare each day's records by number and checksum.
 
-    May be broken off and started again: a day that is there already is compared and not written. What the target has
-    besides is an error where it lies among the copied records. Leases and the pinned fingerprint stay behind: the
-    target is pinned when an embedder opens it first. Neither side should be written to meanwhile.
+    It can be interrupted and started again: a day that is already in the target is compared and not written. Other
+    records of the target on the copied days are an error. Leases and the space binding are not copied: the target is
+    bound when an embedder first opens it. Neither side should be written to meanwhile.
 
     Args:
-        source, facts: where the index is.
-        target, target_facts: where it is to be.
-        progress: told after each day how many records have been compared.
-        kinds: of documents.
+        source, source_catalog: what is copied.
+        target, target_catalog: where it is copied to.
+        progress: called after each day with the number of records compared so far.
+        kinds: kinds of documents to copy.
 
     Raises:
-        StoreError: the spaces differ, or the target holds something else than the source after copying.
+        StoreError: the spaces differ, or the target differs from the source after copying.
     """
     if source.space != target.space:
         raise StoreError(f"vectors of {source.space.name} cannot be copied into a store of {target.space.name}")
-    entries = await facts.between([], PAST, FUTURE)
+    entries = await source_catalog.media_between([], DISTANT_PAST, DISTANT_FUTURE)
     records = 0
-    for span in _days(entries):
+    for span in _split_days(entries):
         records += await _copy_span(source, target, span)
         progress(records)
     for entry in entries:
-        await _copy_entry(entry, target_facts)
-    covered = await facts.coverage([], PAST, FUTURE)
+        await _copy_entry(entry, target_catalog)
+    covered = await source_catalog.coverage([], DISTANT_PAST, DISTANT_FUTURE)
     for coverage in covered:
-        await target_facts.cover(coverage)
-    documents = [(kind, name, text) for kind in kinds for name, text in (await facts.get(kind)).items()]
+        await target_catalog.set_coverage(coverage)
+    documents = [(kind, name, text) for kind in kinds for name, text in (await source_catalog.documents(kind)).items()]
     for kind, name, text in documents:
-        await target_facts.put(kind, name, text)
-    return Copied(records, len(entries), len(covered), len(documents))
+        await target_catalog.put_document(kind, name, text)
+    return CopyResult(records, len(entries), len(covered), len(documents))
 
 
-async def _copy_span(source: Store, target: Store, span: Span) -> int:
-    wanted = await _summed(source, span)
-    if await _summed(target, span) == wanted:
+async def _copy_span(source: Store, target: Store, span: Interval) -> int:
+    wanted = await _checksum(source, span)
+    if await _checksum(target, span) == wanted:
         return wanted[0]
-    async for batch in _batches(source, span):
+    async for batch in _read_batches(source, span):
         await target.write(batch)
-    found = await _summed(target, span)
+    found = await _checksum(target, span)
     if found != wanted:
         raise StoreError(
             f"from {span[0]:%Y-%m-%d} to {span[1]:%Y-%m-%d} the target holds {found[0]} records in place of "
@@ -84,21 +84,21 @@ async def _copy_span(source: Store, target: Store, span: Span) -> int:
     return found[0]
 
 
-async def _copy_entry(entry: Entry, target: Catalog) -> None:
-    known = await target.admit(entry.media, entry.recipe)
+async def _copy_entry(entry: CatalogEntry, target: Catalog) -> None:
+    known = await target.add_media(entry.media, entry.recipe)
     if known.media.start != entry.media.start:
         raise StoreError(
             f"the target knows {entry.media.path} from {known.media.start} in place of {entry.media.start}; "
             "copy into an empty index"
         )
     if known.media != entry.media:
-        await target.amend(entry.media)
+        await target.update_media(entry.media)
     if entry.done and not known.done:
-        await target.finish(entry.media.id, entry.note)
+        await target.finish_media(entry.media.id, entry.note)
 
 
-async def _summed(store: Store, span: Span) -> tuple[int, str]:
-    """How many records there are, and a checksum of all that they hold in the order of a scan."""
+async def _checksum(store: Store, span: Interval) -> tuple[int, str]:
+    """Count the records and compute a checksum of their content in scan order."""
     count, digest = 0, hashlib.sha256()
     async for record in store.scan(Where(spans=(span,))):
         count += 1
@@ -108,23 +108,23 @@ async def _summed(store: Store, span: Span) -> tuple[int, str]:
     return count, digest.hexdigest()
 
 
-async def _batches(store: Store, span: Span) -> AsyncIterator[list[Record]]:
+async def _read_batches(store: Store, span: Interval) -> AsyncIterator[list[Record]]:
     batch: list[Record] = []
     async for record in store.scan(Where(spans=(span,))):
         batch.append(record)
-        if len(batch) == BATCH:
+        if len(batch) == WRITE_BATCH:
             yield batch
             batch = []
     if batch:
         yield batch
 
 
-def _days(entries: Sequence[Entry]) -> list[Span]:
-    """All of time: a span for each day that has media, and one for each pause between."""
-    marks = {PAST, FUTURE}
+def _split_days(entries: Sequence[CatalogEntry]) -> list[Interval]:
+    """Split all of time into one interval for each day that has media, and one for each pause between."""
+    marks = {DISTANT_PAST, DISTANT_FUTURE}
     for entry in entries:
         day = entry.media.start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         while day <= entry.media.end:
-            marks |= {day, day + DAY}
-            day += DAY
+            marks |= {day, day + ONE_DAY}
+            day += ONE_DAY
     return list(pairwise(sorted(marks)))

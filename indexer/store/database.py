@@ -1,4 +1,4 @@
-"""One SQLite file that several processes share."""
+"""Opens a SQLite file that several processes share, and runs reads and transactions on it from asyncio."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from footage.indexer.file_lock import held
+from footage.indexer.file_lock import lock_file
 from footage.indexer.store.base import StoreError
-from footage.indexer.store.faults import explained
+from footage.indexer.store.error_hints import translate_errors
 
 T = TypeVar("T")
-Migration = Sequence[str]
-"""The statements that bring the schema from one version to the next."""
+SchemaMigration = Sequence[str]
+"""The statements that migrate the schema from one version to the next."""
 
 
 class Database:
-    """One connection, used by one worker thread; callers await it from an event loop.
+    """A SQLite connection that one worker thread uses; callers await it from an event loop.
 
-    Write-ahead log, so that readers and one writer of other processes go on side by side. ``synchronous=FULL``: what
-    was acknowledged is on the disk after a power cut too; a commit costs one fsync, about a millisecond.
-    The schema's version is SQLite's ``user_version``; older files are brought forward when they are opened.
+    The write-ahead log lets readers and one writer of other processes work at the same time. ``synchronous=FULL``: what
+    was acknowledged survives a power cut; a commit costs one fsync, about a millisecond.
+    The schema's version is SQLite's ``user_version``; older files are migrated when they are opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,17 +33,17 @@ class Database:
         self._connection: sqlite3.Connection | None = None
 
     @classmethod
-    async def open(cls, path: Path, migrations: Sequence[Migration]) -> Database:
-        """Open or make the file ``path`` and bring its schema to the newest version.
+    async def open(cls, path: Path, migrations: Sequence[SchemaMigration]) -> Database:
+        """Open or create the file ``path`` and migrate its schema to the newest version.
 
         Raises:
             StoreError: it cannot be read or written, or a newer version of Footage made it.
         """
         database = cls(path)
         try:
-            with explained(path):
+            with translate_errors(path):
                 await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
-                async with held(path.with_suffix(".lock")):  # switching to WAL ignores the busy timeout
+                async with lock_file(path.with_suffix(".lock")):  # switching to WAL ignores the busy timeout
                     await database._on_thread(lambda: database._connect(migrations))
         except BaseException:
             await database.close()
@@ -51,11 +51,11 @@ class Database:
         return database
 
     async def read(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        """The rows that a SELECT answers."""
-        return await self._do(lambda connection: connection.execute(sql, values).fetchall())
+        """Return the rows of a SELECT."""
+        return await self._run(lambda connection: connection.execute(sql, values).fetchall())
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work`` in one transaction that no other writer can come between."""
+        """Run ``work`` in one transaction, with no other writer in between."""
 
         def transact(connection: sqlite3.Connection) -> T:
             connection.execute("BEGIN IMMEDIATE")
@@ -68,7 +68,7 @@ class Database:
                 raise
             return result
 
-        return await self._do(transact)
+        return await self._run(transact)
 
     async def close(self) -> None:
         """Close the connection and end the thread. Calling it twice does no harm."""
@@ -77,22 +77,22 @@ class Database:
             await self._on_thread(connection.close)
         self._thread.shutdown(wait=False)
 
-    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         connection = self._connection
         if connection is None:
             raise StoreError(f"{self.path}: it is closed")
-        with explained(self.path):
+        with translate_errors(self.path):
             return await self._on_thread(lambda: work(connection))
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _connect(self, migrations: Sequence[Migration]) -> None:
+    def _connect(self, migrations: Sequence[SchemaMigration]) -> None:
         connection = self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = ON")  # what is forgotten leaves the disk
+        connection.execute("PRAGMA secure_delete = ON")  # deleted content leaves the disk
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > len(migrations):
             raise StoreError(f"{self.path}: a newer version of Footage made it; upgrade, or choose another --data")

@@ -1,4 +1,4 @@
-"""The embedded store: vectors in a LanceDB table, one table a space."""
+"""Stores vectors in LanceDB, the embedded store: one table per space."""
 
 from __future__ import annotations
 
@@ -20,37 +20,38 @@ import pyarrow.compute as pc
 from lancedb.index import Bitmap, BTree, IvfSq
 
 from footage.indexer.embed.base import Space, Vectors
-from footage.indexer.file_lock import held
+from footage.indexer.file_lock import lock_file
 from footage.indexer.store import rows
 from footage.indexer.store.base import Hit, Record, Vector, Where
-from footage.indexer.store.durable import settle
-from footage.indexer.store.faults import explained, is_stale
-from footage.indexer.store.times import moment, spans
+from footage.indexer.store.durable import fsync_written
+from footage.indexer.store.error_hints import is_stale, translate_errors
+from footage.indexer.store.times import merged_micros
+from footage.stream.instants import from_micros
 
 T = TypeVar("T")
 
-EXACT = 5_000  # rows: a filter that leaves no more than this is searched exactly, without the vector index
-INDEXED = 50_000  # rows from which on a vector index pays
-LAG = 5_000  # rows: so many are searched without an index in a few milliseconds
-FRAGMENTS = 64  # files; LanceDB advises to stay below 100
-PARTITION = 2_000  # rows a partition of the vector index
-PROBES = 80  # partitions looked into; see docs/decisions/0001 for the recall this gives
-REFINE = 4  # times k candidates are re-ranked with their exact vectors
-WINDOW = 2_000  # rows that a scan holds at once
-GRACE = timedelta(seconds=60)  # how long a replaced file stays for readers that are still at it
-KEPT = 600  # seconds after which replaced files are worth a round of maintenance by themselves
-NOW = timedelta(milliseconds=1)
+EXACT_LIMIT = 5_000  # rows: a filter that leaves at most this many is searched exactly, without the vector index
+INDEX_THRESHOLD = 50_000  # rows from which on a vector index is worth its cost
+MAX_UNINDEXED = 5_000  # rows: this many are searched without an index in a few milliseconds
+MAX_FRAGMENTS = 64  # files; LanceDB advises to stay below 100
+PARTITION_ROWS = 2_000  # rows per partition of the vector index
+PROBES = 80  # partitions searched without a filter; see docs/decisions/0001 for the recall this gives
+REFINE_FACTOR = 4  # times k candidates are re-ranked with their exact vectors
+ROWS_PER_SCAN = 2_000  # rows that a scan holds in memory at once
+CLEANUP_GRACE = timedelta(seconds=60)  # how long a replaced file stays for readers that still use it
+MAX_VERSION_AGE = 600  # seconds: replaced files older than this are reason enough for maintenance
+NO_GRACE = timedelta(milliseconds=1)
 INDEX_CACHE = 192 << 20  # bytes; LanceDB's own default is 6 GB, and each write leaves more in it
 METADATA_CACHE = 32 << 20  # bytes; 1 GB by default
-ALWAYS = (-(1 << 60), 1 << 60)  # microseconds: wider than datetime
+ALL_MICROS = (-(1 << 60), 1 << 60)  # microseconds: wider than datetime
 
 
 class LanceStore:
-    """Vectors of one space in one folder, shared by any number of processes.
+    """A store of one space in one folder, shared by any number of processes.
 
-    Writers take turns through ``write.lock``, so that a key is looked up and added in one step; maintenance and
-    forgetting take turns through ``maintain.lock``. Readers take no lock: each question reads the newest version, and
-    asks again when files of an older one were removed meanwhile.
+    Writers exclude each other through ``write.lock``, so that looking up a key and adding it is one step; maintenance
+    and deletion exclude each other through ``maintain.lock``. Readers take no lock: each query reads the newest
+    version, and is repeated when files of its version were removed meanwhile.
     """
 
     space: Space
@@ -59,23 +60,25 @@ class LanceStore:
         """Use ``open`` instead."""
         self.space = space
         self._folder = folder
-        self._place = folder / f"{name(space)}.lance"
+        self._table_folder = folder / f"{table_name(space)}.lance"
         self._table = table
 
     @classmethod
     async def open(cls, folder: Path, space: Space) -> LanceStore:
-        """Open the store in ``folder``, making folder and table when they are absent.
+        """Open the store in ``folder``, creating folder and table when they are absent.
 
         Raises:
             StoreError: the folder cannot be written, or the table was made by another version.
         """
-        with explained(folder):
+        with translate_errors(folder):
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
             database = await lancedb.connect_async(
                 folder, read_consistency_interval=timedelta(0), session=lancedb.Session(INDEX_CACHE, METADATA_CACHE)
             )
-            async with held(folder / "maintain.lock"):
-                table = await database.create_table(name(space), schema=rows.schema(space.dim), exist_ok=True)
+            async with lock_file(folder / "maintain.lock"):
+                table = await database.create_table(
+                    table_name(space), schema=rows.arrow_schema(space.dim), exist_ok=True
+                )
                 if not await table.list_indices():
                     await table.create_index("time", config=BTree())
                     await table.create_index("media", config=BTree())
@@ -83,117 +86,117 @@ class LanceStore:
         return cls(folder, space, table)
 
     async def write(self, records: Sequence[Record]) -> None:
-        """Store records; durable when it returns; a key that is there already is not stored twice."""
-        fresh = {rows.key(record): record for record in reversed(records)}
+        """Store records, durably when it returns; a key that exists already is not stored twice."""
+        fresh = {rows.storage_key(record): record for record in reversed(records)}
         if not fresh:
             return
-        batch = rows.table(dict(reversed(fresh.items())), self.space.dim)
-        with explained(self._folder):
-            async with held(self._folder / "write.lock"):
-                known = await self._known(fresh)
+        batch = rows.to_arrow(dict(reversed(fresh.items())), self.space.dim)
+        with translate_errors(self._folder):
+            async with lock_file(self._folder / "write.lock"):
+                known = await self._existing_keys(fresh)
                 if known:
                     batch = batch.filter(pa.array([key not in known for key in reversed(fresh)]))
                 if len(batch):
-                    async with self._settled():
+                    async with self._durable():
                         await self._table.add(batch)
 
     async def nearest(self, vector: Vector, k: int, where: Where = Where()) -> list[Hit]:
-        """The ``k`` best of the records that match, best first; filters apply before ranking.
+        """Return the ``k`` best of the records that match, best first; filters apply before ranking.
 
-        Exact for filters that leave few rows and for small tables; else through the vector index, whose candidates
-        are re-ranked with their exact vectors.
+        The search is exact for filters that leave few rows and for small tables; otherwise it uses the vector index,
+        whose candidates are re-ranked with their exact vectors.
         """
         if k < 1:
             return []
-        row = rows.unit(vector, self.space.dim, "the question")
-        clause = rows.predicate(where)
-        probes = await self._probes(clause, k)
+        row = rows.check_unit_vector(vector, self.space.dim, "the question")
+        clause = rows.sql_filter(where)
+        probes = await self._choose_probes(clause, k)
 
         async def ask() -> pa.Table:
             query = self._table.query().nearest_to(row).column("vector").distance_type("dot").limit(k)
-            if clause != "true":  # even this filter would be worked out for every row
+            if clause != "true":  # even this filter would be evaluated for every row
                 query = query.where(clause)
-            query = query.nprobes(probes).refine_factor(REFINE) if probes else query.bypass_vector_index()
-            return await query.select([*rows.FACTS, "_distance"]).to_arrow()
+            query = query.nprobes(probes).refine_factor(REFINE_FACTOR) if probes else query.bypass_vector_index()
+            return await query.select([*rows.FACT_COLUMNS, "_distance"]).to_arrow()
 
-        return rows.hits(await self._read(ask))
+        return rows.to_hits(await self._retry_stale(ask))
 
     async def scan(self, where: Where = Where()) -> AsyncIterator[Record]:
-        """Records that match, with vectors, by time, camera and region; holds about 2,000 at once.
+        """Yield the records that match, with vectors, by time, camera and region; holds about 2,000 at once.
 
-        Halves the time until a piece holds few enough rows, then reads and sorts that piece.
+        Bisects time until an interval has few enough rows, then reads and sorts that interval.
         """
-        clause = rows.predicate(where)
-        pending = spans(where.spans)[::-1] or [ALWAYS]
+        clause = rows.sql_filter(where)
+        pending = merged_micros(where.spans)[::-1] or [ALL_MICROS]
         while pending:
             start, end = pending.pop()
-            piece = f"{clause} AND {rows.between(start, end)}"
-            size = await self._size(piece)
-            if size > WINDOW and end - start > 1:
+            interval = f"{clause} AND {rows.sql_time_range(start, end)}"
+            size = await self._count_rows(interval)
+            if size > ROWS_PER_SCAN and end - start > 1:
                 middle = (start + end) // 2
                 pending += [(middle, end), (start, middle)]
             elif size:
-                for record in rows.records(rows.ordered(await self._rows(piece)), self.space.dim):
+                for record in rows.to_records(rows.sort_rows(await self._select(interval)), self.space.dim):
                     yield record
 
     async def sample(self, n: int, where: Where = Where()) -> Vectors:
-        """Up to ``n`` vectors of whole frames, evenly spread over the times that match: (m, dim) float32."""
-        clause = rows.predicate(where) + " AND region = 0"
-        times = np.unique(np.asarray((await self._rows(clause, ["time"]))["time"]))
+        """Return up to ``n`` vectors of whole frames, evenly spread over the times that match: (m, dim) float32."""
+        clause = rows.sql_filter(where) + " AND region = 0"
+        times = np.unique(np.asarray((await self._select(clause, ["time"]))["time"]))
         if n < 1 or not len(times):
             return np.empty((0, self.space.dim), np.float32)
-        chosen = _spread(times, n)
-        found = rows.ordered(await self._rows(f"{rows.among('time', chosen.tolist())} AND {clause}"))
-        return np.ascontiguousarray(_spread(rows.matrix(found, self.space.dim), n))
+        chosen = _evenly_spaced(times, n)
+        found = rows.sort_rows(await self._select(f"{rows.sql_in('time', chosen.tolist())} AND {clause}"))
+        return np.ascontiguousarray(_evenly_spaced(rows.vector_matrix(found, self.space.dim), n))
 
-    async def last(self, media: str) -> datetime | None:
-        """Time of the newest durable record of this media, where indexing resumes."""
-        times = await self._rows(rows.among("media", [media]), ["time"])
-        return moment(pc.max(times["time"]).as_py()) if len(times) else None
+    async def last_time(self, media: str) -> datetime | None:
+        """Return the time of the newest durable record of this media, where indexing resumes."""
+        times = await self._select(rows.sql_in("media", [media]), ["time"])
+        return from_micros(pc.max(times["time"]).as_py()) if len(times) else None
 
     async def count(self, where: Where = Where()) -> int:
-        """How many records match."""
-        return await self._size(rows.predicate(where))
+        """Count the records that match."""
+        return await self._count_rows(rows.sql_filter(where))
 
     async def forget(self, where: Where) -> int:
-        """Remove what matches, from the disk too; returns how many. An empty ``where`` removes everything."""
-        clause = rows.predicate(where)
-        with explained(self._folder):
-            async with held(self._folder / "maintain.lock"), held(self._folder / "write.lock"):
-                gone = await self._size(clause)
-                async with self._settled():
-                    await self._spare(clause)
+        """Delete what matches, from the disk too, and return how many. An empty ``where`` deletes everything."""
+        clause = rows.sql_filter(where)
+        with translate_errors(self._folder):
+            async with lock_file(self._folder / "maintain.lock"), lock_file(self._folder / "write.lock"):
+                gone = await self._count_rows(clause)
+                async with self._durable():
+                    await self._split_files(clause)
                     await self._table.delete(clause)
-                async with self._settled():
-                    await self._table.optimize(cleanup_older_than=NOW, delete_unverified=True)
+                async with self._durable():
+                    await self._table.optimize(cleanup_older_than=NO_GRACE, delete_unverified=True)
         return gone
 
     async def maintain(self) -> None:
-        """Compact and index what has been added since. Others wait their turn; searches and writes go on meanwhile.
+        """Compact and index what has been added. A second caller waits; searches and writes continue meanwhile.
 
         Costs a millisecond while little has been added, so call it every 50 writes or every half minute.
         """
-        with explained(self._folder):
-            async with held(self._folder / "maintain.lock"), self._settled():
-                if await self._due():
-                    await self._table.optimize(cleanup_older_than=GRACE)
-                await self._index()
+        with translate_errors(self._folder):
+            async with lock_file(self._folder / "maintain.lock"), self._durable():
+                if await self._maintenance_due():
+                    await self._table.optimize(cleanup_older_than=CLEANUP_GRACE)
+                await self._train_index()
 
     async def close(self) -> None:
         """Release the table. Calling it twice does no harm."""
         self._table.close()
 
     @asynccontextmanager
-    async def _settled(self) -> AsyncIterator[None]:
-        """Leave the body's work safely on the disk."""
+    async def _durable(self) -> AsyncIterator[None]:
+        """Fsync what the block has written."""
         began = time.time()
         yield
-        await asyncio.to_thread(settle, self._place, began)
+        await asyncio.to_thread(fsync_written, self._table_folder, began)
 
-    async def _spare(self, clause: str) -> None:
-        """Move the rows that stay out of the files that hold rows that go, so that those files can be removed whole.
+    async def _split_files(self, clause: str) -> None:
+        """Move the rows to keep out of the files that hold rows to delete, so that those files can be removed.
 
-        Deleting alone marks rows and leaves their bytes, and compaction rewrites a file only above 10 % of marks.
+        Deletion alone marks rows and leaves their bytes, and compaction rewrites a file only above 10 % of marks.
         """
         found = self._table.query().where(clause).with_row_address().select(["_rowaddr"])
         addresses = np.asarray((await found.to_arrow())["_rowaddr"])
@@ -201,52 +204,52 @@ class LanceStore:
             inside = f"_rowaddr >= {fragment << 32} AND _rowaddr < {fragment + 1 << 32}"
             await self._table.update(where=f"{inside} AND NOT ({clause})", updates_sql={"region": "region"})
 
-    async def _due(self) -> bool:
-        """Whether enough was added: every round adds a part to the vector index, which LanceDB joins after 30."""
-        versions = [entry for entry in os.scandir(self._place / "_versions") if entry.name.endswith(".manifest")]
-        if len(versions) > 1 and min(entry.stat().st_mtime for entry in versions) < time.time() - KEPT:
+    async def _maintenance_due(self) -> bool:
+        """Whether enough was added: each maintenance adds a part to the vector index, which LanceDB merges after 30."""
+        versions = [entry for entry in os.scandir(self._table_folder / "_versions") if entry.name.endswith(".manifest")]
+        if len(versions) > 1 and min(entry.stat().st_mtime for entry in versions) < time.time() - MAX_VERSION_AGE:
             return True
         scalar = await self._table.index_stats("time_idx")
         added = scalar.num_unindexed_rows if scalar else 0
         stats = await self._table.stats()
-        return bool(added >= LAG or (added and stats["fragment_stats"]["num_fragments"] >= FRAGMENTS))
+        return bool(added >= MAX_UNINDEXED or (added and stats["fragment_stats"]["num_fragments"] >= MAX_FRAGMENTS))
 
-    async def _index(self) -> None:
-        """Train the vector index when there is none yet, and anew when the table has grown to twice its size."""
+    async def _train_index(self) -> None:
+        """Train the vector index when there is none yet, and again when the table has doubled since."""
         size = await self._table.count_rows()
         names = [index.name for index in await self._table.list_indices() if "vector" in index.columns]
-        partitions = size // PARTITION
-        if size < INDEXED or any(partitions < 2 * int(name.rpartition("_")[2]) for name in names):
+        partitions = size // PARTITION_ROWS
+        if size < INDEX_THRESHOLD or any(partitions < 2 * int(name.rpartition("_")[2]) for name in names):
             return
         config = IvfSq(distance_type="dot", num_partitions=partitions)
         await self._table.create_index("vector", config=config, name=f"vector_{partitions}")
         for old in names:
             await self._table.drop_index(old)
 
-    async def _probes(self, clause: str, k: int) -> int:
-        """How many partitions to look into, or 0 to look at every row that is left.
+    async def _choose_probes(self, clause: str, k: int) -> int:
+        """Return how many partitions to search, or 0 to search every row that the filter leaves.
 
-        A filter spreads the best over more partitions, in proportion to what it leaves out.
+        Under a filter the best rows are spread over more partitions, in proportion to what it leaves out.
         """
         if clause == "true":
             return PROBES
-        left = await self._size(clause)
-        return 0 if left <= max(EXACT, k) else math.ceil(PROBES * await self._size("true") / left)
+        left = await self._count_rows(clause)
+        return 0 if left <= max(EXACT_LIMIT, k) else math.ceil(PROBES * await self._count_rows("true") / left)
 
-    async def _known(self, keys: dict[rows.Key, Record]) -> set[rows.Key]:
+    async def _existing_keys(self, keys: dict[rows.StorageKey, Record]) -> set[rows.StorageKey]:
         times = {time for _, time, _ in keys}
-        found = await self._rows(rows.among("time", times), rows.KEY)
+        found = await self._select(rows.sql_in("time", times), rows.KEY_COLUMNS)
         return {(row["camera"], row["time"], row["region"]) for row in found.to_pylist()}
 
-    async def _size(self, clause: str) -> int:
-        return int(await self._read(lambda: self._table.count_rows(None if clause == "true" else clause)))
+    async def _count_rows(self, clause: str) -> int:
+        return int(await self._retry_stale(lambda: self._table.count_rows(None if clause == "true" else clause)))
 
-    async def _rows(self, clause: str, columns: Sequence[str] = (*rows.FACTS, "vector")) -> pa.Table:
-        return await self._read(lambda: self._table.query().where(clause).select(list(columns)).to_arrow())
+    async def _select(self, clause: str, columns: Sequence[str] = (*rows.FACT_COLUMNS, "vector")) -> pa.Table:
+        return await self._retry_stale(lambda: self._table.query().where(clause).select(list(columns)).to_arrow())
 
-    async def _read(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask, and ask again when maintenance elsewhere removed the files of the version that was being read."""
-        with explained(self._folder):
+    async def _retry_stale(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Run a query; repeat it when maintenance in another process removed files of the version it was reading."""
+        with translate_errors(self._folder):
             for _ in range(4):
                 try:
                     return await ask()
@@ -257,11 +260,11 @@ class LanceStore:
             return await ask()
 
 
-def name(space: Space) -> str:
-    """The table of a space: its name with what a table name cannot hold written as _hex, and its dimension."""
+def table_name(space: Space) -> str:
+    """Return the name of a space's table: the space's name with special characters as _hex_, and its dimension."""
     return re.sub(r"[^A-Za-z0-9.-]", lambda match: f"_{ord(match[0]):x}_", space.name) + f"_{space.dim}"
 
 
-def _spread(values: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:
-    """At most ``n`` of the values, evenly spaced."""
+def _evenly_spaced(values: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:
+    """Return at most ``n`` of the values, evenly spaced."""
     return values if len(values) <= n else values[np.arange(n) * len(values) // n]

@@ -1,4 +1,4 @@
-"""Records to rows of an Arrow table and back, and filters to SQL."""
+"""Converts records to rows of an Arrow table and back, and filters to SQL."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ import numpy as np
 import pyarrow as pa
 
 from footage.indexer.store.base import Hit, Record, StoreError, Vector, Where
-from footage.indexer.store.times import micros, moment, spans
+from footage.indexer.store.times import merged_micros, micros
 from footage.stream.frame import Region
+from footage.stream.instants import from_micros
 
-KEY = ["camera", "time", "region"]
-FACTS = ["camera", "time", "media", "offset", "region"]
-Key = tuple[str, int, int]
+KEY_COLUMNS = ["camera", "time", "region"]
+FACT_COLUMNS = ["camera", "time", "media", "offset", "region"]
+StorageKey = tuple[str, int, int]
 
 
-def key(record: Record) -> Key:
-    """What a record is stored under once."""
+def storage_key(record: Record) -> StorageKey:
+    """Return the key under which a record is stored once."""
     return record.camera, micros(record.time), record.region.code if record.region else 0
 
 
-def schema(dim: int) -> pa.Schema:
-    """The columns of a table whose vectors have ``dim`` numbers."""
+def arrow_schema(dim: int) -> pa.Schema:
+    """Return the columns of a table whose vectors have ``dim`` numbers."""
     columns = {"camera": pa.string(), "time": pa.int64(), "media": pa.string(), "offset": pa.float64()}
     return pa.schema([*columns.items(), ("region", pa.int64()), ("vector", pa.list_(pa.float32(), dim))])
 
 
-def unit(vector: Vector, dim: int, whose: str) -> Vector:
-    """The vector as float32, or StoreError when it is not a finite unit vector of ``dim`` numbers."""
+def check_unit_vector(vector: Vector, dim: int, whose: str) -> Vector:
+    """Return the vector as float32; raise StoreError when it is not a finite unit vector of ``dim`` numbers."""
     row = np.asarray(vector, dtype=np.float32)
     if row.shape != (dim,):
         raise StoreError(f"{whose} has a vector of shape {row.shape}; this index holds vectors of {dim} numbers")
@@ -38,9 +39,11 @@ def unit(vector: Vector, dim: int, whose: str) -> Vector:
     return row
 
 
-def table(records: dict[Key, Record], dim: int) -> pa.Table:
-    """Rows for records by key. Raises StoreError for a vector that is not a unit vector of ``dim`` numbers."""
-    vectors = [unit(r.vector, dim, f"the record of camera {r.camera!r} at {r.time}") for r in records.values()]
+def to_arrow(records: dict[StorageKey, Record], dim: int) -> pa.Table:
+    """Return the rows of records by key; raise StoreError for what is not a unit vector of ``dim`` numbers."""
+    vectors = [
+        check_unit_vector(r.vector, dim, f"the record of camera {r.camera!r} at {r.time}") for r in records.values()
+    ]
     columns = [
         pa.array([camera for camera, _, _ in records], pa.string()),
         pa.array([time for _, time, _ in records], pa.int64()),
@@ -49,57 +52,57 @@ def table(records: dict[Key, Record], dim: int) -> pa.Table:
         pa.array([region for _, _, region in records], pa.int64()),
         pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(vectors)), dim),
     ]
-    return pa.Table.from_arrays(columns, schema=schema(dim))
+    return pa.Table.from_arrays(columns, schema=arrow_schema(dim))
 
 
-def matrix(rows: pa.Table, dim: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """The vectors of rows: (len(rows), dim) float32."""
+def vector_matrix(rows: pa.Table, dim: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Return the vectors of rows: (len(rows), dim) float32."""
     column = rows["vector"].combine_chunks()
     return np.asarray(column.flatten()).reshape(-1, dim)
 
 
-def ordered(rows: pa.Table) -> pa.Table:
-    """Rows by time, camera and region."""
+def sort_rows(rows: pa.Table) -> pa.Table:
+    """Sort rows by time, camera and region."""
     return rows.sort_by([("time", "ascending"), ("camera", "ascending"), ("region", "ascending")])
 
 
-def records(rows: pa.Table, dim: int) -> Iterator[Record]:
-    """Rows as records, in the order that they have."""
-    vectors = matrix(rows, dim)
-    for row, vector in zip(rows.select(FACTS).to_pylist(), vectors, strict=True):
+def to_records(rows: pa.Table, dim: int) -> Iterator[Record]:
+    """Yield rows as records, in their order."""
+    vectors = vector_matrix(rows, dim)
+    for row, vector in zip(rows.select(FACT_COLUMNS).to_pylist(), vectors, strict=True):
         region = Region.of(row["region"])
-        yield Record(row["camera"], moment(row["time"]), row["media"], row["offset"], vector, region)
+        yield Record(row["camera"], from_micros(row["time"]), row["media"], row["offset"], vector, region)
 
 
-def hits(rows: pa.Table) -> list[Hit]:
-    """Rows with ``_distance`` (1 - inner product) as hits, best first; equal scores by time, camera, region."""
-    found = rows.select([*FACTS, "_distance"]).to_pylist()
+def to_hits(rows: pa.Table) -> list[Hit]:
+    """Return rows with ``_distance`` (1 - inner product) as hits, best first; ties by time, camera, region."""
+    found = rows.select([*FACT_COLUMNS, "_distance"]).to_pylist()
     found.sort(key=lambda row: (row["_distance"], row["time"], row["camera"], row["region"]))
     return [
-        Hit(r["camera"], moment(r["time"]), r["media"], r["offset"], Region.of(r["region"]), 1 - r["_distance"])
+        Hit(r["camera"], from_micros(r["time"]), r["media"], r["offset"], Region.of(r["region"]), 1 - r["_distance"])
         for r in found
     ]
 
 
-def among(column: str, values: Iterable[str | int]) -> str:
-    """SQL: ``column`` is one of ``values``."""
+def sql_in(column: str, values: Iterable[str | int]) -> str:
+    """Return the SQL condition that ``column`` is one of ``values``."""
     return f"{column} IN ({', '.join(map(_literal, values))})"
 
 
-def between(start: int, end: int) -> str:
-    """SQL: the time lies in [start, end), in microseconds."""
+def sql_time_range(start: int, end: int) -> str:
+    """Return the SQL condition that the time lies in [start, end), in microseconds."""
     return f"(time >= {start} AND time < {end})"
 
 
-def predicate(where: Where) -> str:
-    """The filter as SQL; an empty one is true of every row."""
+def sql_filter(where: Where) -> str:
+    """Return the filter as SQL; an empty one is true for every row."""
     parts = []
     if where.cameras:
-        parts.append(among("camera", where.cameras))
+        parts.append(sql_in("camera", where.cameras))
     if where.media:
-        parts.append(among("media", where.media))
+        parts.append(sql_in("media", where.media))
     if where.spans:
-        parts.append("(" + " OR ".join(between(start, end) for start, end in spans(where.spans)) + ")")
+        parts.append("(" + " OR ".join(sql_time_range(start, end) for start, end in merged_micros(where.spans)) + ")")
     return " AND ".join(parts) or "true"
 
 

@@ -1,4 +1,4 @@
-"""The embedded catalogue: media and coverage in one SQLite file."""
+"""Stores the embedded catalog, of media, coverage, documents and leases, in one SQLite file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.admission import PHASES, insert
-from footage.indexer.store.base import CameraSummary, Coverage, Entry, State
+from footage.indexer.store.admission import PHASE_PERIOD, insert_media
+from footage.indexer.store.base import CameraSummary, CatalogEntry, Coverage, CoverageState
+from footage.indexer.store.coverage_spans import CoverageSpan, replace_span
 from footage.indexer.store.database import Database
-from footage.indexer.store.pin import compare
-from footage.indexer.store.spans import Span, carve
-from footage.indexer.store.times import micros, moment
+from footage.indexer.store.space_binding import check_binding
+from footage.indexer.store.times import micros
 from footage.stream.frame import Clock, Kind, Media
+from footage.stream.instants import from_micros
 
 MIGRATIONS = (
     (
@@ -32,7 +33,7 @@ MIGRATIONS = (
         "CREATE INDEX media_path ON media (path)",
         "CREATE INDEX media_since ON media (since)",
         "CREATE INDEX media_length ON media (camera, length)",
-        f"CREATE INDEX media_phase ON media (camera, since % {PHASES}, since, length)",
+        f"CREATE INDEX media_phase ON media (camera, since % {PHASE_PERIOD}, since, length)",
         """CREATE TABLE coverage (
             camera TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
             state TEXT NOT NULL, cause TEXT NOT NULL, PRIMARY KEY (camera, since)
@@ -50,9 +51,9 @@ MIGRATIONS = (
 
 
 class SqliteCatalog:
-    """The catalogue of one data folder, shared by any number of processes.
+    """A catalog of one data folder, shared by any number of processes.
 
-    Times are kept in microseconds since 1970; leases end by this machine's clock.
+    Times are stored in microseconds since 1970; leases end by this machine's clock.
     """
 
     def __init__(self, database: Database) -> None:
@@ -61,15 +62,15 @@ class SqliteCatalog:
 
     @classmethod
     async def open(cls, path: Path) -> SqliteCatalog:
-        """Open or make the catalogue in the file ``path``.
+        """Open or create the catalog in the file ``path``.
 
         Raises:
             StoreError: it cannot be read or written, or a newer version of Footage made it.
         """
         return cls(await Database.open(path, MIGRATIONS))
 
-    async def pin(self, space: Space, fingerprint: bytes) -> None:
-        """Bind this index to a space the first time; later, refuse another one with SpaceMismatch."""
+    async def bind_space(self, space: Space, fingerprint: bytes) -> None:
+        """Bind this index to a space the first time; refuse any other one later with SpaceMismatch."""
 
         def work(connection: sqlite3.Connection) -> sqlite3.Row:
             connection.execute(
@@ -79,27 +80,27 @@ class SqliteCatalog:
             return row
 
         row = await self._database.write(work)
-        compare(Space(row["name"], row["dim"]), row["fingerprint"], space, fingerprint)
+        check_binding(Space(row["name"], row["dim"]), row["fingerprint"], space, fingerprint)
 
-    async def pinned(self) -> Space | None:
-        """The space that this index is bound to, or None for a new index."""
+    async def bound_space(self) -> Space | None:
+        """Return the space that this index is bound to, or None for a new index."""
         rows = await self._database.read("SELECT name, dim FROM space")
         return Space(rows[0]["name"], rows[0]["dim"]) if rows else None
 
-    async def repin(self, space: Space, fingerprint: bytes) -> None:
-        """Bind this index to another space, in one step."""
+    async def rebind_space(self, space: Space, fingerprint: bytes) -> None:
+        """Bind this index to another space, atomically."""
         await self._change("INSERT OR REPLACE INTO space VALUES (1, ?, ?, ?)", space.name, space.dim, fingerprint)
 
-    async def admit(self, media: Media, recipe: str) -> Entry:
-        """Make a media known, or return it as it is known already; see ``Catalog.admit``.
+    async def add_media(self, media: Media, recipe: str) -> CatalogEntry:
+        """Add a media, or return its entry when it exists already; see ``Catalog.add_media``.
 
-        A known media that comes with another recipe keeps its start and is to be done anew.
+        An existing media that comes with another recipe keeps its start and is no longer done.
         """
 
         def work(connection: sqlite3.Connection) -> sqlite3.Row:
             known = connection.execute("SELECT recipe FROM media WHERE id = ?", (media.id,)).fetchone()
             if known is None:
-                insert(connection, media, recipe)
+                insert_media(connection, media, recipe)
             elif known["recipe"] != recipe:
                 again = "UPDATE media SET recipe = ?, done = 0, note = '' WHERE id = ?"
                 connection.execute(again, (recipe, media.id))
@@ -108,22 +109,22 @@ class SqliteCatalog:
 
         return _entry(await self._database.write(work))
 
-    async def finish(self, media: str, note: str = "") -> None:
-        """Mark a media as wholly indexed."""
+    async def finish_media(self, media: str, note: str = "") -> None:
+        """Mark a media as completely indexed."""
         await self._change("UPDATE media SET done = 1, note = ? WHERE id = ?", note, media)
 
-    async def media(self, ids: Sequence[str]) -> dict[str, Entry]:
-        """Entries by id; unknown ids are left out."""
+    async def media(self, ids: Sequence[str]) -> dict[str, CatalogEntry]:
+        """Return entries by id; unknown ids are left out."""
         sql = "SELECT * FROM media WHERE id IN (SELECT value FROM json_each(?))"
         return {row["id"]: _entry(row) for row in await self._database.read(sql, json.dumps(list(ids)))}
 
-    async def at(self, path: str) -> list[Entry]:
-        """Entries whose file is ``path``, in order of start."""
+    async def media_at_path(self, path: str) -> list[CatalogEntry]:
+        """Return the entries whose file is ``path``, in order of start."""
         rows = await self._database.read("SELECT * FROM media WHERE path = ? ORDER BY since, id", path)
         return [_entry(row) for row in rows]
 
-    async def between(self, cameras: Sequence[str], start: datetime, end: datetime) -> list[Entry]:
-        """Entries that overlap [start, end), of these cameras (none named: all), in order of start."""
+    async def media_between(self, cameras: Sequence[str], start: datetime, end: datetime) -> list[CatalogEntry]:
+        """Return the entries that overlap [start, end), of these cameras (none named: all), in order of start."""
         among, named = _among(cameras)
         longest = await self._database.read(f"SELECT coalesce(max(length), 0) FROM media WHERE {among}", *named)
         sql = f"""SELECT * FROM media WHERE since >= ? AND since < ? AND (since >= ? OR since + length > ?) AND {among}
@@ -132,46 +133,52 @@ class SqliteCatalog:
         rows = await self._database.read(sql, first - longest[0][0], micros(end), first, first, *named)
         return [_entry(row) for row in rows]
 
-    async def amend(self, media: Media) -> None:
-        """The media with this id has another path or duration now; its start stays."""
+    async def update_media(self, media: Media) -> None:
+        """Set the path and duration of the media with this id; its start stays."""
         length = micros(media.end) - micros(media.start)
         sql = "UPDATE media SET path = ?, duration = ?, length = ? WHERE id = ?"
         await self._change(sql, media.path, media.duration, length, media.id)
 
-    async def remove(self, ids: Sequence[str]) -> None:
-        """Forget these media rows."""
+    async def remove_media(self, ids: Sequence[str]) -> None:
+        """Delete these media."""
         await self._change("DELETE FROM media WHERE id IN (SELECT value FROM json_each(?))", json.dumps(list(ids)))
 
-    async def cover(self, coverage: Coverage) -> None:
-        """Note a span; it overwrites what was noted of that camera for that time, and joins equal neighbours."""
-        span = Span(micros(coverage.start), micros(coverage.end), coverage.state.value, coverage.cause)
-        await self._database.write(lambda connection: _carve(connection, coverage.camera, span, keep=True))
+    async def set_coverage(self, coverage: Coverage) -> None:
+        """Set the coverage of a span; it overwrites the camera's coverage of that time and joins equal neighbors."""
+        span = CoverageSpan(micros(coverage.start), micros(coverage.end), coverage.state.value, coverage.cause)
+        await self._database.write(lambda connection: _replace_span(connection, coverage.camera, span, keep=True))
 
     async def coverage(self, cameras: Sequence[str], start: datetime, end: datetime) -> list[Coverage]:
-        """What is known of [start, end) for these cameras (none named: all), clipped to it, by camera and time."""
+        """Return the coverage of [start, end) for these cameras (none named: all), clipped, by camera and time."""
         among, named = _among(cameras)
         since, until = micros(start), micros(end)
         sql = f"""SELECT camera, max(since, ?) AS since, min(until, ?) AS until, state, cause FROM coverage
             WHERE until > ? AND coverage.since < ? AND {among} ORDER BY camera, coverage.since"""
         rows = await self._database.read(sql, since, until, since, until, *named) if since < until else []
         return [
-            Coverage(row["camera"], moment(row["since"]), moment(row["until"]), State(row["state"]), row["cause"])
+            Coverage(
+                row["camera"],
+                from_micros(row["since"]),
+                from_micros(row["until"]),
+                CoverageState(row["state"]),
+                row["cause"],
+            )
             for row in rows
         ]
 
-    async def uncover(self, cameras: Sequence[str], start: datetime, end: datetime) -> None:
-        """Forget the coverage of that time, of these cameras (none named: all)."""
+    async def clear_coverage(self, cameras: Sequence[str], start: datetime, end: datetime) -> None:
+        """Delete the coverage of that time, of these cameras (none named: all)."""
         among, named = _among(cameras)
-        span = Span(micros(start), micros(end), "", "")
+        span = CoverageSpan(micros(start), micros(end), "", "")
 
         def work(connection: sqlite3.Connection) -> None:
             for row in connection.execute(f"SELECT DISTINCT camera FROM coverage WHERE {among}", named).fetchall():
-                _carve(connection, row["camera"], span, keep=False)
+                _replace_span(connection, row["camera"], span, keep=False)
 
         await self._database.write(work)
 
     async def cameras(self) -> list[CameraSummary]:
-        """Every camera that has media or coverage, by name; start and end are those of its media."""
+        """Return every camera that has media or coverage, by name; start and end are those of its media."""
         sql = """SELECT camera, count(id) AS media, min(since) AS since, max(since + length) AS until,
             group_concat(DISTINCT clock) AS clocks FROM (
                 SELECT camera, id, since, length, clock FROM media
@@ -179,21 +186,21 @@ class SqliteCatalog:
             ) GROUP BY camera ORDER BY camera"""
         return [_summary(row) for row in await self._database.read(sql)]
 
-    async def put(self, kind: str, name: str, document: Mapping[str, Any] | None) -> None:
-        """Keep a small JSON document under (kind, name); None removes it."""
+    async def put_document(self, kind: str, name: str, document: Mapping[str, Any] | None) -> None:
+        """Store a small JSON document under (kind, name); None deletes it."""
         if document is None:
             await self._change("DELETE FROM document WHERE kind = ? AND name = ?", kind, name)
             return
         sql = "INSERT INTO document VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET content = excluded.content"
         await self._change(sql, kind, name, json.dumps(document))
 
-    async def get(self, kind: str) -> dict[str, dict[str, Any]]:
-        """All documents of a kind, by name, in order of name."""
+    async def documents(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return all documents of a kind, by name, in order of name."""
         rows = await self._database.read("SELECT name, content FROM document WHERE kind = ? ORDER BY name", kind)
         return {row["name"]: json.loads(row["content"]) for row in rows}
 
-    async def lease(self, name: str, holder: str, seconds: float) -> int | None:
-        """Take or renew a lease; its fencing number, or None while somebody else holds it."""
+    async def acquire_lease(self, name: str, holder: str, seconds: float) -> int | None:
+        """Take or renew a lease; return its fencing number, or None while another holder has it."""
 
         def work(connection: sqlite3.Connection) -> int | None:
             now = time.time()
@@ -209,8 +216,8 @@ class SqliteCatalog:
 
         return await self._database.write(work)
 
-    async def release(self, name: str, holder: str) -> None:
-        """Give the lease up, if ``holder`` has it; its number is not used again."""
+    async def release_lease(self, name: str, holder: str) -> None:
+        """Release the lease, if ``holder`` has it; its number is not used again."""
         await self._change("UPDATE lease SET until = 0 WHERE name = ? AND holder = ?", name, holder)
 
     async def close(self) -> None:
@@ -221,7 +228,7 @@ class SqliteCatalog:
         await self._database.write(lambda connection: connection.execute(sql, values).close())
 
 
-def _carve(connection: sqlite3.Connection, camera: str, span: Span, *, keep: bool) -> None:
+def _replace_span(connection: sqlite3.Connection, camera: str, span: CoverageSpan, *, keep: bool) -> None:
     if span.until <= span.since:
         return
     touching = connection.execute(
@@ -229,23 +236,23 @@ def _carve(connection: sqlite3.Connection, camera: str, span: Span, *, keep: boo
         AND since >= coalesce((SELECT max(since) FROM coverage WHERE camera = ? AND since < ?), ?)""",
         (camera, span.until, span.since, camera, span.since, span.since),
     ).fetchall()
-    before = [Span(*row) for row in touching]
+    before = [CoverageSpan(*row) for row in touching]
     connection.executemany("DELETE FROM coverage WHERE camera = ? AND since = ?", [(camera, s.since) for s in before])
-    after = carve(before, span, keep=keep)
+    after = replace_span(before, span, keep=keep)
     connection.executemany("INSERT INTO coverage VALUES (?, ?, ?, ?, ?)", [(camera, *each) for each in after])
 
 
 def _among(cameras: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """SQL and its values: the row is of one of these cameras, or of any when none is named."""
+    """Return the SQL condition, and its values, that a row is of one of these cameras; of any when none is named."""
     if not cameras:
         return "true", ()
     return "camera IN (SELECT value FROM json_each(?))", (json.dumps(list(cameras)),)
 
 
-def _entry(row: sqlite3.Row) -> Entry:
-    start, kind, clock = moment(row["since"]), Kind(row["kind"]), Clock(row["clock"])
+def _entry(row: sqlite3.Row) -> CatalogEntry:
+    start, kind, clock = from_micros(row["since"]), Kind(row["kind"]), Clock(row["clock"])
     media = Media(row["id"], row["camera"], row["path"], kind, start, clock, row["duration"])
-    return Entry(media, row["recipe"], bool(row["done"]), row["note"])
+    return CatalogEntry(media, row["recipe"], bool(row["done"]), row["note"])
 
 
 def _summary(row: sqlite3.Row) -> CameraSummary:
@@ -253,4 +260,4 @@ def _summary(row: sqlite3.Row) -> CameraSummary:
         return CameraSummary(row["camera"], 0, None, None)
     found = (row["clocks"] or "").split(",")
     clocks = tuple(clock.value for clock in Clock if clock in found)
-    return CameraSummary(row["camera"], row["media"], moment(row["since"]), moment(row["until"]), clocks)
+    return CameraSummary(row["camera"], row["media"], from_micros(row["since"]), from_micros(row["until"]), clocks)

@@ -1,34 +1,22 @@
-"""UTC times as whole microseconds since 1970, which is how every store keeps them."""
+"""Converts times to whole microseconds since 1970, the unit of every store, and refuses times without a zone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from footage.indexer.store.base import StoreError
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
+from footage.stream.instants import to_micros
+from footage.stream.spans import merge
 
 
 def micros(time: datetime) -> int:
-    """Microseconds since 1970 of an aware time, without rounding."""
+    """Return the microseconds since 1970 of an aware time; raise StoreError for a naive one."""
     if time.tzinfo is None:
         raise StoreError(f"the time {time.isoformat()} has no time zone; give it in UTC")
-    return (time - EPOCH) // MICROSECOND
+    return to_micros(time)
 
 
-def moment(micros: int) -> datetime:
-    """The UTC time that ``micros`` stands for."""
-    return EPOCH + micros * MICROSECOND
-
-
-def spans(given: Iterable[tuple[datetime, datetime]]) -> list[tuple[int, int]]:
-    """Intervals in microseconds, in order of start, with those that touch joined."""
-    joined: list[tuple[int, int]] = []
-    for start, end in sorted((micros(start), micros(end)) for start, end in given):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
-        else:
-            joined.append((start, end))
-    return joined
+def merged_micros(intervals: Iterable[tuple[datetime, datetime]]) -> list[tuple[int, int]]:
+    """Return the intervals in microseconds, in order of start, with those that overlap or touch joined."""
+    return merge((micros(start), micros(end)) for start, end in intervals)

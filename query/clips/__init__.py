@@ -1,1 +1,1 @@
-"""TODO."""
+"""Loads frames and cuts clips from footage, and verifies clips."""

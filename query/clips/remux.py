@@ -1,4 +1,4 @@
-"""Takes joined without re-encoding: their packets, on the clip's clock."""
+"""Joins the parts of a clip without re-encoding: copies their packets onto the clip's clock."""
 
 from __future__ import annotations
 
@@ -10,90 +10,91 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from footage.query.clips.source import EPSILON, Take, decoded, opened, packets, sounds
+from footage.query.clips.source import EPSILON, ClipPart, audio_packets, decode_time, open_video, video_packets
 
 AnyPacket: TypeAlias = "Packet[VideoStream] | Packet[AudioStream]"
 
-VIDEO = {"h264", "hevc", "av1", "libdav1d", "vp9", "libvpx-vp9"}
-"""Decoders of what MP4 carries and browsers play. MPEG-4 part 2 and MJPEG fit in MP4 too, but no browser shows them."""
+VIDEO_DECODERS = {"h264", "hevc", "av1", "libdav1d", "vp9", "libvpx-vp9"}
+"""Decoders of the video that MP4 carries and browsers play. MPEG-4 part 2 and MJPEG fit in MP4 too, but no browser
+shows them."""
 
-AUDIO = {"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "libopus", "flac", "alac"}
-"""Decoders of the sound that MP4 carries; a camera's G.711 and PCM are not among them."""
-
-
-def joinable(takes: Sequence[Take]) -> bool:
-    """Whether the pictures of all takes can be copied into one stream."""
-    return takes[0].video.codec in VIDEO and len({take.video for take in takes}) == 1
+AUDIO_DECODERS = {"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "libopus", "flac", "alac"}
+"""Decoders of the audio that MP4 carries; a camera's G.711 and PCM are not among them."""
 
 
-def audible(takes: Sequence[Take]) -> bool:
-    """Whether the sound of all takes that have any can be copied into one stream."""
-    tracks = {take.audio for take in takes if take.audio}
-    return len(tracks) == 1 and all(track.codec in AUDIO for track in tracks)
+def can_copy_video(parts: Sequence[ClipPart]) -> bool:
+    """Tells whether the video of all parts can be copied into one stream."""
+    return parts[0].video.codec in VIDEO_DECODERS and len({part.video for part in parts}) == 1
 
 
-def video(output: OutputContainer, takes: Sequence[Take]) -> Iterator[AnyPacket]:
-    """Adds a video stream to ``output``, and returns the packets to put there. The display matrix goes with it.
+def can_copy_audio(parts: Sequence[ClipPart]) -> bool:
+    """Tells whether the audio of all parts that have any can be copied into one stream."""
+    formats = {part.audio for part in parts if part.audio}
+    return len(formats) == 1 and all(one.codec in AUDIO_DECODERS for one in formats)
+
+
+def copy_video(output: OutputContainer, parts: Sequence[ClipPart]) -> Iterator[AnyPacket]:
+    """Adds a video stream to ``output``, display matrix included, and returns the packets to write there.
 
     Raises:
-        ValueError: while iterating, at a packet without a time of display, which MP4 cannot do without.
+        ValueError: while iterating, at a packet without a presentation time, which MP4 requires.
     """
-    with opened(takes[0].media) as film:
-        # opaque: without it PyAV 14 opens an encoder, whose parameters take the place of the source's
-        stream = output.add_stream_from_template(film.stream, opaque=True)
-    if takes[0].video.codec == "hevc":
+    with open_video(parts[0].media) as video:
+        # opaque: without it PyAV 14 opens an encoder, whose parameters replace those of the source
+        stream = output.add_stream_from_template(video.stream, opaque=True)
+    if parts[0].video.codec == "hevc":
         stream.codec_context.codec_tag = "hvc1"  # Apple's players refuse the default, hev1
-    return _joined(stream, takes, lambda take: _dated(_pictures(take)))
+    return _join(stream, parts, lambda part: _fill_decode_times(_part_video(part)))
 
 
-def audio(output: OutputContainer, takes: Sequence[Take]) -> Iterator[AnyPacket]:
-    """Adds an audio stream to ``output``, and returns the packets to put there.
+def copy_audio(output: OutputContainer, parts: Sequence[ClipPart]) -> Iterator[AnyPacket]:
+    """Adds an audio stream to ``output``, and returns the packets to write there.
 
-    A packet belongs to a take when its middle does: a joint is right to half a packet, about 10 ms.
+    A packet belongs to a part when its middle does: a joint is right to half a packet, about 10 ms.
     """
-    with opened(next(take for take in takes if take.audio).media) as film:
-        stream = output.add_stream_from_template(film.container.streams.audio[0], opaque=True)
-    return _joined(stream, takes, _sounds)
+    with open_video(next(part for part in parts if part.audio).media) as video:
+        stream = output.add_stream_from_template(video.container.streams.audio[0], opaque=True)
+    return _join(stream, parts, _part_audio)
 
 
-def _joined(
-    stream: VideoStream | AudioStream, takes: Sequence[Take], read: Callable[[Take], Iterable[AnyPacket]]
+def _join(
+    stream: VideoStream | AudioStream, parts: Sequence[ClipPart], read: Callable[[ClipPart], Iterable[AnyPacket]]
 ) -> Iterator[AnyPacket]:
-    base, floor = 0.0, float("-inf")
-    for take in takes:
-        for packet in read(take):
+    base, newest = 0.0, float("-inf")
+    for part in parts:
+        for packet in read(part):
             if packet.pts is None or packet.dts is None:
-                raise ValueError(f"{take.media.path} has packets without a time of display")
-            shift = round((take.origin + take.start - base) / packet.time_base)
+                raise ValueError(f"{part.media.path} has packets without a presentation time")
+            shift = round((part.origin + part.start - base) / packet.time_base)
             packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-            if packet.dts * packet.time_base > floor:  # where two takes meet, sound may overlap by half a packet
-                floor = float(packet.dts * packet.time_base)
+            if packet.dts * packet.time_base > newest:  # where two parts meet, audio may overlap by half a packet
+                newest = float(packet.dts * packet.time_base)
                 packet.stream = stream
                 yield packet
-        base += take.length
+        base += part.length
 
 
-def _pictures(take: Take) -> Iterator[Packet[VideoStream]]:
-    """The packets of ``take`` from its keyframe on.
+def _part_video(part: ClipPart) -> Iterator[Packet[VideoStream]]:
+    """Yields the video packets of ``part`` from its keyframe on.
 
-    What comes after the keyframe but is shown before it leans on the pictures before, so it is left out.
+    Frames that are stored after the keyframe but shown before it refer to earlier frames, so they are left out.
     """
-    begun = False
-    with opened(take.media) as film:
-        for time, packet in packets(film, take.start):
-            begun = begun or (packet.is_keyframe and time >= take.start - EPSILON)
-            if begun and take.start - EPSILON <= time <= take.last + EPSILON:
-                if not packet.duration or time >= take.last - EPSILON:  # MP4 has no next one to tell it from
-                    packet.duration = round((take.end - take.last) / film.tick)
+    started = False
+    with open_video(part.media) as video:
+        for time, packet in video_packets(video, part.start):
+            started = started or (packet.is_keyframe and time >= part.start - EPSILON)
+            if started and part.start - EPSILON <= time <= part.last + EPSILON:
+                if not packet.duration or time >= part.last - EPSILON:  # MP4 has no next packet to derive it from
+                    packet.duration = round((part.end - part.last) / video.time_base)
                 yield packet
-            elif decoded(film, packet) > take.last + EPSILON:
+            elif decode_time(video, packet) > part.last + EPSILON:
                 return
 
 
-def _dated(found: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
-    """The same packets, with the decoding times that Matroska leaves out of the first few."""
+def _fill_decode_times(packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+    """Yields the same packets, with the decoding times that Matroska leaves out of the first few."""
     undated: list[Packet[VideoStream]] = []
-    for packet in found:
+    for packet in packets:
         if packet.dts is None:
             undated.append(packet)
             continue
@@ -102,13 +103,13 @@ def _dated(found: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]
         yield from undated
         undated.clear()
         yield packet
-    for packet in undated:  # too few for any to be dated: they are stored as they are shown
+    for packet in undated:  # too few packets for any to have a decoding time: they are stored in display order
         packet.dts = packet.pts
         yield packet
 
 
-def _sounds(take: Take) -> Iterator[Packet[AudioStream]]:
-    if take.audio:
-        for time, packet in sounds(take, take.start - 0.1):
-            if take.start <= time + float((packet.duration or 0) * packet.time_base) / 2 < take.end:
+def _part_audio(part: ClipPart) -> Iterator[Packet[AudioStream]]:
+    if part.audio:
+        for time, packet in audio_packets(part, part.start - 0.1):
+            if part.start <= time + float((packet.duration or 0) * packet.time_base) / 2 < part.end:
                 yield packet

@@ -1,4 +1,4 @@
-"""Pictures and clips of what was found, cut from the footage on demand and kept in a bounded cache."""
+"""Loads frames and cuts clips on demand for search results; finished clips are kept in a bounded cache."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from weakref import WeakValueDictionary
 import numpy as np
 from pydantic import TypeAdapter
 
-from footage.indexer.store.base import Catalog, Entry, Store, Where
-from footage.query.clips.clip import Clip, cut
+from footage.indexer.store.base import Catalog, CatalogEntry, Store, Where
+from footage.query.clips.clip import Clip, cut_clip
 from footage.query.values.ids import FrameId, MomentId
-from footage.query.values.timeline import chain
+from footage.query.values.timeline import find_chain
 from footage.stream.files import frame_at
 from footage.stream.frame import Image, Kind, Media, Region
+from footage.stream.instants import MICROSECOND
 
-_TICK = timedelta(microseconds=1)
 _CLIP = TypeAdapter(Clip)
 
-
-Hold = Callable[[str], AbstractContextManager[None]]
-
-
-class Gone(Exception):
-    """What was asked for is not there (any more); the message says what and why. HTTP 404."""
+RetentionHold = Callable[[str], AbstractContextManager[None]]
+"""Keeps a path from being deleted by retention while the context is open."""
 
 
-class Cutter:
-    """Cuts frames and clips from media.
+class NotFound(Exception):
+    """What was asked for does not exist (any more); the message says what and why. HTTP 404."""
+
+
+class ClipService:
+    """Loads frames and cuts clips from media.
 
     Args:
         cache: folder for finished clips.
-        limit: bytes that the cache may hold; the least recently used clips go first.
-        hold: keeps a path from being deleted by retention while its context is open.
+        limit: bytes that the cache may hold; the least recently used clips are deleted first.
+        hold: keeps a path from being deleted by retention while a clip is cut.
     """
 
     def __init__(
@@ -49,125 +49,130 @@ class Cutter:
         catalog: Catalog,
         cache: Path,
         limit: int = 2 << 30,
-        hold: Hold = lambda _: nullcontext(),
+        hold: RetentionHold = lambda _: nullcontext(),
     ) -> None:
         self._store, self._catalog, self._cache, self._limit, self._hold = store, catalog, cache, limit, hold
-        self._busy: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def frame(self, frame: FrameId, side: int | None = None, boxes: bool = True) -> Image:
-        """The picture behind a frame's id, its region drawn on it.
+    async def get_frame(self, frame: FrameId, side: int | None = None, boxes: bool = True) -> Image:
+        """Loads the image behind a frame's id, with its region drawn on it.
 
         Args:
             side: length of the shorter side in pixels; None for full size.
 
         Raises:
-            Gone: no such frame, or its footage has been moved or deleted.
-            stream.film.MediaError: the footage is damaged there.
+            NotFound: there is no such frame, or its footage has been moved or deleted.
+            stream.files.video_file.MediaError: the footage is damaged there.
         """
-        media, offset = await self.source(frame)
-        image = await asyncio.to_thread(frame_at.picture, Path(media.path), media.kind, offset, side)
-        return draw(image, [frame.region]) if boxes and frame.region else image
+        media, offset = await self.find_source(frame)
+        image = await asyncio.to_thread(frame_at.read_image_at, Path(media.path), media.kind, offset, side)
+        return draw_regions(image, [frame.region]) if boxes and frame.region else image
 
-    async def clip(self, moment: MomentId, out: Path | None = None, *, precise: bool = False, pad: float = 2.0) -> Clip:
-        """A moment as an MP4 file, with ``pad`` seconds before and after; in the cache unless ``out`` is given.
+    async def get_clip(
+        self, moment: MomentId, out: Path | None = None, *, precise: bool = False, pad: float = 2.0
+    ) -> Clip:
+        """Cuts a moment into an MP4 file: ``out``, or one in the cache, which is reused.
+
+        Args:
+            pad: seconds shown before and after the moment.
 
         Raises:
-            Gone: the footage has been moved or deleted.
-            query.clip.ClipError: it cannot be cut; says why.
+            NotFound: the footage has been moved or deleted.
+            query.clips.source.ClipError: it cannot be cut; says why.
         """
-        media, _ = await self.source(moment.frame)
-        edge = timedelta(seconds=pad)
-        start, end = moment.start - edge, moment.end + edge
-        line = chain([e.media for e in await self._catalog.between([moment.camera], start, end)], media.id)
-        with ExitStack() as held:
-            for one in line:
-                held.enter_context(self._hold(one.path))
+        source, _ = await self.find_source(moment.frame)
+        padding = timedelta(seconds=pad)
+        start, end = moment.start - padding, moment.end + padding
+        media = find_chain([e.media for e in await self._catalog.media_between([moment.camera], start, end)], source.id)
+        with ExitStack() as holds:
+            for one in media:
+                holds.enter_context(self._hold(one.path))
             if out:
-                return await asyncio.to_thread(cut, line, start, end, out, precise=precise)
-            key = (Clip.__slots__, start, end, precise, line)  # a note of another shape is not of this clip
+                return await asyncio.to_thread(cut_clip, media, start, end, out, precise=precise)
+            key = (Clip.__slots__, start, end, precise, media)  # the fields: other versions have others
             name = hashlib.blake2b(repr(key).encode(), digest_size=12).hexdigest()
-            async with self._busy.setdefault(name, asyncio.Lock()):
-                return await asyncio.to_thread(self._cached, self._cache / f"{name}.mp4", line, start, end, precise)
+            async with self._locks.setdefault(name, asyncio.Lock()):
+                return await asyncio.to_thread(
+                    self._cut_cached, self._cache / f"{name}.mp4", media, start, end, precise
+                )
 
-    def _cached(self, path: Path, line: Sequence[Media], start: datetime, end: datetime, precise: bool) -> Clip:
-        note = path.with_suffix(".json")
-        if path.exists() and note.exists():
+    def _cut_cached(self, path: Path, media: Sequence[Media], start: datetime, end: datetime, precise: bool) -> Clip:
+        sidecar = path.with_suffix(".json")
+        if path.exists() and sidecar.exists():
             os.utime(path)
-            return _CLIP.validate_json(note.read_bytes())
+            return _CLIP.validate_json(sidecar.read_bytes())
         self._cache.mkdir(parents=True, exist_ok=True)
-        made = cut(line, start, end, path, precise=precise)
-        note.write_bytes(_CLIP.dump_json(made))
-        prune(self._cache, self._limit, keep=path)
-        return made
+        clip = cut_clip(media, start, end, path, precise=precise)
+        sidecar.write_bytes(_CLIP.dump_json(clip))
+        prune_cache(self._cache, self._limit, keep=path)
+        return clip
 
-    def spare(self) -> IO[bytes]:
-        """A new file in the cache's folder, to write and read, that has no name: when it is closed, it is gone."""
+    def open_scratch_file(self) -> IO[bytes]:
+        """Opens a new, unnamed file in the cache's folder, to write and read; closing it deletes it."""
         self._cache.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryFile(dir=self._cache)
 
-    async def holds(self, frame: FrameId) -> bool:
-        """Whether the footage behind a frame is still there."""
+    async def has_footage(self, frame: FrameId) -> bool:
+        """Tells whether the footage behind a frame still exists."""
         try:
-            await self.source(frame)
-        except Gone:
+            await self.find_source(frame)
+        except NotFound:
             return False
         return True
 
-    async def source(self, frame: FrameId) -> tuple[Media, float]:
-        """The media that holds a frame, and the frame's offset in it (s from the media's first frame).
+    async def find_source(self, frame: FrameId) -> tuple[Media, float]:
+        """Returns the media that has a frame, and the frame's offset in it (s from the media's first frame).
 
         Raises:
-            Gone: no such frame, or its footage has been moved or deleted.
+            NotFound: there is no such frame, or its footage has been moved or deleted.
         """
-        media, offset = await self._find(frame)
+        media, offset = await self._find_media(frame)
         if not await asyncio.to_thread(Path(media.path).exists):
-            raise Gone(_missing(media))
+            raise NotFound(_explain_missing(media))
         return media, offset
 
-    async def _find(self, frame: FrameId) -> tuple[Media, float]:
-        entries = await self._catalog.between([frame.camera], frame.time, frame.time + _TICK)
+    async def _find_media(self, frame: FrameId) -> tuple[Media, float]:
+        entries = await self._catalog.media_between([frame.camera], frame.time, frame.time + MICROSECOND)
         if len(entries) > 1:
-            entries = await self._exactly(frame, entries)
+            entries = await self._select_by_record(frame, entries)
         if not entries:
-            raise Gone(f"there is no footage of camera '{frame.camera}' at that time (any more)")
+            raise NotFound(f"there is no footage of camera '{frame.camera}' at that time (any more)")
         media = entries[0].media
         return media, (frame.time - media.start).total_seconds()
 
-    async def _exactly(self, frame: FrameId, entries: Sequence[Entry]) -> list[Entry]:
-        """Where media overlap, the record tells which of them the frame is of."""
-        span = (frame.time, frame.time + _TICK)
+    async def _select_by_record(self, frame: FrameId, entries: Sequence[CatalogEntry]) -> list[CatalogEntry]:
+        """Returns the entries that the frame's record names, for media that overlap in time."""
+        span = (frame.time, frame.time + MICROSECOND)
         ids = {r.media async for r in self._store.scan(Where((frame.camera,), (span,)))}
         return [e for e in entries if e.media.id in ids] or list(entries)
 
 
-def draw(image: Image, regions: Sequence[Region]) -> Image:
-    """A copy of the picture with boxes drawn around its regions."""
-    import supervision as sv  # half a second, and only pictures with boxes need it
+def draw_regions(image: Image, regions: Sequence[Region]) -> Image:
+    """Returns a copy of the image with boxes drawn around its regions."""
+    import supervision as sv  # takes half a second to import, and only images with boxes need it
 
     height, width = image.shape[:2]
     boxes = np.array(regions, dtype=np.float32) * np.array([width, height, width, height], dtype=np.float32)
-    found = sv.Detections(xyxy=boxes, class_id=np.zeros(len(boxes), dtype=int))
-    thick = max(1, round(min(height, width) / 240))
-    return np.asarray(sv.BoxAnnotator(thickness=thick).annotate(image.copy(), found))
+    detections = sv.Detections(xyxy=boxes, class_id=np.zeros(len(boxes), dtype=int))
+    thickness = max(1, round(min(height, width) / 240))
+    return np.asarray(sv.BoxAnnotator(thickness=thickness).annotate(image.copy(), detections))
 
 
-def prune(cache: Path, limit: int, keep: Path) -> None:
-    """Delete the least recently used clips until the cache holds at most ``limit`` bytes."""
-    clips = sorted(cache.glob("*.mp4"), key=lambda p: p.stat().st_mtime)
-    held = sum(p.stat().st_size for p in clips)
+def prune_cache(cache: Path, limit: int, keep: Path) -> None:
+    """Deletes the least recently used clips until the cache holds at most ``limit`` bytes."""
+    finished = (path for path in cache.glob("*.mp4") if not path.name.startswith("."))  # drafts begin with a dot
+    clips = sorted(finished, key=lambda p: p.stat().st_mtime)
+    total = sum(p.stat().st_size for p in clips)
     for path in clips:
-        if held <= limit:
+        if total <= limit:
             return
         if path != keep:
-            held -= path.stat().st_size
+            total -= path.stat().st_size
             path.unlink(missing_ok=True)
             path.with_suffix(".json").unlink(missing_ok=True)
 
 
-def _missing(media: Media) -> str:
-    what = (
-        "its footage has expired"
-        if media.kind is Kind.SEGMENT
-        else "the file has been moved or deleted; index it where it is now"
-    )
-    return f"{media.path}: {what}"
+def _explain_missing(media: Media) -> str:
+    if media.kind is Kind.SEGMENT:
+        return f"{media.path}: its footage has expired"
+    return f"{media.path}: the file has been moved or deleted; index it where it is now"

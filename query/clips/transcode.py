@@ -1,4 +1,4 @@
-"""Takes encoded anew: H.264, exact to the frame, upright."""
+"""Re-encodes the video of a clip's parts: H.264, exact to the frame, upright."""
 
 from __future__ import annotations
 
@@ -12,122 +12,122 @@ from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from footage.query.clips.source import EPSILON, ClipError, Take, opened, packets
-from footage.stream.files.video_file import display_size, matrix, stamp, turns
+from footage.query.clips.source import EPSILON, ClipError, ClipPart, open_video, video_packets
+from footage.stream.files.video_file import color_matrix, display_size, presentation_time, quarter_turns
 
-TICK = Fraction(1, 90_000)
-"""Seconds of one tick of a clip's time stamps: MPEG's usual, fine enough for any variable frame rate."""
+TIME_BASE = Fraction(1, 90_000)
+"""Seconds of one tick of a clip's presentation times: MPEG's usual, fine enough for any variable frame rate."""
 
-QUALITY = {"preset": "veryfast", "crf": "20", "bf": "0"}
-"""Without B-frames decoding times are display times, so MP4 keeps a variable rate to the last frame's end."""
+ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "bf": "0"}
+"""Without B-frames decoding times equal presentation times, so MP4 keeps a variable rate to the last frame's end."""
 
-TURNS = {0: [], 1: ["transpose=cclock"], 2: ["hflip", "vflip"], 3: ["transpose=clock"]}
+ROTATION_FILTERS = {0: [], 1: ["transpose=cclock"], 2: ["hflip", "vflip"], 3: ["transpose=clock"]}
 """Filters that make a frame upright, by quarter turns counter-clockwise."""
 
 
-def video(output: OutputContainer, takes: Sequence[Take]) -> Iterator[Packet[VideoStream]]:
-    """Adds an H.264 stream to ``output``, and returns the packets to put there.
+def encode_video(output: OutputContainer, parts: Sequence[ClipPart]) -> Iterator[Packet[VideoStream]]:
+    """Adds an H.264 stream to ``output``, and returns the packets to write there.
 
-    Each frame keeps its own time. The first is the one on show when the first take starts.
+    Each frame keeps its own time. The first is the frame on display when the first part starts.
 
     Raises:
-        ClipError: nothing there can be decoded.
+        ClipError: no frame of the first part can be decoded.
     """
-    width, height, colours = _form(takes[0])
-    stream = output.add_stream("libx264", rate=30, options=QUALITY)
+    width, height, colorspace = _output_format(parts[0])
+    stream = output.add_stream("libx264", rate=30, options=ENCODER_OPTIONS)
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    stream.codec_context.time_base = TICK
-    stream.codec_context.colorspace = colours  # else a player assumes one by the size
-    return _encoded(stream, takes)
+    stream.codec_context.time_base = TIME_BASE
+    stream.codec_context.colorspace = colorspace  # else a player assumes one by the size
+    return _encode(stream, parts)
 
 
-def _encoded(stream: VideoStream, takes: Sequence[Take]) -> Iterator[Packet[VideoStream]]:
+def _encode(stream: VideoStream, parts: Sequence[ClipPart]) -> Iterator[Packet[VideoStream]]:
     base, previous = 0.0, -1
-    for take in takes:
-        upright = _Upright(stream.width, stream.height)
-        for time, frame in shown(take):
-            at = round((base + time - take.start) / TICK)
+    for part in parts:
+        convert = _FrameConverter(stream.width, stream.height)
+        for time, frame in displayed_frames(part):
+            at = round((base + time - part.start) / TIME_BASE)
             if at > previous:
                 previous = at
-                yield from stream.encode(upright(frame, at))
-        base += take.length
+                yield from stream.encode(convert(frame, at))
+        base += part.length
     for packet in stream.encode(None):
-        if packet.pts == previous:  # of the others, the next one's time tells how long they last
-            packet.duration = max(1, round(base / TICK) - previous)
+        if packet.pts == previous:  # the duration of the other packets follows from the next one's time
+            packet.duration = max(1, round(base / TIME_BASE) - previous)
         yield packet
 
 
-def shown(take: Take) -> Iterator[tuple[float, VideoFrame]]:
-    """Frames on show during ``take``, with the times from which they are (s from the media's first frame).
+def displayed_frames(part: ClipPart) -> Iterator[tuple[float, VideoFrame]]:
+    """Yields the frames on display during ``part``, with their start times (s from the media's first frame).
 
-    The first is on show from the take's start, however long it has been before.
+    The first has the part's start as its time, however long it was on display before.
     """
-    held: VideoFrame | None = None
-    with opened(take.media) as film:
-        for packet in chain((packet for _, packet in packets(film, take.start)), [None]):
-            for frame in film.decode(packet):
-                time = film.offset(stamp(frame) or 0)
-                if time <= take.start + EPSILON:
-                    held = frame
+    current: VideoFrame | None = None
+    with open_video(part.media) as video:
+        for packet in chain((packet for _, packet in video_packets(video, part.start)), [None]):
+            for frame in video.decode(packet):
+                time = video.offset(presentation_time(frame) or 0)
+                if time <= part.start + EPSILON:
+                    current = frame
                     continue
-                if held:
-                    yield take.start, held
-                    held = None
-                if time >= take.end - EPSILON:
+                if current:
+                    yield part.start, current
+                    current = None
+                if time >= part.end - EPSILON:
                     return
                 yield time, frame
-    if held:
-        yield take.start, held
+    if current:
+        yield part.start, current
 
 
-def _form(take: Take) -> tuple[int, int, int]:
-    """Width and height of the take's first frame, upright, in square pixels, and its YCbCr matrix.
+def _output_format(part: ClipPart) -> tuple[int, int, int]:
+    """Returns width and height of the part's first frame, upright, in square pixels, and its YCbCr matrix.
 
-    Both are even numbers, as 4:2:0 needs.
+    Both sizes are even numbers, as 4:2:0 requires.
     """
-    _, frame = next(shown(take), (0.0, None))
+    _, frame = next(displayed_frames(part), (0.0, None))
     if frame is None:
-        raise ClipError(f"{take.media.path} has no frame there that can be decoded: it is damaged; copy it again")
-    with opened(take.media) as film:
-        width, height = display_size(frame, film.stream)
-    if turns(frame) % 2:
+        raise ClipError(f"{part.media.path} has no frame there that can be decoded: it is damaged; copy it again")
+    with open_video(part.media) as video:
+        width, height = display_size(frame, video.stream)
+    if quarter_turns(frame) % 2:
         width, height = height, width
-    return max(2, width - width % 2), max(2, height - height % 2), matrix(frame)
+    return max(2, width - width % 2), max(2, height - height % 2), color_matrix(frame)
 
 
-class _Upright:
-    """Turns frames the way their display matrix says, into yuv420p of one even size in square pixels."""
+class _FrameConverter:
+    """Rotates frames as their display matrix says, into yuv420p of one even size in square pixels."""
 
     def __init__(self, width: int, height: int) -> None:
         self._width, self._height = width, height
         self._graph: Graph | None = None
-        self._kind: tuple[object, ...] = ()
+        self._input: tuple[object, ...] = ()
 
     def __call__(self, frame: VideoFrame, at: int) -> VideoFrame:
-        """The frame, to be shown from tick ``at`` on."""
-        kind = frame.width, frame.height, frame.format.name, turns(frame)
-        if self._graph is None or kind != self._kind:
-            self._graph, self._kind = _graph(frame, self._steps(frame)), kind
-        frame.pts, frame.time_base = at, TICK
+        """Returns the converted frame, with ``at`` (ticks) as its presentation time."""
+        input_format = frame.width, frame.height, frame.format.name, quarter_turns(frame)
+        if self._graph is None or input_format != self._input:
+            self._graph, self._input = _build_graph(frame, self._filters(frame)), input_format
+        frame.pts, frame.time_base = at, TIME_BASE
         self._graph.push(frame)
-        made = self._graph.pull()
-        assert isinstance(made, VideoFrame)
-        made.pts, made.time_base = at, TICK
-        made.pict_type = PictureType.NONE  # else the encoder repeats the source's choice of keyframes
-        return made
+        converted = self._graph.pull()
+        assert isinstance(converted, VideoFrame)
+        converted.pts, converted.time_base = at, TIME_BASE
+        converted.pict_type = PictureType.NONE  # else the encoder repeats the source's choice of keyframes
+        return converted
 
-    def _steps(self, frame: VideoFrame) -> list[str]:
-        turn = TURNS[turns(frame)]
-        width, height = (frame.height, frame.width) if turns(frame) % 2 else (frame.width, frame.height)
+    def _filters(self, frame: VideoFrame) -> list[str]:
+        rotation = ROTATION_FILTERS[quarter_turns(frame)]
+        width, height = (frame.height, frame.width) if quarter_turns(frame) % 2 else (frame.width, frame.height)
         fits = 0 <= width - self._width <= 1 and 0 <= height - self._height <= 1
         size = f"{self._width}:{self._height}"
-        return [*turn, f"crop={size}:0:0" if fits else f"scale={size}", "format=yuv420p"]
+        return [*rotation, f"crop={size}:0:0" if fits else f"scale={size}", "format=yuv420p"]
 
 
-def _graph(frame: VideoFrame, steps: Iterable[str]) -> Graph:
+def _build_graph(frame: VideoFrame, filters: Iterable[str]) -> Graph:
     graph = Graph()
-    last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=TICK)
-    for step in (*steps, "buffersink"):
+    last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=TIME_BASE)
+    for step in (*filters, "buffersink"):
         name, _, arguments = step.partition("=")
         following = graph.add(name, arguments or None)
         last.link_to(following)

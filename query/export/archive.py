@@ -1,4 +1,4 @@
-"""Many moments as one zip: a clip and a picture of each, a page to look at them, sums, and proof of every clip."""
+"""Exports moments as one zip: a clip and a picture of each, an HTML page, checksums, and a check of every clip."""
 
 from __future__ import annotations
 
@@ -17,44 +17,47 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from pydantic import JsonValue
 
-from footage.query.clips.clip import Clip, ClipError
-from footage.query.clips.service import Cutter, Gone, draw
-from footage.query.clips.verify import prove
+from footage.query.clips.clip import Clip
+from footage.query.clips.service import ClipService, NotFound, draw_regions
+from footage.query.clips.source import ClipError
+from footage.query.clips.verify import verify_clip
 from footage.query.export.manifest import (
+    CHECKSUMS,
+    INDEX_PAGE,
     MANIFEST,
-    PAGE,
-    SUMS,
     ClipFile,
+    ExportedMoment,
+    ExportState,
     FileOut,
     Manifest,
     MediaOut,
-    Row,
-    State,
     Wanted,
-    milliseconds,
-    stem,
-    zone,
+    ceil_milliseconds,
+    describe_time_zone,
+    file_stem,
 )
-from footage.query.export.page import Page
+from footage.query.export.page import ExportPage
 from footage.query.values.ids import MomentId
-from footage.stream.files.frame_at import jpeg
+from footage.stream.atomic import atomic_write
+from footage.stream.files.frame_at import encode_jpeg
 from footage.stream.files.video_file import MediaError
 from footage.stream.frame import Image, Kind
 
 CHUNK = 1 << 20
+"""Bytes that are read or sent at a time."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ExportRequest:
     """What to export.
 
     Attributes:
         moments: in order of time, none twice, each with its score if that is known.
-        query: the question that found them.
-        filters: what else was asked; only told on.
-        pad: seconds before and after each.
+        query: the query that found them.
+        filters: the filters of that query; only copied to the manifest.
+        pad: seconds before and after each moment.
         precise: re-encode, exact to the frame.
     """
 
@@ -65,34 +68,34 @@ class Asked:
     precise: bool = False
 
 
-def in_order(wanted: Iterable[Wanted]) -> tuple[tuple[MomentId, float | None], ...]:
-    """The moments by time, each once.
+def sort_moments(wanted: Iterable[Wanted]) -> tuple[tuple[MomentId, float | None], ...]:
+    """Returns the moments in order of time, each once.
 
     Raises:
-        query.ids.BadId: one is not a moment's id.
+        query.values.ids.BadId: an id is not that of a moment.
     """
-    found: dict[MomentId, float | None] = {}
+    scores: dict[MomentId, float | None] = {}
     for one in wanted:
-        found.setdefault(MomentId.parse(one.id), one.score)
-    return tuple(sorted(found.items(), key=lambda pair: (pair[0].start, str(pair[0]))))
+        scores.setdefault(MomentId.parse(one.id), one.score)
+    return tuple(sorted(scores.items(), key=lambda pair: (pair[0].start, str(pair[0]))))
 
 
-class Export:
-    """A zip in the making: ``add`` every moment, then ``finish``; leaving its context earlier abandons it.
+class ExportArchive:
+    """Writes a zip: call ``add`` for every moment, then ``finish``; leaving the context earlier abandons the zip.
 
-    What ``size`` counts is written for good, so it can be sent while the rest is made. The sums stand in the manifest,
-    which therefore comes last. Memory does not grow with the clips.
+    The first ``size`` bytes are final, so they can be sent while the rest is written. The manifest contains the
+    checksums and therefore comes last. Memory does not grow with the clips.
 
     Args:
         file: empty, to write, read and seek; whoever opened it closes it, after this context.
     """
 
-    def __init__(self, cutter: Cutter, file: IO[bytes], asked: Asked) -> None:
-        self._cutter, self._file, self._asked = cutter, file, asked
+    def __init__(self, clip_service: ClipService, file: IO[bytes], request: ExportRequest) -> None:
+        self._clip_service, self._file, self._request = clip_service, file, request
         self._zip = ZipFile(file, "w", allowZip64=True)
-        self._cards = cutter.spare()
-        self._page = Page(self._cards)
-        self._rows: list[Row] = []
+        self._cards = clip_service.open_scratch_file()
+        self._page = ExportPage(self._cards)
+        self._rows: list[ExportedMoment] = []
         self._files: list[FileOut] = []
         self.size = 0
 
@@ -104,133 +107,140 @@ class Export:
         self._zip.close()
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether nothing could be exported so far."""
         return not self._files
 
-    async def add(self, moment: MomentId, score: float | None) -> Row:
-        """Cut a moment's clip and picture, prove the clip, and write both; what cannot be had is told in the row.
+    async def add(self, moment: MomentId, score: float | None) -> ExportedMoment:
+        """Cuts a moment's clip and picture, verifies the clip, and writes both; the row says what is missing and why.
 
         Raises:
             StoreError: the index does not answer.
             OSError: the zip cannot be written.
         """
-        row = Row.of(moment, score)
+        row = ExportedMoment.of(moment, score)
         self._rows.append(row)
         image: Image | None = None
         clip: Clip | None = None
         try:
-            media, offset = await self._cutter.source(moment.frame)
+            media, offset = await self._clip_service.find_source(moment.frame)
             row.media, row.clock = MediaOut(id=media.id, offset=round(offset, 6)), media.clock.value
-            image = await self._cutter.frame(moment.frame, boxes=False)
+            image = await self._clip_service.get_frame(moment.frame, boxes=False)
             if media.kind is Kind.PHOTO:
                 row.state, row.reason = "photograph", "a photograph has no clip"
             else:
-                clip = await self._cutter.clip(moment, precise=self._asked.precise, pad=self._asked.pad)
-        except (Gone, ClipError, MediaError) as error:
+                clip = await self._clip_service.get_clip(moment, precise=self._request.precise, pad=self._request.pad)
+        except (NotFound, ClipError, MediaError) as error:
             row.reason = str(error)
-        await whole(self._put, row, moment, image, clip)
+        await run_to_completion(self._write_moment, row, moment, image, clip)
         return row
 
     async def finish(self) -> Manifest:
-        """Write the page, the sums and the manifest, and close the zip."""
+        """Writes the page, the checksums and the manifest, and closes the zip."""
         now = datetime.now(UTC)
         states = Counter(row.state for row in self._rows)
         manifest = Manifest(
             made_at=now,
-            query=self._asked.query,
-            filters=dict(self._asked.filters),
-            time_zone=zone(now),
-            pad=self._asked.pad,
-            precise=self._asked.precise,
-            counts={state: states[state] for state in get_args(State) if states[state]},
+            query=self._request.query,
+            filters=dict(self._request.filters),
+            time_zone=describe_time_zone(now),
+            pad=self._request.pad,
+            precise=self._request.precise,
+            counts={state: states[state] for state in get_args(ExportState) if states[state]},
             moments=self._rows,
             files=[],
         )
-        await whole(self._end, manifest)
+        await run_to_completion(self._write_summary, manifest)
         return manifest
 
-    def _put(self, row: Row, moment: MomentId, image: Image | None, clip: Clip | None) -> None:
-        name = stem(len(self._rows), len(self._asked.moments), moment.camera, moment.start)
+    def _write_moment(self, row: ExportedMoment, moment: MomentId, image: Image | None, clip: Clip | None) -> None:
+        name = file_stem(len(self._rows), len(self._request.moments), moment.camera, moment.start)
         if image is not None and clip is not None:
-            self._prove(row, moment, image, clip)
+            self._verify(row, moment, image, clip)
             try:
                 with clip.path.open("rb") as source:
                     row.clip = ClipFile.of(self._write(f"{name}.mp4", source, clip.path.stat().st_size), clip)
             except FileNotFoundError:
                 row.state, row.reason, row.best_frame = "missing", "its clip was deleted from the cache meanwhile", None
         if image is not None:
-            row.picture = self._bytes(f"{name}.jpg", jpeg(image, 90))
-        shown = draw(image, [moment.region]) if image is not None and moment.region else image
-        self._page.add(row, shown)
+            row.picture = self._write_bytes(f"{name}.jpg", encode_jpeg(image, 90))
+        marked = draw_regions(image, [moment.region]) if image is not None and moment.region else image
+        self._page.add(row, marked)
         self._file.flush()
         self.size = self._file.tell()
 
     @staticmethod
-    def _prove(row: Row, moment: MomentId, image: Image, clip: Clip) -> None:
-        row.best_frame = proof = prove(clip.path, milliseconds(clip.offset(moment.best)), image)
-        row.state = "proved" if proof.found else "unproved"
-        if proof.difference is None:
-            row.reason = f"the clip has no frame that can be decoded at {proof.offset_ms} ms"
-        elif not proof.found:
+    def _verify(row: ExportedMoment, moment: MomentId, image: Image, clip: Clip) -> None:
+        row.best_frame = result = verify_clip(clip.path, ceil_milliseconds(clip.offset(moment.best)), image)
+        row.state = "proved" if result.found else "unproved"
+        if result.difference is None:
+            row.reason = f"the clip has no frame that can be decoded at {result.offset_ms} ms"
+        elif not result.found:
             row.reason = (
-                f"the clip's frame at {proof.offset_ms} ms is not the picture that was cut from the footage: "
-                f"they differ by {proof.difference:.0f} of 255, more than {proof.limit:.0f}"
+                f"the clip's frame at {result.offset_ms} ms is not the picture that was cut from the footage: "
+                f"they differ by {result.difference:.0f} of 255, more than {result.limit:.0f}"
             )
 
-    def _end(self, manifest: Manifest) -> None:
-        with self._cutter.spare() as page:
+    def _write_summary(self, manifest: Manifest) -> None:
+        with self._clip_service.open_scratch_file() as page:
             self._page.write(page, manifest)
             length = page.tell()
             page.seek(0)
-            manifest.files.append(self._write(PAGE, page, length, ZIP_DEFLATED))
-        told = manifest.model_dump_json(indent=2).encode() + b"\n"
-        sums = [*self._files, FileOut(name=MANIFEST, bytes=len(told), sha256=hashlib.sha256(told).hexdigest())]
-        self._bytes(SUMS, "".join(f"{one.sha256}  {one.name}\n" for one in sums).encode())
-        self._bytes(MANIFEST, told, ZIP_DEFLATED)
+            manifest.files.append(self._write(INDEX_PAGE, page, length, ZIP_DEFLATED))
+        content = manifest.model_dump_json(indent=2).encode() + b"\n"
+        sums = [*self._files, FileOut(name=MANIFEST, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())]
+        self._write_bytes(CHECKSUMS, "".join(f"{one.sha256}  {one.name}\n" for one in sums).encode())
+        self._write_bytes(MANIFEST, content, ZIP_DEFLATED)
         self._zip.close()
         self._file.flush()
         self.size = self._file.seek(0, io.SEEK_END)
 
-    def _bytes(self, name: str, content: bytes, method: int = ZIP_STORED) -> FileOut:
+    def _write_bytes(self, name: str, content: bytes, method: int = ZIP_STORED) -> FileOut:
         return self._write(name, io.BytesIO(content), len(content), method)
 
     def _write(self, name: str, source: IO[bytes], length: int, method: int = ZIP_STORED) -> FileOut:
-        """One member, and the sum of what was really written."""
+        """Writes one member of the zip, and returns the checksum of the bytes that were written."""
         info = ZipInfo(name, time.localtime()[:6])
         info.compress_type, info.external_attr, info.file_size = method, 0o644 << 16, length
-        total = hashlib.sha256()
+        digest = hashlib.sha256()
         with self._zip.open(info, "w") as member:
             while chunk := source.read(CHUNK):
-                total.update(chunk)
+                digest.update(chunk)
                 member.write(chunk)
-        file = FileOut(name=name, bytes=info.file_size, sha256=total.hexdigest())
+        file = FileOut(name=name, bytes=info.file_size, sha256=digest.hexdigest())
         self._files.append(file)
         return file
 
 
-async def save(cutter: Cutter, asked: Asked, out: Path, tell: Callable[[Row], None]) -> Manifest | None:
-    """An export as a file, replaced when it is whole, never before; None, and no file, when nothing can be exported.
+class _NothingExported(Exception):
+    """None of the moments could be exported."""
+
+
+async def save_export(
+    clip_service: ClipService, request: ExportRequest, out: Path, on_moment: Callable[[ExportedMoment], None]
+) -> Manifest | None:
+    """Exports to a file, which is replaced only when complete; returns None, and writes no file, when it is empty.
 
     Args:
-        tell: hears of each moment when it is done.
+        on_moment: called with each moment when it is done.
     """
-    draft = out.with_name(out.name + ".tmp")
     try:
-        with draft.open("w+b") as file, Export(cutter, file, asked) as export:
-            for moment, score in asked.moments:
-                tell(await export.add(moment, score))
-            if export.empty:
-                return None
-            manifest = await export.finish()
-        draft.replace(out)
-        return manifest
-    finally:
-        draft.unlink(missing_ok=True)
+        with (
+            atomic_write(out) as draft,
+            draft.open("w+b") as file,
+            ExportArchive(clip_service, file, request) as export,
+        ):
+            for moment, score in request.moments:
+                on_moment(await export.add(moment, score))
+            if export.is_empty:
+                raise _NothingExported
+            return await export.finish()
+    except _NothingExported:
+        return None
 
 
-async def whole(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Work in a thread to its end, also when cancelled: only then may what it works on be closed."""
+async def run_to_completion(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs ``work`` in a thread to its end, also when cancelled: only then may the files that it uses be closed."""
     task = asyncio.create_task(asyncio.to_thread(work, *args, **kwargs))
     try:
         return await asyncio.shield(task)

@@ -1,4 +1,4 @@
-"""What an export tells of itself: its moments, files and sums, and what was proved."""
+"""Models of an export's manifest: its moments, files, checksums, and which clips were verified."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from footage.query.clips.clip import Clip
-from footage.query.clips.verify import Proof
-from footage.query.values.ids import MOMENT, MomentId
-from footage.query.values.times import Utc, iso
+from footage.query.clips.verify import Verification
+from footage.query.values.ids import MOMENT_PATTERN, MomentId
+from footage.query.values.times import Utc, format_time
 
-SUMS = "SHA256SUMS"
+CHECKSUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
-PAGE = "index.html"
+INDEX_PAGE = "index.html"
 
-CHECK = (
-    f"unpack, then in the folder: sha256sum -c {SUMS} (macOS: shasum -a 256 -c {SUMS}; "
+CHECK_INSTRUCTIONS = (
+    f"unpack, then in the folder: sha256sum -c {CHECKSUMS} (macOS: shasum -a 256 -c {CHECKSUMS}; "
     "Windows: Get-FileHash FILE in PowerShell)"
 )
-METHOD = (
+PROOF_METHOD = (
     "each finished clip was opened again and decoded; its frame at best_frame.offset_ms was compared with the picture "
     "of that time cut from the footage: best_frame.found says whether they are the same"
 )
 
 
-Id = Annotated[str, Field(max_length=200, json_schema_extra={"pattern": f"^{MOMENT}$"})]
-"""A moment's id; what is wrong with one, ``MomentId.parse`` tells better than a pattern."""
+MomentIdText = Annotated[str, Field(max_length=200, json_schema_extra={"pattern": f"^{MOMENT_PATTERN}$"})]
+"""The id of a moment; ``MomentId.parse`` checks it, as its messages say more than a pattern's."""
 
 
 class Wanted(BaseModel):
-    """A moment to export, as an answer has it; only its id is needed."""
+    """A moment to export, as a search answers it; only its id is required."""
 
     model_config = ConfigDict(extra="ignore")
 
-    id: Id
+    id: MomentIdText
     score: float | None = Field(default=None, ge=0, le=1)
 
 
@@ -52,7 +52,7 @@ class FileOut(BaseModel):
 
 
 class ClipFile(FileOut):
-    """A clip: what was asked for and what it shows. A copied clip starts at the keyframe before."""
+    """A clip: the span that was asked for and the span that it shows. A copied clip starts at the keyframe before."""
 
     requested_start: Utc
     requested_end: Utc
@@ -63,7 +63,7 @@ class ClipFile(FileOut):
 
     @classmethod
     def of(cls, file: FileOut, clip: Clip) -> Self:
-        """The clip in a written file."""
+        """Describes a clip that was written to ``file``."""
         return cls(
             **file.model_dump(),
             requested_start=clip.requested_start,
@@ -76,19 +76,19 @@ class ClipFile(FileOut):
 
 
 class MediaOut(BaseModel):
-    """Where the best frame is in the footage."""
+    """The position of the best frame in the footage."""
 
     id: str
     offset: float = Field(description="seconds from the media's first frame")
 
 
-State = Literal["proved", "unproved", "photograph", "missing"]
-"""Proved: the clip shows the best frame. Unproved: it does not. Photograph: there is a picture but can be no clip.
-Missing: there is no clip, for the ``reason``."""
+ExportState = Literal["proved", "unproved", "photograph", "missing"]
+"""Proved: the clip shows the best frame. Unproved: it does not. Photograph: it has a picture and cannot have a clip.
+Missing: it has no clip; ``reason`` says why."""
 
 
-class Row(BaseModel):
-    """A moment of an export. Times are UTC."""
+class ExportedMoment(BaseModel):
+    """A moment in the manifest. Times are UTC."""
 
     id: str
     camera: str
@@ -97,18 +97,18 @@ class Row(BaseModel):
     best: Utc
     score: float | None
     clock: str | None = Field(
-        default=None, description="where the times came from; null when its media is not known any more"
+        default=None, description="source of the times; null when its media is no longer in the index"
     )
-    state: State = "missing"
+    state: ExportState = "missing"
     reason: str = ""
     media: MediaOut | None = None
     clip: ClipFile | None = None
     picture: FileOut | None = None
-    best_frame: Proof | None = None
+    best_frame: Verification | None = None
 
     @classmethod
     def of(cls, moment: MomentId, score: float | None) -> Self:
-        """What the id says; nothing exported yet."""
+        """Makes a row from the moment's id alone, before anything is exported."""
         return cls(
             id=str(moment),
             camera=moment.camera,
@@ -120,43 +120,45 @@ class Row(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What ``manifest.json`` holds."""
+    """The content of ``manifest.json``."""
 
-    footage: str = Field(default_factory=lambda: version("footage"), description="the version that made it")
+    footage: str = Field(default_factory=lambda: version("footage"), description="version of Footage that made it")
     made_at: Utc
-    query: str = Field(description="the question that found the moments, if it was told")
+    query: str = Field(description="query that found the moments, if it was given")
     filters: dict[str, JsonValue]
-    time_zone: str = Field(description="of the machine that made it, in which the page shows times; here all are UTC")
+    time_zone: str = Field(
+        description="time zone of the machine that made it, in which the page shows times; times here are UTC"
+    )
     pad: float = Field(description="seconds before and after each moment")
     precise: bool
-    check: str = CHECK
-    proof: str = METHOD
-    counts: dict[str, int] = Field(description="moments of each state")
-    moments: list[Row]
+    check: str = CHECK_INSTRUCTIONS
+    proof: str = PROOF_METHOD
+    counts: dict[str, int] = Field(description="number of moments in each state")
+    moments: list[ExportedMoment]
     files: list[FileOut] = Field(description="files that belong to no moment")
 
 
-def stem(number: int, of: int, camera: str, start: datetime) -> str:
-    """A file's name without its ending: safe on every system, and in order of ``number``.
+def file_stem(number: int, of: int, camera: str, start: datetime) -> str:
+    """Returns a file's name without its suffix: valid on every system, and sorted by ``number``.
 
     Args:
-        number: from 1.
-        of: how many there are.
+        number: counts from 1.
+        of: the total number of moments.
         start: UTC.
     """
     safe = re.sub(r"[^\w.-]", "_", unicodedata.normalize("NFC", camera))
     safe = safe.encode()[:120].decode(errors="ignore")  # most file systems end a name at 255 bytes
-    time = re.sub(r"[:-]", "", iso(start.replace(microsecond=0)))
+    time = re.sub(r"[:-]", "", format_time(start.replace(microsecond=0)))
     return f"{number:0{max(3, len(str(of)))}}_{safe}_{time}"
 
 
-def milliseconds(seconds: float) -> int:
-    """Whole milliseconds, up: rounded down, they would lie before the frame and show the one before it."""
+def ceil_milliseconds(seconds: float) -> int:
+    """Rounds up to whole milliseconds: rounded down, they would point to the frame before."""
     return math.ceil(round(seconds * 1000, 2))
 
 
-def zone(now: datetime) -> str:
-    """This machine's zone: ``UTC+02:00 (CEST)``."""
+def describe_time_zone(now: datetime) -> str:
+    """Returns this machine's time zone, such as ``UTC+02:00 (CEST)``."""
     local = now.astimezone()
     offset = local.utcoffset() or timedelta()
     name = local.tzname() or ""

@@ -1,4 +1,4 @@
-"""The page of an export: its clips with pictures and times, for whoever opens it by double click. No scripts."""
+"""Renders the HTML page of an export: clips, pictures and times, opened from the unpacked folder. No scripts."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from footage.query.export.manifest import MANIFEST, SUMS, Manifest, Row
-from footage.query.values.times import iso
-from footage.stream.files.frame_at import jpeg
-from footage.stream.files.video_file import fitted
+from footage.query.export.manifest import CHECKSUMS, MANIFEST, ExportedMoment, Manifest
+from footage.query.values.times import format_time
+from footage.stream.files.frame_at import encode_jpeg
+from footage.stream.files.video_file import fit_size
 from footage.stream.frame import Image
 
-SIDE = 240
+PICTURE_SIDE = 240
 """Pixels of the shorter side of the pictures in the page."""
 
-TOLD = {"proved": "proved", "unproved": "NOT PROVED", "photograph": "photograph", "missing": "no clip"}
+STATE_LABELS = {"proved": "proved", "unproved": "NOT PROVED", "photograph": "photograph", "missing": "no clip"}
 
 HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -44,8 +44,8 @@ To check that nothing has changed, {check}.</small></p>
 """
 
 
-class Page:
-    """The page in the making; what was added waits in a file, so that memory stays flat.
+class ExportPage:
+    """Collects the cards of a page in a file, so that memory does not grow with them.
 
     Args:
         file: empty, to write and read; whoever opened it closes it.
@@ -54,34 +54,35 @@ class Page:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
-    def add(self, row: Row, image: Image | None) -> None:
-        """A moment, with its picture if there is one. Blocks."""
-        self._file.write(card(row, image).encode())
+    def add(self, row: ExportedMoment, image: Image | None) -> None:
+        """Adds a moment, with its picture if it has one. Blocks."""
+        self._file.write(render_card(row, image).encode())
 
     def write(self, out: IO[bytes], manifest: Manifest) -> None:
-        """The whole page. Blocks."""
-        out.write(_head(manifest).encode())
+        """Writes the whole page to ``out``. Blocks."""
+        out.write(_render_head(manifest).encode())
         self._file.seek(0)
         shutil.copyfileobj(self._file, out)
         out.write(b"</body></html>\n")
 
 
-def card(row: Row, image: Image | None) -> str:
-    """One moment as HTML; everything in it is escaped."""
+def render_card(row: ExportedMoment, image: Image | None) -> str:
+    """Renders one moment as HTML; all values are escaped."""
     score = f", score {row.score:.2f}" if row.score is not None else ""
     length = (row.end - row.start).total_seconds()
+    span = f"{format_time(row.start)} to {format_time(row.end)}"
     lines = [
-        f"<h2>{escape(row.camera)} <span class='state {row.state}'>{TOLD[row.state]}</span></h2>",
-        f"<p>{_local(row.start)}, {length:.1f} s{score}<br><small>{iso(row.start)} to {iso(row.end)}; "
+        f"<h2>{escape(row.camera)} <span class='state {row.state}'>{STATE_LABELS[row.state]}</span></h2>",
+        f"<p>{_format_local(row.start)}, {length:.1f} s{score}<br><small>{span}; "
         f"clock: {escape(row.clock or 'not known')}</small></p>",
-        *_clip(row),
+        *_render_links(row),
         *([f"<p>{escape(row.reason)}</p>"] if row.reason else []),
         f"<p><small>{escape(row.id)}</small></p>",
     ]
-    return f"<article>{_shown(row, image)}<div class='text'>{''.join(lines)}</div></article>\n"
+    return f"<article>{_render_media(row, image)}<div class='text'>{''.join(lines)}</div></article>\n"
 
 
-def _clip(row: Row) -> list[str]:
+def _render_links(row: ExportedMoment) -> list[str]:
     links = []
     if row.clip and row.best_frame:
         name, offset = quote(row.clip.name), row.best_frame.offset_ms / 1000
@@ -92,33 +93,35 @@ def _clip(row: Row) -> list[str]:
     return [f"<p>{', '.join(links)}</p>"] if links else []
 
 
-def _shown(row: Row, image: Image | None) -> str:
-    """The player, whose poster is the best frame; or the picture alone. The picture is in the page itself."""
+def _render_media(row: ExportedMoment, image: Image | None) -> str:
+    """Renders the player, with the best frame as its poster, or the picture alone. The picture is embedded."""
     if image is None:
         return ""
     height, width = image.shape[:2]
-    small: Image = np.asarray(cv2.resize(image, fitted(width, height, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
-    data = "data:image/jpeg;base64," + base64.b64encode(jpeg(small, 80)).decode()
+    small: Image = np.asarray(
+        cv2.resize(image, fit_size(width, height, PICTURE_SIDE), interpolation=cv2.INTER_AREA), np.uint8
+    )
+    data = "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(small, 80)).decode()
     if row.clip:
         return f"<video controls preload='none' poster='{data}' src='{quote(row.clip.name)}'></video>"
     return f"<img alt='best frame' src='{data}'>"
 
 
-def _head(manifest: Manifest) -> str:
+def _render_head(manifest: Manifest) -> str:
     filters = ", ".join(
         f"{k}: {', '.join(map(str, v)) if isinstance(v, list) else v}" for k, v in manifest.filters.items()
     )
     return HEAD.format(
         title=escape(manifest.query or "Moments"),
-        counts=escape(", ".join(f"{n} {TOLD[state]}" for state, n in manifest.counts.items())),
+        counts=escape(", ".join(f"{n} {STATE_LABELS[state]}" for state, n in manifest.counts.items())),
         zone=escape(manifest.time_zone),
-        made=iso(manifest.made_at),
+        made=format_time(manifest.made_at),
         version=escape(manifest.footage),
         filters=escape(f"Asked with {filters}. " if filters else ""),
         manifest=MANIFEST,
-        check=escape(manifest.check).replace(SUMS, f"<a href='{SUMS}'>{SUMS}</a>", 1),
+        check=escape(manifest.check).replace(CHECKSUMS, f"<a href='{CHECKSUMS}'>{CHECKSUMS}</a>", 1),
     )
 
 
-def _local(time: datetime) -> str:
+def _format_local(time: datetime) -> str:
     return time.astimezone().isoformat(sep=" ", timespec="seconds")

@@ -1,4 +1,4 @@
-"""The HTTP service: its parts, the one error shape, and what is counted."""
+"""Builds the aiohttp application: its services, its middlewares, and the one JSON shape of errors."""
 
 from __future__ import annotations
 
@@ -11,110 +11,120 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from footage.indexer.embed.base import EmbedderError
-from footage.indexer.live.service import Live
+from footage.indexer.live.service import LiveService
 from footage.indexer.store.base import Catalog, Store, StoreError, StoreUnreachable
-from footage.query.clips.clip import ClipError
-from footage.query.clips.service import Cutter, Gone
+from footage.query.clips.service import ClipService, NotFound
+from footage.query.clips.source import ClipError
 from footage.query.http import routes
-from footage.query.http.audit import Audit
-from footage.query.http.auth import guard
-from footage.query.http.export_routes import TURN
-from footage.query.http.keys import AUDIT, CATALOG, CUTTER, FINISHER, KEYS, LIVE, METRICS, STORE, WORKER
+from footage.query.http.app_keys import (
+    AUDIT_LOG,
+    AUTHENTICATOR,
+    CATALOG,
+    CLIP_SERVICE,
+    LIVE,
+    METRICS,
+    SEARCH_ENGINE,
+    STORE,
+    WORKER,
+)
+from footage.query.http.audit import AuditLog
+from footage.query.http.auth import authenticate_requests
+from footage.query.http.export_routes import EXPORT_LOCK
 from footage.query.http.metrics import Metrics
 from footage.query.http.schemas import ErrorOut
-from footage.query.http.tokens import Keys
-from footage.query.http.watch_routes import DESK, Desk
-from footage.query.search.engine import Searcher
-from footage.query.search.postprocess import Finisher
+from footage.query.http.tokens import Authenticator
+from footage.query.http.watch_routes import WATCH_CONTEXT, WatchContext
+from footage.query.search.engine import SearchEngine
 from footage.query.values.ids import BadId
 from footage.stream.files.video_file import MediaError
 
 log = logging.getLogger(__name__)
 
-BODY = 1 << 20
+MAX_BODY = 1 << 20
 """Largest request body in bytes."""
-LINE = 1 << 16
-"""Longest first line of a request in bytes: 1,000 characters of any script are 12 kB in an address."""
+MAX_LINE = 1 << 16
+"""Longest request line in bytes: 1,000 characters of any script take 12 kB in a URL."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What the service answers from; whoever opened them closes them when the service has stopped."""
+class AppServices:
+    """The services that the routes use. The caller opens them, and closes them after the application has stopped."""
 
     store: Store
     catalog: Catalog
-    searcher: Searcher
-    cutter: Cutter
+    search_engine: SearchEngine
+    clip_service: ClipService
     metrics: Metrics
-    live: Live | None = None
-    desk: Desk | None = None
-    audit: Audit | None = None
+    live: LiveService | None = None
+    watches: WatchContext | None = None
+    audit: AuditLog | None = None
     worker: str = ""
 
 
-def build(parts: Parts, token: str | None = None, local: bool = True) -> web.Application:
-    """The application over opened parts.
+def build_app(services: AppServices, token: str | None = None, local: bool = True) -> web.Application:
+    """Build the application.
 
     Args:
-        token: an admin's; others are in the catalogue.
-        local: it will be bound to loopback alone, where nobody needs a token while there is none.
+        token: the token of the settings, with the role admin; other tokens are in the catalog.
+        local: the application is bound to loopback only, where no token is needed while none exists.
     """
-    metrics, keys = parts.metrics, Keys(parts.catalog, token, local)
-    app = web.Application(middlewares=[_counted(metrics), _errors, guard(keys)], client_max_size=BODY)
-    app[STORE], app[CATALOG], app[CUTTER] = parts.store, parts.catalog, parts.cutter
-    app[FINISHER] = Finisher(parts.searcher)
-    app[LIVE], app[METRICS], app[KEYS], app[AUDIT] = parts.live, metrics, keys, parts.audit
-    app[WORKER] = parts.worker
-    app[DESK], app[TURN] = parts.desk, asyncio.Lock()
-    if parts.desk:
-        app.on_shutdown.append(parts.desk.end)
-    routes.setup(app)
+    metrics, authenticator = services.metrics, Authenticator(services.catalog, token, local)
+    middlewares = [_count_requests(metrics), _convert_errors, authenticate_requests(authenticator)]
+    app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
+    app[STORE], app[CATALOG], app[CLIP_SERVICE] = services.store, services.catalog, services.clip_service
+    app[SEARCH_ENGINE] = services.search_engine
+    app[LIVE], app[METRICS], app[AUTHENTICATOR], app[AUDIT_LOG] = services.live, metrics, authenticator, services.audit
+    app[WORKER] = services.worker
+    app[WATCH_CONTEXT], app[EXPORT_LOCK] = services.watches, asyncio.Lock()
+    if services.watches:
+        app.on_shutdown.append(services.watches.close_alerts)
+    routes.add_routes(app)
     return app
 
 
 @web.middleware
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error leaves in one shape."""
+async def _convert_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Middleware that answers every exception with the one error shape."""
     try:
         return await handler(request)
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        reply = failure(error.status, error.reason, _HINTS.get(error.status, ""))
+        reply = error_response(error.status, error.reason, _HINTS.get(error.status, ""))
         for name in ("WWW-Authenticate", "Allow"):
             if name in error.headers:
                 reply.headers[name] = error.headers[name]
         return reply
     except (BadId, ValueError) as error:
-        return failure(400, str(error))
-    except Gone as error:
-        return failure(404, str(error))
+        return error_response(400, str(error))
+    except NotFound as error:
+        return error_response(404, str(error))
     except (ClipError, MediaError) as error:
-        return failure(409, str(error))
+        return error_response(409, str(error))
     except (StoreUnreachable, EmbedderError) as error:
-        return failure(503, str(error), "try again when it is back; /readyz tells")
+        return error_response(503, str(error), "try again later; /readyz tells when it is back")
     except StoreError as error:
-        return failure(500, str(error))
+        return error_response(500, str(error))
     except asyncio.CancelledError:
         raise
     except Exception:
         log.exception("failed to answer %s %s", request.method, request.path)
-        return failure(500, "the service failed on this request", "the log says how")
+        return error_response(500, "the service failed on this request", "see the service's log")
 
 
 _HINTS = {
     401: "send 'Authorization: Bearer TOKEN'",
-    404: "GET /openapi.json lists what there is",
-    405: "GET /openapi.json lists what there is",
+    404: "GET /openapi.json lists the routes",
+    405: "GET /openapi.json lists the routes",
 }
 
 
-def failure(status: int, error: str, hint: str = "") -> web.Response:
-    """The one error shape."""
+def error_response(status: int, error: str, hint: str = "") -> web.Response:
+    """A response in the one error shape."""
     return web.json_response(ErrorOut(error=error, hint=hint, status=status).model_dump(), status=status)
 
 
-def _counted(metrics: Metrics) -> Middleware:
+def _count_requests(metrics: Metrics) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()

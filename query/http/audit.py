@@ -1,4 +1,4 @@
-"""The query log: who asked what over HTTP, when, and how many were found. One file a day, a line of JSON each."""
+"""Writes and reads the audit log: who asked what over HTTP, when, with how many results. One JSON Lines file a day."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from footage.query.http.schemas import AuditOut, EntryOut
 
 log = logging.getLogger(__name__)
 
-LONG = 500
-"""Characters of a text that are kept: a picture that was sent is not."""
-SWEEP = 3600.0
-"""Seconds between looks at what is too old."""
+MAX_TEXT = 500
+"""Characters that are kept of a text, so that an uploaded picture is not logged."""
+CLEANUP_INTERVAL = 3600.0
+"""Seconds between removals of expired files."""
 
 
-class Audit:
-    """Keeps entries in a folder that its owner alone can read.
+class AuditLog:
+    """Keeps entries in a folder that only its owner can read.
 
     Args:
-        keep: how long; whole days (UTC) that are older are removed.
+        keep: how long entries are kept; older whole days (UTC) are removed.
     """
 
     def __init__(self, folder: Path, keep: timedelta) -> None:
         self._folder, self._keep = folder, keep
 
-    async def note(self, who: str, what: str, asked: dict[str, Any], found: int | None, status: int = 200) -> None:
-        """Append an entry of now. A full disk costs the entry, not the answer; the log says so."""
-        entry = EntryOut(time=datetime.now(UTC), who=who, what=what, asked=_short(asked), found=found, status=status)
+    async def append(self, who: str, what: str, asked: dict[str, Any], found: int | None, status: int = 200) -> None:
+        """Append an entry with the present time. If the disk is full, the entry is lost and an error is logged."""
+        entry = EntryOut(time=datetime.now(UTC), who=who, what=what, asked=_truncate(asked), found=found, status=status)
         try:
-            await asyncio.to_thread(self._append, entry)
+            await asyncio.to_thread(self._write, entry)
         except OSError as error:
-            log.error("the audit cannot be written: %s", error)
+            log.error("the audit log cannot be written: %s", error)
 
-    def _append(self, entry: EntryOut) -> None:
+    def _write(self, entry: EntryOut) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / f"{entry.time:%Y-%m-%d}.jsonl"
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -50,12 +50,12 @@ class Audit:
             os.close(file)
 
     async def entries(self, start: datetime | None = None, end: datetime | None = None, limit: int = 100) -> AuditOut:
-        """Entries of [start, end), newest first, at most ``limit``; a line that a crash cut short is left out."""
+        """Entries of [start, end), newest first, at most ``limit``; incomplete lines, left by a crash, are skipped."""
         return AuditOut(entries=await asyncio.to_thread(self._read, start, end, limit))
 
     def _read(self, start: datetime | None, end: datetime | None, limit: int) -> list[EntryOut]:
         found: list[EntryOut] = []
-        for day, path in reversed(list(self._days())):
+        for day, path in reversed(list(self._files())):
             if (start and day < start.date()) or (end and day > end.date()):
                 continue
             for line in reversed(path.read_bytes().splitlines()):
@@ -69,8 +69,8 @@ class Audit:
                     return found
         return found
 
-    def _days(self) -> Iterator[tuple[date, Path]]:
-        """Files by day, oldest first."""
+    def _files(self) -> Iterator[tuple[date, Path]]:
+        """The files with their days, oldest first."""
         for path in sorted(self._folder.glob("????-??-??.jsonl")):
             try:
                 yield date.fromisoformat(path.stem), path
@@ -78,26 +78,26 @@ class Audit:
                 continue
 
     async def run(self) -> None:
-        """Remove what is too old, now and every hour, until cancelled."""
+        """Remove expired files now and every hour, until cancelled."""
         while True:
             try:
-                await asyncio.to_thread(self.sweep)
+                await asyncio.to_thread(self.remove_expired)
             except OSError as error:
-                log.error("the audit's old days cannot be removed: %s", error)
-            await asyncio.sleep(SWEEP)
+                log.error("old days of the audit log cannot be removed: %s", error)
+            await asyncio.sleep(CLEANUP_INTERVAL)
 
-    def sweep(self) -> None:
-        """Remove days that ended longer ago than entries are kept."""
+    def remove_expired(self) -> None:
+        """Remove the files of days that ended longer ago than entries are kept."""
         now = datetime.now(UTC)
-        for day, path in list(self._days()):
+        for day, path in list(self._files()):
             if datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1) <= now - self._keep:
                 path.unlink(missing_ok=True)
 
 
-def _short(value: Any) -> Any:
-    """The same JSON with long texts cut."""
+def _truncate(value: Any) -> Any:
+    """The same JSON with long texts truncated."""
     if isinstance(value, str):
-        return value if len(value) <= LONG else value[:LONG] + "..."
+        return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "..."
     if isinstance(value, dict):
-        return {k: _short(v) for k, v in value.items()}
-    return [_short(v) for v in value] if isinstance(value, list) else value
+        return {k: _truncate(v) for k, v in value.items()}
+    return [_truncate(v) for v in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Who may ask what: loopback needs no token while there is none; anything else does."""
+"""Authenticates requests, and checks their role and cameras. On loopback no token is needed while none exists."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from footage.query.http.tokens import LOCAL, Keys, Role, Who
+from footage.query.http.app_keys import CATALOG
+from footage.query.http.tokens import LOCAL_NAME, Authenticator, Identity, Role
+from footage.query.values.names import describe_unknown
 
-OPEN = frozenset({"/healthz", "/readyz"})
-"""Paths that need no token: they tell nothing but whether the service lives."""
+PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
+"""Paths that need no token: they tell only whether the service is up."""
 
-LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-WHO: web.RequestKey[Who] = web.RequestKey("who", Who)
-"""Under this key a request holds who asks."""
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
+"""The key under which a request holds its caller."""
 
 
-class Unsafe(Exception):
+class UnsafeBind(Exception):
     """The service would be open to the network without a token; it does not start."""
 
 
@@ -32,98 +34,114 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check(host: str, token: str | bool | None) -> None:
+def check_bind(host: str, token: str | bool | None) -> None:
     """Refuse to serve the network without a token.
 
     Args:
-        token: that of the settings, or whether there are others.
+        token: the token of the settings, or whether the catalog has any.
 
     Raises:
-        Unsafe: ``host`` is not a loopback address and there is no token.
+        UnsafeBind: ``host`` is not a loopback address and there is no token.
     """
     if not token and not is_loopback(host):
-        raise Unsafe(
+        raise UnsafeBind(
             f"will not serve on {host} without a token: anyone on the network could watch the cameras; "
             "make one with: footage token add NAME (or set FOOTAGE_TOKEN to a long random text), or serve on 127.0.0.1"
         )
 
 
-def guard(keys: Keys) -> Middleware:
-    """Middleware: who asks, as ``who`` tells handlers. 401 where a token is needed and none that is known was sent.
+def authenticate_requests(authenticator: Authenticator) -> Middleware:
+    """Middleware that identifies the caller; it answers 401 when a token is needed and no valid one was sent.
 
-    Where none is needed only requests addressed to this machine by name are answered. That keeps a web page from
+    When no token is needed, only requests addressed to this machine by name are answered. That keeps a web page from
     reading a local service by pointing its own host name at 127.0.0.1 (DNS rebinding).
     """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in OPEN:
+        if request.path in PUBLIC_PATHS:
             return await handler(request)
-        request[WHO] = await _asks(request, keys)
+        request[IDENTITY] = await _identify(request, authenticator)
         return await handler(request)
 
     return middleware
 
 
-async def _asks(request: web.Request, keys: Keys) -> Who:
-    if await keys.asked():
-        found = await keys.who(_sent(request))
+async def _identify(request: web.Request, authenticator: Authenticator) -> Identity:
+    if await authenticator.token_required():
+        found = await authenticator.authenticate(_bearer_token(request))
         if found is None:
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Bearer realm="footage"'})
         return found
     name = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
-    if name not in LOCAL_NAMES:
+    if name not in LOOPBACK_HOSTS:
         raise web.HTTPForbidden(reason=f"without a token only localhost is served, not {name!r}")
-    return Who(LOCAL)
+    return Identity(LOCAL_NAME)
 
 
-def _sent(request: web.Request) -> str:
+def _bearer_token(request: web.Request) -> str:
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" else ""
 
 
-def who(request: web.Request) -> Who:
-    """Who asks."""
-    return request[WHO]
+def identity(request: web.Request) -> Identity:
+    """The caller of a request."""
+    return request[IDENTITY]
 
 
-async def still(request: web.Request, keys: Keys) -> bool:
-    """Whether the token of a long request still stands for the same: it may have been removed since."""
+async def is_still_authorized(request: web.Request, authenticator: Authenticator) -> bool:
+    """Whether the token of a long request still identifies the same caller: it may have been removed meanwhile."""
     try:
-        return await _asks(request, keys) == who(request)
+        return await _identify(request, authenticator) == identity(request)
     except web.HTTPException:
         return False
 
 
-def allow(request: web.Request, role: Role, whole: bool = False) -> None:
-    """Refuse who has a lesser role, or, for what tells of all cameras at once, is limited to some.
+def require_role(request: web.Request, role: Role, all_cameras: bool = False) -> None:
+    """Refuse a caller with a lesser role.
+
+    Args:
+        all_cameras: also refuse a caller that is limited to some cameras.
 
     Raises:
-        HTTPForbidden: with what would be needed.
+        HTTPForbidden: says what is needed.
     """
-    asks = who(request)
-    if not asks.may(role):
-        raise web.HTTPForbidden(reason=f"this needs a token of role {role}; '{asks.name}' has role {asks.role}")
-    if whole and asks.cameras:
-        raise web.HTTPForbidden(reason=f"this tells of all cameras, and '{asks.name}' is limited to some")
+    caller = identity(request)
+    if not caller.has_role(role):
+        raise web.HTTPForbidden(reason=f"this needs a token of role {role}; '{caller.name}' has role {caller.role}")
+    if all_cameras and caller.cameras:
+        raise web.HTTPForbidden(reason=f"this covers all cameras, and '{caller.name}' is limited to some")
 
 
-def seen(request: web.Request, *cameras: str) -> None:
-    """Refuse a camera that who asks may not see, whether it is there or not.
+def require_visible(request: web.Request, *cameras: str) -> None:
+    """Refuse a camera that the caller may not see, whether it exists or not.
 
     Raises:
-        HTTPForbidden: names it.
+        HTTPForbidden: names the camera.
     """
-    asks = who(request)
-    if hidden := [c for c in cameras if not asks.sees(c)]:
-        raise web.HTTPForbidden(reason=f"'{asks.name}' may not see camera {hidden[0]!r}")
+    caller = identity(request)
+    if hidden := [c for c in cameras if not caller.can_see(c)]:
+        raise web.HTTPForbidden(reason=f"'{caller.name}' may not see camera {hidden[0]!r}")
 
 
-def narrowed(request: web.Request, cameras: Sequence[str]) -> tuple[str, ...]:
-    """The cameras that were asked for; none asked for: those that who asks may see, where that is limited.
+def visible_cameras(request: web.Request, cameras: Sequence[str]) -> tuple[str, ...]:
+    """The requested cameras; if none is requested, the cameras that the caller is limited to (none: all).
 
     Raises:
-        HTTPForbidden: one that was asked for is not among these.
+        HTTPForbidden: the caller may not see a requested camera.
     """
-    seen(request, *cameras)
-    return tuple(cameras) or who(request).cameras
+    require_visible(request, *cameras)
+    return tuple(cameras) or identity(request).cameras
+
+
+async def require_known(request: web.Request, parameter: str, cameras: Sequence[str]) -> None:
+    """Refuse a camera that is not in the index; the message lists only cameras that the caller may see.
+
+    Raises:
+        ValueError: names ``parameter`` and the camera.
+    """
+    if not cameras:
+        return
+    known = (c.camera for c in await request.app[CATALOG].cameras())
+    if message := describe_unknown("camera", cameras, filter(identity(request).can_see, known)):
+        raise ValueError(f"{parameter}: {message}")

@@ -1,4 +1,4 @@
-"""What is held of every camera, and what the live ones do now."""
+"""Lists cameras with what is indexed of them, and publishes the status of live cameras in the catalog."""
 
 from __future__ import annotations
 
@@ -6,39 +6,44 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from footage.indexer.live.service import CameraState, Live
 from footage.indexer.store.base import Catalog, Store, StoreError, Where
 from footage.query.http.schemas import CameraOut, CamerasOut, LiveOut, LoadOut
-from footage.query.values.times import iso
+from footage.query.values.times import format_time
+
+if TYPE_CHECKING:  # importing them costs a second, which footage status should not pay
+    from footage.indexer.live.cameras import CameraState
+    from footage.indexer.live.service import LiveService
 
 log = logging.getLogger(__name__)
 
-KIND, LOAD = "live", "load"
-"""Documents of the catalogue in which a service tells other processes what its cameras do."""
-STALE = timedelta(seconds=15)
-EVERY = 2.0
+CAMERA_KIND, LOAD_KIND = "live", "load"
+"""Kinds of the catalog documents in which a service publishes the status of its cameras for other processes."""
+MAX_AGE = timedelta(seconds=15)
+"""Age at which a published status is ignored."""
+PUBLISH_INTERVAL = 2.0
+"""Seconds between two publications."""
 
 
-async def overview(
+async def list_cameras(
     store: Store,
     catalog: Catalog,
-    live: Live | None = None,
-    sees: Callable[[str], bool] = lambda _: True,
+    live: LiveService | None = None,
+    can_see: Callable[[str], bool] = lambda _: True,
     worker: str = "",
 ) -> CamerasOut:
-    """Every camera that ``sees`` allows: from ``live`` where this process runs it, else from what another told last.
+    """Every camera that ``can_see`` allows. Live status comes from ``live``, else from what other processes published.
 
     Args:
-        worker: the name of this process, where several share the cameras.
+        worker: the name of this process, if several share the cameras.
     """
-    held = {c.camera: c for c in await catalog.cameras()}
-    here = {s.name: _live(s, worker) for s in live.cameras()} if live else {}
-    now = here if live and not worker else await _told(catalog) | here
+    indexed = {c.camera: c for c in await catalog.cameras()}
+    here = {s.name: _live_status(s, worker) for s in live.cameras()} if live else {}
+    now = here if live and not worker else await _published_cameras(catalog) | here
     rows = []
-    for name in sorted(filter(sees, {*held, *now})):
-        c = held.get(name)
+    for name in sorted(filter(can_see, {*indexed, *now})):
+        c = indexed.get(name)
         rows.append(
             CameraOut(
                 camera=name,
@@ -50,49 +55,50 @@ async def overview(
                 live=now.get(name),
             )
         )
-    load = _load(live) if live else await _told_load(catalog)
+    load = _load(live) if live else await _published_load(catalog)
     return CamerasOut(cameras=rows, load=load)
 
 
-def _load(live: Live) -> LoadOut:
+def _load(live: LiveService) -> LoadOut:
     return LoadOut.model_validate(live.load(), from_attributes=True)
 
 
-async def _told_load(catalog: Catalog) -> LoadOut | None:
-    """That of the busiest service."""
-    fresh = [d for d in (await catalog.get(LOAD)).values() if _at(d) > datetime.now(UTC) - STALE]
+async def _published_load(catalog: Catalog) -> LoadOut | None:
+    """The load of the busiest service."""
+    fresh = [d for d in (await catalog.documents(LOAD_KIND)).values() if _published_at(d) > datetime.now(UTC) - MAX_AGE]
     return max((LoadOut.model_validate(d["load"]) for d in fresh), key=lambda load: load.busy, default=None)
 
 
-def _live(s: CameraState, worker: str) -> LiveOut:
+def _live_status(s: CameraState, worker: str) -> LiveOut:
     facts = {name: getattr(s.status, name, None) for name in LiveOut.model_fields}
     own: dict[str, Any] = {"worker": worker}
     own |= {"recording": s.recording, "rate": round(s.rate, 2), "seen": s.seen, "kept": s.kept, "dropped": s.dropped}
     return LiveOut.model_validate(facts | {"state": s.status.state.value, "clock": s.status.clock.value} | own)
 
 
-async def _told(catalog: Catalog) -> dict[str, LiveOut]:
-    told = await catalog.get(KIND)
-    fresh = datetime.now(UTC) - STALE
-    return {n: LiveOut.model_validate(d["live"]) for n, d in told.items() if _at(d) > fresh}
+async def _published_cameras(catalog: Catalog) -> dict[str, LiveOut]:
+    documents = await catalog.documents(CAMERA_KIND)
+    oldest = datetime.now(UTC) - MAX_AGE
+    return {n: LiveOut.model_validate(d["live"]) for n, d in documents.items() if _published_at(d) > oldest}
 
 
-def _at(document: Mapping[str, Any]) -> datetime:
+def _published_at(document: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(document["at"])
 
 
-async def tell(catalog: Catalog, live: Live, worker: str = "") -> None:
-    """Tell other processes every few seconds what the cameras do, until cancelled."""
+async def publish_status(catalog: Catalog, live: LiveService, worker: str = "") -> None:
+    """Publish the status of the live cameras every few seconds, until cancelled."""
     while True:
         try:
-            await _tell(catalog, live, worker)
+            await _publish(catalog, live, worker)
         except StoreError:
-            log.warning("other processes could not be told what the cameras do", exc_info=True)
-        await asyncio.sleep(EVERY)
+            log.warning("the status of the cameras could not be published for other processes", exc_info=True)
+        await asyncio.sleep(PUBLISH_INTERVAL)
 
 
-async def _tell(catalog: Catalog, live: Live, worker: str) -> None:
-    now = iso(datetime.now(UTC))
+async def _publish(catalog: Catalog, live: LiveService, worker: str) -> None:
+    now = format_time(datetime.now(UTC))
     for state in live.cameras():
-        await catalog.put(KIND, state.name, {"at": now, "live": _live(state, worker).model_dump(mode="json")})
-    await catalog.put(LOAD, worker or "service", {"at": now, "load": _load(live).model_dump(mode="json")})
+        status = _live_status(state, worker).model_dump(mode="json")
+        await catalog.put_document(CAMERA_KIND, state.name, {"at": now, "live": status})
+    await catalog.put_document(LOAD_KIND, worker or "service", {"at": now, "load": _load(live).model_dump(mode="json")})

@@ -1,4 +1,4 @@
-"""What the service counts, for Prometheus."""
+"""Metrics of the service, for Prometheus."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from footage.indexer.live.service import Live
+from footage.indexer.live.service import LiveService
 from footage.indexer.store.base import Record
 
-FRESH = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
-"""Seconds; the mark is 1.5 for 95 of 100."""
+FRESHNESS_BUCKETS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
+"""Seconds; the target is a 95th percentile of 1.5."""
 
 
 class Metrics:
-    """One registry an application, so that two of them in one process do not collide."""
+    """The metrics of one application, in a registry of their own, so that two applications fit in one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -37,45 +37,51 @@ class Metrics:
             ["watch", "outcome"],
             registry=self.registry,
         )
-        self.records = Gauge("footage_records", "Vectors in the index when last asked", registry=self.registry)
+        self.records = Gauge(
+            "footage_records", "Vectors in the index at the last readiness check", registry=self.registry
+        )
         self.freshness = Histogram(
-            "footage_freshness_seconds", "From capture to searchable", buckets=FRESH, registry=self.registry
+            "footage_freshness_seconds", "From capture to searchable", buckets=FRESHNESS_BUCKETS, registry=self.registry
         )
 
-    async def written(self, records: Sequence[Record]) -> None:
-        """Live records have become searchable."""
+    async def observe_freshness(self, records: Sequence[Record]) -> None:
+        """Observe the seconds from capture to now, when live records have become searchable."""
         now = datetime.now(UTC)
         for record in records:
             if record.region is None:
                 self.freshness.observe((now - record.time).total_seconds())
 
-    def watched(self, watch: str, outcome: str) -> None:
-        """A watch fired, or what it told was delivered or not."""
+    def count_watch(self, watch: str, outcome: str) -> None:
+        """Count an alert of a watch, or an attempt to deliver it."""
         self.watches.labels(watch, outcome).inc()
 
-    def watch(self, live: Live) -> None:
-        """Show the live cameras from now on."""
-        self.registry.register(Cameras(live))
+    def add_cameras(self, live: LiveService) -> None:
+        """Include the live cameras from now on."""
+        self.registry.register(CameraCollector(live))
 
 
-class Cameras(Collector):
-    """The live cameras' states and counts, read when Prometheus asks."""
+class CameraCollector(Collector):
+    """Reads the live cameras' states and counts when Prometheus scrapes."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: LiveService) -> None:
         self._live = live
 
     def collect(self) -> Iterator[Metric]:
         """Every metric of every camera."""
-        up = GaugeMetricFamily("footage_camera_live", "1 while pictures come", labels=["camera", "state"])
-        age = GaugeMetricFamily("footage_camera_frame_age_seconds", "Since the newest frame", labels=["camera"])
-        skew = GaugeMetricFamily("footage_camera_clock_skew_seconds", "Camera's clock ahead of ours", labels=["camera"])
+        up = GaugeMetricFamily("footage_camera_live", "1 while the camera is live", labels=["camera", "state"])
+        age = GaugeMetricFamily("footage_camera_frame_age_seconds", "Seconds since the newest frame", labels=["camera"])
+        skew = GaugeMetricFamily(
+            "footage_camera_clock_skew_seconds",
+            "Seconds by which the camera's clock is ahead of this machine's",
+            labels=["camera"],
+        )
         counts = {
             name: CounterMetricFamily(f"footage_camera_{name}", text, labels=["camera"])
             for name, text in (
-                ("frames_seen", "Frames looked at"),
+                ("frames_seen", "Frames that the gate compared"),
                 ("frames_kept", "Frames embedded"),
-                ("frames_dropped", "Frames dropped for want of room"),
-                ("reconnects", "Connections made anew"),
+                ("frames_dropped", "Frames dropped because the queue was full"),
+                ("reconnects", "Reconnections"),
             )
         }
         for s in self._live.cameras():
@@ -90,10 +96,10 @@ class Cameras(Collector):
         yield CounterMetricFamily(
             "footage_records_fenced",
             "Records dropped because another worker watches their camera now",
-            value=self._live.fenced,
+            value=self._live.fenced_records,
         )
         load = self._live.load()
         yield from (up, age, skew, *counts.values())
         yield GaugeMetricFamily("footage_embedder_busy", "Share of the last minute spent embedding", value=load.busy)
-        sustained = "Cameras like the present ones that this machine could serve"
+        sustained = "Number of cameras like the present ones that this machine could serve"
         yield GaugeMetricFamily("footage_cameras_sustained", sustained, value=load.sustained or 0)

@@ -1,4 +1,4 @@
-"""What can be asked over HTTP."""
+"""All routes of the HTTP service, with the handlers of moments, frames, cameras, health, audit and metrics."""
 
 from __future__ import annotations
 
@@ -10,136 +10,136 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
-from footage.query.clips.service import Gone
-from footage.query.http.auth import seen, who
-from footage.query.http.camera_status import overview
+from footage.query.clips.service import NotFound
+from footage.query.http.app_keys import AUDIT_LOG, AUTHENTICATOR, CATALOG, CLIP_SERVICE, LIVE, METRICS, STORE, WORKER
+from footage.query.http.auth import identity, require_visible
+from footage.query.http.camera_status import list_cameras
 from footage.query.http.export_routes import ROUTES as EXPORT_ROUTES
-from footage.query.http.keys import AUDIT, CATALOG, CUTTER, KEYS, LIVE, METRICS, STORE, WORKER
-from footage.query.http.routing import Params, Route, When, document, serve
+from footage.query.http.routing import Params, Route, TimeParam, document, make_handler
 from footage.query.http.schemas import AuditOut, CamerasOut, MomentInfo
 from footage.query.http.search_routes import ROUTES as SEARCH_ROUTES
 from footage.query.http.watch_routes import ROUTES as WATCH_ROUTES
-from footage.query.values.ids import FRAME, MOMENT, FrameId, MomentId
-from footage.query.values.times import iso
+from footage.query.values.ids import FRAME_PATTERN, MOMENT_PATTERN, FrameId, MomentId
+from footage.query.values.times import format_time
 from footage.stream.files import frame_at
 
 
 class FrameParams(Params):
-    """What a frame's picture takes."""
+    """Query parameters of a frame's picture."""
 
     side: int | None = Field(None, ge=16, le=4320, description="length of the shorter side in pixels")
 
 
 class ClipParams(Params):
-    """What a clip takes."""
+    """Query parameters of a clip."""
 
     pad: float = Field(2.0, ge=0, le=600, description="seconds before and after")
     precise: bool = Field(False, description="re-encode, exact to the frame")
 
 
 class AuditParams(Params):
-    """What the audit takes."""
+    """Query parameters of the audit log."""
 
-    start: When | None = Field(None, alias="from", description="not before; ISO 8601, or -7d")
-    end: When | None = Field(None, alias="to", description="before")
-    limit: int = Field(100, ge=1, le=10000, description="most entries to answer")
+    start: TimeParam | None = Field(None, alias="from", description="start of the time range; ISO 8601, or -7d")
+    end: TimeParam | None = Field(None, alias="to", description="end of the time range (exclusive)")
+    limit: int = Field(100, ge=1, le=10000, description="largest number of entries in the answer")
 
 
 class Health(BaseModel):
-    """Whether the service lives, or is ready and why not."""
+    """The service is up, or ready."""
 
     ok: Literal[True] = True
 
 
-def _moment(request: web.Request) -> MomentId:
-    """The moment of the path, if it may be seen."""
+def _visible_moment(request: web.Request) -> MomentId:
+    """The moment in the path, if the caller may see its camera."""
     found = MomentId.parse(request.match_info["id"])
-    seen(request, found.camera)
+    require_visible(request, found.camera)
     return found
 
 
 async def one_moment(request: web.Request, _: Params) -> MomentInfo:
-    """What a moment's id stands for."""
-    found = _moment(request)
+    """Decode a moment's id, and check whether its footage still exists."""
+    found = _visible_moment(request)
     return MomentInfo(
         id=str(found),
         camera=found.camera,
-        start=iso(found.start),
-        end=iso(found.end),
-        best=iso(found.best),
+        start=format_time(found.start),
+        end=format_time(found.end),
+        best=format_time(found.best),
         frame=str(found.frame),
-        footage=await request.app[CUTTER].holds(found.frame),
+        footage=await request.app[CLIP_SERVICE].has_footage(found.frame),
     )
 
 
 async def clip_file(request: web.Request, params: ClipParams) -> web.StreamResponse:
-    """A moment as an MP4 file; answers byte ranges."""
-    found = _moment(request)
+    """Get the clip of a moment as an MP4 file; byte ranges are supported."""
+    found = _visible_moment(request)
     if found.end - found.start > timedelta(hours=1):
-        raise ValueError("clips are at most an hour long; ask for a shorter moment")
-    made = await request.app[CUTTER].clip(found, precise=params.precise, pad=params.pad)
+        raise ValueError("clips are at most an hour long; choose a shorter moment")
+    clip = await request.app[CLIP_SERVICE].get_clip(found, precise=params.precise, pad=params.pad)
     name = f"{found.camera}-{found.start:%Y%m%dT%H%M%SZ}.mp4"
-    told = {
+    headers = {
         "Content-Type": "video/mp4",
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}",
-        "X-Footage-Requested-Start": iso(made.requested_start),
-        "X-Footage-Start": iso(made.start),
-        "X-Footage-End": iso(made.end),
-        "X-Footage-Precise": str(made.precise).lower(),
+        "X-Footage-Requested-Start": format_time(clip.requested_start),
+        "X-Footage-Start": format_time(clip.start),
+        "X-Footage-End": format_time(clip.end),
+        "X-Footage-Precise": str(clip.precise).lower(),
     }
-    return web.FileResponse(made.path, headers=told)
+    return web.FileResponse(clip.path, headers=headers)
 
 
 async def frame_picture(request: web.Request, params: FrameParams) -> web.StreamResponse:
-    """A frame's picture as JPEG."""
+    """Get the picture of a frame as JPEG."""
     frame = FrameId.parse(request.match_info["id"])
-    seen(request, frame.camera)
-    image = await request.app[CUTTER].frame(frame, params.side)
-    body = frame_at.jpeg(image)
+    require_visible(request, frame.camera)
+    image = await request.app[CLIP_SERVICE].get_frame(frame, params.side)
+    body = frame_at.encode_jpeg(image)
     return web.Response(body=body, content_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 
 async def cameras(request: web.Request, _: Params) -> CamerasOut:
-    """Every camera, what is held of it, and what it does now."""
+    """List all cameras with what is indexed of them and their live status."""
     app = request.app
-    return await overview(app[STORE], app[CATALOG], app[LIVE], who(request).sees, app[WORKER])
+    return await list_cameras(app[STORE], app[CATALOG], app[LIVE], identity(request).can_see, app[WORKER])
 
 
 async def healthz(request: web.Request, _: Params) -> Health:  # noqa: ARG001
-    """The process answers."""
+    """Check that the process answers."""
     return Health()
 
 
 async def readyz(request: web.Request, _: Params) -> Health:
-    """The store and the catalogue answer."""
+    """Check that the store and the catalog answer."""
     await request.app[CATALOG].cameras()
     request.app[METRICS].records.set(await request.app[STORE].count())
     return Health()
 
 
 async def audit(request: web.Request, params: AuditParams) -> AuditOut:
-    """Who asked what, newest first."""
-    kept = request.app[AUDIT]
-    if kept is None:
-        raise Gone("no audit is kept here: the setting audit is off")
-    return await kept.entries(params.start, params.end, params.limit)
+    """List the entries of the audit log, newest first."""
+    log = request.app[AUDIT_LOG]
+    if log is None:
+        raise NotFound("this service keeps no audit log: the setting audit is off")
+    return await log.entries(params.start, params.end, params.limit)
 
 
 async def metrics(request: web.Request, _: Params) -> web.StreamResponse:
-    """Counts, for Prometheus."""
+    """Get the metrics in the text format of Prometheus."""
     return web.Response(
         body=generate_latest(request.app[METRICS].registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
     )
 
 
 async def openapi(request: web.Request, _: Params) -> web.StreamResponse:
-    """This document."""
-    return web.json_response(document(ROUTES, await request.app[KEYS].asked()))
+    """Get this OpenAPI document."""
+    return web.json_response(document(ROUTES, await request.app[AUTHENTICATOR].token_required()))
 
 
 ROUTES = (
     *SEARCH_ROUTES,
-    Route("GET", "/api/moments/{id}", one_moment, MomentInfo, errors=(503,), named=MOMENT),
+    Route("GET", "/api/moments/{id}", one_moment, MomentInfo, errors=(503,), path_pattern=MOMENT_PATTERN),
     Route(
         "GET",
         "/api/moments/{id}/clip.mp4",
@@ -148,23 +148,31 @@ ROUTES = (
         ClipParams,
         errors=(404, 409, 416, 503),
         statuses=(200, 206),
-        named=MOMENT,
+        path_pattern=MOMENT_PATTERN,
         role="review",
-        count=lambda *_: 1,
+        count_results=lambda *_: 1,
     ),
-    Route("GET", "/api/frames/{id}.jpg", frame_picture, "image/jpeg", FrameParams, errors=(404, 409, 503), named=FRAME),
+    Route(
+        "GET",
+        "/api/frames/{id}.jpg",
+        frame_picture,
+        "image/jpeg",
+        FrameParams,
+        errors=(404, 409, 503),
+        path_pattern=FRAME_PATTERN,
+    ),
     Route("GET", "/api/cameras", cameras, CamerasOut, errors=(503,)),
     Route("GET", "/healthz", healthz, Health, role=None),
     Route("GET", "/readyz", readyz, Health, errors=(503,), role=None),
-    Route("GET", "/api/audit", audit, AuditOut, AuditParams, errors=(404,), role="admin", whole=True),
-    Route("GET", "/metrics", metrics, "text/plain", role="admin", whole=True),
+    Route("GET", "/api/audit", audit, AuditOut, AuditParams, errors=(404,), role="admin", all_cameras=True),
+    Route("GET", "/metrics", metrics, "text/plain", role="admin", all_cameras=True),
     Route("GET", "/openapi.json", openapi, "application/json"),
     *EXPORT_ROUTES,
     *WATCH_ROUTES,
 )
 
 
-def setup(app: web.Application) -> None:
-    """Add every route."""
+def add_routes(app: web.Application) -> None:
+    """Add every route to the application."""
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, serve(route))
+        app.router.add_route(route.method, route.path, make_handler(route))

@@ -1,4 +1,4 @@
-"""Routes as data: the types that check a request are the types that /openapi.json shows."""
+"""Declares routes as data: the pydantic models that validate a request also make /openapi.json."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 from pydantic.json_schema import models_json_schema
 
-from footage.query.http.auth import allow, who
-from footage.query.http.keys import AUDIT
+from footage.query.http.app_keys import AUDIT_LOG
+from footage.query.http.auth import identity, require_role
 from footage.query.http.schemas import ErrorOut
 from footage.query.http.tokens import Role
-from footage.query.values.times import moment
+from footage.query.values.times import parse_time
 
-REF = "#/components/schemas/{model}"
+SCHEMA_REF = "#/components/schemas/{model}"
 
-AGO = r"^(now|-[0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h|d|w)?)$"
-_TIME = {"type": "string", "anyOf": [{"format": "date-time"}, {"pattern": AGO}]}
-When = Annotated[datetime, BeforeValidator(moment), WithJsonSchema(_TIME)]
-"""ISO 8601 (without an offset in the server's zone), ``now``, or ``-2h`` for two hours ago."""
+RELATIVE_TIME = r"^(now|-[0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h|d|w)?)$"
+_TIME = {"type": "string", "anyOf": [{"format": "date-time"}, {"pattern": RELATIVE_TIME}]}
+TimeParam = Annotated[datetime, BeforeValidator(parse_time), WithJsonSchema(_TIME)]
+"""ISO 8601 (in the server's zone if it has no offset), ``now``, or ``-2h`` for two hours ago."""
 
 
 class Params(BaseModel):
-    """Query parameters of a route; one that is not declared is refused, so a misspelt filter is never ignored."""
+    """Query parameters of a route; undeclared ones are refused, so a misspelled filter is never ignored."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -38,16 +38,18 @@ class Route:
     """One operation.
 
     Attributes:
-        handler: gets the request and its checked parameters; returns a model (sent as JSON) or a response.
-        params: its query parameters.
-        answer: the model of its JSON answer, or the media type of another answer.
-        errors: statuses it may answer with besides 400 and 500.
-        body: the model of the JSON that it takes; its handler gets that, checked, in place of parameters.
-        named: regular expression of the whole parameter of its path.
-        role: the least role that may ask; None: anybody, even where tokens are needed.
-        whole: it tells of all cameras at once, so that a token that is limited to some may not ask.
-        count: how many an answer holds, from what was asked and answered; given, requests are noted in the audit.
-        form: schema of the form that it takes (multipart); its handler reads it itself.
+        handler: takes the request and its validated parameters; returns a model (sent as JSON) or a response.
+            Its name is the operation's id in /openapi.json and in the audit log.
+        answer: the model of the JSON answer, or the media type of another answer.
+        params: the query parameters.
+        errors: statuses of error answers besides 400 and 500.
+        statuses: statuses of successful answers.
+        body: the model of the JSON request body; the handler gets it, validated, in place of the parameters.
+        path_pattern: regular expression for the parameter in the path.
+        role: the least role of a caller; None: anybody, even when tokens are required.
+        all_cameras: the answer covers all cameras, so a token that is limited to some is refused.
+        count_results: number of results, from the parameters and the answer. A route with it is in the audit log.
+        form_schema: schema of the multipart form; the handler reads the form itself.
     """
 
     method: str
@@ -58,33 +60,33 @@ class Route:
     errors: tuple[int, ...] = ()
     statuses: tuple[int, ...] = field(default=(200,))
     body: type[BaseModel] | None = None
-    named: str = ".+"
+    path_pattern: str = ".+"
     role: Role | None = "view"
-    whole: bool = False
-    count: Callable[[Any, Any], int] | None = None
-    form: dict[str, Any] | None = None
+    all_cameras: bool = False
+    count_results: Callable[[Any, Any], int] | None = None
+    form_schema: dict[str, Any] | None = None
 
 
-def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """The route's handler as aiohttp wants it."""
+def make_handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """The aiohttp handler of a route: it checks the role, validates the input, logs and sends the answer."""
 
-    async def answered(request: web.Request) -> BaseModel | web.StreamResponse:
+    async def call(request: web.Request) -> BaseModel | web.StreamResponse:
         if route.role:
-            allow(request, route.role, route.whole)
-        asked: BaseModel = _parse(route.params, request.query)
+            require_role(request, route.role, route.all_cameras)
+        params: BaseModel = _parse_query(route.params, request.query)
         if route.body:
-            asked = await _body(request, route.body)
-        answer = await route.handler(request, asked)
-        if route.count:
-            given = asked.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-            await _note(request, route, given, route.count(asked, answer))
+            params = await _parse_body(request, route.body)
+        answer = await route.handler(request, params)
+        if route.count_results:
+            given = params.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+            await _log_request(request, route, given, route.count_results(params, answer))
         return answer
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            answer = await answered(request)
+            answer = await call(request)
         except web.HTTPForbidden:
-            await _note(request, route, dict(request.query), None, 403)
+            await _log_request(request, route, dict(request.query), None, 403)
             raise
         if isinstance(answer, BaseModel):
             return web.Response(text=answer.model_dump_json(), content_type="application/json")
@@ -93,58 +95,60 @@ def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
     return handle
 
 
-async def _note(
-    request: web.Request, route: Route, asked: dict[str, Any], found: int | None, status: int = 200
+async def _log_request(
+    request: web.Request, route: Route, given: dict[str, Any], found: int | None, status: int = 200
 ) -> None:
-    audit = request.app[AUDIT]
-    if route.count and audit:
-        given = dict(request.match_info) | asked
-        await audit.note(who(request).name, route.handler.__name__, given, found, status)
+    log = request.app[AUDIT_LOG]
+    if route.count_results and log:
+        given = dict(request.match_info) | given
+        await log.append(identity(request).name, route.handler.__name__, given, found, status)
 
 
-async def _body(request: web.Request, model: type[BaseModel]) -> BaseModel:
-    """Only JSON that says so: a page of another site cannot send that without being asked for permission first."""
+async def _parse_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
+    """The validated JSON body. The content type is checked: a page of another site cannot send it without CORS."""
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType(reason="send JSON, with 'Content-Type: application/json'")
     try:
         return model.model_validate_json(await request.read(), strict=True)
     except ValidationError as error:
-        raise ValueError("; ".join(_sentence(e, model) for e in error.errors(include_url=False))) from None
+        raise ValueError("; ".join(_describe_fault(e, model) for e in error.errors(include_url=False))) from None
 
 
-def _parse(params: type[Params], query: Mapping[str, str]) -> Params:
-    """Raises ValueError with one sentence a parameter."""
-    many = {f.alias or n for n, f in params.model_fields.items() if "tuple" in str(f.annotation)}
-    got: dict[str, Any] = {}
+def _parse_query(params: type[Params], query: Mapping[str, str]) -> Params:
+    """The validated query parameters; raises ValueError with one sentence per parameter."""
+    repeatable = {f.alias or n for n, f in params.model_fields.items() if "tuple" in str(f.annotation)}
+    given: dict[str, Any] = {}
     for name in query:
         values = query.getall(name)  # type: ignore[attr-defined]
-        if name not in many and len(values) > 1:
-            raise ValueError(f"{name}: given {len(values)} times; once is enough")
-        got[name] = values if name in many else values[0]
+        if name not in repeatable and len(values) > 1:
+            raise ValueError(f"{name}: given {len(values)} times; give it once")
+        given[name] = values if name in repeatable else values[0]
     try:
-        return params.model_validate(got)
+        return params.model_validate(given)
     except ValidationError as error:
-        raise ValueError("; ".join(_sentence(e, params) for e in error.errors(include_url=False))) from None
+        raise ValueError("; ".join(_describe_fault(e, params) for e in error.errors(include_url=False))) from None
 
 
-def _sentence(error: Any, params: type[BaseModel]) -> str:
+def _describe_fault(error: Any, params: type[BaseModel]) -> str:
     name = ".".join(str(p) for p in error["loc"]) or "body"
     if error["type"] == "extra_forbidden":
         known = ", ".join(f.alias or n for n, f in params.model_fields.items()) or "none"
-        return f"{name}: there is no such parameter here (there are: {known})"
+        return f"{name}: this route has no such parameter (it has: {known})"
     return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"
 
 
-def document(routes: Sequence[Route], token: bool) -> dict[str, Any]:
+def document(routes: Sequence[Route], token_required: bool) -> dict[str, Any]:
     """The OpenAPI 3.1 document of ``routes``."""
     models = {r.answer for r in routes if not isinstance(r.answer, str)} | {ErrorOut}
-    shown = [(m, "serialization") for m in models] + [(r.body, "validation") for r in routes if r.body]
-    _, schemas = models_json_schema(sorted(shown, key=lambda m: m[0].__name__), ref_template=REF)  # type: ignore[arg-type]
+    modes = [(m, "serialization") for m in models] + [(r.body, "validation") for r in routes if r.body]
+    _, schemas = models_json_schema(sorted(modes, key=lambda m: m[0].__name__), ref_template=SCHEMA_REF)  # type: ignore[arg-type]
     paths: dict[str, Any] = {}
     for route in routes:
-        paths.setdefault(re.sub(r":[^}]*}", "}", route.path), {})[route.method.lower()] = _operation(route, token)
+        paths.setdefault(re.sub(r":[^}]*}", "}", route.path), {})[route.method.lower()] = _operation(
+            route, token_required
+        )
     components: dict[str, Any] = {"schemas": schemas["$defs"]}
-    if token:
+    if token_required:
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     return {
         "openapi": "3.1.0",
@@ -154,48 +158,48 @@ def document(routes: Sequence[Route], token: bool) -> dict[str, Any]:
     }
 
 
-def _operation(route: Route, token: bool) -> dict[str, Any]:
-    guarded = token and route.role is not None
+def _operation(route: Route, token_required: bool) -> dict[str, Any]:
+    guarded = token_required and route.role is not None
     names = re.findall(r"{(\w+)", route.path)
-    named = {"type": "string", "pattern": f"^{route.named}$"}
-    in_path = [{"name": n, "in": "path", "required": True, "schema": named} for n in names]
-    errors = {400, 500, *route.errors} | ({413, 415} if route.body or route.form else set())
+    path_schema = {"type": "string", "pattern": f"^{route.path_pattern}$"}
+    in_path = [{"name": n, "in": "path", "required": True, "schema": path_schema} for n in names]
+    errors = {400, 500, *route.errors} | ({413, 415} if route.body or route.form_schema else set())
     errors |= ({401} if guarded else set()) | ({403} if route.role else set())
     answer = route.answer if isinstance(route.answer, str) else "application/json"
     schema = {"type": "string", "format": "binary"} if isinstance(route.answer, str) else _ref(route.answer)
     if answer.startswith("text/"):
         schema = {"type": "string"}
-    done = {"description": "done", "content": {answer: {"schema": schema}}}
-    failed = {"description": "error", "content": {"application/json": {"schema": _ref(ErrorOut)}}}
+    success = {"description": "success", "content": {answer: {"schema": schema}}}
+    failure = {"description": "error", "content": {"application/json": {"schema": _ref(ErrorOut)}}}
     return {
         "summary": (route.handler.__doc__ or "").split("\n")[0],
-        "description": f"Least role of a token: {route.role}." if route.role else "Needs no token.",
+        "description": f"Requires a token with at least the role {route.role}." if route.role else "Needs no token.",
         "operationId": route.handler.__name__,
         **({"x-role": route.role} if route.role else {}),
-        "parameters": in_path + _parameters(route.params),
-        "responses": {str(s): done for s in route.statuses} | {str(s): failed for s in sorted(errors)},
-        **({"requestBody": _taken("application/json", _ref(route.body))} if route.body else {}),
-        **({"requestBody": _taken("multipart/form-data", route.form)} if route.form else {}),
+        "parameters": in_path + _query_parameters(route.params),
+        "responses": {str(s): success for s in route.statuses} | {str(s): failure for s in sorted(errors)},
+        **({"requestBody": _request_body("application/json", _ref(route.body))} if route.body else {}),
+        **({"requestBody": _request_body("multipart/form-data", route.form_schema)} if route.form_schema else {}),
         **({"security": [{"token": []}]} if guarded else {}),
     }
 
 
-def _taken(kind: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"required": True, "content": {kind: {"schema": schema}}}
+def _request_body(media_type: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {media_type: {"schema": schema}}}
 
 
-def _parameters(params: type[Params]) -> list[dict[str, Any]]:
-    schema = params.model_json_schema(ref_template=REF)
+def _query_parameters(params: type[Params]) -> list[dict[str, Any]]:
+    schema = params.model_json_schema(ref_template=SCHEMA_REF)
     required = schema.get("required", [])
-    rows = ((n, n in required, _sent(s)) for n, s in schema.get("properties", {}).items())
+    rows = ((n, n in required, _without_null(s)) for n, s in schema.get("properties", {}).items())
     return [
         {"name": n, "in": "query", "required": must, "schema": s, "description": s.pop("description", "")}
         for n, must, s in rows
     ]
 
 
-def _sent(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter's schema without null, which a query cannot hold: what is not given is left out."""
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter's schema without null, which a query string cannot express: absent parameters are left out."""
     kinds = [s for s in schema.pop("anyOf", []) if s != {"type": "null"}]
     if "default" in schema and schema["default"] is None:
         del schema["default"]
@@ -203,4 +207,4 @@ def _sent(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:
-    return {"$ref": REF.format(model=model.__name__)}
+    return {"$ref": SCHEMA_REF.format(model=model.__name__)}

@@ -1,4 +1,4 @@
-"""Pydantic models of the answers: the same on the command line and over HTTP."""
+"""Pydantic models of the JSON answers, the same on the command line and over HTTP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field, JsonValue
 
 from footage.query.moments.sequence import Pair
-from footage.query.scoring.expression import written
+from footage.query.scoring.expression import format_query
 from footage.query.search.question import Answer, Question
 from footage.query.values.ids import MomentId
 from footage.query.values.moment import Moment
@@ -15,14 +15,14 @@ from footage.query.values.times import Utc
 
 
 class BestOut(BaseModel):
-    """The frame of a moment that matches best; ``frame`` is its id."""
+    """The best-matching frame of a moment; ``frame`` is its id."""
 
     time: Utc
     frame: str
 
 
 class MomentOut(BaseModel):
-    """A moment: one camera, from when to when, and how sure. ``score`` is the probability of a match."""
+    """A time span of one camera that matches; ``score`` is the probability of a match."""
 
     id: str
     camera: str
@@ -30,14 +30,14 @@ class MomentOut(BaseModel):
     end: Utc
     score: float = Field(ge=0, le=1)
     best: BestOut
-    clock: str = Field(description="where the times came from: given, rtcp, container, arrival or mtime")
-    refined: bool = Field(description="start and end were found in the footage, to 0.2 s")
-    count: int = Field(description="moments that this one stands for, itself included")
-    others: list[str] = Field(description="ids of the others that look like it")
+    clock: str = Field(description="source of the times: given, rtcp, container, arrival or mtime")
+    refined: bool = Field(description="whether start and end were found in the footage, exact to 0.2 s")
+    count: int = Field(description="number of similar moments merged into this one, itself included")
+    others: list[str] = Field(description="ids of the other merged moments")
 
     @classmethod
     def of(cls, m: Moment, refined: bool = False, others: Sequence[Moment] = ()) -> MomentOut:
-        """The outer shape of a moment."""
+        """Make the JSON model of a moment."""
         name = _name(m)
         return cls(
             id=str(name),
@@ -54,17 +54,19 @@ class MomentOut(BaseModel):
 
 
 class PairOut(BaseModel):
-    """One thing, then another. ``score`` is the probability that both match."""
+    """A moment followed by another one; ``score`` is the probability that both match."""
 
     first: MomentOut
     then: MomentOut
     score: float = Field(ge=0, le=1)
-    gap: float = Field(description="seconds from the end of the first to the start of the second; below 0: overlap")
-    clocks: str = Field(description="where the times of the two came from: a gap is no surer than they are")
+    gap: float = Field(
+        description="seconds from the end of the first to the start of the second; negative if they overlap"
+    )
+    clocks: str = Field(description="sources of the times of both; the gap is only as accurate as they are")
 
     @classmethod
     def of(cls, pair: Pair, refined: frozenset[Moment]) -> PairOut:
-        """The outer shape of a pair."""
+        """Make the JSON model of a pair."""
         first, then = (MomentOut.of(m, m in refined) for m in (pair.first, pair.then))
         clocks = " and ".join(dict.fromkeys((first.clock, then.clock)))
         return cls(first=first, then=then, score=round(pair.score, 4), gap=round(pair.gap, 3), clocks=clocks)
@@ -75,7 +77,7 @@ def _name(m: Moment) -> MomentId:
 
 
 class CoverageOut(BaseModel):
-    """A span in which a camera was watched, or was not and why."""
+    """A span in which a camera was indexed (watched), or was not (gap), with the cause."""
 
     camera: str
     start: Utc
@@ -85,25 +87,25 @@ class CoverageOut(BaseModel):
 
 
 class AnswerOut(BaseModel):
-    """Moments; which of the asked time was really indexed; and what came nearest when nothing was found."""
+    """Matching moments, the coverage of the requested time, and near misses if nothing matched."""
 
-    query: str = Field(description="the question, as the command line would write it")
+    query: str = Field(description="the query, in the syntax of the command line")
     moments: list[MomentOut]
     coverage: list[CoverageOut]
     near_misses: list[MomentOut]
-    next: str | None = Field(description="the parameter 'after' of the next page; null on the last one")
-    pairs: list[PairOut] = Field(description="one thing, then another, the surest first")
-    count: int | None = Field(description="how many moments there are, if that was asked")
-    looked: int | None = Field(description="records that were looked at, where it was every one of the filter")
+    next: str | None = Field(description="the parameter 'after' of the next page; null on the last page")
+    pairs: list[PairOut] = Field(description="pairs of a search with 'then', best score first")
+    count: int | None = Field(description="number of matching moments, if only=count")
+    looked: int | None = Field(description="number of records scanned, if every record was scanned")
     complete: bool = Field(
-        True, description="false where more may match than the 8,192 nearest records lead to; count looks at all"
+        True, description="false if more moments may match than the 8,192 nearest records reach; only=count scans all"
     )
 
     @classmethod
     def of(cls, question: Question, answer: Answer) -> AnswerOut:
-        """The outer shape of an answer."""
+        """Make the JSON model of an answer."""
         return cls(
-            query=written(question.terms),
+            query=format_query(question.terms),
             moments=[MomentOut.of(m, m in answer.refined, answer.others.get(m, ())) for m in answer.moments],
             near_misses=[MomentOut.of(m) for m in answer.near],
             coverage=[
@@ -119,7 +121,7 @@ class AnswerOut(BaseModel):
 
 
 class MomentInfo(BaseModel):
-    """What a moment's id says, and whether its footage is still there."""
+    """The content of a moment's id, and whether its footage still exists."""
 
     id: str
     camera: str
@@ -127,24 +129,24 @@ class MomentInfo(BaseModel):
     end: str
     best: str
     frame: str
-    footage: bool = Field(description="a picture and a clip can still be cut")
+    footage: bool = Field(description="whether a picture and a clip can still be extracted")
 
 
 class LiveOut(BaseModel):
-    """A live camera now."""
+    """The present status of a live camera."""
 
     state: str = Field(description="connecting, live, stalled, backing off or stopped")
     since: Utc
-    error: str = Field(description="why the last connection ended; empty while all is well")
+    error: str = Field(description="why the last connection ended; empty while the camera is live")
     last_frame: Utc | None
     last_packet: Utc | None
     reconnects: int
-    dropped: int = Field(description="frames dropped for want of room")
-    rate: float = Field(description="frames looked at a second")
-    seen: int = Field(description="frames looked at")
-    kept: int = Field(description="frames embedded, because something had changed or it was time")
+    dropped: int = Field(description="frames dropped because the queue was full")
+    rate: float = Field(description="frames compared per second")
+    seen: int = Field(description="frames compared by the gate")
+    kept: int = Field(description="frames embedded, because something changed or the longest gap was reached")
     recording: str
-    worker: str = Field("", description="the service that watches it, where several share the cameras")
+    worker: str = Field("", description="the worker that reads the camera, if several share the cameras")
     clock: str
     skew: float | None = Field(description="seconds by which the camera's clock is ahead of this machine's")
     codec: str
@@ -154,19 +156,19 @@ class LiveOut(BaseModel):
 
 
 class LoadOut(BaseModel):
-    """How busy the machine is with live cameras."""
+    """The load of the machine by live cameras."""
 
-    busy: float = Field(description="share of the last minute in which something was being embedded")
-    sustained: int | None = Field(description="cameras like the present ones that this machine could serve")
-    dropped: int = Field(description="frames dropped in the last minute for want of room")
+    busy: float = Field(description="share of the last minute spent embedding, 0 to 1")
+    sustained: int | None = Field(description="number of cameras like the present ones that this machine could serve")
+    dropped: int = Field(description="frames dropped in the last minute because the queue was full")
 
 
 class CameraOut(BaseModel):
-    """What is held of one camera, and what it does now if it is live."""
+    """What is indexed of a camera, and its status if it is live."""
 
     camera: str
-    media: int = Field(description="files and recorded segments")
-    records: int = Field(description="vectors")
+    media: int = Field(description="number of files and recorded segments")
+    records: int = Field(description="number of vectors")
     start: Utc | None
     end: Utc | None
     clocks: list[str]
@@ -174,14 +176,14 @@ class CameraOut(BaseModel):
 
 
 class CamerasOut(BaseModel):
-    """Every camera, by name."""
+    """All cameras, by name."""
 
     cameras: list[CameraOut]
     load: LoadOut | None = None
 
 
 class ErrorOut(BaseModel):
-    """The one shape of every error."""
+    """The shape of every error."""
 
     ok: bool = False
     error: str
@@ -190,17 +192,19 @@ class ErrorOut(BaseModel):
 
 
 class EntryOut(BaseModel):
-    """One request."""
+    """An entry of the audit log: one request."""
 
     time: Utc
-    who: str = Field(description="whose token; 'local' without one, 'FOOTAGE_TOKEN' with that of the settings")
-    what: str = Field(description="the operation, as in /openapi.json")
-    asked: dict[str, JsonValue] = Field(description="what was given and is not the default")
-    found: int | None = Field(description="how many moments or firings; null where it was refused")
-    status: int = Field(description="200, or 403 where it was refused")
+    who: str = Field(
+        description="name of the token; 'local' without a token, 'FOOTAGE_TOKEN' for the token of the settings"
+    )
+    what: str = Field(description="operation id, as in /openapi.json")
+    asked: dict[str, JsonValue] = Field(description="parameters that differ from their defaults")
+    found: int | None = Field(description="number of moments or firings; null if refused")
+    status: int = Field(description="200, or 403 if refused")
 
 
 class AuditOut(BaseModel):
-    """Requests, newest first."""
+    """Entries of the audit log, newest first."""
 
     entries: list[EntryOut]

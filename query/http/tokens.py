@@ -1,4 +1,4 @@
-"""Tokens: who may ask, how much, and of which cameras. They are kept as hashes alone."""
+"""API tokens: whom a token identifies, with which role and for which cameras. Only their hashes are stored."""
 
 from __future__ import annotations
 
@@ -14,46 +14,47 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from footage.indexer.store.base import Catalog, StoreUnreachable
+from footage.query.values.names import describe_unknown
 
-KIND = "token"
-"""Documents of the catalogue that hold tokens."""
-FRESH = 5.0
-"""Seconds for which the tokens of the catalogue are not read again; so long a removed one may go on."""
+TOKEN_KIND = "token"
+"""Kind of the catalog documents that hold tokens."""
+CACHE_SECONDS = 5.0
+"""Seconds for which tokens read from the catalog are cached: a removed token works for this long at most."""
 
 Role = Literal["view", "review", "admin"]
-"""view: search and look; review: take footage away too; admin: all."""
+"""view: search and view; review: also download clips and exports; admin: everything."""
 ROLES: tuple[Role, ...] = get_args(Role)
-LOCAL, SETTING = "local", "FOOTAGE_TOKEN"
-"""Names of those who ask without a token from this machine, and with the token of the settings."""
+LOCAL_NAME, SETTINGS_NAME = "local", "FOOTAGE_TOKEN"
+"""Names of callers without a token on this machine, and of callers with the token of the settings."""
 
 
 class TokenError(ValueError):
-    """A token cannot be what was asked; the message says why."""
+    """A token cannot be added or removed; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
-    """Who asks.
+class Identity:
+    """The caller of a request.
 
     Attributes:
-        cameras: only these; empty means all.
+        cameras: the only cameras that the caller may see; empty means all.
     """
 
     name: str
     role: Role = "admin"
     cameras: tuple[str, ...] = ()
 
-    def may(self, role: Role) -> bool:
-        """Whether what needs ``role`` is allowed."""
+    def has_role(self, role: Role) -> bool:
+        """Whether the caller has ``role`` or a higher one."""
         return ROLES.index(self.role) >= ROLES.index(role)
 
-    def sees(self, camera: str) -> bool:
-        """Whether anything of this camera may be told."""
+    def can_see(self, camera: str) -> bool:
+        """Whether the caller may see anything of this camera."""
         return not self.cameras or camera in self.cameras
 
 
 class Token(BaseModel):
-    """A token as it is kept. ``digest`` is its SHA-256 in hexadecimal; 256 random bits need no slow hash."""
+    """A stored token. ``digest`` is its SHA-256 in hexadecimal; 256 random bits need no slow hash."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,92 +65,92 @@ class Token(BaseModel):
     since: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     @property
-    def who(self) -> Who:
-        """Whoever sends it."""
-        return Who(self.name, self.role, tuple(sorted(self.cameras)))
+    def identity(self) -> Identity:
+        """The caller that sends this token."""
+        return Identity(self.name, self.role, tuple(sorted(self.cameras)))
 
 
-class Keys:
-    """Knows whose token was sent.
+class Authenticator:
+    """Tells which caller sent a token.
 
     Args:
-        setting: the token of the settings; it is an admin's, without limits.
-        local: only this machine can connect. Then, as long as there is no token at all, nobody needs one.
+        settings_token: the token of the settings; its role is admin, for all cameras.
+        local: only this machine can connect. Then requests need no token while none exists.
     """
 
-    def __init__(self, catalog: Catalog, setting: str | None = None, local: bool = True) -> None:
+    def __init__(self, catalog: Catalog, settings_token: str | None = None, local: bool = True) -> None:
         self._catalog, self._local = catalog, local
-        self._setting = digest(setting) if setting else None
-        self._held: dict[str, Token] | None = None
-        self._read = 0.0
+        self._settings_digest = digest(settings_token) if settings_token else None
+        self._cached: dict[str, Token] | None = None
+        self._cached_at = 0.0
 
-    async def asked(self) -> bool:
+    async def token_required(self) -> bool:
         """Whether requests need a token."""
-        return not self._local or self._setting is not None or bool(await self._tokens())
+        return not self._local or self._settings_digest is not None or bool(await self._tokens())
 
-    async def who(self, sent: str) -> Who | None:
-        """Whose token this is; every comparison takes the same time, whatever is wrong."""
-        if not sent:
+    async def authenticate(self, token: str) -> Identity | None:
+        """The caller that this token identifies, or None; comparisons take constant time."""
+        if not token:
             return None
-        own = digest(sent)
-        if self._setting and hmac.compare_digest(own, self._setting):
-            return Who(SETTING)
-        found = [t for t in (await self._tokens()).values() if hmac.compare_digest(own, t.digest)]
-        return found[0].who if found else None
+        hashed = digest(token)
+        if self._settings_digest and hmac.compare_digest(hashed, self._settings_digest):
+            return Identity(SETTINGS_NAME)
+        found = [t for t in (await self._tokens()).values() if hmac.compare_digest(hashed, t.digest)]
+        return found[0].identity if found else None
 
     async def _tokens(self) -> dict[str, Token]:
-        """The tokens of the catalogue; while it is away, those that it held last."""
-        if self._held is None or time.monotonic() - self._read > FRESH:
+        """The tokens of the catalog; while it is unreachable, those read last."""
+        if self._cached is None or time.monotonic() - self._cached_at > CACHE_SECONDS:
             try:
-                self._held = await tokens(self._catalog)
+                self._cached = await load_tokens(self._catalog)
             except StoreUnreachable:
-                if self._held is None:
+                if self._cached is None:
                     raise
-            self._read = time.monotonic()
-        return self._held
+            self._cached_at = time.monotonic()
+        return self._cached
 
 
 def digest(token: str) -> str:
-    """What is kept of a token."""
+    """The hash that is stored of a token."""
     return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
 
 
-async def tokens(catalog: Catalog) -> dict[str, Token]:
+async def load_tokens(catalog: Catalog) -> dict[str, Token]:
     """Every token, by name."""
-    return {name: Token.model_validate(held) for name, held in (await catalog.get(KIND)).items()}
+    return {name: Token.model_validate(document) for name, document in (await catalog.documents(TOKEN_KIND)).items()}
 
 
-async def add(catalog: Catalog, name: str, role: str, cameras: Sequence[str] = ()) -> str:
-    """Make a token and keep its hash.
+async def add_token(catalog: Catalog, name: str, role: str, cameras: Sequence[str] = ()) -> str:
+    """Make a token and store its hash.
 
     Returns:
-        The token: it cannot be had again.
+        The token, which cannot be read again later.
 
     Raises:
-        TokenError: the name or the role cannot be, or there is a token of this name.
+        TokenError: the name or the role is invalid, or a token with this name exists.
     """
-    if name in (LOCAL, SETTING):
-        raise TokenError(f"'{name}' names somebody else in the audit; choose another name")
-    if name in await catalog.get(KIND):
-        raise TokenError(f"there is a token '{name}' already; remove it first, or choose another name")
-    made = secrets.token_urlsafe(32)
+    if name in (LOCAL_NAME, SETTINGS_NAME):
+        raise TokenError(f"the name '{name}' is reserved in the audit log; choose another name")
+    if name in await catalog.documents(TOKEN_KIND):
+        raise TokenError(f"a token '{name}' already exists; remove it first, or choose another name")
+    secret = secrets.token_urlsafe(32)
     try:
-        fields = {"name": name, "role": role, "cameras": tuple(cameras), "digest": digest(made)}
+        fields = {"name": name, "role": role, "cameras": tuple(cameras), "digest": digest(secret)}
         token = Token.model_validate(fields)
     except ValidationError as error:
-        told = error.errors(include_url=False, include_input=False)
-        raise TokenError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in told)) from None
-    await catalog.put(KIND, name, token.model_dump(mode="json"))
-    return made
+        faults = error.errors(include_url=False, include_input=False)
+        raise TokenError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in faults)) from None
+    await catalog.put_document(TOKEN_KIND, name, token.model_dump(mode="json"))
+    return secret
 
 
-async def remove(catalog: Catalog, name: str) -> None:
+async def remove_token(catalog: Catalog, name: str) -> None:
     """Remove a token; a running service refuses it within seconds.
 
     Raises:
-        TokenError: there is none of this name.
+        TokenError: no token has this name.
     """
-    held = await catalog.get(KIND)
-    if name not in held:
-        raise TokenError(f"there is no token '{name}'; there are: {', '.join(held) or 'none'}")
-    await catalog.put(KIND, name, None)
+    stored = await catalog.documents(TOKEN_KIND)
+    if message := describe_unknown("token", [name], stored):
+        raise TokenError(message)
+    await catalog.put_document(TOKEN_KIND, name, None)

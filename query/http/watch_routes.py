@@ -1,4 +1,4 @@
-"""Watches over HTTP, and what they tell while somebody listens."""
+"""Routes of watches, and of the stream of their alerts."""
 
 from __future__ import annotations
 
@@ -15,95 +15,113 @@ from pydantic import Field
 
 from footage.indexer.embed.base import Embedder
 from footage.indexer.store.base import Vector
-from footage.query.clips.service import Gone
+from footage.query.clips.service import NotFound
 from footage.query.http import auth, sse
-from footage.query.http.auth import allow, narrowed, seen, who
-from footage.query.http.keys import CATALOG, KEYS, STORE
-from footage.query.http.routing import Params, Route, When
-from footage.query.http.watch_schemas import BacktestOut, WatchChange, WatchesOut, WatchIn, WatchOut, listed, made
-from footage.query.scoring.embedding import stored
-from footage.query.scoring.noun_bank import Bank
+from footage.query.http.app_keys import AUTHENTICATOR, CATALOG, STORE
+from footage.query.http.auth import identity, require_known, require_role, require_visible, visible_cameras
+from footage.query.http.routing import Params, Route, TimeParam
+from footage.query.http.watch_schemas import (
+    BacktestOut,
+    WatchChange,
+    WatchesOut,
+    WatchIn,
+    WatchOut,
+    build_watch,
+    list_watches,
+)
+from footage.query.scoring.embedding import load_vector
+from footage.query.scoring.noun_bank import NounBank
 from footage.query.values.ids import FrameId
-from footage.query.watches import watch as kept
+from footage.query.watches import watch as watch_store
 from footage.query.watches.alerts import Alerts
-from footage.query.watches.backtest import backtest
-from footage.query.watches.egress import Inside, check_now
-from footage.query.watches.scoring import Scorer
+from footage.query.watches.backtest import run_backtest
+from footage.query.watches.egress import PrivateAddressError, check_webhook
+from footage.query.watches.scoring import WatchScorer
 from footage.query.watches.watch import Watch
-from footage.query.watches.webhook import discard, waiting
+from footage.query.watches.webhook import delivery_counts, discard_deliveries
 from footage.stream.files import image_file
 from footage.stream.files.video_file import MediaError
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What the routes of the watches need besides the index."""
+class WatchContext:
+    """What the routes of watches need besides the index."""
 
     embedder: Embedder
-    bank: Bank
+    bank: NounBank
     alerts: Alerts
 
-    async def end(self, _: web.Application) -> None:
-        """The service stops: nobody listens any more."""
+    async def close_alerts(self, _: web.Application) -> None:
+        """End every event stream when the service stops (a shutdown signal of aiohttp)."""
         self.alerts.close()
 
 
 NAME = r"[\w.-]{1,64}"
-"""What a watch may be called."""
-DESK: web.AppKey[Desk | None] = web.AppKey("desk", Desk)
+"""Regular expression for the name of a watch."""
+WATCH_CONTEXT: web.AppKey[WatchContext | None] = web.AppKey("watch_context", WatchContext)
 
 
 class BacktestParams(Params):
-    """What a back-test takes."""
+    """Query parameters of a backtest."""
 
-    start: When | None = Field(None, alias="from", description="not before; ISO 8601, or -7d; default a day ago")
-    end: When | None = Field(None, alias="to", description="before")
-    threshold: float | None = Field(None, ge=0.01, le=0.999, description="in place of the watch's own")
+    start: TimeParam | None = Field(
+        None, alias="from", description="start of the time range; ISO 8601, or -7d; default: one day ago"
+    )
+    end: TimeParam | None = Field(None, alias="to", description="end of the time range (exclusive)")
+    threshold: float | None = Field(None, ge=0.01, le=0.999, description="used in place of the watch's threshold")
 
 
 async def watches(request: web.Request, _: Params) -> WatchesOut:
-    """Every watch, and how its deliveries go."""
-    found = [w for w in await listed(request.app[CATALOG]) if _met(request, w.cameras)]
-    return WatchesOut(watches=[_shown(request, w) for w in found])
+    """List all watches with the state of their deliveries."""
+    found = [w for w in await list_watches(request.app[CATALOG]) if _sees_any(request, w.cameras)]
+    return WatchesOut(watches=[_without_hidden_cameras(request, w) for w in found])
 
 
 async def one_watch(request: web.Request, _: Params) -> WatchOut:
-    """One watch, and how its deliveries go."""
-    watch = await _named(request)
-    letters = await waiting(request.app[CATALOG])
-    return _shown(request, WatchOut.of(watch, letters.get(watch.id, (0, 0, ""))))
+    """Get a watch with the state of its deliveries."""
+    watch = await _visible_watch(request)
+    deliveries = await delivery_counts(request.app[CATALOG])
+    return _without_hidden_cameras(request, WatchOut.of(watch, deliveries.get(watch.id, (0, 0, ""))))
 
 
 async def add_watch(request: web.Request, given: WatchIn) -> WatchOut:
     """Add a watch."""
     if [bool(given.text.strip()), bool(given.frame), bool(given.picture)].count(True) != 1:
-        raise ValueError("give either text, frame or picture")
-    catalog, desk = request.app[CATALOG], _desk(request)
-    given = given.model_copy(update={"cameras": narrowed(request, given.cameras)})
-    known = {c.camera for c in await catalog.cameras()}
-    if unknown := [c for c in given.cameras if c not in known]:
-        raise ValueError(f"cameras: there is no camera {unknown[0]!r}")
+        raise ValueError("give exactly one of text, frame and picture")
+    catalog, context = request.app[CATALOG], _context(request)
+    given = given.model_copy(update={"cameras": visible_cameras(request, given.cameras)})
+    await require_known(request, "cameras", given.cameras)
     fields = given.model_dump(exclude={"frame", "picture"})
     if given.frame:
         frame = FrameId.parse(given.frame)
-        seen(request, frame.camera)
-        vector = await stored(request.app[STORE], frame)
-        fields |= {"text": str(frame), "vector": kept.packed(vector), "space": desk.embedder.space.name}
+        require_visible(request, frame.camera)
+        vector = await load_vector(request.app[STORE], frame)
+        fields |= {
+            "text": str(frame),
+            "vector": watch_store.encode_vector(vector),
+            "space": context.embedder.space.name,
+        }
     if given.picture:
-        vector = await _embedded(desk.embedder, given.picture)
-        fields |= {"text": "a picture", "vector": kept.packed(vector), "space": desk.embedder.space.name}
-    watch = made(fields)
+        vector = await _embed_picture(context.embedder, given.picture)
+        fields |= {
+            "text": "a picture",
+            "vector": watch_store.encode_vector(vector),
+            "space": context.embedder.space.name,
+        }
+    watch = build_watch(fields)
     if watch.webhook:
         try:
-            await check_now(watch.webhook)
-        except Inside:
-            raise ValueError("webhook: not a public address; only the command line may allow one") from None
-    await kept.keep(catalog, watch, new=True)
+            await check_webhook(watch.webhook)
+        except PrivateAddressError:
+            raise ValueError(
+                "webhook: not a public address; such a webhook can be added on the command line only"
+            ) from None
+    await watch_store.save_watch(catalog, watch, new=True)
     return WatchOut.of(watch)
 
 
-async def _embedded(embedder: Embedder, picture: str) -> Vector:
-    """The vector of a photograph's file in base64."""
+async def _embed_picture(embedder: Embedder, picture: str) -> Vector:
+    """The vector of an image file in base64."""
     try:
         image = await asyncio.to_thread(
             image_file.decode, base64.b64decode(picture, validate=True), "picture", embedder.side
@@ -115,23 +133,23 @@ async def _embedded(embedder: Embedder, picture: str) -> Vector:
 
 
 async def change_watch(request: web.Request, change: WatchChange) -> WatchOut:
-    """Pause a watch, or let it go on."""
-    watch = await _own(request)
-    return WatchOut.of(await kept.pause(request.app[CATALOG], watch.name, change.paused))
+    """Pause or resume a watch."""
+    watch = await _editable_watch(request)
+    return WatchOut.of(await watch_store.pause_watch(request.app[CATALOG], watch.name, change.paused))
 
 
 async def remove_watch(request: web.Request, _: Params) -> WatchOut:
-    """Remove a watch and what it has not delivered."""
-    watch = await _own(request)
-    await kept.remove(request.app[CATALOG], watch.name)
-    await discard(request.app[CATALOG], watch.id)
+    """Remove a watch and its undelivered alerts."""
+    watch = await _editable_watch(request)
+    await watch_store.remove_watch(request.app[CATALOG], watch.name)
+    await discard_deliveries(request.app[CATALOG], watch.id)
     return WatchOut.of(watch)
 
 
 async def test_watch(request: web.Request, params: BacktestParams) -> BacktestOut:
-    """When a watch would have fired."""
-    watch, desk, store = await _named(request), _desk(request), request.app[STORE]
-    cameras = tuple(filter(who(request).sees, watch.cameras)) or who(request).cameras
+    """Backtest a watch: the times at which it would have fired."""
+    watch, context, store = await _visible_watch(request), _context(request), request.app[STORE]
+    cameras = tuple(filter(identity(request).can_see, watch.cameras)) or identity(request).cameras
     watch = watch.model_copy(update={"cameras": cameras})
     end = params.end or datetime.now(UTC)
     start = params.start or end - timedelta(days=1)
@@ -139,60 +157,61 @@ async def test_watch(request: web.Request, params: BacktestParams) -> BacktestOu
         raise ValueError("from: must be before to")
     if params.threshold is not None:
         watch = watch.model_copy(update={"threshold": params.threshold})
-    scorer = Scorer(desk.embedder, store, desk.bank)
-    return BacktestOut.of(await backtest(scorer, store, request.app[CATALOG], watch, start, end))
+    scorer = WatchScorer(context.embedder, store, context.bank)
+    return BacktestOut.of(await run_backtest(scorer, store, request.app[CATALOG], watch, start, end))
 
 
 async def events(request: web.Request, _: Params) -> web.StreamResponse:
-    """Firings as they happen, as server-sent events; 'Last-Event-ID' resumes."""
+    """Stream alerts as server-sent events; the header 'Last-Event-ID' resumes after an event."""
     last = request.headers.get("Last-Event-ID", "").strip()
     if last and not (last.isascii() and last.isdigit()):
         raise ValueError("Last-Event-ID: must be the id of an event")
-    still = partial(auth.still, request, request.app[KEYS])
-    return await sse.stream(request, _desk(request).alerts, int(last) if last else None, who(request).sees, still)
+    authorized = partial(auth.is_still_authorized, request, request.app[AUTHENTICATOR])
+    alerts, can_see = _context(request).alerts, identity(request).can_see
+    return await sse.stream(request, alerts, int(last) if last else None, can_see, authorized)
 
 
-async def _named(request: web.Request) -> Watch:
-    """The watch of the path, if it stands on any camera that who asks may see."""
+async def _visible_watch(request: web.Request) -> Watch:
+    """The watch in the path, if the caller may see any of its cameras."""
     name = request.match_info["name"]
-    watch = (await kept.watches(request.app[CATALOG])).get(name)
+    watch = (await watch_store.load_watches(request.app[CATALOG])).get(name)
     if watch is None:
-        raise Gone(f"there is no watch {name!r}")
-    if not _met(request, watch.cameras):
-        seen(request, *watch.cameras)
+        raise NotFound(f"there is no watch {name!r}")
+    if not _sees_any(request, watch.cameras):
+        require_visible(request, *watch.cameras)
     return watch
 
 
-async def _own(request: web.Request) -> Watch:
-    """The watch of the path, to change it: all of its cameras must be seen."""
-    watch = await _named(request)
-    allow(request, "admin", whole=not watch.cameras)
-    seen(request, *watch.cameras)
+async def _editable_watch(request: web.Request) -> Watch:
+    """The watch in the path, if the caller may see all of its cameras and so may change it."""
+    watch = await _visible_watch(request)
+    require_role(request, "admin", all_cameras=not watch.cameras)
+    require_visible(request, *watch.cameras)
     return watch
 
 
-def _met(request: web.Request, cameras: Iterable[str]) -> bool:
-    """Whether who asks sees any of a watch's cameras; none named means all."""
-    named = tuple(cameras)
-    return not named or any(map(who(request).sees, named))
+def _sees_any(request: web.Request, cameras: Iterable[str]) -> bool:
+    """Whether the caller may see any of a watch's cameras; a watch without cameras covers all."""
+    limited = tuple(cameras)
+    return not limited or any(map(identity(request).can_see, limited))
 
 
-def _shown(request: web.Request, watch: WatchOut) -> WatchOut:
-    """A watch without the cameras that who asks may not see."""
-    return watch.model_copy(update={"cameras": list(filter(who(request).sees, watch.cameras))})
+def _without_hidden_cameras(request: web.Request, watch: WatchOut) -> WatchOut:
+    """A watch without the cameras that the caller may not see."""
+    return watch.model_copy(update={"cameras": list(filter(identity(request).can_see, watch.cameras))})
 
 
-def _desk(request: web.Request) -> Desk:
-    desk = request.app[DESK]
-    if desk is None:
+def _context(request: web.Request) -> WatchContext:
+    context = request.app[WATCH_CONTEXT]
+    if context is None:
         raise web.HTTPServiceUnavailable(reason="this service has no watches")
-    return desk
+    return context
 
 
 ROUTES = (
     Route("GET", "/api/watches", watches, WatchesOut, errors=(503,)),
     Route("POST", "/api/watches", add_watch, WatchOut, errors=(503,), body=WatchIn, role="admin"),
-    Route("GET", "/api/watches/{name}", one_watch, WatchOut, errors=(404, 503), named=NAME),
+    Route("GET", "/api/watches/{name}", one_watch, WatchOut, errors=(404, 503), path_pattern=NAME),
     Route(
         "PATCH",
         "/api/watches/{name}",
@@ -200,10 +219,10 @@ ROUTES = (
         WatchOut,
         errors=(404, 503),
         body=WatchChange,
-        named=NAME,
+        path_pattern=NAME,
         role="admin",
     ),
-    Route("DELETE", "/api/watches/{name}", remove_watch, WatchOut, errors=(404, 503), named=NAME, role="admin"),
+    Route("DELETE", "/api/watches/{name}", remove_watch, WatchOut, errors=(404, 503), path_pattern=NAME, role="admin"),
     Route(
         "GET",
         "/api/watches/{name}/test",
@@ -211,8 +230,8 @@ ROUTES = (
         BacktestOut,
         BacktestParams,
         errors=(404, 503),
-        named=NAME,
-        count=lambda _, answer: len(answer.firings),
+        path_pattern=NAME,
+        count_results=lambda _, answer: len(answer.firings),
     ),
     Route("GET", "/api/events", events, "text/event-stream", errors=(503,)),
 )

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Turns scores into moments: segments, boundary refinement, duplicates, full scans and sequences."""

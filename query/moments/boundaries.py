@@ -1,4 +1,4 @@
-"""Where a moment really begins and ends: two edges, each between a frame outside and a frame inside."""
+"""Brackets the boundaries of moments: each lies between a frame outside and a frame inside, and is narrowed down."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from footage.query.scoring.hysteresis import EDGE, reach
-from footage.query.values.moment import Moment, Span
+from footage.query.scoring.hysteresis import edge_level, find_edge
+from footage.query.values.moment import Moment, TimeSpan
 from footage.stream.frame import Media, Region
+from footage.stream.instants import MICROSECOND
 
-CLOSE = timedelta(seconds=0.2)
-"""An edge between two frames no further apart than this is sharp."""
-TICK = timedelta(microseconds=1)
+SHARP = timedelta(seconds=0.2)
+"""A boundary between two frames at most this far apart is sharp."""
 
 
-class Shot(NamedTuple):
-    """A frame that was scored: its probability is that of its best part."""
+class FrameScore(NamedTuple):
+    """A frame with the probability of its best record; ``media`` is the id of its media."""
 
     time: datetime
     p: float
@@ -27,13 +27,13 @@ class Shot(NamedTuple):
 
 
 @dataclass(slots=True)
-class Edge:
-    """A stretch of footage with a moment's edge in it.
+class BoundaryBracket:
+    """A stretch of footage that contains a moment's boundary.
 
     Attributes:
         outside, inside: times of a frame that does not match, and of one that does; either may be the earlier.
-        region: part of the picture that is scored besides the whole.
-        sharp: there is nothing more to find out.
+        region: part of the frame that is scored besides the whole.
+        sharp: the boundary cannot be narrowed further.
     """
 
     outside: datetime
@@ -42,101 +42,104 @@ class Edge:
     sharp: bool = field(default=False)
 
     @property
-    def span(self) -> Span:
+    def span(self) -> TimeSpan:
         """The stretch, from the earlier time to the later."""
         return min(self.outside, self.inside), max(self.outside, self.inside)
 
-    def narrow(self, shots: Sequence[Shot], level: float) -> None:
-        """Learn from frames inside the stretch: the moment reaches as far as ``hysteresis.reach`` says."""
-        outwards = sorted(shots, key=lambda shot: shot.time, reverse=self.outside < self.inside)
-        times = [self.inside, *(shot.time for shot in outwards), self.outside]
-        last = reach([1.0, *(shot.p for shot in outwards), 0.0], level, 0, +1)
+    def narrow(self, frames: Sequence[FrameScore], level: float) -> None:
+        """Narrow the bracket with frames inside it: the moment extends as far as ``find_edge`` says."""
+        outwards = sorted(frames, key=lambda frame: frame.time, reverse=self.outside < self.inside)
+        times = [self.inside, *(frame.time for frame in outwards), self.outside]
+        last = find_edge([1.0, *(frame.p for frame in outwards), 0.0], level, 0, +1)
         self.inside, self.outside = times[last], times[last + 1]
-        self.sharp = not shots or abs(self.outside - self.inside) <= CLOSE
+        self.sharp = not frames or abs(self.outside - self.inside) <= SHARP
 
 
 @dataclass(slots=True)
-class Closer:
-    """A moment on its way to sharper edges.
+class Refinement:
+    """A moment whose boundaries are being refined.
 
     Attributes:
-        line: the chain of media that shows it.
-        start, end: its edges; None where nothing has to be looked for.
-        around: from the record before the best one to the record after it.
-        unsure: times at which another media shows the camera too, so that no frame there can be named.
-        left: frames that it may still cost.
+        chain: the media that show it.
+        start, end: brackets of its boundaries; None where nothing has to be refined.
+        around_best: from the record before the best one to the record after it.
+        ambiguous: spans in which another media shows the camera too, so that a time does not identify a frame.
+        frames_left: number of frames that may still be decoded for it.
         failed: its footage cannot be decoded.
     """
 
     moment: Moment
-    line: list[Media]
-    start: Edge | None
-    end: Edge | None
-    around: Span | None
-    unsure: tuple[Span, ...]
-    left: int
+    chain: list[Media]
+    start: BoundaryBracket | None
+    end: BoundaryBracket | None
+    around_best: TimeSpan | None
+    ambiguous: tuple[TimeSpan, ...]
+    frames_left: int
     failed: bool = False
-    top: Shot | None = None
+    best: FrameScore | None = None
 
     @property
     def level(self) -> float:
-        """The probability at its edges."""
-        return EDGE * self.moment.score
+        """The probability at its boundaries."""
+        return edge_level(self.moment.score)
 
-    def edges(self) -> list[Edge]:
-        """Those that are not sharp yet."""
-        return [edge for edge in (self.start, self.end) if edge and not edge.sharp]
+    def open_brackets(self) -> list[BoundaryBracket]:
+        """Return the brackets that are not sharp yet."""
+        return [bracket for bracket in (self.start, self.end) if bracket and not bracket.sharp]
 
-    def offer(self, shots: Sequence[Shot]) -> None:
-        """One of these may be its best frame."""
-        named = [s for s in shots if not any(a <= s.time <= b for a, b in self.unsure)]
-        self.top = max([*([self.top] if self.top else []), *named], key=lambda shot: shot.p, default=None)
+    def update_best(self, frames: Sequence[FrameScore]) -> None:
+        """Keep the best of these frames if it beats the best one so far."""
+        unambiguous = [f for f in frames if not any(a <= f.time <= b for a, b in self.ambiguous)]
+        so_far = [self.best] if self.best else []
+        self.best = max([*so_far, *unambiguous], key=lambda frame: frame.p, default=None)
 
     def result(self) -> Moment:
-        """The moment as it is now known."""
+        """Return the moment with the boundaries and best frame found so far."""
         old = self.moment
         if self.failed:
             return old
         start, end = self.start.inside if self.start else old.start, self.end.outside if self.end else old.end
         moment = replace(old, start=start, end=end)
-        top = self.top
-        if top and top.p > old.score and start <= top.time < end:
-            clock = next(m.clock for m in self.line if m.id == top.media)
-            moment = replace(moment, score=top.p, best=top.time, region=top.region, media=top.media, clock=clock)
+        best = self.best
+        if best and best.p > old.score and start <= best.time < end:
+            clock = next(m.clock for m in self.chain if m.id == best.media)
+            moment = replace(moment, score=best.p, best=best.time, region=best.region, media=best.media, clock=clock)
         return moment
 
 
-def start_edge(moment: Moment, shots: Sequence[Shot], line: Sequence[Media], floor: datetime | None) -> Edge | None:
-    """The edge at a moment's start.
+def bracket_start(
+    moment: Moment, frames: Sequence[FrameScore], chain: Sequence[Media], earliest_allowed: datetime | None
+) -> BoundaryBracket | None:
+    """Return the bracket of a moment's start; None if there is nothing to refine.
 
     Args:
-        shots: the records around it, in order of time.
-        line: the media that show it.
-        floor: the moment must not begin before this.
+        frames: the records around the moment, in order of time.
+        chain: the media that show it.
+        earliest_allowed: the moment must not begin before this.
     """
-    at = bisect_left(shots, moment.start, key=lambda shot: shot.time)
-    if at and shots[at - 1].p >= EDGE * moment.score:
-        return None  # it goes on there: it was cut at the asked time, or another moment ends there
-    earliest = max(line[0].start, floor or line[0].start) - TICK
-    outside = max(shots[at - 1].time, earliest) if at else earliest
-    region = shots[at].region if at < len(shots) else moment.region
-    return Edge(outside, moment.start, region) if outside < moment.start - TICK else None
+    at = bisect_left(frames, moment.start, key=lambda frame: frame.time)
+    if at and frames[at - 1].p >= edge_level(moment.score):
+        return None  # the match continues: it was cut at the asked time, or another moment ends there
+    earliest = max(chain[0].start, earliest_allowed or chain[0].start) - MICROSECOND
+    outside = max(frames[at - 1].time, earliest) if at else earliest
+    region = frames[at].region if at < len(frames) else moment.region
+    return BoundaryBracket(outside, moment.start, region) if outside < moment.start - MICROSECOND else None
 
 
-def end_edge(moment: Moment, shots: Sequence[Shot]) -> Edge | None:
-    """The edge at a moment's end; the same arguments."""
-    at = bisect_left(shots, moment.end, key=lambda shot: shot.time)
-    if at < len(shots) and shots[at].time == moment.end and shots[at].p >= EDGE * moment.score:
+def bracket_end(moment: Moment, frames: Sequence[FrameScore]) -> BoundaryBracket | None:
+    """Return the bracket of a moment's end; arguments as ``bracket_start``."""
+    at = bisect_left(frames, moment.end, key=lambda frame: frame.time)
+    if at < len(frames) and frames[at].time == moment.end and frames[at].p >= edge_level(moment.score):
         return None
-    if not at or not moment.start <= shots[at - 1].time < moment.end:
+    if not at or not moment.start <= frames[at - 1].time < moment.end:
         return None
-    return Edge(moment.end, shots[at - 1].time, shots[at - 1].region)
+    return BoundaryBracket(moment.end, frames[at - 1].time, frames[at - 1].region)
 
 
-def surroundings(moment: Moment, shots: Sequence[Shot]) -> Span | None:
-    """From the record before the best one to the record after it, inside the moment."""
-    at = bisect_left(shots, moment.best, key=lambda shot: shot.time)
-    before = shots[at - 1].time if at else moment.best
-    after = next((shot.time for shot in shots[at:] if shot.time > moment.best), moment.best)
+def span_around_best(moment: Moment, frames: Sequence[FrameScore]) -> TimeSpan | None:
+    """Return the span from the record before the best one to the record after it, inside the moment."""
+    at = bisect_left(frames, moment.best, key=lambda frame: frame.time)
+    before = frames[at - 1].time if at else moment.best
+    after = next((frame.time for frame in frames[at:] if frame.time > moment.best), moment.best)
     span = max(before, moment.start), min(after, moment.end)
     return span if span[0] < span[1] else None

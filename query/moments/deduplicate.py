@@ -1,4 +1,4 @@
-"""The same thing seen again and again: moments of one camera that look alike become one, with a count."""
+"""Groups moments of one camera that look alike: each group becomes its best moment, with a count."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from datetime import datetime
 import numpy as np
 
 from footage.indexer.embed.base import Embedder
-from footage.indexer.embed.fingerprint import card
+from footage.indexer.embed.fingerprint import canonical_image
 from footage.indexer.store.base import Store, Vector, Where
-from footage.query.moments.boundaries import TICK
-from footage.query.moments.segmentation import REACH
-from footage.query.values.moment import Moment, merge
+from footage.query.moments.segmentation import NEIGHBORHOOD
+from footage.query.values.moment import Moment
 from footage.stream.frame import Image, Region
+from footage.stream.instants import MICROSECOND
+from footage.stream.spans import merge
 
-FEW = 8
-"""With fewer steps than this nothing is known of a camera, and only what noise explains is folded."""
-NOISE = 6.0
-"""Grey levels by which a camera's noise moves a pixel (standard deviation) in a dim room."""
+MIN_STEPS = 8
+"""With fewer steps between records than this nothing is known of a camera, and only the noise distance counts."""
+NOISE_LEVEL = 6.0
+"""Standard deviation in gray levels of a camera's noise in a dim room."""
 
-_Key = tuple[datetime, str, Region | None]
+_FrameKey = tuple[datetime, str, Region | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
-    """A moment that stands for others which look like it.
+class DuplicateGroup:
+    """A moment and others that look like it.
 
     Attributes:
-        others: the moments that it stands for, best first; empty when it is alone.
+        others: the other moments, best first; empty when there are none.
     """
 
     moment: Moment
@@ -39,97 +40,99 @@ class Fold:
 
     @property
     def count(self) -> int:
-        """How many moments this is, itself included."""
+        """Number of moments in the group."""
         return 1 + len(self.others)
 
 
-class Folder:
-    """Folds moments whose best frames are as like as two successive frames of their camera usually are.
+class Deduplicator:
+    """Groups moments whose best frames are as similar as two successive frames of their camera usually are.
 
-    What a cosine means differs from model to model and from scene to scene, so the camera gives the measure: the
-    median distance (1 - cosine) from one record to the next, around the moments themselves. Two frames that are no
-    further apart than that show no more change than a second brings. In a scene where nothing moves that is all noise,
-    half of which would lie above its own median; so no distance counts that noise alone makes in this model.
-    docs/decisions/0015 has what was measured.
+    What a cosine means differs from model to model and from scene to scene, so the threshold comes from the camera: the
+    median distance (1 - cosine) from one record to the next, around the moments themselves. Two frames at most that far
+    apart show no more change than a second brings. In a scene where nothing moves all distances are noise, and half of
+    them would lie above their own median; so the threshold is at least the distance that noise alone makes in this
+    model. docs/decisions/0015 has the measurements.
 
     Args:
-        noise: such a distance; see ``of``.
+        noise_distance: that distance; ``calibrate`` measures it.
     """
 
-    def __init__(self, store: Store, noise: float) -> None:
-        self._store, self._noise = store, noise
+    def __init__(self, store: Store, noise_distance: float) -> None:
+        self._store, self._noise_distance = store, noise_distance
 
     @classmethod
-    async def of(cls, store: Store, embedder: Embedder) -> Folder:
-        """Measures what the embedder makes of noise.
+    async def calibrate(cls, store: Store, embedder: Embedder) -> Deduplicator:
+        """Measure the distance that noise makes in the embedder's space.
 
         Raises:
             EmbedderError: the model cannot be run or reached.
         """
-        a, b = await embedder.images([_noisy(1), _noisy(2)])
+        a, b = await embedder.images([_noisy_image(1), _noisy_image(2)])
         return cls(store, max(0.0, 1 - float(a @ b)))
 
-    async def fold(self, moments: Sequence[Moment]) -> list[Fold]:
-        """The moments that are left, in their order; each is the best of those that it stands for.
+    async def deduplicate(self, moments: Sequence[Moment]) -> list[DuplicateGroup]:
+        """Group the moments; the groups are in the order of their best moments.
 
         Raises:
-            StoreError: the store cannot do its work.
+            StoreError: the store failed.
         """
         cameras: dict[str, list[int]] = defaultdict(list)
-        for place in sorted(range(len(moments)), key=lambda i: -moments[i].score):
-            cameras[moments[place].camera].append(place)
+        for i in sorted(range(len(moments)), key=lambda i: -moments[i].score):
+            cameras[moments[i].camera].append(i)
         groups: dict[int, list[int]] = {}
-        for camera, places in cameras.items():
-            groups.update(await self._groups(camera, moments, places))
-        return [Fold(moments[i], tuple(moments[j] for j in groups[i])) for i in sorted(groups)]
+        for camera, indices in cameras.items():
+            groups.update(await self._group_camera(camera, moments, indices))
+        return [DuplicateGroup(moments[i], tuple(moments[j] for j in groups[i])) for i in sorted(groups)]
 
-    async def _groups(self, camera: str, moments: Sequence[Moment], places: Sequence[int]) -> dict[int, list[int]]:
-        """Best first, each moment joins the first better one that it is like, or stands for itself."""
-        vectors, near = await self._look(camera, [moments[i] for i in places])
+    async def _group_camera(
+        self, camera: str, moments: Sequence[Moment], indices: Sequence[int]
+    ) -> dict[int, list[int]]:
+        """Add each moment, best first, to the first better one that it resembles, or start a group."""
+        vectors, threshold = await self._load_vectors(camera, [moments[i] for i in indices])
         groups: dict[int, list[int]] = {}
-        for place in places:
-            mine = vectors.get(_key(moments[place]))
+        for i in indices:
+            vector = vectors.get(_frame_key(moments[i]))
             alike = (
                 head
                 for head in groups
-                if mine is not None
-                and (other := vectors.get(_key(moments[head]))) is not None
-                and 1 - float(mine @ other) <= near
+                if vector is not None
+                and (other := vectors.get(_frame_key(moments[head]))) is not None
+                and 1 - float(vector @ other) <= threshold
             )
             head = next(alike, None)
             if head is None:
-                groups[place] = []
+                groups[i] = []
             else:
-                groups[head].append(place)
+                groups[head].append(i)
         return groups
 
-    async def _look(self, camera: str, moments: Sequence[Moment]) -> tuple[dict[_Key, Vector], float]:
-        """The vectors of best frames, and how far apart two frames are that are alike."""
-        wanted = {_key(m) for m in moments}
-        spans = merge([(m.best - REACH, m.best + REACH + TICK) for m in moments])
+    async def _load_vectors(self, camera: str, moments: Sequence[Moment]) -> tuple[dict[_FrameKey, Vector], float]:
+        """Return the vectors of best frames, and the distance up to which two frames are alike."""
+        wanted = {_frame_key(m) for m in moments}
+        spans = merge((m.best - NEIGHBORHOOD, m.best + NEIGHBORHOOD + MICROSECOND) for m in moments)
         starts = [start for start, _ in spans]
-        vectors: dict[_Key, Vector] = {}
+        vectors: dict[_FrameKey, Vector] = {}
         steps: list[float] = []
-        before: dict[str, Vector] = {}
-        place = 0
+        previous: dict[str, Vector] = {}
+        span = 0
         async for record in self._store.scan(Where((camera,), tuple(spans))):
             key = (record.time, record.media, record.region)
             if key in wanted:
                 vectors[key] = record.vector.copy()
-            if (now := bisect_right(starts, record.time)) != place:
-                place, before = now, {}
+            if (current := bisect_right(starts, record.time)) != span:
+                span, previous = current, {}
             if record.region is None:
-                if record.media in before:
-                    steps.append(1 - float(before[record.media] @ record.vector))
-                before[record.media] = record.vector
-        usual = float(np.median(steps)) if len(steps) >= FEW else 0.0
-        return vectors, max(usual, self._noise)
+                if record.media in previous:
+                    steps.append(1 - float(previous[record.media] @ record.vector))
+                previous[record.media] = record.vector
+        usual = float(np.median(steps)) if len(steps) >= MIN_STEPS else 0.0
+        return vectors, max(usual, self._noise_distance)
 
 
-def _key(moment: Moment) -> _Key:
+def _frame_key(moment: Moment) -> _FrameKey:
     return moment.best, moment.media, moment.region
 
 
-def _noisy(seed: int) -> Image:
-    picture = card()
-    return np.clip(picture + np.random.default_rng(seed).normal(0, NOISE, picture.shape), 0, 255).astype(np.uint8)
+def _noisy_image(seed: int) -> Image:
+    image = canonical_image()
+    return np.clip(image + np.random.default_rng(seed).normal(0, NOISE_LEVEL, image.shape), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Moments with sharper edges: the footage around them is decoded anew, densely, and scored exactly."""
+"""Refines the boundaries of moments: decodes the footage around them densely, and scores the frames."""
 
 from __future__ import annotations
 
@@ -11,34 +11,43 @@ from itertools import groupby, islice
 import numpy as np
 
 from footage.indexer.embed.base import Embedder
-from footage.indexer.pipeline.pipeline import CROPPED, crop
+from footage.indexer.pipeline.pipeline import CROP_SOURCE_SIDE, crop
 from footage.indexer.store.base import Catalog, Record, Store, Where
-from footage.query.moments.boundaries import TICK, Closer, Edge, Shot, end_edge, start_edge, surroundings
-from footage.query.moments.dense_decode import frames
-from footage.query.moments.full_scan import judged
-from footage.query.moments.segmentation import FARTHEST, REACH, Score
-from footage.query.values.moment import Moment, Span, merge
-from footage.query.values.timeline import chain
-from footage.stream.files.decode import MediaError
+from footage.query.moments.boundaries import (
+    BoundaryBracket,
+    FrameScore,
+    Refinement,
+    bracket_end,
+    bracket_start,
+    span_around_best,
+)
+from footage.query.moments.dense_decode import decode_frames
+from footage.query.moments.full_scan import score_records
+from footage.query.moments.segmentation import MAX_EXTENSION, NEIGHBORHOOD, Scorer
+from footage.query.values.moment import Moment, TimeSpan
+from footage.query.values.timeline import find_chain
+from footage.stream.files.video_file import MediaError
 from footage.stream.frame import Frame, Image, Kind, Media, Region
+from footage.stream.instants import MICROSECOND
+from footage.stream.spans import merge
 
-SHOTS = 8
-"""Frames looked at between the two that hold an edge; then the edge lies between two of those."""
-LEAST = 0.05
-"""Seconds between frames at the least."""
-ROUNDS = 4
-"""How often an edge is narrowed at most."""
-FRAMES = 64
-"""Frames that a moment may cost."""
-SECONDS = 20.0
-"""Time that all moments of an answer may take."""
+FRAMES_PER_SPAN = 8
+"""Frames decoded in one bracket of a boundary; afterwards the boundary lies between two of them."""
+MIN_INTERVAL = 0.05
+"""Fewest seconds between decoded frames."""
+MAX_ROUNDS = 4
+"""Number of times a boundary is narrowed at most."""
+MAX_FRAMES = 64
+"""Frames decoded for one moment at most."""
+MAX_SECONDS = 20.0
+"""Seconds that all moments of an answer may take."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refined:
-    """A moment, and whether both its edges are as sharp as the footage allows (0.2 s).
+class RefinedMoment:
+    """A moment, and whether both its boundaries are as sharp as the footage allows (0.2 s).
 
-    If not, they are as sharp as there was time for; where the footage is gone or damaged the moment is as it was.
+    If not, they are as sharp as time allowed; where the footage is gone or damaged the moment is unchanged.
     """
 
     moment: Moment
@@ -46,126 +55,140 @@ class Refined:
 
 
 @dataclass(slots=True)
-class _Look:
-    """A stretch to look at: which moment it is for, and which of its edges, or None for its best frame."""
+class _Request:
+    """A span to decode for a moment: for one of its boundaries, or, if ``bracket`` is None, for its best frame."""
 
-    closer: Closer
-    edge: Edge | None
-    span: Span
+    refinement: Refinement
+    bracket: BoundaryBracket | None
+    span: TimeSpan
     region: Region | None
 
 
-class Refiner:
-    """Looks at the footage around moments.
+class BoundaryRefiner:
+    """Refines the boundaries of moments in the footage.
 
-    An index holds a frame a second, so a moment's edges are known to a second. Between the last frame outside and
-    the first inside a few more are decoded and scored, then a few more between those two, until they are 0.2 s apart.
+    An index holds about a frame a second, so a moment's boundaries are known to a second. Between the last frame
+    outside and the first inside a few more are decoded and scored, then a few more between two of those, until they are
+    0.2 s apart.
 
     Args:
-        frames: how many a moment may cost.
-        seconds: how long all moments of one call may take; what is not done by then stays as it is.
+        max_frames: most frames decoded for one moment.
+        max_seconds: how long all moments of one call may take; boundaries not refined by then stay as they are.
     """
 
     def __init__(
-        self, embedder: Embedder, store: Store, catalog: Catalog, *, frames: int = FRAMES, seconds: float = SECONDS
+        self,
+        embedder: Embedder,
+        store: Store,
+        catalog: Catalog,
+        *,
+        max_frames: int = MAX_FRAMES,
+        max_seconds: float = MAX_SECONDS,
     ) -> None:
         self._embedder, self._store, self._catalog = embedder, store, catalog
-        self._frames, self._seconds = frames, seconds
+        self._max_frames, self._max_seconds = max_frames, max_seconds
 
-    async def refine(self, moments: Sequence[Moment], score: Score, spans: Sequence[Span] = ()) -> list[Refined]:
-        """The same moments in the same order, with sharper edges.
+    async def refine(
+        self, moments: Sequence[Moment], scorer: Scorer, spans: Sequence[TimeSpan] = ()
+    ) -> list[RefinedMoment]:
+        """Refine moments; the results are in the same order.
 
         Args:
-            score: as the moments were scored; an edge is where it crosses ``EDGE`` times the moment's score.
-            spans: the question's own; no moment leaves them.
+            scorer: the one that scored the moments; a boundary is where the score crosses the moment's edge level.
+            spans: those of the question; no moment leaves them.
 
         Raises:
-            EmbedderError, StoreError: a part cannot do its work.
+            EmbedderError, StoreError: a component failed.
         """
-        deadline = time.monotonic() + self._seconds
-        closers = [await self._closer(moment, score, spans) for moment in moments]
-        looks = [_Look(c, None, c.around, c.moment.region) for c in closers if c.around]
-        for _ in range(ROUNDS):
-            looks += [_Look(c, e, e.span, e.region) for c in closers for e in c.edges()]
-            looks = [look for look in looks if self._affordable(look.closer)]
-            if not looks or time.monotonic() >= deadline:
+        deadline = time.monotonic() + self._max_seconds
+        refinements = [await self._begin(moment, scorer, spans) for moment in moments]
+        requests = [_Request(r, None, r.around_best, r.moment.region) for r in refinements if r.around_best]
+        for _ in range(MAX_ROUNDS):
+            requests += [_Request(r, b, b.span, b.region) for r in refinements for b in r.open_brackets()]
+            requests = [request for request in requests if _may_continue(request.refinement)]
+            if not requests or time.monotonic() >= deadline:
                 break
-            await self._look(looks, score, deadline)
-            looks = []
-        return [Refined(c.result(), not c.failed and not c.edges()) for c in closers]
+            await self._process(requests, scorer, deadline)
+            requests = []
+        return [RefinedMoment(r.result(), not r.failed and not r.open_brackets()) for r in refinements]
 
-    def _affordable(self, closer: Closer) -> bool:
-        return not closer.failed and closer.left > SHOTS
-
-    async def _closer(self, moment: Moment, score: Score, spans: Sequence[Span]) -> Closer:
-        """What is known of a moment's surroundings: its chain of media, and the records around its edges."""
-        for back in (REACH, FARTHEST):  # an hour where records are far apart
-            near = merge([(at - back, at + back) for at in (moment.start, moment.best, moment.end)])
-            media = [e.media for e in await self._catalog.between([moment.camera], near[0][0], near[-1][1])]
-            line = chain(media, moment.media)
-            shots = await self._shots(moment.camera, near, line, score) if line else []
-            if not line or line[0].start >= near[0][0] or (shots and shots[0].time < moment.start):
+    async def _begin(self, moment: Moment, scorer: Scorer, spans: Sequence[TimeSpan]) -> Refinement:
+        """Load a moment's chain of media and the records around its boundaries, and bracket them."""
+        for distance in (NEIGHBORHOOD, MAX_EXTENSION):  # an hour where records are far apart
+            near = merge((at - distance, at + distance) for at in (moment.start, moment.best, moment.end))
+            media = [e.media for e in await self._catalog.media_between([moment.camera], near[0][0], near[-1][1])]
+            chain = find_chain(media, moment.media)
+            frames = await self._score_stored(moment.camera, near, chain, scorer) if chain else []
+            if not chain or chain[0].start >= near[0][0] or (frames and frames[0].time < moment.start):
                 break
-        if not line or any(m.kind is Kind.FEED for m in line):  # a feed was not recorded
-            return Closer(moment, [], None, None, None, (), 0, failed=True)
-        floor = next((a for a, b in spans if a <= moment.start < b), None)
-        return Closer(
+        if not chain or any(m.kind is Kind.FEED for m in chain):  # an unrecorded feed
+            return Refinement(moment, [], None, None, None, (), 0, failed=True)
+        earliest = next((a for a, b in spans if a <= moment.start < b), None)
+        return Refinement(
             moment,
-            line,
-            start_edge(moment, shots, line, floor),
-            end_edge(moment, shots),
-            surroundings(moment, shots),
-            tuple((m.start, m.end) for m in media if m not in line),
-            self._frames,
+            chain,
+            bracket_start(moment, frames, chain, earliest),
+            bracket_end(moment, frames),
+            span_around_best(moment, frames),
+            tuple((m.start, m.end) for m in media if m not in chain),
+            self._max_frames,
         )
 
-    async def _shots(self, camera: str, near: Sequence[Span], line: Sequence[Media], score: Score) -> list[Shot]:
-        """The records of a chain with their probabilities, one a time, in order of time."""
-        ids = {m.id for m in line}
-        found = self._store.scan(Where((camera,), tuple((a, b + TICK) for a, b in near)))
-        records: list[Record] = [r async for r in found if r.media in ids]
+    async def _score_stored(
+        self, camera: str, near: Sequence[TimeSpan], chain: Sequence[Media], scorer: Scorer
+    ) -> list[FrameScore]:
+        """Read and score the records of a chain; return the best of each time, in order of time."""
+        ids = {m.id for m in chain}
+        scan = self._store.scan(Where((camera,), tuple((a, b + MICROSECOND) for a, b in near)))
+        records: list[Record] = [r async for r in scan if r.media in ids]
         if not records:
             return []
-        p = (await asyncio.to_thread(judged, records, score)).tolist()
-        shots = [Shot(r.time, v, r.region, r.media) for r, v in zip(records, p, strict=True)]
-        return [max(same, key=lambda s: s.p) for _, same in groupby(shots, key=lambda s: s.time)]
+        p = (await asyncio.to_thread(score_records, records, scorer)).tolist()
+        frames = [FrameScore(r.time, v, r.region, r.media) for r, v in zip(records, p, strict=True)]
+        return [max(same, key=lambda f: f.p) for _, same in groupby(frames, key=lambda f: f.time)]
 
-    async def _look(self, looks: Sequence[_Look], score: Score, deadline: float) -> None:
-        """Decode, embed and score what these stretches show, and learn from it."""
-        found: list[list[Shot]] = [[] for _ in looks]
-        stream = _decoded(looks, self._embedder.side, deadline)
-        while taken := await asyncio.to_thread(list, islice(stream, max(1, self._embedder.batch))):
-            images = [image for _, frame, parts in taken for image in _pictures(frame, parts)]
-            there, free = await asyncio.to_thread(score.judge, await self._embedder.images(images))
+    async def _process(self, requests: Sequence[_Request], scorer: Scorer, deadline: float) -> None:
+        """Decodes, embeds and scores the requested spans, and narrows the brackets with the results."""
+        found: list[list[FrameScore]] = [[] for _ in requests]
+        stream = _decode(requests, self._embedder.side, deadline)
+        while batch := await asyncio.to_thread(list, islice(stream, max(1, self._embedder.batch))):
+            images = [image for _, frame, regions in batch for image in _images(frame, regions)]
+            wanted, clear = await asyncio.to_thread(scorer.score_parts, await self._embedder.images(images))
             at = 0
-            for place, frame, parts in taken:
-                rows = slice(at, at := at + len(parts))
-                top = int(np.argmax(there[rows]))
-                p = float(there[rows][top] * free[rows].min())  # what must not be there is in no part of the frame
-                found[place].append(Shot(frame.time, p, parts[top], frame.media.id))
-        for look, shots in zip(looks, found, strict=True):
-            look.closer.left -= len(shots)
-            look.closer.offer(shots)
-            if look.edge and not look.closer.failed and (shots or time.monotonic() < deadline):
-                look.edge.narrow(shots, look.closer.level)
+            for i, frame, regions in batch:
+                rows = slice(at, at := at + len(regions))
+                top = int(np.argmax(wanted[rows]))
+                p = float(wanted[rows][top] * clear[rows].min())  # nothing unwanted may be in any part of the frame
+                found[i].append(FrameScore(frame.time, p, regions[top], frame.media.id))
+        for request, frames in zip(requests, found, strict=True):
+            refinement = request.refinement
+            refinement.frames_left -= len(frames)
+            refinement.update_best(frames)
+            if request.bracket and not refinement.failed and (frames or time.monotonic() < deadline):
+                request.bracket.narrow(frames, refinement.level)
 
 
-def _decoded(
-    looks: Sequence[_Look], side: int, deadline: float
+def _may_continue(refinement: Refinement) -> bool:
+    return not refinement.failed and refinement.frames_left > FRAMES_PER_SPAN
+
+
+def _decode(
+    requests: Sequence[_Request], side: int, deadline: float
 ) -> Iterator[tuple[int, Frame, tuple[Region | None, ...]]]:
-    """For each frame: the place of its look, and which parts of it are scored. Runs in a thread."""
-    for place, look in enumerate(looks):
-        start, end = look.span
-        every = max(LEAST, (end - start).total_seconds() / SHOTS)
-        parts = (None, look.region) if look.region else (None,)
+    """Yield each frame with the index of its request and the regions to score. Runs in a thread."""
+    for i, request in enumerate(requests):
+        start, end = request.span
+        every = max(MIN_INTERVAL, (end - start).total_seconds() / FRAMES_PER_SPAN)
+        regions = (None, request.region) if request.region else (None,)
+        size = max(CROP_SOURCE_SIDE, side) if request.region else side
         try:
-            for frame in frames(look.closer.line, start, end, every, max(CROPPED, side) if look.region else side):
-                yield place, frame, parts
+            for frame in decode_frames(request.refinement.chain, start, end, every, size):
+                yield i, frame, regions
                 if time.monotonic() >= deadline:
                     return
         except MediaError:
-            look.closer.failed = True
+            request.refinement.failed = True
 
 
-def _pictures(frame: Frame, parts: Sequence[Region | None]) -> Iterator[Image]:
-    return (crop(frame.image, part) if part else frame.image for part in parts)
+def _images(frame: Frame, regions: Sequence[Region | None]) -> Iterator[Image]:
+    return (crop(frame.image, region) if region else frame.image for region in regions)

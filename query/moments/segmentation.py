@@ -1,4 +1,4 @@
-"""Hits to moments: neighbours are read again, scored exactly, and the segment grows and shrinks on those scores."""
+"""Finds the moments around search hits: neighboring records are read again, scored and cut into segments."""
 
 from __future__ import annotations
 
@@ -15,33 +15,34 @@ from numpy.typing import NDArray
 
 from footage.indexer.embed.base import Vectors
 from footage.indexer.store.base import Catalog, Record, Store, Where
-from footage.query.scoring.calibration import together
-from footage.query.scoring.hysteresis import segments
-from footage.query.values.moment import Moment, Span, merge
-from footage.query.values.timeline import chains
+from footage.query.scoring.calibration import apply_exclusions
+from footage.query.scoring.hysteresis import find_segments
+from footage.query.values.moment import Moment, TimeSpan
+from footage.query.values.timeline import media_chains
 from footage.stream.frame import Kind, Media
+from footage.stream.spans import merge
 
-CUTOFF = 0.5
-"""Least probability of a match that is answered."""
-REACH = timedelta(seconds=30)
-"""How far around a hit neighbours are read at first; more while a segment reaches the border..."""
-FARTHEST = timedelta(hours=1)
-"""...up to here."""
-TOGETHER = 16
-"""So many windows of a camera are read by one scan."""
+MATCH_CUTOFF = 0.5
+"""Smallest probability of a match that is answered."""
+NEIGHBORHOOD = timedelta(seconds=30)
+"""How far around a hit neighboring records are read at first; more while a segment reaches the border..."""
+MAX_EXTENSION = timedelta(hours=1)
+"""...up to this distance."""
+WINDOWS_PER_SCAN = 16
+"""Number of a camera's windows that are read by one scan."""
 
 
-class Score(Protocol):
-    """Anything that gives frames a probability of a match."""
+class Scorer(Protocol):
+    """Gives vectors a probability of a match."""
 
-    def judge(self, vectors: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(n, dim) unit rows to twice (n,) in 0..1: is it there, and is there nothing that must not be."""
+    def score_parts(self, vectors: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Score (n, dim) unit rows: probabilities that what is wanted is there and that nothing unwanted is, (n,)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """One chain's frames in a window: per frame its best record, its probability and until when it stands."""
+class _ChainFrames:
+    """The frames of one chain in a window: the best record of each, its probability, and the time until it counts."""
 
     records: list[Record]
     p: NDArray[np.float64]
@@ -49,103 +50,106 @@ class _Line:
     chain: list[Media]
 
 
-class Grower:
-    """Grows moments from places where ``nearest`` found something.
+class Segmenter:
+    """Finds the moments around places where ``nearest`` found hits.
 
     Args:
-        where: the question's own filter; no moment leaves its spans.
+        where: the question's filter; no moment leaves its spans.
         cutoff: moments whose best frame is below this are left out.
-        farthest: how far beyond ``REACH`` a moment is followed.
+        max_extension: how far beyond ``NEIGHBORHOOD`` a moment is followed.
     """
 
     def __init__(
         self,
         store: Store,
         catalog: Catalog,
-        score: Score,
+        scorer: Scorer,
         where: Where,
-        cutoff: float = CUTOFF,
-        farthest: timedelta = FARTHEST,
+        cutoff: float = MATCH_CUTOFF,
+        max_extension: timedelta = MAX_EXTENSION,
     ) -> None:
-        self._store, self._catalog, self._score = store, catalog, score
-        self._where, self._cutoff, self._farthest = where, cutoff, farthest
+        self._store, self._catalog, self._scorer = store, catalog, scorer
+        self._where, self._cutoff, self._max_extension = where, cutoff, max_extension
 
-    async def grow(self, camera: str, times: Sequence[datetime]) -> list[Moment]:
-        """All moments of one camera around ``times``, in order of time."""
+    async def find_moments(self, camera: str, times: Sequence[datetime]) -> list[Moment]:
+        """Find all moments of one camera around ``times``, in order of time."""
         found: dict[tuple[datetime, str], Moment] = {}
-        windows = merge([(t - REACH, t + REACH) for t in times])
-        groups = (windows[i : i + TOGETHER] for i in range(0, len(windows), TOGETHER))
-        for moments in await asyncio.gather(*(self._group(camera, group) for group in groups)):
+        windows = merge((t - NEIGHBORHOOD, t + NEIGHBORHOOD) for t in times)
+        groups = (windows[i : i + WINDOWS_PER_SCAN] for i in range(0, len(windows), WINDOWS_PER_SCAN))
+        for moments in await asyncio.gather(*(self._search_windows(camera, group) for group in groups)):
             found.update({(m.start, m.media): m for m in moments})
         return sorted(found.values(), key=lambda m: m.start)
 
-    async def _group(self, camera: str, windows: Sequence[Span]) -> list[Moment]:
-        """Moments of some windows, which are read at once."""
+    async def _search_windows(self, camera: str, windows: Sequence[TimeSpan]) -> list[Moment]:
+        """Find the moments of some windows, which are read by one scan."""
         records, p = await self._read(camera, windows)
         times = [r.time for r in records]
-        parts = [slice(bisect_left(times, start), bisect_left(times, end)) for start, end in windows]
-        grown = (self._window(camera, w, records[mine], p[mine]) for w, mine in zip(windows, parts, strict=True))
-        return [moment for moments in await asyncio.gather(*grown) for moment in moments]
+        slices = [slice(bisect_left(times, start), bisect_left(times, end)) for start, end in windows]
+        searches = (self._search_window(camera, w, records[s], p[s]) for w, s in zip(windows, slices, strict=True))
+        return [moment for moments in await asyncio.gather(*searches) for moment in moments]
 
-    async def _window(self, camera: str, first: Span, records: list[Record], p: NDArray[np.float64]) -> list[Moment]:
-        """Moments of a window, which widens while one of them may go on beyond its border."""
+    async def _search_window(
+        self, camera: str, first: TimeSpan, records: list[Record], p: NDArray[np.float64]
+    ) -> list[Moment]:
+        """Find the moments of a window, which widens while one of them may continue beyond its border."""
         window = first
         if not (p >= self._cutoff).any():
             return []
-        lines = await self._lines(camera, window, records, p)
+        chains = await self._split_chains(camera, window, records, p)
         while True:
-            parts = [(line, a, b) for line in lines for a, b in segments(line.p, self._cutoff)]
-            before = any(a == 0 and line.chain[0].start < window[0] for line, a, _ in parts)
-            after = any(b == len(line.p) and line.chain[-1].end > window[1] for line, _, b in parts)
-            wider = _widen(window, first, before, after, self._farthest)
+            parts = [(frames, a, b) for frames in chains for a, b in find_segments(frames.p, self._cutoff)]
+            before = any(a == 0 and frames.chain[0].start < window[0] for frames, a, _ in parts)
+            after = any(b == len(frames.p) and frames.chain[-1].end > window[1] for frames, _, b in parts)
+            wider = _widen(window, first, before, after, self._max_extension)
             if wider == window:
-                return [self._moment(camera, *part) for part in parts]
-            sides = _clip([(wider[0], window[0]), (window[1], wider[1])], self._where.spans)
+                return [self._make_moment(camera, *part) for part in parts]
+            sides = _intersect([(wider[0], window[0]), (window[1], wider[1])], self._where.spans)
             window = wider
             if sides and await self._store.count(Where((camera,), sides)):
-                lines = await self._lines(camera, window, *await self._read(camera, [window]))
+                chains = await self._split_chains(camera, window, *await self._read(camera, [window]))
 
-    async def _read(self, camera: str, windows: Sequence[Span]) -> tuple[list[Record], NDArray[np.float64]]:
-        """The records of windows, by time, and their probabilities of a match."""
-        spans = _clip(windows, self._where.spans)
+    async def _read(self, camera: str, windows: Sequence[TimeSpan]) -> tuple[list[Record], NDArray[np.float64]]:
+        """Read and score the records of windows, in order of time."""
+        spans = _intersect(windows, self._where.spans)
         records = [r async for r in self._store.scan(Where((camera,), spans))] if spans else []
         if not records:
             return [], np.empty(0)
-        judged = await asyncio.to_thread(self._score.judge, np.stack([r.vector for r in records]))
-        return records, together(records, *judged)
+        scores = await asyncio.to_thread(self._scorer.score_parts, np.stack([r.vector for r in records]))
+        return records, apply_exclusions(records, *scores)
 
-    async def _lines(self, camera: str, window: Span, records: list[Record], p: NDArray[np.float64]) -> list[_Line]:
+    async def _split_chains(
+        self, camera: str, window: TimeSpan, records: list[Record], p: NDArray[np.float64]
+    ) -> list[_ChainFrames]:
         if not records:
             return []
-        entries = await self._catalog.between([camera], window[0], window[1])
-        lines = []
-        for chain in chains([e.media for e in entries]):
+        entries = await self._catalog.media_between([camera], window[0], window[1])
+        found = []
+        for chain in media_chains([e.media for e in entries]):
             ids = {m.id for m in chain}
             mine = [i for i, r in enumerate(records) if r.media in ids]
             if mine:
-                lines.append(_line([records[i] for i in mine], p[mine], chain))
-        return lines
+                found.append(_chain_frames([records[i] for i in mine], p[mine], chain))
+        return found
 
-    def _moment(self, camera: str, line: _Line, a: int, b: int) -> Moment:
-        top = a + int(np.argmax(line.p[a:b]))
-        best = line.records[top]
-        limit = next(
-            (end for start, end in self._where.spans if start <= line.records[b - 1].time < end), line.until[b - 1]
-        )
+    def _make_moment(self, camera: str, frames: _ChainFrames, a: int, b: int) -> Moment:
+        top = a + int(np.argmax(frames.p[a:b]))
+        best, last = frames.records[top], frames.records[b - 1]
+        until = frames.until[b - 1]
+        limit = next((end for start, end in self._where.spans if start <= last.time < end), until)
         return Moment(
             camera=camera,
-            start=line.records[a].time,
-            end=min(line.until[b - 1], limit),
-            score=float(line.p[top]),
+            start=frames.records[a].time,
+            end=min(until, limit),
+            score=float(frames.p[top]),
             best=best.time,
             region=best.region,
             media=best.media,
-            clock=next(m.clock for m in line.chain if m.id == best.media),
+            clock=next(m.clock for m in frames.chain if m.id == best.media),
         )
 
 
-def _line(records: list[Record], p: NDArray[np.float64], chain: list[Media]) -> _Line:
-    """Records of one time (whole frame and regions) become one: the best of them."""
+def _chain_frames(records: list[Record], p: NDArray[np.float64], chain: list[Media]) -> _ChainFrames:
+    """Keep the best of the records of one time (whole frame and regions)."""
     best: dict[datetime, int] = {}
     for i, record in enumerate(records):
         if record.time not in best or p[i] > p[best[record.time]]:
@@ -154,18 +158,18 @@ def _line(records: list[Record], p: NDArray[np.float64], chain: list[Media]) -> 
     kept = [records[i] for i in order]
     last = max(chain[-1].end, kept[-1].time)
     until = [b.time for _, b in pairwise(kept)] + [last if chain[-1].kind is not Kind.PHOTO else kept[-1].time]
-    return _Line(kept, p[order], until, chain)
+    return _ChainFrames(kept, p[order], until, chain)
 
 
-def _clip(spans: Sequence[Span], to: Sequence[Span]) -> tuple[Span, ...]:
-    """The parts of ``spans`` that are not empty and lie in ``to`` (empty: everywhere)."""
-    cut = ((max(a, c), min(b, d)) for a, b in spans for c, d in to) if to else iter(spans)
+def _intersect(spans: Sequence[TimeSpan], allowed: Sequence[TimeSpan]) -> tuple[TimeSpan, ...]:
+    """Return the non-empty parts of ``spans`` that lie in ``allowed`` (empty: everywhere)."""
+    cut = ((max(a, c), min(b, d)) for a, b in spans for c, d in allowed) if allowed else iter(spans)
     return tuple((a, b) for a, b in cut if a < b)
 
 
-def _widen(window: Span, first: Span, before: bool, after: bool, farthest: timedelta) -> Span:
-    """Three times the window on the sides that ask for it, up to ``farthest`` beyond the first one."""
+def _widen(window: TimeSpan, first: TimeSpan, before: bool, after: bool, max_extension: timedelta) -> TimeSpan:
+    """Triple the window on the sides that ask for it, up to ``max_extension`` beyond the first window."""
     size = window[1] - window[0]
-    start = max(window[0] - size, first[0] - farthest) if before else window[0]
-    end = min(window[1] + size, first[1] + farthest) if after else window[1]
+    start = max(window[0] - size, first[0] - max_extension) if before else window[0]
+    end = min(window[1] + size, first[1] + max_extension) if after else window[1]
     return start, end

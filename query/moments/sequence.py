@@ -1,4 +1,4 @@
-"""A before B: pairs of moments of two questions, the second soon after the first."""
+"""Finds pairs of moments of two questions in which the second follows soon after the first."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 
 from footage.query.values.moment import Moment
 
-Entry = tuple[float, int, int, int, int]
-"""Of the heap: score (negative), places of a and b, and the range of bs that b is the best of."""
+_HeapEntry = tuple[float, int, int, int, int]
+"""Negative score, indices of the first and second moment, and the range of seconds of which this one is the best."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One thing, then another.
+    """A moment and another that follows it.
 
     Attributes:
         score: probability that both match, the product of theirs.
@@ -31,25 +31,25 @@ class Pair:
     gap: float
 
 
-def pairs(firsts: Sequence[Moment], thens: Sequence[Moment], within: timedelta, limit: int) -> list[Pair]:
-    """The best pairs in which the second begins when or after the first begins, and at most ``within`` after its end.
+def find_pairs(firsts: Sequence[Moment], thens: Sequence[Moment], within: timedelta, limit: int) -> list[Pair]:
+    """Return the best pairs: the second begins not before the first begins, and at most ``within`` after its end.
 
-    A moment is no pair with itself. Of each first moment only the best second one is looked up, and the next best only
-    once that pair has been taken: n + m + limit look-ups, where all pairs may be n times m.
+    A moment is not paired with itself. For each first moment only the best second one is looked up, and the next best
+    only after that pair has been taken: n + m + limit look-ups, where the number of all pairs may be n times m.
 
     Args:
         firsts, thens: moments of any cameras, in any order.
 
     Returns:
-        Best first; pairs of one score in order of time.
+        Best first; pairs of equal score in order of time.
     """
-    firsts, thens = sorted(firsts, key=_time), sorted(thens, key=_time)
-    starts, best = [m.start for m in thens], Highest([m.score for m in thens])
-    heap: list[Entry] = []
+    firsts, thens = sorted(firsts, key=_time_order), sorted(thens, key=_time_order)
+    starts, best = [m.start for m in thens], RangeMaximum([m.score for m in thens])
+    heap: list[_HeapEntry] = []
 
     def push(a: int, low: int, high: int) -> None:
         if low < high:
-            b = best.place(low, high)
+            b = best.argmax(low, high)
             heapq.heappush(heap, (-firsts[a].score * thens[b].score, a, b, low, high))
 
     for a, first in enumerate(firsts):
@@ -61,17 +61,17 @@ def pairs(firsts: Sequence[Moment], thens: Sequence[Moment], within: timedelta, 
         push(a, b + 1, high)
         first, then = firsts[a], thens[b]
         if (first.camera, first.start, first.end) != (then.camera, then.start, then.end):
-            found.append(spaced(first, then))
+            found.append(make_pair(first, then))
     return found
 
 
-def spaced(first: Moment, then: Moment) -> Pair:
-    """Two moments as a pair."""
+def make_pair(first: Moment, then: Moment) -> Pair:
+    """Return two moments as a pair with its score and gap."""
     return Pair(first, then, first.score * then.score, (then.start - first.end).total_seconds())
 
 
-class Highest:
-    """Finds the highest of any range of numbers in constant time, by the highest of every 2^k neighbours.
+class RangeMaximum:
+    """Finds the maximum of any range of numbers in constant time, from the maxima of every 2^k neighbors.
 
     A sparse table (Bender and Farach-Colton 2000, "The LCA problem revisited").
     """
@@ -85,8 +85,8 @@ class Highest:
             self._rows.append(self._higher(row[:-step], row[step:]))
             step *= 2
 
-    def place(self, low: int, high: int) -> int:
-        """Where the highest of [low, high) is, the first of equals; the range is not empty."""
+    def argmax(self, low: int, high: int) -> int:
+        """Return the index of the maximum of [low, high), the first of equals; the range must not be empty."""
         k = (high - low).bit_length() - 1
         row = self._rows[k]
         return int(self._higher(row[low], row[high - (1 << k)]))
@@ -95,5 +95,5 @@ class Highest:
         return np.where(self._values[right] > self._values[left], right, left)
 
 
-def _time(moment: Moment) -> tuple[object, ...]:
+def _time_order(moment: Moment) -> tuple[object, ...]:
     return moment.start, moment.end, moment.camera

@@ -1,4 +1,4 @@
-"""Scored frames in, in order of time; moments out, each as soon as nothing can change it any more."""
+"""Turns a stream of scored records into moments, each as soon as later records cannot change it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.store.base import Record
-from footage.query.moments.segmentation import REACH
-from footage.query.scoring.hysteresis import BRIDGE, EDGE, segments
+from footage.query.moments.segmentation import NEIGHBORHOOD
+from footage.query.scoring.hysteresis import count_misses, edge_level, find_segments, is_past_edge
 from footage.query.values.moment import Moment
-from footage.query.values.timeline import Joiner
+from footage.query.values.timeline import ChainAssigner
 from footage.stream.frame import Kind, Media, Region
 
 
-class _Shot(NamedTuple):
+class _Best(NamedTuple):
     """The best record of one time."""
 
     time: datetime
@@ -28,146 +28,145 @@ class _Shot(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Strip:
-    """One chain's frames that may still become a moment.
+class _ChainState:
+    """The frames of one chain that may still become a moment.
 
-    What is kept lies between stretches of more than ``BRIDGE`` frames below ``EDGE`` times the cutoff. No moment
-    crosses such a stretch, so each island is judged by itself, exactly as if all frames were at hand.
+    The frames between two stretches below the edge level of the cutoff form an island. No moment crosses such a
+    stretch, so each island is segmented by itself, with the same result as if all frames were at hand.
 
     Attributes:
         last: the newest media of the chain.
-        whole: nothing before the first frame can belong to its moment.
-        seen: the newest frame; records of its time may still come.
-        island: frames from the first that reaches the floor.
-        lows: frames below the floor since the last above it.
+        complete: nothing before the first frame can belong to its moment.
+        newest: the newest frame; more records of its time may still come.
+        island: frames from the first that reaches the edge level.
+        misses: consecutive frames below the edge level.
     """
 
     last: Media
-    whole: bool
-    seen: _Shot | None = None
-    island: list[_Shot] = field(default_factory=list)
-    lows: int = 0
+    complete: bool
+    newest: _Best | None = None
+    island: list[_Best] = field(default_factory=list)
+    misses: int = 0
 
 
-class Sweep:
-    """Folds the frames of any number of cameras into moments, in one pass and in little memory.
+class StreamingSegmenter:
+    """Finds the moments of any number of cameras in one pass and in bounded memory.
 
-    It holds the frames since the last clear miss of each camera (time and probability, no vector).
+    It keeps the frames since the last clear miss of each camera (time and probability, no vector).
 
     Args:
-        begin: where the sweep starts; media that began before it may hide the start of a moment.
-        end: no moment goes beyond.
+        begin: where the scan starts; media that began before it may hide the start of a moment.
+        end: no moment extends beyond.
 
     Attributes:
-        doubt: no moment that begins after this is uncertain; None while all are certain. A moment is uncertain where
-            the sweep started inside it; it is left out.
+        uncertain_until: moments that begin after this are certain; None while all are. A moment is uncertain, and left
+            out, if the scan started inside it.
     """
 
     def __init__(self, cutoff: float, begin: datetime | None = None, end: datetime | None = None) -> None:
-        self.doubt: datetime | None = None
-        self._cutoff, self._floor, self._begin, self._end = cutoff, EDGE * cutoff, begin, end
-        self._joiners: dict[str, Joiner] = {}
-        self._strips: dict[tuple[str, int], _Strip] = {}
-        self._known: dict[str, tuple[Media, _Strip]] = {}
+        self.uncertain_until: datetime | None = None
+        self._cutoff, self._level, self._begin, self._end = cutoff, edge_level(cutoff), begin, end
+        self._assigners: dict[str, ChainAssigner] = {}
+        self._chains: dict[tuple[str, int], _ChainState] = {}
+        self._media: dict[str, tuple[Media, _ChainState]] = {}
 
-    def unknown(self, media: Iterable[str]) -> list[str]:
-        """Those of the media ids that have not been admitted."""
-        return sorted({m for m in media if m not in self._known})
+    def unknown_media(self, ids: Iterable[str]) -> list[str]:
+        """Return those of the media ids that have not been added."""
+        return sorted({m for m in ids if m not in self._media})
 
-    def admit(self, media: Iterable[Media]) -> None:
-        """These may have records from now on; in order of start."""
+    def add_media(self, media: Iterable[Media]) -> None:
+        """Add media whose records may follow; in order of start."""
         for one in media:
-            if one.id not in self._known:
-                number = self._joiners.setdefault(one.camera, Joiner()).add(one)
-                fresh = _Strip(one, whole=self._begin is None or one.start >= self._begin)
-                strip = self._strips.setdefault((one.camera, number), fresh)
-                strip.last = one
-                self._known[one.id] = one, strip
+            if one.id not in self._media:
+                number = self._assigners.setdefault(one.camera, ChainAssigner()).add(one)
+                fresh = _ChainState(one, complete=self._begin is None or one.start >= self._begin)
+                chain = self._chains.setdefault((one.camera, number), fresh)
+                chain.last = one
+                self._media[one.id] = one, chain
 
     def feed(self, records: Sequence[Record], p: NDArray[np.float64]) -> list[Moment]:
-        """The next records in order of time, and the moments that are settled by them."""
+        """Take the next records in order of time; return the moments that are final now."""
         found: list[Moment] = []
         for record, value in zip(records, p.tolist(), strict=True):
-            known = self._known.get(record.media)
+            known = self._media.get(record.media)
             if known is None:
-                continue  # forgotten meanwhile
-            media, strip = known
-            seen = strip.seen
-            if seen is None or seen.time != record.time:
-                if seen is not None:
-                    found += self._commit(strip, seen)
-                strip.seen = _Shot(record.time, value, record.region, media)
-            elif value > seen.p:
-                strip.seen = _Shot(record.time, value, record.region, media)
+                continue  # its media was forgotten meanwhile
+            media, chain = known
+            newest = chain.newest
+            if newest is None or newest.time != record.time:
+                if newest is not None:
+                    found += self._commit(chain, newest)
+                chain.newest = _Best(record.time, value, record.region, media)
+            elif value > newest.p:
+                chain.newest = _Best(record.time, value, record.region, media)
         if records:
-            found += self._retire(records[-1].time)
+            found += self._retire_chains(records[-1].time)
         return found
 
     def flush(self) -> list[Moment]:
-        """No record comes any more: the moments that were still open."""
-        found = [m for strip in self._strips.values() for m in self._finish(strip)]
-        self._strips, self._known, self._joiners = {}, {}, {}
+        """End the stream; return the moments that were still open."""
+        found = [m for chain in self._chains.values() for m in self._end_chain(chain)]
+        self._chains, self._media, self._assigners = {}, {}, {}
         return found
 
-    def since(self) -> datetime | None:
-        """No moment that is still to come begins before this; None while no moment is open."""
-        firsts = [strip.island[0] if strip.island else strip.seen for strip in self._strips.values()]
-        return min((shot.time for shot in firsts if shot and shot.p >= self._floor), default=None)
+    def earliest_open(self) -> datetime | None:
+        """Return the earliest time at which a moment still to come may begin; None while no moment is open."""
+        firsts = [chain.island[0] if chain.island else chain.newest for chain in self._chains.values()]
+        return min((frame.time for frame in firsts if frame and frame.p >= self._level), default=None)
 
-    def _commit(self, strip: _Strip, shot: _Shot) -> list[Moment]:
-        """A frame of which every record is known."""
-        if shot.p >= self._floor:
-            if not strip.island:
-                strip.whole = strip.whole or strip.lows > BRIDGE
-            strip.island.append(shot)
-            strip.lows = 0
+    def _commit(self, chain: _ChainState, frame: _Best) -> list[Moment]:
+        """Add a frame of which every record is known."""
+        before, chain.misses = chain.misses, count_misses(chain.misses, frame.p, self._level)
+        if not chain.misses:
+            if not chain.island:
+                chain.complete = chain.complete or is_past_edge(before)
+            chain.island.append(frame)
             return []
-        strip.lows += 1
-        if not strip.island:
+        if not chain.island:
             return []
-        strip.island.append(shot)
-        return self._close(strip, shot.time) if strip.lows > BRIDGE else []
+        chain.island.append(frame)
+        return self._end_island(chain, frame.time) if is_past_edge(chain.misses) else []
 
-    def _close(self, strip: _Strip, end: datetime) -> list[Moment]:
-        """The moments of an island; the last frame of it stands until ``end``."""
-        shots, strip.island = strip.island, []
-        whole, strip.whole = strip.whole, True
-        p = np.array([shot.p for shot in shots])
+    def _end_island(self, chain: _ChainState, end: datetime) -> list[Moment]:
+        """Return the moments of an island whose last frame counts until ``end``."""
+        frames, chain.island = chain.island, []
+        complete, chain.complete = chain.complete, True
+        p = np.array([frame.p for frame in frames])
         if p.max(initial=0.0) < self._cutoff:
             return []
-        if not whole:
-            self.doubt = max(self.doubt or shots[-1].time, shots[-1].time)
+        if not complete:
+            self.uncertain_until = max(self.uncertain_until or frames[-1].time, frames[-1].time)
             return []
-        until = [shot.time for shot in shots[1:]] + [end]
-        return [_moment(shots[a:b], until[b - 1]) for a, b in segments(p, self._cutoff)]
+        until = [frame.time for frame in frames[1:]] + [end]
+        return [_make_moment(frames[a:b], until[b - 1]) for a, b in find_segments(p, self._cutoff)]
 
-    def _finish(self, strip: _Strip) -> list[Moment]:
-        """The moments of a chain that has no more frames."""
-        seen, strip.seen = strip.seen, None
-        if seen is None:
+    def _end_chain(self, chain: _ChainState) -> list[Moment]:
+        """Return the moments of a chain that has no more frames."""
+        newest, chain.newest = chain.newest, None
+        if newest is None:
             return []
-        found = self._commit(strip, seen)
-        if strip.island:
-            end = seen.time if strip.last.kind is Kind.PHOTO else max(strip.last.end, seen.time)
-            found += self._close(strip, min(end, self._end) if self._end else end)
+        found = self._commit(chain, newest)
+        if chain.island:
+            end = newest.time if chain.last.kind is Kind.PHOTO else max(chain.last.end, newest.time)
+            found += self._end_island(chain, min(end, self._end) if self._end else end)
         return found
 
-    def _retire(self, now: datetime) -> list[Moment]:
-        """Let go of chains that ended a while ago."""
-        over = [key for key, strip in self._strips.items() if _over(strip, now)]
-        found = [m for key in over for m in self._finish(self._strips.pop(key))]
-        if over:
-            kept = {id(strip) for strip in self._strips.values()}
-            self._known = {name: known for name, known in self._known.items() if id(known[1]) in kept}
+    def _retire_chains(self, now: datetime) -> list[Moment]:
+        """Forget chains that ended a while ago; return their moments."""
+        ended = [key for key, chain in self._chains.items() if _has_ended(chain, now)]
+        found = [m for key in ended for m in self._end_chain(self._chains.pop(key))]
+        if ended:
+            kept = {id(chain) for chain in self._chains.values()}
+            self._media = {name: known for name, known in self._media.items() if id(known[1]) in kept}
         return found
 
 
-def _over(strip: _Strip, now: datetime) -> bool:
-    seen = strip.seen.time if strip.seen else strip.last.end
-    return max(strip.last.end, seen) < now - 2 * REACH
+def _has_ended(chain: _ChainState, now: datetime) -> bool:
+    newest = chain.newest.time if chain.newest else chain.last.end
+    return max(chain.last.end, newest) < now - 2 * NEIGHBORHOOD
 
 
-def _moment(shots: Sequence[_Shot], end: datetime) -> Moment:
-    best = max(shots, key=lambda shot: shot.p)
+def _make_moment(frames: Sequence[_Best], end: datetime) -> Moment:
+    best = max(frames, key=lambda frame: frame.p)
     media = best.media
-    return Moment(media.camera, shots[0].time, end, best.p, best.time, best.region, media.id, media.clock)
+    return Moment(media.camera, frames[0].time, end, best.p, best.time, best.region, media.id, media.clock)

@@ -1,4 +1,4 @@
-"""What cameras usually show, learnt from a sample of their records, and what chance comes to on it."""
+"""Samples what cameras usually show and derives null distributions from it, with a cache."""
 
 from __future__ import annotations
 
@@ -10,66 +10,67 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from footage.indexer.store.base import Store, Where
-from footage.query.scoring.calibration import Null
-from footage.query.scoring.noun_bank import Bank
+from footage.query.scoring.calibration import NullDistribution
+from footage.query.scoring.noun_bank import NounBank
+from footage.stream.instants import DISTANT_PAST
 
-SAMPLE = 2048
-"""Vectors of the same cameras that stand for what these cameras usually show."""
-FRESH = 60.0
-"""Seconds for which such a sample is kept."""
-SETTLED = timedelta(minutes=1)
-"""Records older than this are not joined by others, so that a sample of them can be drawn once more."""
-ENOUGH = 256
-"""With fewer settled records than this, those that are not settled are taken too."""
-KEPT = 32
-"""Samples kept."""
-PAST = datetime(1, 1, 2, tzinfo=UTC)
+SAMPLE_SIZE = 2048
+"""Vectors of the same cameras in a sample."""
+MAX_AGE = 60.0
+"""Seconds for which a sample is cached."""
+SETTLE_TIME = timedelta(minutes=1)
+"""Records older than this are complete: none will be added among them, so the same sample can be drawn again."""
+MIN_SETTLED = 256
+"""With fewer complete records than this, newer ones are sampled too."""
+MAX_CACHED = 32
+"""Samples in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """What chance comes to on some cameras, and before when the records lie that it was learnt from; None is now."""
+    """A null distribution of some cameras; ``before`` is the end of the time it was sampled from, None for no end."""
 
-    null: Null
+    null: NullDistribution
     before: datetime | None
 
 
-class Backgrounds:
-    """Learns backgrounds and keeps them for a minute, since that costs more than a search itself."""
+class BackgroundCache:
+    """Samples backgrounds and caches them for a minute, since sampling costs more than a search."""
 
-    def __init__(self, store: Store, bank: Bank) -> None:
+    def __init__(self, store: Store, bank: NounBank) -> None:
         self._store, self._bank = store, bank
-        self._known: dict[tuple[str, ...], tuple[float, Background]] = {}
-        nothing = np.empty((0, bank.vectors.shape[1]), np.float32)
-        self._floor = None if bank.floor is None else Background(Null(bank, nothing), None)
+        self._cached: dict[tuple[str, ...], tuple[float, Background]] = {}
+        empty = np.empty((0, bank.vectors.shape[1]), np.float32)
+        self._floor = None if bank.floor is None else Background(NullDistribution(bank, empty), None)
 
-    async def now(self, cameras: tuple[str, ...], pictures: bool) -> Background:
-        """The background of these cameras; none means all.
+    async def current(self, cameras: tuple[str, ...], images: bool) -> Background:
+        """Return the background of these cameras; no cameras means all.
 
         Args:
-            pictures: whether the question holds any; where words have a floor, only pictures need a background.
+            images: whether the question contains images; where words have a floor, only images need a background.
         """
-        if self._floor and not pictures:
+        if self._floor and not images:
             return self._floor
-        at = time.monotonic()
-        known = self._known.get(cameras)
-        if known is None or at - known[0] > FRESH:
-            self._known = {c: k for c, k in [*self._known.items()][-KEPT:] if at - k[0] <= FRESH}
-            self._known[cameras] = known = (at, await self._learn(cameras, datetime.now(UTC) - SETTLED))
-        return known[1]
+        now = time.monotonic()
+        cached = self._cached.get(cameras)
+        if cached is None or now - cached[0] > MAX_AGE:
+            recent = [*self._cached.items()][-MAX_CACHED:]
+            self._cached = {key: entry for key, entry in recent if now - entry[0] <= MAX_AGE}
+            self._cached[cameras] = cached = (now, await self._sample(cameras, datetime.now(UTC) - SETTLE_TIME))
+        return cached[1]
 
-    async def again(self, cameras: tuple[str, ...], pictures: bool, before: datetime | None) -> Background:
-        """The background as it was learnt before, so that an answer is judged like its first page."""
-        if self._floor and not pictures:
+    async def restore(self, cameras: tuple[str, ...], images: bool, before: datetime | None) -> Background:
+        """Return the background of an earlier page, so that all pages of an answer are scored alike."""
+        if self._floor and not images:
             return self._floor
-        known = self._known.get(cameras)
-        return known[1] if known and known[1].before == before else await self._learn(cameras, before)
+        cached = self._cached.get(cameras)
+        return cached[1] if cached and cached[1].before == before else await self._sample(cameras, before)
 
-    async def _learn(self, cameras: tuple[str, ...], before: datetime | None) -> Background:
+    async def _sample(self, cameras: tuple[str, ...], before: datetime | None) -> Background:
         where = Where(cameras)
         if before is not None:
-            sample = await self._store.sample(SAMPLE, Where(cameras, ((PAST, before),)))
-            if len(sample) >= ENOUGH or len(sample) == await self._store.count(where):
-                return Background(await asyncio.to_thread(Null, self._bank, sample), before)
-        sample = await self._store.sample(SAMPLE, where)
-        return Background(await asyncio.to_thread(Null, self._bank, sample), None)
+            sample = await self._store.sample(SAMPLE_SIZE, Where(cameras, ((DISTANT_PAST, before),)))
+            if len(sample) >= MIN_SETTLED or len(sample) == await self._store.count(where):
+                return Background(await asyncio.to_thread(NullDistribution, self._bank, sample), before)
+        sample = await self._store.sample(SAMPLE_SIZE, where)
+        return Background(await asyncio.to_thread(NullDistribution, self._bank, sample), None)

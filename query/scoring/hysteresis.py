@@ -1,4 +1,8 @@
-"""Hysteresis over scores: where a match begins and ends in a row of probabilities."""
+"""Finds where matches begin and end in a row of probabilities, with hysteresis.
+
+A segment continues while its frames keep ``EDGE_RATIO`` of a peak; a dip of at most ``MAX_DIP`` frames below that level
+does not end it. Search, full scans and watches all decide by ``edge_level``, ``count_misses`` and ``is_past_edge``.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +11,53 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-EDGE = 0.3
-"""A segment reaches as far as its frames keep this share of its best probability."""
-BRIDGE = 1
-"""This many frames below the edge between two above do not part a segment (flicker, one bad frame)."""
+EDGE_RATIO = 0.3
+"""Share of a segment's best probability that its frames must keep."""
+MAX_DIP = 1
+"""Consecutive frames below the edge level that do not end a segment (flicker, one bad frame)."""
 
 
-def segments(p: NDArray[np.float64], cutoff: float) -> list[tuple[int, int]]:
-    """Half-open index ranges of matches: from each peak of at least ``cutoff`` out to ``EDGE`` times that peak."""
+def edge_level(peak: float) -> float:
+    """Return the probability that frames around a peak must keep to belong to its segment."""
+    return EDGE_RATIO * peak
+
+
+def count_misses(missed: int, p: float, level: float) -> int:
+    """Return the number of consecutive frames below the edge level after one more frame."""
+    return 0 if p >= level else missed + 1
+
+
+def is_past_edge(missed: int) -> bool:
+    """Whether so many consecutive frames below the edge level end a segment."""
+    return missed > MAX_DIP
+
+
+def find_segments(p: NDArray[np.float64], cutoff: float) -> list[tuple[int, int]]:
+    """Return half-open index ranges of matches: each grows from a peak of at least ``cutoff`` to its edge level."""
     values, free = p.tolist(), [True] * len(p)
-    found: list[tuple[int, int]] = []
+    segments: list[tuple[int, int]] = []
     for top in np.argsort(-p, kind="stable").tolist():
         if values[top] < cutoff:
             break
         if free[top]:
-            edge = EDGE * values[top]
-            a, b = reach(values, edge, top, -1, free), reach(values, edge, top, +1, free) + 1
-            found.append((a, b))
-            free[a:b] = [False] * (b - a)
-    return sorted(found)
+            level = edge_level(values[top])
+            start, end = find_edge(values, level, top, -1, free), find_edge(values, level, top, +1, free) + 1
+            segments.append((start, end))
+            free[start:end] = [False] * (end - start)
+    return sorted(segments)
 
 
-def reach(p: Sequence[float], edge: float, start: int, step: int, free: Sequence[bool] | None = None) -> int:
-    """The farthest index on one side that is at least ``edge``, crossing at most ``BRIDGE`` frames that are not."""
+def find_edge(p: Sequence[float], level: float, start: int, step: int, free: Sequence[bool] | None = None) -> int:
+    """Return the farthest index in one direction that is at least ``level``, crossing only short dips.
+
+    Args:
+        step: +1 to look forward, -1 to look backward.
+        free: indices that may be entered; None means all.
+    """
     last, at, missed = start, start + step, 0
-    while 0 <= at < len(p) and (free is None or free[at]) and missed <= BRIDGE:
-        if p[at] >= edge:
-            last, missed = at, 0
-        else:
-            missed += 1
+    while 0 <= at < len(p) and (free is None or free[at]) and not is_past_edge(missed):
+        missed = count_misses(missed, p[at], level)
+        if not missed:
+            last = at
         at += step
     return last

@@ -1,4 +1,4 @@
-"""What a question asks for beyond the best moments: the first, the last, how many, what follows, and sharper edges."""
+"""Post-processes answers: full scans, grouping of duplicates, refined boundaries, and pairs of two questions."""
 
 from __future__ import annotations
 
@@ -6,75 +6,76 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from footage.query.moments.deduplicate import Folder
-from footage.query.moments.full_scan import Census
-from footage.query.moments.refine import Refiner
-from footage.query.moments.sequence import pairs, spaced
-from footage.query.search.engine import Searcher
-from footage.query.search.question import Answer, Question
+from footage.indexer.embed.base import Embedder
+from footage.indexer.store.base import Catalog, Store
+from footage.query.moments.deduplicate import Deduplicator
+from footage.query.moments.full_scan import FullScan
+from footage.query.moments.refine import BoundaryRefiner
+from footage.query.moments.sequence import Pair, find_pairs, make_pair
+from footage.query.search.coverage import load_coverage
+from footage.query.search.prepare import PreparedQuestion
+from footage.query.search.question import Answer
 from footage.query.values.moment import Moment
 
 
-class Finisher:
-    """Answers questions: searches, and does with the moments what ``Question.finish`` says.
+class PostProcessor:
+    """Does what ``PostProcessing`` asks for, with questions whose terms are embedded already.
 
-    Questions that look at every record take turns, so that searches stay quick meanwhile.
+    Full scans run one at a time, so that searches stay fast meanwhile. All methods raise EmbedderError and StoreError
+    when a component fails.
     """
 
-    def __init__(self, searcher: Searcher) -> None:
-        self._searcher = searcher
-        self._census = Census(searcher.store, searcher.catalog)
-        self._refiner = Refiner(searcher.embedder, searcher.store, searcher.catalog)
-        self._folder: Folder | None = None
-        self._turn = asyncio.Lock()
+    def __init__(self, embedder: Embedder, store: Store, catalog: Catalog) -> None:
+        self._embedder, self._store, self._catalog = embedder, store, catalog
+        self._full_scan = FullScan(store, catalog)
+        self._refiner = BoundaryRefiner(embedder, store, catalog)
+        self._deduplicator: Deduplicator | None = None
+        self._scan_lock = asyncio.Lock()
 
-    async def answer(self, question: Question) -> Answer:
-        """The answer. Raises as ``Searcher.search`` does."""
-        finish = question.finish
-        if finish.then:
-            return await self._sequence(question)
-        answer = await (self._counted(question) if finish.only else self._searcher.search(question))
-        if finish.fold:
-            answer = await self._folded(answer)
-        if finish.refine and answer.moments:
-            moments, refined = await self._refined(question, answer.moments)
-            others = {new: answer.others.get(old, ()) for old, new in zip(answer.moments, moments, strict=True)}
-            answer = replace(answer, moments=moments, refined=refined, others=others)
-        return answer
-
-    async def _counted(self, question: Question) -> Answer:
-        """The first, the last, or how many: by looking at every record."""
-        judge, where = await self._searcher.judged(question)
-        ask = {"first": self._census.first, "last": self._census.last, "count": self._census.count}
-        async with self._turn:
-            found = await ask[question.finish.only](judge, where)
-        coverage = await self._searcher.coverage(question)
+    async def scan(self, prepared: PreparedQuestion) -> Answer:
+        """Find the first, the last, or the number of moments, by scoring every record."""
+        question = prepared.question
+        scans = {"first": self._full_scan.first, "last": self._full_scan.last, "count": self._full_scan.count}
+        async with self._scan_lock:
+            found = await scans[question.postprocessing.only](prepared.scorer, prepared.where)
+        coverage = await load_coverage(self._catalog, question)
         return Answer(found.moments, [], coverage, count=found.count, looked=found.looked)
 
-    async def _folded(self, answer: Answer) -> Answer:
-        if self._folder is None:
-            self._folder = await Folder.of(self._searcher.store, self._searcher.embedder)
-        folds = await self._folder.fold(answer.moments)
-        return replace(answer, moments=[f.moment for f in folds], others={f.moment: f.others for f in folds})
+    async def deduplicate(self, answer: Answer) -> Answer:
+        """Group moments that look alike."""
+        if self._deduplicator is None:
+            self._deduplicator = await Deduplicator.calibrate(self._store, self._embedder)
+        groups = await self._deduplicator.deduplicate(answer.moments)
+        return replace(answer, moments=[g.moment for g in groups], others={g.moment: g.others for g in groups})
 
-    async def _refined(self, question: Question, moments: Sequence[Moment]) -> tuple[list[Moment], frozenset[Moment]]:
-        judge, where = await self._searcher.judged(question)
-        found = await self._refiner.refine(moments, judge, where.spans)
-        return [r.moment for r in found], frozenset(r.moment for r in found if r.refined)
+    async def refine(self, prepared: PreparedQuestion, answer: Answer) -> Answer:
+        """Refine the boundaries of an answer's moments."""
+        moments, refined = await self._refine(prepared, answer.moments)
+        others = {new: answer.others.get(old, ()) for old, new in zip(answer.moments, moments, strict=True)}
+        return replace(answer, moments=moments, refined=refined, others=others)
 
-    async def _sequence(self, question: Question) -> Answer:
-        """Pairs of all moments of both questions: the weak one before a strong one counts too."""
-        finish = question.finish
-        then = replace(question, terms=finish.then, cameras=finish.then_cameras or question.cameras)
-        async with self._turn:
-            firsts = await self._census.all(*await self._searcher.judged(question))
-            thens = await self._census.all(*await self._searcher.judged(then))
-        found = pairs(firsts.moments, thens.moments, finish.within, question.limit)
+    async def find_sequence(self, first: PreparedQuestion, then: PreparedQuestion) -> Answer:
+        """Find pairs among all moments of both questions: a weak moment before a strong one counts too."""
+        question = first.question
+        async with self._scan_lock:
+            firsts = await self._full_scan.all(first.scorer, first.where)
+            thens = await self._full_scan.all(then.scorer, then.where)
+        pairs = find_pairs(firsts.moments, thens.moments, question.postprocessing.within, question.limit)
         refined: frozenset[Moment] = frozenset()
-        if finish.refine and found:
-            a, sure_a = await self._refined(question, [p.first for p in found])
-            b, sure_b = await self._refined(then, [p.then for p in found])
-            found = [spaced(x, y) for x, y in zip(a, b, strict=True)]
-            refined = sure_a | sure_b
-        coverage = await self._searcher.coverage(question)
-        return Answer([], [], coverage, pairs=found, refined=refined, looked=firsts.looked + thens.looked)
+        if question.postprocessing.refine and pairs:
+            pairs, refined = await self._refine_pairs(first, then, pairs)
+        coverage = await load_coverage(self._catalog, question)
+        return Answer([], [], coverage, pairs=pairs, refined=refined, looked=firsts.looked + thens.looked)
+
+    async def _refine_pairs(
+        self, first: PreparedQuestion, then: PreparedQuestion, pairs: Sequence[Pair]
+    ) -> tuple[list[Pair], frozenset[Moment]]:
+        firsts, refined_firsts = await self._refine(first, [p.first for p in pairs])
+        thens, refined_thens = await self._refine(then, [p.then for p in pairs])
+        return [make_pair(a, b) for a, b in zip(firsts, thens, strict=True)], refined_firsts | refined_thens
+
+    async def _refine(
+        self, prepared: PreparedQuestion, moments: Sequence[Moment]
+    ) -> tuple[list[Moment], frozenset[Moment]]:
+        found = await self._refiner.refine(moments, prepared.scorer, prepared.where.spans)
+        return [r.moment for r in found], frozenset(r.moment for r in found if r.refined)

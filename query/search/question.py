@@ -1,4 +1,4 @@
-"""What is asked and what is answered: the same shapes on the command line and over HTTP."""
+"""Defines questions and answers, for the command line and HTTP alike."""
 
 from __future__ import annotations
 
@@ -10,30 +10,33 @@ from typing import Literal
 
 from footage.indexer.store.base import Coverage
 from footage.query.moments.sequence import Pair
-from footage.query.scoring.expression import Term, written
+from footage.query.scoring.expression import Term, format_query
 from footage.query.values.moment import Moment
 from footage.query.values.schedule import Schedule
 
+Sort = Literal["score", "time"]
+Only = Literal["", "first", "last", "count"]
+
 
 @dataclass(frozen=True, slots=True)
-class Finish:
-    """What is done with the moments once they are found.
+class PostProcessing:
+    """What is done beyond finding the best moments.
 
     Attributes:
-        refine: look for their edges in the footage.
-        fold: let one stand for all of its camera that look like it.
-        only: of all moments that every record makes, the first, the last, or how many there are.
-        then: what has to follow; the answer is pairs.
-        within: at most so long after the end of the first.
-        then_cameras: where it has to follow; empty means on the question's cameras.
+        refine: find the boundaries of moments in the footage.
+        fold: group moments of a camera that look alike.
+        only: of all moments that every record makes, the first, the last, or their number.
+        then: terms of a second question whose moments must follow; the answer is pairs.
+        within: longest time from the end of the first moment to the start of the second.
+        then_cameras: cameras of the second question; empty means those of the first.
 
     Raises:
-        ValueError: they do not go together.
+        ValueError: the options cannot be combined.
     """
 
     refine: bool = False
     fold: bool = False
-    only: Literal["", "first", "last", "count"] = ""
+    only: Only = ""
     then: tuple[Term, ...] = ()
     within: timedelta = timedelta(seconds=10)
     then_cameras: tuple[str, ...] = ()
@@ -49,17 +52,17 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked for.
+    """A question that the search engine answers; ``query.search.options`` makes one from plain values.
 
     Attributes:
-        terms: words and pictures, wanted and not wanted; ``query.scoring.expression.said`` makes them of a sentence.
+        terms: words and images, wanted and unwanted; ``query.scoring.expression.parse_query`` parses a sentence.
         cameras: only these; empty means all.
         start, end: only between these UTC times, half-open.
         limit: at most this many moments.
         schedule: only in these hours, on these days.
         sort: the surest first, or the newest.
-        after: ``next`` of the answer before, for the page that follows.
-        finish: what is done with the moments once they are found.
+        after: ``next`` of the previous answer, for the following page.
+        postprocessing: what is done beyond finding the best moments.
     """
 
     terms: tuple[Term, ...]
@@ -68,37 +71,37 @@ class Question:
     end: datetime | None = None
     limit: int = 10
     schedule: Schedule = field(default_factory=Schedule)
-    sort: Literal["score", "time"] = "score"
+    sort: Sort = "score"
     after: str = ""
-    finish: Finish = field(default_factory=Finish)
+    postprocessing: PostProcessing = field(default_factory=PostProcessing)
 
     @property
-    def pictures(self) -> bool:
-        """Whether any term is a picture, sent or of the index."""
-        return any(term.picture is not None or term.frame is not None for term in self.terms)
+    def has_images(self) -> bool:
+        """Whether any term is an image, given or of the index."""
+        return any(term.is_image for term in self.terms)
 
     @property
-    def mark(self) -> bytes:
-        """What tells it from other questions; times and limit do not, since pages carry them on."""
-        pictures = b"".join(hashlib.blake2b(t.picture.tobytes()).digest() for t in self.terms if t.picture is not None)
-        return repr((written(self.terms), sorted(self.cameras), self.schedule, self.sort)).encode() + pictures
+    def identity(self) -> bytes:
+        """What distinguishes it from other questions; without times and limit, since cursors carry those."""
+        images = b"".join(hashlib.blake2b(t.image.tobytes()).digest() for t in self.terms if t.image is not None)
+        return repr((format_query(self.terms), sorted(self.cameras), self.schedule, self.sort)).encode() + images
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was found.
+    """The answer to a question.
 
     Attributes:
         moments: in the order that was asked for.
-        near: what came nearest when there are none.
-        coverage: what of the asked time was watched.
-        next: where the next page begins; empty when this is the last one.
-        refined: those whose edges were found in the footage.
-        others: what a moment stands for besides itself.
-        pairs: one thing, then another.
-        count: how many moments there are, if that was asked.
-        looked: records that were looked at, where it was every one.
-        complete: whether nothing more can match than what this and the following pages show.
+        near: the best moments below the cutoff, when there are no others.
+        coverage: which parts of the asked time were watched.
+        next: cursor of the next page; empty on the last one.
+        refined: those whose boundaries were found in the footage.
+        others: for each moment, the others that look like it.
+        pairs: moments of the first question, each with one of the second.
+        count: number of moments, if that was asked.
+        looked: number of records scored, if it was every one of the filter.
+        complete: whether nothing can match except what this and the following pages show.
     """
 
     moments: list[Moment]

@@ -1,4 +1,4 @@
-"""Records in batches that keep the regions of a frame together."""
+"""Groups a stream of records into batches without splitting the regions of one frame."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import AsyncIterator, Sequence
 
 from footage.indexer.store.base import Record
 
-ROWS = 1024
-"""Records scored at once."""
+BATCH_ROWS = 1024
+"""Fewest records in a batch, except the last one."""
 
 
-async def batches(records: AsyncIterator[Record]) -> AsyncIterator[Sequence[Record]]:
-    """Records in batches that do not part the regions of a frame."""
-    gathered: list[Record] = []
+async def batch_records(records: AsyncIterator[Record]) -> AsyncIterator[Sequence[Record]]:
+    """Yield records in batches; records of one time are never in two batches."""
+    batch: list[Record] = []
     async for record in records:
-        if len(gathered) >= ROWS and record.time != gathered[-1].time:
-            yield gathered
-            gathered = []
-        gathered.append(record)
-    if gathered:
-        yield gathered
+        if len(batch) >= BATCH_ROWS and record.time != batch[-1].time:
+            yield batch
+            batch = []
+        batch.append(record)
+    if batch:
+        yield batch

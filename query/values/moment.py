@@ -1,26 +1,25 @@
-"""A moment, the unit of every answer, and spans of time."""
+"""Defines the moment, the unit of every answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from footage.stream.frame import Clock, Region
 
-Span = tuple[datetime, datetime]
-"""Half-open, UTC."""
+TimeSpan = tuple[datetime, datetime]
+"""Start and end in UTC, half-open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The answer: one camera, from when to when, how sure, and the best frame.
+    """A time span of one camera that matches a question.
 
     Attributes:
-        start, end: UTC; a record stands until the next one, or until its footage ends.
+        start, end: UTC; the last record counts until the next one, or until its footage ends.
         score: probability of a match at the best frame, 0..1.
         best: time of the best frame.
-        region: the part of the best frame that matched, None for the whole.
+        region: the part of the best frame that matched, None for the whole frame.
         media: id of the media that holds the best frame.
         clock: where that media's times came from.
     """
@@ -33,14 +32,3 @@ class Moment:
     region: Region | None
     media: str
     clock: Clock
-
-
-def merge(spans: Sequence[Span]) -> list[Span]:
-    """Overlapping or touching spans joined, in order."""
-    joined: list[Span] = []
-    for a, b in sorted(spans):
-        if joined and a <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(b, joined[-1][1]))
-        else:
-            joined.append((a, b))
-    return joined

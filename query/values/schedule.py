@@ -1,4 +1,4 @@
-"""Hours of the day and days of the week, in the zone of this machine."""
+"""Restricts times to hours of the day and days of the week, in the time zone of this machine."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+from footage.stream.instants import MICROSECOND
+
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_DAY, _TICK = timedelta(days=1), timedelta(microseconds=1)
+_DAY = timedelta(days=1)
 
 
 class BadSchedule(ValueError):
-    """The text is not hours or days; the message says how to write them."""
+    """The text does not name hours or days; the message says how to write them."""
 
 
-def hours(text: str) -> tuple[int, int]:
-    """``8-18``, or ``22-6`` for over midnight, as two hours; nothing means the whole day."""
+def parse_hours(text: str) -> tuple[int, int]:
+    """Parse ``8-18``, or ``22-6`` for over midnight, into two hours; an empty text means the whole day."""
     match = re.fullmatch(r"(\d{1,2})-(\d{1,2})", text or "0-24")
     first, last = (int(match[1]), int(match[2])) if match else (0, 0)
     if first == last or first > 23 or last > 24:
@@ -23,8 +25,8 @@ def hours(text: str) -> tuple[int, int]:
     return first, last
 
 
-def weekdays(text: str) -> frozenset[int]:
-    """``mon-fri``, ``sat,sun`` or ``fri-mon`` as numbers, Monday 0; nothing means every day."""
+def parse_weekdays(text: str) -> frozenset[int]:
+    """Parse ``mon-fri``, ``sat,sun`` or ``fri-mon`` into numbers, Monday 0; an empty text means every day."""
     found: set[int] = set()
     for part in text.lower().split(",") if text else DAYS:
         first, _, last = part.strip().partition("-")
@@ -37,40 +39,40 @@ def weekdays(text: str) -> frozenset[int]:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When something stands or is asked for; a night belongs to the day on which it begins.
+    """Hours and days on which a watch is active or a search looks; a night belongs to the day on which it begins.
 
     Attributes:
         hours: ``8-18`` or ``22-6``; empty means all.
         days: ``mon-fri`` or ``sat,sun``; empty means all.
 
     Raises:
-        BadSchedule: they are written in another way.
+        BadSchedule: hours or days are malformed.
     """
 
     hours: str = ""
     days: str = ""
 
     def __post_init__(self) -> None:
-        hours(self.hours)
-        weekdays(self.days)
+        parse_hours(self.hours)
+        parse_weekdays(self.days)
 
     def __bool__(self) -> bool:
-        """Whether it restricts anything."""
+        """Whether the schedule restricts anything."""
         return bool(self.hours or self.days)
 
     def spans(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
-        """What it allows of the half-open UTC span [start, end): half-open UTC spans in order, none touching.
+        """Return the allowed parts of the UTC span [start, end): half-open UTC spans, in order, not touching.
 
-        Clocks that are put forward or back in the night are followed: the spans are those of the local clock.
+        Daylight saving time is followed: the spans are those of the local clock.
         """
-        first, last = hours(self.hours)
-        allowed = weekdays(self.days)
+        first, last = parse_hours(self.hours)
+        allowed = parse_weekdays(self.days)
         day = start.astimezone().date() - _DAY
         found: list[tuple[datetime, datetime]] = []
         while day <= end.astimezone().date():
             if day.weekday() in allowed:
-                a = max(start, _utc(day, first))
-                b = min(end, _utc(day if first < last else day + _DAY, last))
+                a = max(start, _local_hour(day, first))
+                b = min(end, _local_hour(day if first < last else day + _DAY, last))
                 if found and a <= found[-1][1] < b:
                     found[-1] = (found[-1][0], b)
                 elif a < b:
@@ -78,11 +80,11 @@ class Schedule:
             day += _DAY
         return found
 
-    def holds(self, at: datetime) -> bool:
-        """Whether it allows this instant."""
-        return not self or bool(self.spans(at, at + _TICK))
+    def includes(self, at: datetime) -> bool:
+        """Whether the schedule allows this instant."""
+        return not self or bool(self.spans(at, at + MICROSECOND))
 
 
-def _utc(day: date, hour: int) -> datetime:
-    """The instant at which the local clock shows this hour; 24 is the next day's 0."""
+def _local_hour(day: date, hour: int) -> datetime:
+    """Return the UTC time at which the local clock shows this hour; 24 is the next day's 0."""
     return datetime.combine(day + _DAY * (hour // 24), time(hour % 24)).astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Times, lengths of time and sizes as people write them."""
+"""Parses and formats times, durations and sizes as people write them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pydantic import PlainSerializer
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
-def seconds(text: object) -> float:
-    """``1s``, ``500ms``, ``2m``, ``1h``, ``7d`` or a bare number of seconds."""
+def parse_duration(text: object) -> float:
+    """Parse ``1s``, ``500ms``, ``2m``, ``1h``, ``7d`` or a bare number of seconds into seconds."""
     if isinstance(text, int | float):
         return float(text)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?\s*", str(text))
@@ -21,19 +21,19 @@ def seconds(text: object) -> float:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
-def moment(text: str) -> datetime:
-    """An instant in UTC: ISO 8601 (without an offset in this machine's zone), ``now``, or ``-2h`` for two hours ago."""
+def parse_time(text: str) -> datetime:
+    """Parse a time into UTC: ISO 8601 (without an offset: this machine's zone), ``now`` or ``-2h`` (two hours ago)."""
     text = text.strip()
     try:
         if text == "now" or text.startswith("-"):
-            ago = seconds(text[1:]) if text != "now" else 0.0
+            ago = parse_duration(text[1:]) if text != "now" else 0.0
             return datetime.now(UTC) - timedelta(seconds=ago)
-        return _iso(text)
+        return _parse_iso(text)
     except OverflowError:
         raise ValueError(f"{text[:40]!r} is a time that no calendar here reaches") from None
 
 
-def _iso(text: str) -> datetime:
+def _parse_iso(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:
@@ -42,8 +42,8 @@ def _iso(text: str) -> datetime:
         ) from None
 
 
-def octets(text: object) -> int:
-    """Bytes: ``500GB``, ``1.5TB``, ``200 MB`` (powers of 1000), or a bare number."""
+def parse_size(text: object) -> int:
+    """Parse ``500GB``, ``1.5TB``, ``200 MB`` (powers of 1000), or a bare number into bytes."""
     if isinstance(text, int | float):
         return int(text)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)B?\s*", str(text))
@@ -53,10 +53,10 @@ def octets(text: object) -> int:
     return round(float(match[1]) * float(1000**power))
 
 
-def iso(time: datetime) -> str:
-    """ISO 8601 in UTC with microseconds where there are any, ending in Z."""
+def format_time(time: datetime) -> str:
+    """Format a time as ISO 8601 in UTC, with microseconds where there are any, ending in Z."""
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-Utc = Annotated[datetime, PlainSerializer(iso, return_type=str)]
-"""UTC, written as ISO 8601 with Z."""
+Utc = Annotated[datetime, PlainSerializer(format_time, return_type=str)]
+"""A UTC time that pydantic serializes as ISO 8601 with Z."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Evaluates watches (standing queries) on new records, and delivers what fires to listeners and webhooks."""

@@ -1,4 +1,4 @@
-"""Where the service may connect of its own accord: anywhere public; this network only where it was allowed."""
+"""Restricts the service's outgoing connections: public addresses only, unless a watch allows private ones."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-TIMEOUT = 10.0
-"""Seconds for one delivery, from the name to the answer."""
+DELIVERY_TIMEOUT = 10.0
+"""Seconds for one delivery, from resolving the name to the response."""
 
 
-class Inside(OSError):
-    """The address is of this machine or its network, and that was not allowed."""
+class PrivateAddressError(OSError):
+    """The address belongs to this machine or its network, and the watch does not allow that."""
 
     def __init__(self, host: str, address: str) -> None:
         where = host if host == address else f"{host} ({address})"
@@ -25,7 +25,7 @@ class Inside(OSError):
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is of the open internet; addresses that carry an IPv4 address are judged by that."""
+    """Tells whether an IP address is public; one that embeds an IPv4 address is judged by that."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
@@ -36,7 +36,7 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-def _literal(host: str) -> bool:
+def _is_ip_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -44,64 +44,71 @@ def _literal(host: str) -> bool:
     return True
 
 
-class Public(AbstractResolver):
-    """Names to addresses; refused when any of them is not public.
+class PublicResolver(AbstractResolver):
+    """Resolves names, and refuses those with any address that is not public.
 
-    The connection is made to the addresses that were checked, so a name that answers otherwise the second time
+    The connection is made to the addresses that were checked, so a name that resolves differently the second time
     (DNS rebinding) gains nothing.
     """
 
-    def __init__(self, names: AbstractResolver) -> None:
-        self._names = names
+    def __init__(self, resolver: AbstractResolver) -> None:
+        self._resolver = resolver
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Raises Inside."""
-        found = await self._names.resolve(host, port, family)
-        for one in found:
-            if not is_public(one["host"]):
-                raise Inside(host, one["host"])
-        return found
+        """Returns the addresses of ``host``.
+
+        Raises:
+            PrivateAddressError: one of them is not public.
+        """
+        results = await self._resolver.resolve(host, port, family)
+        for result in results:
+            if not is_public(result["host"]):
+                raise PrivateAddressError(host, result["host"])
+        return results
 
     async def close(self) -> None:
-        """Close what resolves."""
-        await self._names.close()
+        """Closes the wrapped resolver."""
+        await self._resolver.close()
 
 
-def session(private: bool, names: AbstractResolver | None = None) -> ClientSession:
-    """A client without cookies and proxies, that connects to public addresses only unless ``private``.
+def open_session(allow_private: bool, resolver: AbstractResolver | None = None) -> ClientSession:
+    """Opens an HTTP client without cookies and proxies; it connects to public addresses only, unless allowed.
 
-    An address in place of a name is not resolved: ``check`` it before.
+    An IP address in place of a name is not resolved: call ``check_ip_address`` before.
     """
-    resolver = names or DefaultResolver()
-    connector = TCPConnector(resolver=resolver if private else Public(resolver), use_dns_cache=False, limit=64)
-    return ClientSession(connector=connector, cookie_jar=DummyCookieJar(), timeout=ClientTimeout(total=TIMEOUT))
+    resolver = resolver or DefaultResolver()
+    allowed = resolver if allow_private else PublicResolver(resolver)
+    connector = TCPConnector(resolver=allowed, use_dns_cache=False, limit=64)
+    return ClientSession(
+        connector=connector, cookie_jar=DummyCookieJar(), timeout=ClientTimeout(total=DELIVERY_TIMEOUT)
+    )
 
 
-def check(url: str) -> None:
-    """Refuse an address in place of a name that is not public.
+def check_ip_address(url: str) -> None:
+    """Refuses a URL whose host is an IP address that is not public; passes names.
 
     Raises:
-        Inside: it is not.
+        PrivateAddressError: the address is not public.
     """
     host = URL(url).host or ""
-    if _literal(host) and not is_public(host):
-        raise Inside(host, host)
+    if _is_ip_address(host) and not is_public(host):
+        raise PrivateAddressError(host, host)
 
 
-async def check_now(url: str) -> None:
-    """Refuse a webhook that is not public as far as can be told now; a name that nobody knows passes.
+async def check_webhook(url: str) -> None:
+    """Refuses a webhook whose name resolves to an address that is not public; passes names that do not resolve.
 
     Raises:
-        Inside: it is not.
+        PrivateAddressError: an address is not public.
     """
-    check(url)
-    parts = URL(url)
+    check_ip_address(url)
+    parsed = URL(url)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(parts.host, parts.port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().getaddrinfo(parsed.host, parsed.port, type=socket.SOCK_STREAM)
     except OSError:
         return
     for *_, address in found:
         if not is_public(str(address[0])):
-            raise Inside(parts.host or "", str(address[0]))
+            raise PrivateAddressError(parsed.host or "", str(address[0]))

@@ -1,4 +1,4 @@
-"""The watches at work: each new record is looked at for every watch, and what fires is told."""
+"""Evaluates all watches on each new record, and reports what fires to listeners and webhooks."""
 
 from __future__ import annotations
 
@@ -14,112 +14,112 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from footage.indexer.pipeline.retry import patiently
+from footage.indexer.pipeline.retry import retry_forever
 from footage.indexer.store.base import Catalog, Record, Store, StoreError, StoreUnreachable, Where
-from footage.query.watches import watch as kept
-from footage.query.watches.alert import Firing, content, fold
 from footage.query.watches.alerts import Alerts
-from footage.query.watches.scoring import Scorer
-from footage.query.watches.trigger import GAP, Trigger, strips
-from footage.query.watches.watch import STATE, Watch
-from footage.query.watches.webhook import Courier
+from footage.query.watches.firing import Firing, firing_payload, step_frames
+from footage.query.watches.scoring import WatchScorer
+from footage.query.watches.trigger import MAX_SILENCE, Trigger, split_by_camera
+from footage.query.watches.watch import TRIGGER_KIND, Watch, load_watches
+from footage.query.watches.webhook import WebhookSender
 
 log = logging.getLogger(__name__)
 
-NOTICE = 1.0
-"""Seconds after which a changed watch is noticed, at most."""
+POLL_INTERVAL = 1.0
+"""Seconds between looks for changed watches."""
 CATCH_UP = timedelta(hours=1)
-"""How far back a start looks for records that were stored but not looked at."""
+"""How far back records that were stored but not evaluated are caught up with."""
 CHECKPOINT = 60.0
-"""Seconds after which it is noted how far the watches have come; what fired is noted at once."""
-END = 5.0
-"""Seconds for what is left to be looked at when it ends; the next start catches up with the rest."""
+"""Seconds after which the state of all triggers is saved; that of a trigger that fires is saved at once."""
+STOP_TIMEOUT = 5.0
+"""Seconds to evaluate what is queued when it stops; the next start catches up with the rest."""
 
 
-class Watches:
-    """Evaluates every watch on every new record, and tells what fires to listeners and webhooks.
+class WatchEvaluator:
+    """Evaluates every watch on every new record, and reports firings to listeners and webhooks.
 
-    ``seen`` is called by the pipeline with what has just been written; it only queues. ``run`` is one loop in the event
-    loop: it takes batches from the queue, scores them in a thread, steps the triggers, and looks now and then whether
-    watches were changed in the catalogue, by whichever process. It is the only one to touch the triggers. Backgrounds
-    are sampled anew by a task of their own.
+    The pipeline calls ``on_written`` with records that have just been written; it only queues them. ``run`` is one loop
+    in the event loop: it takes batches from the queue, scores them in a thread, steps the triggers, and polls the
+    catalog for watches that any process has changed. Only this loop touches the triggers. Backgrounds are sampled
+    again by a task of their own.
 
-    Where several services share a catalogue, each looks at the cameras that it watches itself: ``took``, ``gave`` and
-    ``lost`` tell which. A camera's state goes with it: whoever has it next goes on from what the last one noted, over
-    the records that are stored.
+    Where several services share a catalog, each evaluates the cameras that it watches itself; ``on_camera_added``,
+    ``on_camera_removed`` and ``on_camera_lost`` say which. A camera's state moves with it: its next service starts from
+    the state that the last one saved, and evaluates the records stored since.
 
     Args:
-        told: called with the watch's name and ``fired``.
-        cameras: those that are looked at; None means all.
+        on_event: called with the watch's name and ``fired``.
+        poll_interval: seconds between looks for changed watches.
+        cameras: the cameras to evaluate; None means all.
     """
 
     def __init__(
         self,
-        scorer: Scorer,
+        scorer: WatchScorer,
         store: Store,
         catalog: Catalog,
-        events: Alerts,
-        courier: Courier,
-        told: Callable[[str, str], None] = lambda *_: None,
-        notice: float = NOTICE,
+        alerts: Alerts,
+        webhooks: WebhookSender,
+        on_event: Callable[[str, str], None] = lambda *_: None,
+        poll_interval: float = POLL_INTERVAL,
         cameras: Iterable[str] | None = None,
     ) -> None:
         self._scorer, self._store, self._catalog = scorer, store, catalog
-        self._events, self._courier, self._told = events, courier, told
-        self._notice = notice
+        self._alerts, self._webhooks, self._on_event = alerts, webhooks, on_event
+        self._poll_interval = poll_interval
         self._cameras = None if cameras is None else set(cameras)
         self._queue: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
         self._watches: dict[str, Watch] = {}
-        self._order: list[Watch] = []
+        self._scored: list[Watch] = []  # in the order of the scores' columns
         self._triggers: dict[str, dict[str, Trigger]] = {}
         self._unsaved: set[tuple[str, str]] = set()
 
-    async def seen(self, records: Sequence[Record]) -> None:
-        """These records are durable now."""
+    async def on_written(self, records: Sequence[Record]) -> None:
+        """Queues records that are durable now."""
         self._queue.put_nowait(partial(self._evaluate, records))
 
-    async def took(self, camera: str) -> None:
-        """This service watches the camera from now on; its records come after this."""
-        self._queue.put_nowait(partial(self._begin, camera))
+    async def on_camera_added(self, camera: str) -> None:
+        """Starts to evaluate a camera; its records come after this call."""
+        self._queue.put_nowait(partial(self._add_camera, camera))
 
-    async def gave(self, camera: str) -> None:
-        """It does so no more; how far its watches have come is noted when this returns."""
+    async def on_camera_removed(self, camera: str) -> None:
+        """Stops evaluating a camera; its triggers are saved when this returns."""
         done = asyncio.Event()
-        self._queue.put_nowait(partial(self._leave, camera, done))
+        self._queue.put_nowait(partial(self._remove_camera, camera, done))
         await done.wait()
 
-    async def lost(self, camera: str) -> None:
-        """Another service has the camera already; nothing more is noted of it."""
-        self._queue.put_nowait(partial(self._leave, camera))
+    async def on_camera_lost(self, camera: str) -> None:
+        """Stops evaluating a camera that another service already has; its triggers are not saved."""
+        self._queue.put_nowait(partial(self._remove_camera, camera))
 
     async def run(self) -> None:
-        """Watch until cancelled; then note how far each watch has come."""
+        """Evaluates until cancelled; then saves all triggers."""
         clock = asyncio.get_running_loop().time
-        looked, saved, started = -math.inf, clock(), False
+        polled, saved, started = -math.inf, clock(), False
         try:
             while True:
                 try:
                     if not started:
-                        await self._courier.start(await kept.watches(self._catalog))
+                        await self._webhooks.start(await load_watches(self._catalog))
                         started = True
-                    if clock() - looked >= self._notice:
-                        await self._load()
-                        await self._courier.tend()
-                        looked = clock()
+                    if clock() - polled >= self._poll_interval:
+                        await self._reload()
+                        await self._webhooks.poll()
+                        polled = clock()
                     if clock() - saved >= CHECKPOINT:
                         await self._save()
                         saved = clock()
-                    async with asyncio.timeout(self._notice):
+                    async with asyncio.timeout(self._poll_interval):
                         work = await self._queue.get()
                 except TimeoutError:
                     continue
                 except StoreUnreachable as error:
-                    log.warning("the watches wait: %s", error)
-                    await asyncio.sleep(self._notice)
+                    log.warning("the watches wait for the catalog: %s", error)
+                    await asyncio.sleep(self._poll_interval)
                     continue
                 except Exception:  # a watch that cannot be read must not end the others
                     log.exception("the watches could not be read")
-                    await asyncio.sleep(self._notice)
+                    await asyncio.sleep(self._poll_interval)
                     continue
                 await work()
         finally:
@@ -128,128 +128,130 @@ class Watches:
     async def _stop(self) -> None:
         self._scorer.stop()
         try:
-            async with asyncio.timeout(END):
+            async with asyncio.timeout(STOP_TIMEOUT):
                 while not self._queue.empty():
                     await self._queue.get_nowait()()
                 await self._save()
         except (StoreError, TimeoutError):
-            log.exception("it could not be noted how far the watches have come")
-        await self._courier.stop()
+            log.exception("the state of the watches could not be saved")
+        await self._webhooks.stop()
 
-    async def _load(self) -> None:
-        """Notice watches that were added, changed or removed; new ones catch up."""
-        now = await kept.watches(self._catalog)
-        if now == self._watches:
+    async def _reload(self) -> None:
+        """Reads which watches were added, changed or removed; new ones catch up."""
+        current = await load_watches(self._catalog)
+        if current == self._watches:
             return
-        fresh = [w for w in now.values() if not w.paused and self._watches.get(w.name) != w]
-        self._courier.aim(now)
-        await self._restore(fresh)
-        self._order = await self._scorer.ask([w for w in now.values() if not w.paused])
-        self._watches = now
-        self._triggers = {name: held for name, held in self._triggers.items() if name in now}
-        await self._catch_up(fresh)
+        changed = [w for w in current.values() if not w.paused and self._watches.get(w.name) != w]
+        self._webhooks.set_watches(current)
+        await self._restore_new(changed)
+        self._scored = await self._scorer.set_watches([w for w in current.values() if not w.paused])
+        self._watches = current
+        self._triggers = {name: triggers for name, triggers in self._triggers.items() if name in current}
+        await self._catch_up(changed)
 
-    async def _begin(self, camera: str) -> None:
-        """Take a camera up where whoever had it left it; tried again until the catalogue can tell."""
+    async def _add_camera(self, camera: str) -> None:
+        """Continues from the state that the camera's last service saved; retries until the catalog answers."""
         if self._cameras is not None:
             self._cameras.add(camera)
         watches = [w for w in self._watches.values() if not w.paused]
-        states = await patiently(lambda: self._catalog.get(STATE), StoreUnreachable)
+        states = await retry_forever(lambda: self._catalog.documents(TRIGGER_KIND), StoreUnreachable)
         for watch in watches:
             self._triggers.setdefault(watch.name, {}).pop(camera, None)
-            self._recall(watch, states.get(f"{watch.name}/{camera}", {}), camera)
-        await patiently(lambda: self._catch_up(watches, {camera}), StoreUnreachable)
+            self._restore(watch, states.get(f"{watch.name}/{camera}", {}), camera)
+        await retry_forever(lambda: self._catch_up(watches, {camera}), StoreUnreachable)
 
-    async def _leave(self, camera: str, done: asyncio.Event | None = None) -> None:
+    async def _remove_camera(self, camera: str, done: asyncio.Event | None = None) -> None:
         if self._cameras is not None:
             self._cameras.discard(camera)
-        mine = {key for key in self._unsaved if key[1] == camera}
+        unsaved = {key for key in self._unsaved if key[1] == camera}
         try:
             if done:
-                await self._save(mine)
+                await self._save(unsaved)
         except StoreError:
-            log.exception("it could not be noted how far the watches of camera '%s' have come", camera)
+            log.exception("the state of the watches of camera '%s' could not be saved", camera)
         finally:
-            self._unsaved -= mine
+            self._unsaved -= unsaved
             for triggers in self._triggers.values():
                 triggers.pop(camera, None)
             if done:
                 done.set()
 
-    async def _restore(self, fresh: Sequence[Watch]) -> None:
-        states = await self._catalog.get(STATE) if fresh else {}
-        for watch in fresh:
+    async def _restore_new(self, changed: Sequence[Watch]) -> None:
+        """Restores the triggers of watches that are new here, whatever else changed."""
+        states = await self._catalog.documents(TRIGGER_KIND) if changed else {}
+        for watch in changed:
             before = self._watches.get(watch.name)
             if before is not None and before.id == watch.id:
                 continue
             self._triggers[watch.name] = {}
-            for name, held in states.items():
+            for name, state in states.items():
                 if name.startswith(f"{watch.name}/"):
-                    self._recall(watch, held, name.partition("/")[2])
+                    self._restore(watch, state, name.partition("/")[2])
 
-    def _recall(self, watch: Watch, held: Mapping[str, Any], camera: str) -> None:
-        """Go on from a state that was noted, if it is this watch's and the camera is looked at here."""
-        if held.get("id") == watch.id and (self._cameras is None or camera in self._cameras):
-            self._triggers[watch.name][camera] = Trigger.model_validate(held["trigger"])
+    def _restore(self, watch: Watch, state: Mapping[str, Any], camera: str) -> None:
+        """Restores a trigger from a saved state, if it is this watch's and the camera is evaluated here."""
+        if state.get("id") == watch.id and (self._cameras is None or camera in self._cameras):
+            self._triggers[watch.name][camera] = Trigger.model_validate(state["trigger"])
 
-    async def _catch_up(self, fresh: Sequence[Watch], only: set[str] | None = None) -> None:
-        """What was stored but not looked at, by a service that was killed or while this one read the watches."""
-        names = {c.camera for c in await self._catalog.cameras()} if fresh else set()
-        for some in (self._cameras, only):
-            names &= names if some is None else some
+    async def _catch_up(self, watches: Sequence[Watch], only: set[str] | None = None) -> None:
+        """Evaluates records stored but not evaluated, by a service that was killed or before the watches were read."""
+        names = {c.camera for c in await self._catalog.cameras()} if watches else set()
+        for allowed in (self._cameras, only):
+            names &= names if allowed is None else allowed
         if not names:
             return
         now = datetime.now(UTC)
-        known = [t for w in fresh for c, t in self._triggers.get(w.name, {}).items() if c in names]
-        begin = max(min([w.since for w in fresh] + [t.last for t in known if t.last]), now - CATCH_UP)
-        wanted = {c for w in fresh for c in (w.cameras or names)}
+        triggers = [t for w in watches for c, t in self._triggers.get(w.name, {}).items() if c in names]
+        begin = max(min([w.since for w in watches] + [t.last for t in triggers if t.last]), now - CATCH_UP)
+        wanted = {c for w in watches for c in (w.cameras or names)}
         for camera in sorted(wanted & names):
-            span = (begin, now + GAP)
+            span = (begin, now + MAX_SILENCE)
             records = [r async for r in self._store.scan(Where((camera,), (span,)))]
             if records:
                 await self._evaluate(records)
 
     async def _evaluate(self, records: Sequence[Record]) -> None:
-        """Look at a batch for every watch, and tell what fires; never raises what the pipeline should not know."""
-        if not self._order:
+        """Evaluates a batch for every watch, and reports what fires; logs errors, as the pipeline must not fail."""
+        if not self._scored:
             return
         try:
-            await self._scorer.arrived(records)
+            await self._scorer.count_new(records)
             scores = await self._scorer.score(records)
-            for watch, fired in self._step(records, scores):
-                await self._tell(watch, fired)
-        except Exception:  # one bad batch must not end the watching
-            log.exception("the watches could not look at %d records", len(records))
+            for watch, firing in self._step(records, scores):
+                await self._report(watch, firing)
+        except Exception:  # one bad batch must not end the evaluation
+            log.exception("the watches could not evaluate %d records", len(records))
 
     def _step(self, records: Sequence[Record], scores: NDArray[np.float64]) -> list[tuple[Watch, Firing]]:
-        found = []
-        soon = datetime.now(UTC) + GAP
-        for strip in strips(records, scores):
-            if self._cameras is not None and strip.camera not in self._cameras:
+        firings = []
+        latest = datetime.now(UTC) + MAX_SILENCE
+        for batch in split_by_camera(records, scores):
+            if self._cameras is not None and batch.camera not in self._cameras:
                 continue
-            for column, watch in enumerate(self._order):
-                if watch.cameras and strip.camera not in watch.cameras:
+            for column, watch in enumerate(self._scored):
+                if watch.cameras and batch.camera not in watch.cameras:
                     continue
-                trigger = self._triggers.setdefault(watch.name, {}).setdefault(strip.camera, Trigger())
-                self._unsaved.add((watch.name, strip.camera))
-                trigger.doubt(strip.end, soon)
-                if trigger.skip(strip.end, strip.tops[column], watch.threshold):
+                trigger = self._triggers.setdefault(watch.name, {}).setdefault(batch.camera, Trigger())
+                self._unsaved.add((watch.name, batch.camera))
+                trigger.reset_future_times(batch.end, latest)
+                if trigger.skip(batch.end, batch.max_scores[column], watch.threshold):
                     continue
-                found += [(watch, f) for f in fold(watch, strip.camera, trigger, strip.frames(column))]
-        return found
+                firings += [(watch, f) for f in step_frames(watch, batch.camera, trigger, batch.frames(column))]
+        return firings
 
-    async def _tell(self, watch: Watch, fired: Firing) -> None:
-        said = content(watch, fired)
-        if watch.webhook:  # while the store is away an alert is late, but it comes
-            await patiently(lambda: self._courier.post(watch, fired.id, json.dumps(said)), StoreUnreachable)
-        self._events.publish("watch.fired", said)
-        self._told(watch.name, "fired")
-        await patiently(lambda: self._save({(watch.name, fired.moment.camera)}), StoreUnreachable)
+    async def _report(self, watch: Watch, firing: Firing) -> None:
+        payload = firing_payload(watch, firing)
+        if watch.webhook:  # while the store cannot be reached an alert is late, but not lost
+            body = json.dumps(payload)
+            await retry_forever(lambda: self._webhooks.enqueue(watch, firing.id, body), StoreUnreachable)
+        self._alerts.publish("watch.fired", payload)
+        self._on_event(watch.name, "fired")
+        await retry_forever(lambda: self._save({(watch.name, firing.moment.camera)}), StoreUnreachable)
 
     async def _save(self, keys: set[tuple[str, str]] | None = None) -> None:
         for name, camera in list(self._unsaved if keys is None else keys):
             trigger = self._triggers.get(name, {}).get(camera)
             if trigger and name in self._watches:
                 state = {"id": self._watches[name].id, "trigger": trigger.model_dump(mode="json")}
-                await self._catalog.put(STATE, f"{name}/{camera}", state)
+                await self._catalog.put_document(TRIGGER_KIND, f"{name}/{camera}", state)
             self._unsaved.discard((name, camera))

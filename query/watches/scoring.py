@@ -1,4 +1,4 @@
-"""What the watches ask, against what their cameras usually show."""
+"""Scores new records against the queries of all watches, calibrated on what their cameras usually show."""
 
 from __future__ import annotations
 
@@ -12,42 +12,43 @@ from numpy.typing import NDArray
 
 from footage.indexer.embed.base import Embedder
 from footage.indexer.store.base import Record, Store, StoreError, Where
-from footage.query.scoring.background import SAMPLE
-from footage.query.scoring.calibration import Matcher, Null, together
-from footage.query.scoring.embedding import Part, aim
-from footage.query.scoring.expression import said
-from footage.query.scoring.noun_bank import Bank
-from footage.query.scoring.prompts import embedded
+from footage.query.scoring.background import SAMPLE_SIZE
+from footage.query.scoring.calibration import MultiQueryScorer, NullDistribution, apply_exclusions
+from footage.query.scoring.embedding import TermEmbedding, combine_terms
+from footage.query.scoring.expression import parse_query
+from footage.query.scoring.noun_bank import NounBank
+from footage.query.scoring.prompts import embed_phrases
 from footage.query.watches.watch import Watch, WatchError
 
 log = logging.getLogger(__name__)
 
 Cameras = tuple[str, ...]
+"""Names of cameras; empty means all."""
 
 REFRESH = 600.0
-"""Seconds after which the cameras' background is sampled anew; earlier while it is small and grows."""
-FEW = 16
-"""So many frames come before a background that was learnt from fewer is sampled anew."""
+"""Seconds after which the cameras' background is sampled again; earlier while it is small and grows."""
+MIN_NEW_FRAMES = 16
+"""Frames that must arrive before a background of fewer frames is sampled again."""
 
 
-class Scorer:
-    """Scores frames for all watches, and keeps the backgrounds fresh, off the way of the frames.
+class WatchScorer:
+    """Scores records for all watches, and refreshes the backgrounds in a task of its own.
 
     Args:
         bank: nouns in the embedder's space.
-        refresh: seconds after which a background is sampled anew.
+        refresh: seconds after which a background is sampled again.
     """
 
-    def __init__(self, embedder: Embedder, store: Store, bank: Bank, refresh: float = REFRESH) -> None:
+    def __init__(self, embedder: Embedder, store: Store, bank: NounBank, refresh: float = REFRESH) -> None:
         self._embedder, self._store, self._bank, self._refresh = embedder, store, bank, refresh
-        self._texts: dict[str, tuple[Part, ...]] = {}
-        self._queries: list[tuple[tuple[Part, ...], Cameras]] = []
-        self._nulls: dict[Cameras, _Known] = {}
-        self._matcher: Matcher | None = None
+        self._embedded: dict[str, tuple[TermEmbedding, ...]] = {}
+        self._queries: list[tuple[tuple[TermEmbedding, ...], Cameras]] = []
+        self._backgrounds: dict[Cameras, _SampledBackground] = {}
+        self._scorer: MultiQueryScorer | None = None
         self._refreshing: asyncio.Task[None] | None = None
 
-    async def query(self, watch: Watch) -> tuple[Part, ...]:
-        """What the watch asks: its picture, or its words, of which some may say what must not be there.
+    async def embed_query(self, watch: Watch) -> tuple[TermEmbedding, ...]:
+        """Returns the embedding of the watch's picture, or of its terms, some of which may be exclusions.
 
         Raises:
             EmbedderError: the model cannot be run or reached.
@@ -56,78 +57,84 @@ class Scorer:
         if watch.vector:
             if watch.space != self._embedder.space.name:
                 raise WatchError(f"watch '{watch.name}': its picture was embedded by {watch.space}; add it anew")
-            return (Part(1.0, watch.query(), picture=True),)
-        if watch.text not in self._texts:
-            terms = said(watch.text)
-            rows = await embedded(self._embedder, [one.text for one in terms])
-            self._texts[watch.text] = tuple(Part(t.weight, row) for t, row in zip(terms, rows, strict=True))
-        return self._texts[watch.text]
+            return (TermEmbedding(1.0, watch.decode_vector(), is_image=True),)
+        if watch.text not in self._embedded:
+            terms = parse_query(watch.text)
+            rows = await embed_phrases(self._embedder, [term.text for term in terms])
+            self._embedded[watch.text] = tuple(TermEmbedding(t.weight, row) for t, row in zip(terms, rows, strict=True))
+        return self._embedded[watch.text]
 
-    async def ask(self, watches: Sequence[Watch]) -> list[Watch]:
-        """From now on score for these; returns those that can be scored, in the order of the scores' columns."""
-        queries, able = [], []
+    async def set_watches(self, watches: Sequence[Watch]) -> list[Watch]:
+        """Sets the watches to score from now on; returns those that can be scored, in order of the scores' columns."""
+        queries, scored = [], []
         for watch in watches:
             try:
-                queries.append((await self.query(watch), watch.cameras))
-                able.append(watch)
+                queries.append((await self.embed_query(watch), watch.cameras))
+                scored.append(watch)
             except WatchError as error:
                 log.error("%s", error)
         wanted = {cameras for _, cameras in queries}
-        await self._learn(wanted - self._nulls.keys())
-        self._queries, self._nulls = queries, {c: k for c, k in self._nulls.items() if c in wanted}
-        self._stack()
-        return able
+        await self._sample(wanted - self._backgrounds.keys())
+        self._queries = queries
+        self._backgrounds = {c: known for c, known in self._backgrounds.items() if c in wanted}
+        self._build_scorer()
+        return scored
 
     async def score(self, records: Sequence[Record]) -> NDArray[np.float64]:
-        """Probability that each record matches each watch, (n, watches)."""
-        if self._matcher is None:
+        """Returns the probability that each record matches each watch, (n, watches)."""
+        if self._scorer is None:
             return np.empty((len(records), 0))
-        judged = await asyncio.to_thread(self._matcher.judge, np.stack([r.vector for r in records]))
-        return together(records, *judged)
+        parts = await asyncio.to_thread(self._scorer.score_parts, np.stack([r.vector for r in records]))
+        return apply_exclusions(records, *parts)
 
-    async def arrived(self, records: Sequence[Record]) -> None:
-        """These are stored now: sample anew what is old or was learnt from few frames; at once where nothing was."""
-        arrived = Counter(r.camera for r in records)
-        for cameras, known in self._nulls.items():
-            known.since += sum(n for camera, n in arrived.items() if not cameras or camera in cameras)
-        if empty := {c for c, known in self._nulls.items() if not known.size and known.since}:
-            await self._learn(empty)
-            self._stack()
+    async def count_new(self, records: Sequence[Record]) -> None:
+        """Counts records that are stored now, and samples backgrounds again where that is due.
+
+        Waits for the sample of cameras that had no background at all; the others are sampled in a task.
+        """
+        new = Counter(r.camera for r in records)
+        for cameras, known in self._backgrounds.items():
+            known.new_frames += sum(n for camera, n in new.items() if not cameras or camera in cameras)
+        if empty := {c for c, known in self._backgrounds.items() if not known.size and known.new_frames}:
+            await self._sample(empty)
+            self._build_scorer()
         now = asyncio.get_running_loop().time()
-        due = {c for c, known in self._nulls.items() if known.due(now, self._refresh)}
+        due = {c for c, known in self._backgrounds.items() if known.is_due(now, self._refresh)}
         if due and (self._refreshing is None or self._refreshing.done()):
-            self._refreshing = asyncio.create_task(self._again(due))
+            self._refreshing = asyncio.create_task(self._sample_again(due))
 
     def stop(self) -> None:
-        """Stop sampling."""
+        """Cancels the task that samples backgrounds."""
         if self._refreshing:
             self._refreshing.cancel()
 
-    async def _learn(self, wanted: set[Cameras]) -> None:
+    async def _sample(self, wanted: set[Cameras]) -> None:
         for cameras in wanted:
-            background = await self._store.sample(SAMPLE, Where(cameras))
-            null = await asyncio.to_thread(Null, self._bank, background)
-            self._nulls[cameras] = _Known(null, len(background), asyncio.get_running_loop().time())
+            background = await self._store.sample(SAMPLE_SIZE, Where(cameras))
+            null = await asyncio.to_thread(NullDistribution, self._bank, background)
+            now = asyncio.get_running_loop().time()
+            self._backgrounds[cameras] = _SampledBackground(null, len(background), now)
 
-    def _stack(self) -> None:
-        aims = [(aim(parts, self._nulls[c].null), self._nulls[c].null) for parts, c in self._queries]
-        self._matcher = Matcher(aims, self._bank) if aims else None
+    def _build_scorer(self) -> None:
+        nulls = [(parts, self._backgrounds[cameras].null) for parts, cameras in self._queries]
+        queries = [(combine_terms(parts, null), null) for parts, null in nulls]
+        self._scorer = MultiQueryScorer(queries, self._bank) if queries else None
 
-    async def _again(self, due: set[Cameras]) -> None:
+    async def _sample_again(self, due: set[Cameras]) -> None:
         try:
-            await self._learn(due)
-            self._stack()
+            await self._sample(due)
+            self._build_scorer()
         except StoreError:
-            log.exception("the cameras' background could not be sampled anew")
+            log.exception("the cameras' background could not be sampled again")
 
 
-class _Known:
-    """What chance comes to, how many frames it was learnt from, when, and how many have come since."""
+class _SampledBackground:
+    """The null distribution of some cameras, with its sample's size and time, and the frames that arrived since."""
 
-    def __init__(self, null: Null, size: int, at: float) -> None:
-        self.null, self.size, self.at, self.since = null, size, at, 0
+    def __init__(self, null: NullDistribution, size: int, sampled_at: float) -> None:
+        self.null, self.size, self.sampled_at, self.new_frames = null, size, sampled_at, 0
 
-    def due(self, now: float, refresh: float) -> bool:
-        """Whether it is old, or has doubled while it was small."""
-        small = self.size < SAMPLE and self.since >= max(self.size, FEW)
-        return bool(self.since) and (small or now - self.at >= refresh)
+    def is_due(self, now: float, refresh: float) -> bool:
+        """Tells whether it is old, or has doubled while it was small."""
+        small = self.size < SAMPLE_SIZE and self.new_frames >= max(self.size, MIN_NEW_FRAMES)
+        return bool(self.new_frames) and (small or now - self.sampled_at >= refresh)

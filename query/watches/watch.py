@@ -1,4 +1,4 @@
-"""What a watch is: a query that stands, where and when it stands, and whom it tells."""
+"""Defines a watch (a standing query: what, where, when and whom to notify), and stores watches in the catalog."""
 
 from __future__ import annotations
 
@@ -12,45 +12,46 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from yarl import URL
 
 from footage.indexer.store.base import Catalog, Vector
+from footage.query.values.names import describe_unknown
 from footage.query.values.schedule import Schedule
 
-KIND = "watch"
-"""Documents of the catalogue that hold watches."""
-STATE = "watch-state"
-"""Documents WATCH/CAMERA that hold how far each watch has come, so that a restart neither repeats nor forgets."""
+WATCH_KIND = "watch"
+"""Kind of the catalog's documents that store watches, by name."""
+TRIGGER_KIND = "watch-state"
+"""Kind of the documents WATCH/CAMERA that store triggers, so that a restart neither repeats nor misses a firing."""
 
 
 class WatchError(ValueError):
-    """A watch cannot be what was asked; the message says why."""
+    """A watch is not valid or does not exist; the message says why."""
 
 
-def _hours(text: str) -> str:
+def _check_hours(text: str) -> str:
     Schedule(hours=text)
     return text
 
 
-def _days(text: str) -> str:
+def _check_days(text: str) -> str:
     Schedule(days=text)
     return text
 
 
 class Watch(BaseModel):
-    """A query that stands.
+    """A standing query. The catalog stores these fields.
 
     Attributes:
-        id: tells a watch from an earlier one of the same name.
-        text: in words; of a watch for a picture, what it is called.
-        vector: of a picture, float32 little-endian in base64; empty for words.
+        id: differs from that of an earlier watch of the same name.
+        text: the query; of a watch for a picture, the picture's name.
+        vector: the picture's vector, float32 little-endian in base64; empty for a text query.
         space: the space of that vector.
-        cameras: only these; empty means all.
-        hours, days: in the zone of the machine that serves; a night belongs to the day on which it begins.
-        cooldown: seconds between two firings for one camera, at least.
+        cameras: only these cameras; empty means all.
+        hours, days: in the time zone of the serving machine; a night belongs to the day on which it begins.
+        cooldown: least seconds between two firings for one camera.
         threshold: least probability of a match that fires.
-        webhook: where firings are sent; may hold a secret, so it is shown by ``target`` alone.
-        secret_env: environment variable of the service with the key that signs them.
-        allow_private: the webhook may be in this network or on this machine.
-        base_url: where this service is reached from outside, for absolute links.
-        since: firings begin here; moved on when a paused watch goes on.
+        webhook: URL that firings are sent to; it may contain a secret, so only ``webhook_origin`` is shown.
+        secret_env: environment variable of the service with the key that signs deliveries.
+        allow_private: whether the webhook may be in this network or on this machine.
+        base_url: public URL of this service, for absolute links.
+        since: firings begin at this time; moved on when a paused watch resumes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,8 +62,8 @@ class Watch(BaseModel):
     vector: str = ""
     space: str = ""
     cameras: tuple[str, ...] = ()
-    hours: Annotated[str, AfterValidator(_hours)] = ""
-    days: Annotated[str, AfterValidator(_days)] = ""
+    hours: Annotated[str, AfterValidator(_check_hours)] = ""
+    days: Annotated[str, AfterValidator(_check_days)] = ""
     cooldown: float = Field(60.0, ge=0, le=7 * 86400)
     threshold: float = Field(0.5, ge=0.01, le=0.999)
     webhook: str = Field("", max_length=2000)
@@ -74,7 +75,7 @@ class Watch(BaseModel):
 
     @field_validator("webhook", "base_url")
     @classmethod
-    def _web(cls, text: str) -> str:
+    def _check_url(cls, text: str) -> str:
         try:
             url = URL(text)
         except ValueError:
@@ -84,73 +85,74 @@ class Watch(BaseModel):
         return text
 
     @model_validator(mode="after")
-    def _signed_for_somebody(self) -> Watch:
+    def _check_secret_has_webhook(self) -> Watch:
         if self.secret_env and not self.webhook:
             raise WatchError("a secret signs what is sent to a webhook, but there is none")
         return self
 
     @property
-    def target(self) -> str:
-        """The webhook without what may be secret in it."""
+    def webhook_origin(self) -> str:
+        """The webhook's scheme, host and port, without the parts that may be secret."""
         return str(URL(self.webhook).origin()) if self.webhook else ""
 
-    def query(self) -> Vector:
-        """The picture's vector."""
+    def decode_vector(self) -> Vector:
+        """Returns the picture's vector."""
         return np.frombuffer(base64.b64decode(self.vector), "<f4").astype(np.float32)
 
-    def stands(self, camera: str, time: datetime) -> bool:
-        """Whether a frame of this camera and time is asked for."""
+    def applies_to(self, camera: str, time: datetime) -> bool:
+        """Tells whether a frame of this camera and time is to be evaluated."""
         if self.paused or time < self.since or (self.cameras and camera not in self.cameras):
             return False
-        return Schedule(self.hours, self.days).holds(time)
+        return Schedule(self.hours, self.days).includes(time)
 
 
-def packed(vector: Vector) -> str:
-    """A vector as ``Watch.vector`` holds it."""
+def encode_vector(vector: Vector) -> str:
+    """Encodes a vector for ``Watch.vector``."""
     return base64.b64encode(vector.astype("<f4").tobytes()).decode()
 
 
-async def watches(catalog: Catalog) -> dict[str, Watch]:
-    """Every watch, by name."""
-    return {name: Watch.model_validate(held) for name, held in (await catalog.get(KIND)).items()}
+async def load_watches(catalog: Catalog) -> dict[str, Watch]:
+    """Returns every watch, by name."""
+    stored = await catalog.documents(WATCH_KIND)
+    return {name: Watch.model_validate(document) for name, document in stored.items()}
 
 
-async def one(catalog: Catalog, name: str) -> Watch:
-    """The watch of this name.
+async def get_watch(catalog: Catalog, name: str) -> Watch:
+    """Returns the watch of this name.
 
     Raises:
         WatchError: there is none.
     """
-    held = await watches(catalog)
-    if name not in held:
-        raise WatchError(f"there is no watch '{name}'; there are: {', '.join(held) or 'none'}")
-    return held[name]
+    watches = await load_watches(catalog)
+    if message := describe_unknown("watch", [name], watches):
+        raise WatchError(message)
+    return watches[name]
 
 
-async def keep(catalog: Catalog, watch: Watch, *, new: bool = False) -> None:
-    """Keep a watch; a running service notices within seconds.
+async def save_watch(catalog: Catalog, watch: Watch, *, new: bool = False) -> None:
+    """Saves a watch; a running service notices within seconds.
 
     Raises:
         WatchError: it is new, and there is one of this name already.
     """
-    if new and watch.name in await catalog.get(KIND):
+    if new and watch.name in await catalog.documents(WATCH_KIND):
         raise WatchError(f"there is a watch '{watch.name}' already; remove it first, or choose another name")
-    await catalog.put(KIND, watch.name, watch.model_dump(mode="json"))
+    await catalog.put_document(WATCH_KIND, watch.name, watch.model_dump(mode="json"))
 
 
-async def pause(catalog: Catalog, name: str, paused: bool) -> Watch:
-    """Pause a watch, or let it go on from now."""
-    watch = await one(catalog, name)
+async def pause_watch(catalog: Catalog, name: str, paused: bool) -> Watch:
+    """Pauses a watch, or resumes it from now on."""
+    watch = await get_watch(catalog, name)
     if watch.paused != paused:
         watch = watch.model_copy(update={"paused": paused} | ({} if paused else {"since": datetime.now(UTC)}))
-        await keep(catalog, watch)
+        await save_watch(catalog, watch)
     return watch
 
 
-async def remove(catalog: Catalog, name: str) -> None:
-    """Remove a watch; what it has not delivered goes with it."""
-    await one(catalog, name)
-    await catalog.put(KIND, name, None)
-    for state in await catalog.get(STATE):
+async def remove_watch(catalog: Catalog, name: str) -> None:
+    """Removes a watch and its triggers; ``webhook.discard_deliveries`` removes its deliveries."""
+    await get_watch(catalog, name)
+    await catalog.put_document(WATCH_KIND, name, None)
+    for state in await catalog.documents(TRIGGER_KIND):
         if state.startswith(f"{name}/"):
-            await catalog.put(STATE, state, None)
+            await catalog.put_document(TRIGGER_KIND, state, None)

@@ -1,4 +1,4 @@
-"""Firings on their way to webhooks: kept until they are delivered, in order, signed."""
+"""Delivers firings to webhooks: stored until they are delivered, in order, and signed."""
 
 from __future__ import annotations
 
@@ -19,25 +19,29 @@ import stamina
 from pydantic import BaseModel
 
 from footage.indexer.cluster.leases import Leases
-from footage.indexer.pipeline.retry import patiently
+from footage.indexer.pipeline.retry import retry_forever
 from footage.indexer.store.base import Catalog, StoreUnreachable
-from footage.query.watches.egress import check, session
+from footage.query.watches.egress import check_ip_address, open_session
 from footage.query.watches.watch import Watch
+from footage.stream.instants import to_micros
 
 log = logging.getLogger(__name__)
 
-OUTBOX = "watch-outbox"
-"""Documents of the catalogue that hold what is not delivered yet, or never was."""
-KEEP = timedelta(days=7)
-"""For so long a delivery is tried; then it lies undelivered in the list."""
-DEAD = 100
-"""So many undelivered firings are kept of a watch, the newest."""
-TURN = "watches/webhooks"
-"""The lease of the one service that delivers, where several share a catalogue; no camera can be called so."""
+OUTBOX_KIND = "watch-outbox"
+"""Kind of the catalog's documents that store deliveries that are pending or were given up."""
+RETRY_PERIOD = timedelta(days=7)
+"""For how long a delivery is retried; then it is dead."""
+MAX_DEAD = 100
+"""Number of dead deliveries that are kept of a watch, the newest."""
+DELIVERY_LEASE = "watches/webhooks"
+"""The lease of the one service that delivers, where several share a catalog; no camera can have this name."""
 
 
-class Letter(BaseModel):
-    """One firing for one webhook. Its body is fixed when it fires, so that every attempt sends the same bytes."""
+class Delivery(BaseModel):
+    """One firing for one webhook. Its body is fixed when it fires, so that every attempt sends the same bytes.
+
+    The catalog stores these fields.
+    """
 
     id: str
     watch: str
@@ -49,220 +53,237 @@ class Letter(BaseModel):
     dead: bool = False
 
 
-class Undelivered(Exception):
-    """The receiver did not take it; the message says why."""
+class DeliveryError(Exception):
+    """An attempt failed; the message says why."""
 
 
-def signature(secret: str, id: str, timestamp: int, body: bytes) -> str:
-    """As in Standard Webhooks 1.0: HMAC-SHA256 over ``id.timestamp.body`` in base64, after ``v1,``.
+def sign(secret: str, id: str, timestamp: int, body: bytes) -> str:
+    """Signs a delivery as Standard Webhooks 1.0: ``v1,`` and HMAC-SHA256 over ``id.timestamp.body`` in base64.
 
     Args:
-        secret: ``whsec_`` and base64, or any other text, which is taken as it is.
+        secret: ``whsec_`` and base64, or any other text, which is used as it is.
     """
     key = secret.encode()
     if secret.startswith("whsec_"):
         try:
             key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
         except binascii.Error:
-            log.warning("a webhook's secret begins with whsec_, but what follows is not base64: taken as it is")
+            log.warning("a webhook's secret begins with whsec_, but what follows is not base64: it is used as it is")
     mac = hmac.new(key, f"{id}.{timestamp}.".encode() + body, hashlib.sha256)
     return "v1," + base64.b64encode(mac.digest()).decode()
 
 
-class Courier:
-    """Delivers letters, each at least once, those of one watch in order.
+class WebhookSender:
+    """Sends deliveries, each at least once, those of one watch in order.
 
-    A letter is durable when ``post`` returns; after a restart it is tried again. One task a watch delivers; a letter
-    that fails holds up those behind it, for at most ``keep``, then it is dead.
+    A delivery is durable when ``enqueue`` returns; after a restart it is tried again. One task a watch delivers; a
+    delivery that fails holds up those behind it, for at most ``retry_period``, then it is dead.
 
-    Where several services share a catalogue, one of them delivers for all: the one that has the lease ``TURN``. It
-    finds all letters in the catalogue, its own too, so that they keep their order; who loses the lease stops.
+    Where several services share a catalog, one of them delivers for all: the holder of ``DELIVERY_LEASE``. It reads
+    all deliveries from the catalog, its own too, so that they stay in order; a service that loses the lease stops.
 
     Args:
-        leases: takes and keeps that lease; None: there is no other service.
-        told: called with a watch's name and ``delivered``, ``failed`` (once an attempt) or ``dead``.
-        wait, longest: seconds before the second attempt, and between attempts at most.
+        on_event: called with a watch's name and ``delivered``, ``failed`` (once an attempt) or ``dead``.
+        get_secret: returns the value of an environment variable.
+        min_wait, max_wait: seconds before the second attempt, and between attempts at most.
+        leases: acquires and renews that lease; None where there is no other service.
     """
 
     def __init__(
         self,
         catalog: Catalog,
-        told: Callable[[str, str], None] = lambda *_: None,
+        on_event: Callable[[str, str], None] = lambda *_: None,
         *,
-        secret: Callable[[str], str | None] = os.environ.get,
-        keep: timedelta = KEEP,
-        wait: float = 1.0,
-        longest: float = 300.0,
-        open_session: Callable[[bool], aiohttp.ClientSession] = session,
+        get_secret: Callable[[str], str | None] = os.environ.get,
+        retry_period: timedelta = RETRY_PERIOD,
+        min_wait: float = 1.0,
+        max_wait: float = 300.0,
+        open_session: Callable[[bool], aiohttp.ClientSession] = open_session,
         leases: Leases | None = None,
     ) -> None:
-        self._catalog, self._told, self._secret, self._keep = catalog, told, secret, keep
-        self._wait, self._longest, self._open, self._leases = wait, longest, open_session, leases
-        self._queued: set[str] = set()  # letters that were taken up here, and those of them that are settled
+        self._catalog, self._on_event, self._get_secret, self._leases = catalog, on_event, get_secret, leases
+        self._retry_period, self._min_wait, self._max_wait = retry_period, min_wait, max_wait
+        self._open_session = open_session
+        self._taken: set[str] = set()  # documents that were queued here, and those of them that are finished
         self._done: set[str] = set()
         self._watches: Mapping[str, Watch] = {}
         self._sessions: tuple[aiohttp.ClientSession, ...] = ()
-        self._lines: dict[str, asyncio.Queue[tuple[str, Letter]]] = {}
+        self._queues: dict[str, asyncio.Queue[tuple[str, Delivery]]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def start(self, watches: Mapping[str, Watch]) -> None:
-        """Take up what an earlier run left."""
-        letters = await self._catalog.get(OUTBOX)
-        self._watches, self._sessions = watches, (self._open(False), self._open(True))
+        """Opens the sessions, and queues what an earlier run left."""
+        stored = await self._catalog.documents(OUTBOX_KIND)
+        self._watches, self._sessions = watches, (self._open_session(False), self._open_session(True))
         if self._leases is None:
-            self._take_up(letters)
+            self._queue_stored(stored)
 
-    async def tend(self) -> None:
-        """Deliver what others have posted, if it is this service's turn; to be called every second or so."""
+    async def poll(self) -> None:
+        """Queues what other services have stored, if this one holds the lease; to be called every second or so."""
         if self._leases is None:
-            self._queued.clear()
+            self._taken.clear()
             self._done.clear()
             return
-        if not self._leases.sure(TURN):
-            self._rest()
-            if not await self._leases.take(TURN) or not self._leases.sure(TURN):
+        if not self._leases.is_valid(DELIVERY_LEASE):
+            self._drop_queues()
+            if not await self._leases.acquire(DELIVERY_LEASE) or not self._leases.is_valid(DELIVERY_LEASE):
                 return
         done = set(self._done)  # these are not in what is read now
-        self._take_up(await self._catalog.get(OUTBOX))
-        self._queued -= done
+        self._queue_stored(await self._catalog.documents(OUTBOX_KIND))
+        self._taken -= done
         self._done -= done
 
-    def _take_up(self, letters: Mapping[str, Mapping[str, Any]]) -> None:
-        for name, held in letters.items():
-            if not held["dead"] and name not in self._queued:
-                self._queue(name, Letter.model_validate(held))
+    def _queue_stored(self, stored: Mapping[str, Mapping[str, Any]]) -> None:
+        for name, document in stored.items():
+            if not document["dead"] and name not in self._taken:
+                self._queue(name, Delivery.model_validate(document))
 
-    def _rest(self) -> None:
-        """Leave the letters to whoever has the turn now."""
+    def _drop_queues(self) -> None:
+        """Stops delivering, and leaves the deliveries to the holder of the lease."""
         for task in self._tasks.values():
             task.cancel()
         self._tasks.clear()
-        self._lines.clear()
-        self._queued.clear()
+        self._queues.clear()
+        self._taken.clear()
         self._done.clear()
 
-    def aim(self, watches: Mapping[str, Watch]) -> None:
-        """The watches as they are now; the letters of those that are gone are dropped."""
+    def set_watches(self, watches: Mapping[str, Watch]) -> None:
+        """Sets the current watches; stops the deliveries of those that were removed."""
         self._watches = watches
         for owner in [o for o in self._tasks if o not in {w.id for w in watches.values()}]:
             self._tasks.pop(owner).cancel()
-            self._lines.pop(owner, None)
-            self._queued -= {name for name in self._queued if name.startswith(f"{owner}-")}
+            self._queues.pop(owner, None)
+            self._taken -= {name for name in self._taken if name.startswith(f"{owner}-")}
 
-    async def post(self, watch: Watch, id: str, body: str, now: datetime | None = None) -> None:
-        """Keep a letter and deliver it. Receivers know by its id that it is the same as one they had before."""
-        letter = Letter(id=id, watch=watch.name, owner=watch.id, body=body, created=now or datetime.now(UTC))
-        name = f"{watch.id}-{int(letter.created.timestamp() * 1e6):017d}-{id}"
-        await self._catalog.put(OUTBOX, name, letter.model_dump(mode="json"))
+    async def enqueue(self, watch: Watch, id: str, body: str, now: datetime | None = None) -> None:
+        """Stores a delivery and queues it. Receivers recognize a repeated delivery by its id."""
+        delivery = Delivery(id=id, watch=watch.name, owner=watch.id, body=body, created=now or datetime.now(UTC))
+        name = f"{watch.id}-{to_micros(delivery.created):017d}-{id}"
+        await self._store(name, delivery)
         if self._leases is None:
-            self._queue(name, letter)
+            self._queue(name, delivery)
 
     async def stop(self) -> None:
-        """Stop delivering; what is not delivered stays kept."""
+        """Stops delivering; what is not delivered stays stored."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        await asyncio.gather(*(one.close() for one in self._sessions))
+        await asyncio.gather(*(session.close() for session in self._sessions))
 
-    def _queue(self, name: str, letter: Letter) -> None:
-        self._queued.add(name)
-        line = self._lines.setdefault(letter.owner, asyncio.Queue())
-        line.put_nowait((name, letter))
-        if letter.owner not in self._tasks:
-            self._tasks[letter.owner] = asyncio.create_task(self._deliver(line))
+    def _queue(self, name: str, delivery: Delivery) -> None:
+        self._taken.add(name)
+        queue = self._queues.setdefault(delivery.owner, asyncio.Queue())
+        queue.put_nowait((name, delivery))
+        if delivery.owner not in self._tasks:
+            self._tasks[delivery.owner] = asyncio.create_task(self._deliver_queue(queue))
 
-    async def _deliver(self, line: asyncio.Queue[tuple[str, Letter]]) -> None:
+    async def _deliver_queue(self, queue: asyncio.Queue[tuple[str, Delivery]]) -> None:
         while True:
-            name, letter = await line.get()
+            name, delivery = await queue.get()
             try:
-                await self._one(name, letter)
+                await self._deliver(name, delivery)
                 self._done.add(name)
-            except Exception:  # the next letters must not wait for this one; it stays kept until the next start
-                log.exception("a firing of watch '%s' could not be delivered", letter.watch)
+            except Exception:  # the next deliveries must not wait for this one; it stays stored until the next start
+                log.exception("a firing of watch '%s' could not be delivered", delivery.watch)
 
-    async def _one(self, name: str, letter: Letter) -> None:
-        """Deliver a letter, or give it up when its time is over."""
-        left = (letter.created + self._keep - datetime.now(UTC)).total_seconds()
-        tries = stamina.retry_context(
-            on=Undelivered,
+    async def _deliver(self, name: str, delivery: Delivery) -> None:
+        """Delivers, or gives up when the retry period is over."""
+        left = (delivery.created + self._retry_period - datetime.now(UTC)).total_seconds()
+        attempts = stamina.retry_context(
+            on=DeliveryError,
             attempts=None,
             timeout=max(left, 0.001),
-            wait_initial=self._wait,
-            wait_max=self._longest,
-            wait_jitter=self._wait,
+            wait_initial=self._min_wait,
+            wait_max=self._max_wait,
+            wait_jitter=self._min_wait,
         )
         try:
-            async for attempt in tries:
+            async for attempt in attempts:
                 with attempt:
-                    await self._attempt(name, letter)
-        except Undelivered:
-            await self._catalog.put(OUTBOX, name, letter.model_copy(update={"dead": True}).model_dump(mode="json"))
-            await self._forget_oldest(letter.owner)
-            self._told(letter.watch, "dead")
+                    await self._attempt(name, delivery)
+        except DeliveryError:
+            await self._store(name, delivery.model_copy(update={"dead": True}))
+            await self._prune_dead(delivery.owner)
+            self._on_event(delivery.watch, "dead")
 
-    async def _attempt(self, name: str, letter: Letter) -> None:
-        if self._leases and not self._leases.sure(TURN):
+    async def _attempt(self, name: str, delivery: Delivery) -> None:
+        if self._leases and not self._leases.is_valid(DELIVERY_LEASE):
             return
-        watch = self._watches.get(letter.watch)
-        if watch is None or watch.id != letter.owner or not watch.webhook:
-            await self._catalog.put(OUTBOX, name, None)
+        watch = self._watches.get(delivery.watch)
+        if watch is None or watch.id != delivery.owner or not watch.webhook:
+            await self._catalog.put_document(OUTBOX_KIND, name, None)
             return
         try:
-            await self._send(watch, letter)
-        except Undelivered as error:
-            letter.attempts, letter.error = letter.attempts + 1, str(error)
-            self._told(letter.watch, "failed")
-            await self._catalog.put(OUTBOX, name, letter.model_dump(mode="json"))
+            await self._send(watch, delivery)
+        except DeliveryError as error:
+            delivery.attempts, delivery.error = delivery.attempts + 1, str(error)
+            self._on_event(delivery.watch, "failed")
+            await self._store(name, delivery)
             raise
-        await patiently(lambda: self._catalog.put(OUTBOX, name, None), StoreUnreachable)
-        self._told(letter.watch, "delivered")
+        await retry_forever(lambda: self._catalog.put_document(OUTBOX_KIND, name, None), StoreUnreachable)
+        self._on_event(delivery.watch, "delivered")
 
-    async def _send(self, watch: Watch, letter: Letter) -> None:
-        """Raises Undelivered."""
-        body, now = letter.body.encode(), int(time.time())
-        headers = {"Content-Type": "application/json", "User-Agent": "footage", "Idempotency-Key": letter.id}
-        headers |= {"webhook-id": letter.id, "webhook-timestamp": str(now)}
-        if watch.secret_env:
-            secret = self._secret(watch.secret_env)
-            if not secret:
-                raise Undelivered(f"the environment variable {watch.secret_env} is not set in the service")
-            headers["webhook-signature"] = signature(secret, letter.id, now, body)
-        client = self._sessions[watch.allow_private]
+    async def _send(self, watch: Watch, delivery: Delivery) -> None:
+        """Makes one request.
+
+        Raises:
+            DeliveryError: it could not be sent, or was not answered with 2xx.
+        """
+        body, headers = delivery.body.encode(), self._headers(watch, delivery)
+        session = self._sessions[watch.allow_private]
         try:
             if not watch.allow_private:
-                check(watch.webhook)
-            async with client.post(watch.webhook, data=body, headers=headers, allow_redirects=False) as reply:
-                if not 200 <= reply.status < 300:
-                    raise Undelivered(f"the receiver answered {reply.status}")
+                check_ip_address(watch.webhook)
+            async with session.post(watch.webhook, data=body, headers=headers, allow_redirects=False) as response:
+                if not 200 <= response.status < 300:
+                    raise DeliveryError(f"the receiver answered {response.status}")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Undelivered(_words(error)) from None
+            raise DeliveryError(_describe_error(error)) from None
 
-    async def _forget_oldest(self, owner: str) -> None:
-        held = await self._catalog.get(OUTBOX)
-        dead = [name for name, d in held.items() if d["owner"] == owner and d["dead"]]
-        for name in dead[:-DEAD]:
-            await self._catalog.put(OUTBOX, name, None)
+    def _headers(self, watch: Watch, delivery: Delivery) -> dict[str, str]:
+        now = int(time.time())
+        headers = {"Content-Type": "application/json", "User-Agent": "footage", "Idempotency-Key": delivery.id}
+        headers |= {"webhook-id": delivery.id, "webhook-timestamp": str(now)}
+        if watch.secret_env:
+            secret = self._get_secret(watch.secret_env)
+            if not secret:
+                raise DeliveryError(f"the environment variable {watch.secret_env} is not set in the service")
+            headers["webhook-signature"] = sign(secret, delivery.id, now, delivery.body.encode())
+        return headers
+
+    async def _store(self, name: str, delivery: Delivery) -> None:
+        await self._catalog.put_document(OUTBOX_KIND, name, delivery.model_dump(mode="json"))
+
+    async def _prune_dead(self, owner: str) -> None:
+        stored = await self._catalog.documents(OUTBOX_KIND)
+        dead = [name for name, d in stored.items() if d["owner"] == owner and d["dead"]]
+        for name in dead[:-MAX_DEAD]:
+            await self._catalog.put_document(OUTBOX_KIND, name, None)
 
 
-def _words(error: BaseException) -> str:
-    """Why it was not delivered, without the webhook's address, whose path may be secret."""
+def _describe_error(error: BaseException) -> str:
+    """Says why a delivery failed, without the webhook's URL, whose path may be secret."""
     if isinstance(error, TimeoutError):
         return "the receiver did not answer in time"
     inner = getattr(error, "os_error", None) or error
     return inner.strerror or str(inner) if isinstance(inner, OSError) else type(error).__name__
 
 
-async def waiting(catalog: Catalog) -> dict[str, tuple[int, int, str]]:
-    """Per watch id: letters on their way, letters given up, and why the newest attempt failed."""
-    found: dict[str, tuple[int, int, str]] = {}
-    for held in (await catalog.get(OUTBOX)).values():
-        way, dead, error = found.get(held["owner"], (0, 0, ""))
-        found[held["owner"]] = (way + (not held["dead"]), dead + held["dead"], held["error"] or error)
-    return found
+async def delivery_counts(catalog: Catalog) -> dict[str, tuple[int, int, str]]:
+    """Returns per watch id the number of pending and of dead deliveries, and why the newest attempt failed."""
+    counts: dict[str, tuple[int, int, str]] = {}
+    for document in (await catalog.documents(OUTBOX_KIND)).values():
+        pending, dead, error = counts.get(document["owner"], (0, 0, ""))
+        counts[document["owner"]] = (
+            pending + (not document["dead"]),
+            dead + document["dead"],
+            document["error"] or error,
+        )
+    return counts
 
 
-async def discard(catalog: Catalog, owner: str) -> None:
-    """Forget the letters of a watch that was removed."""
-    for name, held in (await catalog.get(OUTBOX)).items():
-        if held["owner"] == owner:
-            await catalog.put(OUTBOX, name, None)
+async def discard_deliveries(catalog: Catalog, owner: str) -> None:
+    """Deletes the deliveries of a watch that was removed."""
+    for name, document in (await catalog.documents(OUTBOX_KIND)).items():
+        if document["owner"] == owner:
+            await catalog.put_document(OUTBOX_KIND, name, None)

@@ -1,6 +1,6 @@
 """The public client of the HTTP service: ``from footage.client import Client``."""
 
+from footage.query.client.base_client import FootageError
 from footage.query.client.client import Client, Event
-from footage.query.client.link import FootageError
 
 __all__ = ["Client", "Event", "FootageError"]

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Reads video files and photographs: probing, start times, and decoding of sampled or single frames."""

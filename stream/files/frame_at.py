@@ -1,4 +1,4 @@
-"""The exact frame shown at an offset, for thumbnails."""
+"""Decodes the exact frame shown at an offset, for thumbnails; encodes images as JPEG."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from av.video.stream import VideoStream
 from PIL import Image as Pillow
 
 from footage.stream.files import image_file
-from footage.stream.files.video_file import Film, MediaError, stamp
+from footage.stream.files.video_file import MediaError, VideoFile, presentation_time
 from footage.stream.frame import Image, Kind
 
-NEAR = 0.0005  # seconds; an offset that went through rounding still means its own frame
+OFFSET_TOLERANCE = 0.0005  # seconds; an offset that was rounded still means its own frame
 
 
-def picture(path: Path, kind: Kind, offset: float, side: int | None = None) -> Image:
-    """The frame that is shown ``offset`` seconds after the first one.
+def read_image_at(path: Path, kind: Kind, offset: float, side: int | None = None) -> Image:
+    """Decode the frame that is shown ``offset`` seconds after the first one.
 
     Args:
         side: length in pixels of the shorter side; None keeps the size.
@@ -30,37 +30,38 @@ def picture(path: Path, kind: Kind, offset: float, side: int | None = None) -> I
     """
     if kind is Kind.PHOTO:
         return image_file.load(path, side)
-    with Film(path) as film:
-        target = film.origin + int((max(0.0, offset) + NEAR) / film.tick)
-        packets = _until(film, target)
-        shown = max((at for p in packets if (at := stamp(p)) is not None and at <= target), default=target)
+    with VideoFile(path) as video:
+        target = video.origin + int((max(0.0, offset) + OFFSET_TOLERANCE) / video.time_base)
+        packets = _packets_until(video, target)
+        times = (presentation_time(packet) for packet in packets)
+        shown = max((time for time in times if time is not None and time <= target), default=target)
         best = None
         for packet in [*packets, None]:
-            for frame in film.decode(packet, packet is None or stamp(packet) == shown):
-                at = stamp(frame)
-                if at is not None and at <= target:
+            for frame in video.decode(packet, packet is None or presentation_time(packet) == shown):
+                time = presentation_time(frame)
+                if time is not None and time <= target:
                     best = frame
         if best is None:
             raise MediaError(path, f"no frame can be decoded at {offset:.1f} s")
-        return film.picture(best, side)
+        return video.to_image(best, side)
 
 
-def jpeg(image: Image, quality: int = 85) -> bytes:
+def encode_jpeg(image: Image, quality: int = 85) -> bytes:
     """Encode RGB as JPEG."""
     out = io.BytesIO()
     Pillow.fromarray(image).save(out, "JPEG", quality=quality)
     return out.getvalue()
 
 
-def _until(film: Film, target: int) -> list[Packet[VideoStream]]:
+def _packets_until(video: VideoFile, target: int) -> list[Packet[VideoStream]]:
     """Packets from the keyframe before ``target`` to the last that is shown by then."""
     group: list[Packet[VideoStream]] = []
-    for packet in film.packets(target):
-        at = stamp(packet)
-        assert at is not None  # Film.packets yields nothing else
+    for packet in video.packets(target):
+        time = presentation_time(packet)
+        assert time is not None  # VideoFile.packets yields nothing else
         if packet.dts is not None and packet.dts > target:
             break  # not at one without a decoding time: Matroska leaves it out of the first few after a seek
-        if packet.is_keyframe and at <= target:
+        if packet.is_keyframe and time <= target:
             group = []
         group.append(packet)
     return group

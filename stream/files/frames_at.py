@@ -1,4 +1,4 @@
-"""Many pictures of one file in one pass, given the offsets that they were taken at."""
+"""Decodes many frames of one file in one pass, given their offsets."""
 
 from __future__ import annotations
 
@@ -9,41 +9,48 @@ from pathlib import Path
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from footage.stream.files.video_file import Film, stamp
+from footage.stream.files.keyframe_groups import FLUSH, DecodeStep, KeyframeGroup
+from footage.stream.files.video_file import VideoFile, presentation_time
 from footage.stream.frame import Image
 
-NEAR = 0.001  # seconds; Matroska rounds times to milliseconds
+MATCH_TOLERANCE = 0.001  # seconds; Matroska rounds times to milliseconds
 
 
-class Wanted:
-    """Offsets that are still to be found."""
+class WantedOffsets:
+    """The offsets whose frames are still to be found.
 
-    def __init__(self, film: Film, offsets: Iterable[float]) -> None:
-        self._film = film
-        self._left = sorted(offsets)
-        self.first = film.origin + int((self._left[0] + NEAR) / film.tick)
-        self.last = film.origin + int((self._left[-1] + NEAR) / film.tick)
+    Attributes:
+        first, last: time stamps of the first and the last of them.
+    """
 
-    def at(self, stamp: int) -> float | None:
+    def __init__(self, video: VideoFile, offsets: Iterable[float]) -> None:
+        self._video = video
+        self._remaining = sorted(offsets)
+        self.first, self.last = (
+            video.origin + int((offset + MATCH_TOLERANCE) / video.time_base)
+            for offset in (self._remaining[0], self._remaining[-1])
+        )
+
+    def match(self, time: int) -> float | None:
         """The wanted offset that a time stamp stands for."""
-        offset = self._film.offset(stamp)
-        place = bisect_left(self._left, offset)
-        near = min(self._left[max(0, place - 1) : place + 1], key=lambda one: abs(one - offset), default=None)
-        return near if near is not None and abs(near - offset) <= NEAR else None
+        offset, remaining = self._video.offset(time), self._remaining
+        place = bisect_left(remaining, offset)
+        nearest = min(remaining[max(0, place - 1) : place + 1], key=lambda one: abs(one - offset), default=None)
+        return nearest if nearest is not None and abs(nearest - offset) <= MATCH_TOLERANCE else None
 
-    def take(self, offset: float) -> None:
-        """It was found."""
-        del self._left[bisect_left(self._left, offset)]
+    def remove(self, offset: float) -> None:
+        """Take out an offset whose frame was found."""
+        del self._remaining[bisect_left(self._remaining, offset)]
 
 
-def pictures(path: Path, offsets: Collection[float], side: int | None) -> Iterator[tuple[float, Image]]:
-    """The frames at exactly these offsets; what no wanted frame needs is not decoded.
+def read_images_at(path: Path, offsets: Collection[float], side: int | None) -> Iterator[tuple[float, Image]]:
+    """Decode the frames at exactly these offsets, and nothing that they do not need.
 
-    What is not found so is looked for once more with everything around it decoded.
+    Frames that are not found so are looked for once more with everything around them decoded.
 
     Args:
         offsets: seconds from the first frame, to the millisecond, as frames of this file had them.
-        side: length in pixels of the shorter side; a smaller picture keeps its size, None keeps every size.
+        side: length in pixels of the shorter side; a smaller image keeps its size, None keeps every size.
 
     Yields:
         An offset and its frame: RGB, upright. An offset at which no whole frame can be decoded is left out.
@@ -51,47 +58,40 @@ def pictures(path: Path, offsets: Collection[float], side: int | None) -> Iterat
     Raises:
         MediaError: the file cannot be opened.
     """
-    left = set(offsets)
-    for thorough in (False, True):
-        if not left:
+    remaining = set(offsets)
+    for decode_all in (False, True):
+        if not remaining:
             return
-        with Film(path) as film:
-            wanted = Wanted(film, left)
-            for packet, needed in _plan(film.packets(wanted.first), wanted, thorough):
-                for frame in film.decode(packet, needed):
-                    at = stamp(frame)
-                    offset = None if at is None else wanted.at(at)
+        with VideoFile(path) as video:
+            wanted = WantedOffsets(video, remaining)
+            for packet, needed in _plan_decoding(video.packets(wanted.first), wanted, decode_all):
+                for frame in video.decode(packet, needed):
+                    time = presentation_time(frame)
+                    offset = None if time is None else wanted.match(time)
                     if offset is not None:
-                        wanted.take(offset)
-                        left.discard(offset)
-                        yield offset, film.picture(frame, side)
+                        wanted.remove(offset)
+                        remaining.discard(offset)
+                        yield offset, video.to_image(frame, side)
 
 
-def _plan(
-    packets: Iterable[Packet[VideoStream]], wanted: Wanted, thorough: bool
-) -> Iterator[tuple[Packet[VideoStream] | None, bool]]:
-    """What to give the decoder, and whether it is needed for itself; None empties the decoder.
+def _plan_decoding(
+    packets: Iterable[Packet[VideoStream]], wanted: WantedOffsets, decode_all: bool
+) -> Iterator[DecodeStep]:
+    """What to give the decoder: of each group of pictures, all up to its last wanted one.
 
-    From each keyframe on it is given what leads to the last wanted picture. Packets wait, compressed, until the next
-    wanted one is known.
+    Packets wait, compressed, until the next wanted one is known.
     """
-    group: list[Packet[VideoStream]] = []  # since the keyframe, not yet given to the decoder
-    start: int | None = None
-    joined = fed = False
+    group = KeyframeGroup()
     for packet in packets:
-        at = stamp(packet)
-        assert at is not None  # Film.packets yields nothing else
-        if (at if packet.dts is None else packet.dts) > wanted.last:
+        time = presentation_time(packet)
+        assert time is not None  # VideoFile.packets yields nothing else
+        if (time if packet.dts is None else packet.dts) > wanted.last:
             break
         if packet.is_keyframe:
-            joined = fed and not group
-            if fed and group:
-                yield None, True
-            group, start, fed = [], at, joined
-        elif start is None or (at < start and not joined):
-            continue  # leading pictures refer to a group that the decoder has not seen
-        group.append(packet)
-        if thorough or wanted.at(at) is not None:
-            yield from ((one, thorough or one is packet) for one in group)
-            group, fed = [], True
-    yield None, True
+            yield from group.end()
+            group.begin(packet, time)
+        elif not group.add(packet, time):
+            continue
+        if decode_all or wanted.match(time) is not None:
+            yield from group.release([decode_all] * (len(group.waiting) - 1) + [True])
+    yield FLUSH

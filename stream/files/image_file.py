@@ -1,4 +1,4 @@
-"""Photographs: one upright picture, scaled while decoding, and when it was taken."""
+"""Decodes photographs upright and scaled, and reads when they were taken."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
 
-from footage.stream.files.video_file import MediaError, fitted
+from footage.stream.files.video_file import MediaError, fit_size
 from footage.stream.frame import Image
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"})
 _ORIENTATION, _EXIF_IFD, _TAKEN, _TAKEN_ZONE = 0x0112, 0x8769, 0x9003, 0x9011  # Exif 2.31, tables 4 and 8
-_BROKEN = (OSError, ValueError, SyntaxError, UnidentifiedImageError, Pillow.DecompressionBombError)
+_SIDEWAYS = frozenset({5, 6, 7, 8})  # orientations that swap width and height
+_DECODE_ERRORS = (OSError, ValueError, SyntaxError, UnidentifiedImageError, Pillow.DecompressionBombError)
 
 
 def is_photo(path: Path) -> bool:
-    """Whether the name is that of a photograph."""
+    """Whether a file is named as a photograph is."""
     return path.suffix.lower() in SUFFIXES
 
 
@@ -33,7 +34,7 @@ def load(path: Path, side: int | None) -> Image:
 
 
 def decode(data: bytes, name: str, side: int | None) -> Image:
-    """As ``load``, from a file's bytes; ``name`` is what errors call it.
+    """Decode a photograph from its bytes, as ``load`` does; errors call it ``name``.
 
     Raises:
         MediaError: it cannot be read.
@@ -44,17 +45,17 @@ def decode(data: bytes, name: str, side: int | None) -> Image:
 def _load(source: Path | io.BytesIO, path: Path, side: int | None) -> Image:
     try:
         with Pillow.open(source) as picture:
-            size = fitted(*picture.size, side)
+            size = fit_size(*picture.size, side)
             picture.draft("RGB", size)  # a JPEG is scaled by 1/2, 1/4 or 1/8 inside its decoder
             upright = ImageOps.exif_transpose(picture)
             size = size if (upright.width > upright.height) == (size[0] > size[1]) else size[::-1]
             return np.array(upright.convert("RGB").resize(size, Pillow.Resampling.BICUBIC))
-    except _BROKEN as error:
+    except _DECODE_ERRORS as error:
         raise _error(path, error) from error
 
 
-def look(path: Path) -> tuple[str, int, int, int, datetime | None]:
-    """Format, upright width and height, degrees turned counter-clockwise, and when it was taken; decodes nothing.
+def read_header(path: Path) -> tuple[int, int, datetime | None]:
+    """Upright width and height, and when it was taken; decodes nothing.
 
     Raises:
         MediaError: it is not a photograph.
@@ -62,19 +63,18 @@ def look(path: Path) -> tuple[str, int, int, int, datetime | None]:
     try:
         with Pillow.open(path) as picture:
             exif = picture.getexif()
-            turned = {3: 180, 4: 180, 5: 270, 6: 270, 7: 90, 8: 90}.get(exif.get(_ORIENTATION, 1), 0)
-            width, height = picture.size if turned % 180 == 0 else picture.size[::-1]
-            return (picture.format or "").lower(), width, height, turned, _taken(dict(exif.get_ifd(_EXIF_IFD)))
-    except _BROKEN as error:
+            width, height = picture.size[::-1] if exif.get(_ORIENTATION, 1) in _SIDEWAYS else picture.size
+            return width, height, _time_taken(dict(exif.get_ifd(_EXIF_IFD)))
+    except _DECODE_ERRORS as error:
         raise _error(path, error) from error
 
 
-def _taken(exif: dict[int, object]) -> datetime | None:
-    """DateTimeOriginal with its offset; without one, a camera means the local time where it was."""
+def _time_taken(exif: dict[int, object]) -> datetime | None:
+    """DateTimeOriginal with its UTC offset; without one it is taken as this machine's local time."""
     text, zone = str(exif.get(_TAKEN, "")).strip("\0 "), str(exif.get(_TAKEN_ZONE, "")).strip("\0 ")
-    for words, form in ((text + zone, "%Y:%m:%d %H:%M:%S%z"), (text, "%Y:%m:%d %H:%M:%S")):
+    for value, form in ((text + zone, "%Y:%m:%d %H:%M:%S%z"), (text, "%Y:%m:%d %H:%M:%S")):
         try:
-            return datetime.strptime(words, form).astimezone()
+            return datetime.strptime(value, form).astimezone()
         except (ValueError, OverflowError, OSError):
             continue
     return None

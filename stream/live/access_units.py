@@ -1,4 +1,4 @@
-"""Pictures that FFmpeg cut into several packets, put together again."""
+"""Joins keyframes that FFmpeg split into several packets into one access unit."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from typing import Any
 from av.packet import Packet
 
 from footage.stream.live.contracts import LivePacket
-from footage.stream.live.nal import continues
+from footage.stream.live.nal import continues_picture
 
-LEARN = 3  # keyframes after which it is known whether this stream needs it
+KEYFRAMES_CHECKED = 3  # after which it is known whether a stream's keyframes are split
 
 
-class Pieces:
+class AccessUnitAssembler:
     """Joins the packets of one keyframe.
 
     Some cameras repeat their parameter sets before each slice of a keyframe; FFmpeg's parser takes them for the
-    beginning of another picture. So a keyframe waits for the packet behind it: the first few of a stream, and all
-    of them when one of those came in pieces.
+    beginning of another picture. So a keyframe waits for the next packet: the first few of a stream do, and all of
+    them when one of those was split.
     """
 
     def __init__(self, codec: str) -> None:
         self._codec = codec
         self._held: LivePacket | None = None
         self._keyframes = 0
-        self._needed = False
+        self._splits_seen = False
 
-    def take(self, packet: LivePacket) -> list[LivePacket]:
-        """The packets that are whole, in order."""
+    def add(self, packet: LivePacket) -> list[LivePacket]:
+        """Take a video packet; returns those that are complete, in order."""
         held, self._held = self._held, None
-        if held is not None and continues(bytes(packet), self._codec):
-            self._needed = True
-            self._held = _joined(held, packet)
+        if held is not None and continues_picture(bytes(packet), self._codec):
+            self._splits_seen = True
+            self._held = _concatenate(held, packet)
             return []
         before = [] if held is None else [held]
         if packet.is_keyframe and self._codec in {"h264", "hevc"}:
             self._keyframes += 1
-            if self._needed or self._keyframes <= LEARN:
+            if self._splits_seen or self._keyframes <= KEYFRAMES_CHECKED:
                 self._held = packet
                 return before
         return [*before, packet]
 
 
-def _joined(first: LivePacket, second: LivePacket) -> LivePacket:
+def _concatenate(first: LivePacket, second: LivePacket) -> LivePacket:
     whole: Packet[Any] = Packet(bytes(first) + bytes(second))
     whole.stream = first.stream
     whole.time_base = first.time_base

@@ -1,4 +1,4 @@
-"""One connection to a live source: opened and read so that stopping never waits for the network."""
+"""Connects to a live source and reads its packets so that stopping never waits for the network."""
 
 from __future__ import annotations
 
@@ -17,98 +17,98 @@ from av.video.stream import VideoStream
 
 from footage.stream.av_options import LENIENT
 from footage.stream.live.contracts import LivePacket
-from footage.stream.live.url import words
+from footage.stream.live.url import describe_error
 
-OPEN = 10.0  # seconds, in each of FFmpeg's two steps
-SLICE = 2.0  # seconds that a read of RTSP may block: stopping waits this long at most
-POLL = 0.05  # seconds between looks at whether to stop
-UNTIMED = {"mpjpeg", "mjpeg", "h264", "hevc"}  # formats without time stamps: FFmpeg makes up 25 frames a second
-BURSTS = 30.0  # seconds; HLS gives a segment at once, then nothing until the next
-WEBCAMS = {"linux": "v4l2", "darwin": "avfoundation"}
+OPEN_TIMEOUT = 10.0  # seconds, in each of FFmpeg's two steps
+READ_TIMEOUT = 2.0  # seconds that a read of RTSP may block: stopping waits this long at most
+STOP_POLL = 0.05  # seconds between checks whether to stop
+FORMATS_WITHOUT_TIMESTAMPS = {"mpjpeg", "mjpeg", "h264", "hevc"}  # for these FFmpeg invents 25 frames a second
+SEGMENT_SILENCE = 30.0  # seconds; HLS delivers a whole segment at once, then nothing until the next
+WEBCAM_FORMATS = {"linux": "v4l2", "darwin": "avfoundation"}
 
 T = TypeVar("T")
 
 
-class LostError(Exception):
-    """There is no connection, or no longer; the message is for the person and holds no credentials."""
+class ConnectionLostError(Exception):
+    """The connection was lost or could not be made; the message is for users and holds no credentials."""
 
 
 class StoppedError(Exception):
-    """The reader is to stop."""
+    """The reader was told to stop."""
 
 
-class Feed(Protocol):
-    """What a reader reads: an FFmpeg input, or in tests a list of packets.
+class Connection(Protocol):
+    """What a reader reads packets from: an FFmpeg input, or in tests a list.
 
     Attributes:
-        patience: seconds of silence that are normal.
-        stamped: the stream has time stamps of its own.
+        normal_silence: seconds without packets that are normal.
+        has_timestamps: whether the stream has time stamps of its own.
     """
 
     video: VideoStream
     audio: AudioStream | None
-    patience: float
-    stamped: bool
+    normal_silence: float
+    has_timestamps: bool
 
     def read(self) -> LivePacket | None:
         """The next packet; None when nothing came for a while.
 
         Raises:
-            LostError: the connection or the stream has ended.
+            ConnectionLostError: the connection or the stream has ended.
         """
 
-    def sender(self, packet: LivePacket) -> float | None:
+    def sender_time(self, packet: LivePacket) -> float | None:
         """UTC seconds at which the sender says that a packet was taken (RTCP), or None."""
 
     def close(self) -> None:
         """End the connection."""
 
 
-def connect(url: str, transport: str, options: dict[str, str], stopped: Event) -> Feed:
+def connect(url: str, transport: str, options: dict[str, str], stopped: Event) -> Connection:
     """Open a source.
 
     Raises:
-        LostError: it cannot be opened.
+        ConnectionLostError: it cannot be opened.
         StoppedError: ``stopped`` was set meanwhile.
     """
-    name, form, given = _input(url, transport)
-    timeout = (OPEN, SLICE if is_rtsp(url) else BURSTS)
+    name, format_, given = _ffmpeg_input(url, transport)
+    timeout = (OPEN_TIMEOUT, READ_TIMEOUT if is_rtsp(url) else SEGMENT_SILENCE)
     try:
-        container = aside(
-            lambda: av.open(name, format=form, options={**given, **options}, timeout=timeout, **LENIENT),
+        container = run_until_stopped(
+            lambda: av.open(name, format=format_, options={**given, **options}, timeout=timeout, **LENIENT),
             stopped,
             lambda opened: opened.close(),
         )
     except (FFmpegError, OSError, ValueError, EOFError) as error:
-        raise LostError(words(error)) from None  # its text holds the address
+        raise ConnectionLostError(describe_error(error)) from None  # its text holds the URL
     try:
-        return Input(container)
-    except LostError:
+        return FFmpegConnection(container)
+    except ConnectionLostError:
         container.close()
         raise
 
 
-def aside(work: Callable[[], T], stopped: Event, discard: Callable[[T], None]) -> T:
-    """The result of something that blocks and cannot be interrupted, done in a thread of its own.
+def run_until_stopped(function: Callable[[], T], stopped: Event, discard: Callable[[T], None]) -> T:
+    """Run a function that blocks and cannot be interrupted in its own thread; returns its result.
 
-    When ``stopped`` is set first, that thread is left behind: it ends when its work ends, and discards the result.
+    When ``stopped`` is set first, that thread is abandoned: it ends when the function returns, and discards the result.
 
     Raises:
         StoppedError: ``stopped`` was set.
     """
-    task = _Task(work, discard)
-    Thread(target=task.run, name="aside", daemon=True).start()
-    while not task.done.wait(POLL):
-        if stopped.is_set() and task.abandon():
+    call = _BackgroundCall(function, discard)
+    Thread(target=call.run, name="until-stopped", daemon=True).start()
+    while not call.done.wait(STOP_POLL):
+        if stopped.is_set() and call.abandon():
             raise StoppedError
-    if task.error is not None:
-        raise task.error
-    return task.result[0]
+    if call.error is not None:
+        raise call.error
+    return call.result[0]
 
 
 @dataclass
-class _Task(Generic[T]):
-    work: Callable[[], T]
+class _BackgroundCall(Generic[T]):
+    function: Callable[[], T]
     discard: Callable[[T], None]
     done: Event = field(default_factory=Event)
     result: list[T] = field(default_factory=list)
@@ -118,8 +118,8 @@ class _Task(Generic[T]):
 
     def run(self) -> None:
         try:
-            value = self.work()
-        except BaseException as error:  # for the thread that waits
+            value = self.function()
+        except BaseException as error:  # raised again in the waiting thread
             self.error = error
         else:
             with self.lock:
@@ -129,25 +129,25 @@ class _Task(Generic[T]):
         self.done.set()
 
     def abandon(self) -> bool:
-        """True when there is no result yet; then there will be none."""
+        """Give the call up; False when its result is there already."""
         with self.lock:
             self.abandoned = not self.result
             return self.abandoned
 
 
-class Input:
-    """An open FFmpeg input. Used by one thread."""
+class FFmpegConnection:
+    """A connection through an open FFmpeg input. Used by one thread."""
 
     def __init__(self, container: InputContainer) -> None:
         if not container.streams.video:
-            raise LostError("sends no video; check the address")
+            raise ConnectionLostError("sends no video; check the address")
         self._container = container
         self.video = container.streams.video[0]
         if self.video.codec_context is None:
-            raise LostError("sends video of a kind that is unknown here; set the camera to H.264")
+            raise ConnectionLostError("sends video of a kind that is unknown here; set the camera to H.264")
         self.audio = container.streams.audio[0] if container.streams.audio else None
-        self.patience = BURSTS if container.format.name == "hls" else 0.0
-        self.stamped = container.format.name not in UNTIMED
+        self.normal_silence = SEGMENT_SILENCE if container.format.name == "hls" else 0.0
+        self.has_timestamps = container.format.name not in FORMATS_WITHOUT_TIMESTAMPS
         self._streams = [self.video, *([self.audio] if self.audio else [])]
         self._packets = iter(container.demux(self._streams))
 
@@ -158,14 +158,14 @@ class Input:
             self._packets = iter(self._container.demux(self._streams))
             return None
         except StopIteration:
-            raise LostError("ended the stream") from None
+            raise ConnectionLostError("ended the stream") from None
         except (FFmpegError, OSError, EOFError) as error:
-            raise LostError(words(error)) from None
+            raise ConnectionLostError(describe_error(error)) from None
         if packet.size == 0:  # what demux gives at the end to empty decoders
-            raise LostError("ended the stream")
+            raise ConnectionLostError("ended the stream")
         return packet  # type: ignore[return-value]  # only streams of these two kinds were asked for
 
-    def sender(self, packet: LivePacket) -> float | None:
+    def sender_time(self, packet: LivePacket) -> float | None:
         if packet.stream is not self.video or packet.pts is None:
             return None
         if hasattr(packet, "get_sidedata") and packet.has_sidedata("prft"):
@@ -179,17 +179,17 @@ class Input:
             self._container.close()
 
 
-def _input(url: str, transport: str) -> tuple[str, str | None, dict[str, str]]:
+def _ffmpeg_input(url: str, transport: str) -> tuple[str, str | None, dict[str, str]]:
     """File name, format and options for FFmpeg."""
     if url.isdigit() or url.startswith("/dev/"):
-        form = WEBCAMS.get(sys.platform)
-        if form is None:
-            raise LostError(f"webcams cannot be read on {sys.platform}; use an RTSP server for it")
-        return (f"/dev/video{url}" if url.isdigit() and form == "v4l2" else url), form, {}
-    quick = {"fpsprobesize": "0"}  # opening need not wait until the frame rate is known
+        format_ = WEBCAM_FORMATS.get(sys.platform)
+        if format_ is None:
+            raise ConnectionLostError(f"webcams cannot be read on {sys.platform}; use an RTSP server for it")
+        return (f"/dev/video{url}" if url.isdigit() and format_ == "v4l2" else url), format_, {}
+    fast_open = {"fpsprobesize": "0"}  # opening need not wait until the frame rate is known
     if is_rtsp(url):
-        return url, None, {**quick, "rtsp_transport": transport}
-    return url, None, quick
+        return url, None, {**fast_open, "rtsp_transport": transport}
+    return url, None, fast_open
 
 
 def is_rtsp(url: str) -> bool:

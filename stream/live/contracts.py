@@ -1,4 +1,4 @@
-"""What a live reader tells about itself, and what it feeds."""
+"""Interfaces of a live reader: its status, and the sink that receives its packets and frames."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from av.video.stream import VideoStream
 
 from footage.stream.frame import Clock, Image
 
-LivePacket: TypeAlias = "Packet[VideoStream] | Packet[AudioStream]"  # not subscriptable when it runs
+LivePacket: TypeAlias = "Packet[VideoStream] | Packet[AudioStream]"  # not subscriptable at run time
 
 
-class LiveState(StrEnum):
-    """What a reader is doing."""
+class ConnectionState(StrEnum):
+    """The state of a reader's connection."""
 
     CONNECTING = "connecting"
     LIVE = "live"
-    STALLED = "stalled"  # connected, but no picture has come for some seconds
+    STALLED = "stalled"  # connected, but no packet has come for some seconds
     BACKING_OFF = "backing off"  # waiting before the next attempt
     STOPPED = "stopped"
 
 
 @dataclass(slots=True)
-class Status:
-    """One camera's reader at one moment.
+class ConnectionStatus:
+    """The status of one camera's reader at one moment.
 
     Attributes:
         state: what it is doing, since ``since`` (UTC).
         error: why the last connection ended or could not be made; empty while all is well. Holds no credentials.
-        connects: connections that gave pictures; reconnects: those of them that followed another.
-        packets: video packets received; frames: sampled and handed on; dropped: packets that could not be used.
+        connects: connections that gave packets; reconnects: those of them that followed another.
+        packets: video packets received; frames: sampled and given to the sink; dropped: packets that could not be used.
         last_packet, last_frame: UTC times of the newest ones.
         codec: as FFmpeg names it; width, height: as coded; fps: measured on the stream's own time stamps.
         gop: seconds from keyframe to keyframe, measured; the longest of the last few.
         keyframes_only: whether nothing but keyframes is being decoded.
         clock: where the times come from.
-        skew: seconds by which the camera's clock (RTCP) is ahead of arrival here; None where it sends none. It holds
-            the delay of encoding and network, so a good clock shows a little below 0.
+        skew: seconds by which the camera's clock (RTCP) is ahead of arrival here; None where it sends none. The delay
+            of encoding and network is part of it, so a correct clock shows a little below 0.
         rate: seconds that really pass for each second of the stream's time stamps.
         transport: "tcp" or "udp" for RTSP, else the scheme.
     """
 
-    state: LiveState
+    state: ConnectionState
     since: datetime
     transport: str
     error: str = ""
@@ -69,8 +69,8 @@ class Status:
 
 
 class Sink(Protocol):
-    """What a reader feeds. All of it is called from the reader's thread, in this order: opened, (packet | frame)*,
-    closed; then opened again, with a later time. A call that blocks holds up its own camera only.
+    """Receives a reader's packets and frames. The reader's thread makes all calls, in this order: opened,
+    (packet | frame)*, closed; then opened again, with a later time. A call that blocks delays its own camera only.
     """
 
     def opened(self, video: VideoStream, audio: AudioStream | None, start: datetime, clock: Clock) -> None:
@@ -78,7 +78,7 @@ class Sink(Protocol):
 
         Args:
             start: UTC time of the first packet, which is a video keyframe.
-            clock: where times come from at the start; it may become better (see ``Status.clock``).
+            clock: where times come from at the start; it may improve (see ``ConnectionStatus.clock``).
         """
 
     def packet(self, packet: LivePacket, time: datetime, keyframe: bool) -> None:
@@ -90,12 +90,12 @@ class Sink(Protocol):
         """
 
     def frame(self, image: Image, time: datetime) -> None:
-        """A sampled frame, upright, scaled; times rise strictly. Its packet has been given before."""
+        """A sampled frame, upright, scaled; times rise strictly. Its packet came before."""
 
     def closed(self, cause: str, at: datetime) -> None:
-        """It has ended.
+        """The connection, or the timeline in it, has ended.
 
         Args:
-            cause: for the gap in coverage: "connection lost", "no picture for 10 s", "stream changed"...
-            at: UTC time up to which there were pictures.
+            cause: of the gap in coverage: "connection lost", "no picture for 10 s", "stream changed"...
+            at: UTC time up to which there was video.
         """

@@ -1,4 +1,4 @@
-"""What can be told from the units inside H.264 and H.265 packets (ITU-T H.264 and H.265, byte streams of annex B)."""
+"""Parses the NAL units in H.264 and H.265 packets (ITU-T H.264 and H.265, byte streams of annex B)."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-HEAD = 4096  # bytes of a packet in which its parameter sets are
+HEAD_BYTES = 4096  # bytes of a packet in which its parameter sets are
 _START = re.compile(rb"\x00\x00\x01")
 H264_SPS, HEVC_SPS = 7, 33
 
 
-def sequence(data: bytes, codec: str) -> bytes | None:
-    """The sequence parameter sets at the head of a packet, or None: when they change, so do size or coding.
+def parameter_sets(data: bytes, codec: str) -> bytes | None:
+    """The sequence parameter sets (SPS) at the head of a packet, or None; when they change, so does size or coding.
 
     Args:
-        data: a packet; one that is not a byte stream has none inside.
+        data: a packet; one that is not a byte stream holds none.
         codec: as FFmpeg names it.
     """
-    found = {unit for unit in _units(data, codec) if _is_sequence(unit[0], codec)}  # they may be repeated
+    found = {unit for unit in _units(data, codec) if _is_parameter_set(unit[0], codec)}  # they may be repeated
     return b"\x00".join(sorted(found)) or None
 
 
-def continues(data: bytes, codec: str) -> bool:
+def continues_picture(data: bytes, codec: str) -> bool:
     """Whether a packet's first slice is not the first one of its picture."""
     header = 1 if codec == "h264" else 2
     for unit in _units(data, codec):
@@ -33,14 +33,14 @@ def continues(data: bytes, codec: str) -> bool:
 
 
 def _units(data: bytes, codec: str) -> Iterator[bytes]:
-    """The units that begin within the head; the last one is a picture, which may be cut off."""
+    """The NAL units that begin in the first ``HEAD_BYTES``; the last one is a slice, which may be cut off."""
     if codec not in {"h264", "hevc"} or not data.startswith((b"\x00\x00\x01", b"\x00\x00\x00\x01")):
         return
-    starts = [match.end() for match in _START.finditer(data, 0, HEAD)]
-    for begin, after in pairwise([*starts, min(len(data), HEAD) + 3]):
+    starts = [match.end() for match in _START.finditer(data, 0, HEAD_BYTES)]
+    for begin, after in pairwise([*starts, min(len(data), HEAD_BYTES) + 3]):
         if unit := data[begin : after - 3].rstrip(b"\x00"):
             yield unit
 
 
-def _is_sequence(first: int, codec: str) -> bool:
+def _is_parameter_set(first: int, codec: str) -> bool:
     return first & 0x1F == H264_SPS if codec == "h264" else first >> 1 & 0x3F == HEVC_SPS

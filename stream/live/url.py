@@ -1,4 +1,4 @@
-"""A live source's address: shown without its credentials, knocked at, and what went wrong there in plain words."""
+"""URLs of live sources: hides credentials, probes the host's TCP port, and describes connection errors for users."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from urllib.parse import urlsplit
 
 import av.error
 
-PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}  # as FFmpeg has them
-KNOCK = 1.0  # seconds to wait for an answer
+DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}  # as FFmpeg has them
+PROBE_TIMEOUT = 1.0  # seconds to wait for the TCP connection
 _LOGIN = re.compile(r"(?<=://).*@", re.DOTALL)  # to the last @: a password may hold one, or a slash
 _VARIABLE = re.compile(r"\$\{\w+}")
 _QUERY = re.compile(r"([/?&;][^=&;/?]*=)[^&;/]*")  # some cameras have theirs in the path
 
 
-def redacted(url: str) -> str:
-    """The address without user, password and the values of its query, for logs and answers."""
+def redact_url(url: str) -> str:
+    """The URL without user, password and the values of its query, for logs and answers."""
     return _QUERY.sub(r"\1***", _LOGIN.sub("***@", url))
 
 
-def revealing(url: str) -> bool:
-    """Whether the address itself holds what ``redacted`` hides, rather than a ``${NAME}`` in its place.
+def contains_credentials(url: str) -> bool:
+    """Whether the URL itself holds what ``redact_url`` hides, rather than a ``${NAME}`` in its place.
 
     A user's name may stand before ``:${NAME}``, and numbers of one or two digits in a query (a channel) are no secret.
     """
@@ -34,37 +34,37 @@ def revealing(url: str) -> bool:
     return any(not re.fullmatch(r"\d{0,2}", value) for value in values)
 
 
-def door(url: str) -> tuple[str, int] | None:
-    """Host and TCP port that must accept connections; None where there is none to ask, or it cannot be told."""
+def host_and_port(url: str) -> tuple[str, int] | None:
+    """Host and TCP port that must accept connections; None where there are none, or they are not known."""
     try:
         parts = urlsplit(url)
-        port = parts.port or PORTS.get(parts.scheme.lower())
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme.lower())
     except ValueError:
         return None
-    if parts.scheme.lower() not in PORTS or not parts.hostname or port is None:
+    if parts.scheme.lower() not in DEFAULT_PORTS or not parts.hostname or port is None:
         return None
     return parts.hostname, port
 
 
-def knock(host: str, port: int) -> bool:
-    """Whether somebody listens there."""
+def probe_port(host: str, port: int) -> bool:
+    """Whether a TCP connection to this port is accepted."""
     try:
-        with closing(socket.create_connection((host, port), KNOCK)):
+        with closing(socket.create_connection((host, port), PROBE_TIMEOUT)):
             return True
     except OSError:
         return False
 
 
-def words(error: BaseException) -> str:
-    """What went wrong when opening or reading, and what to do; never the text of FFmpeg, which holds the address."""
-    for kind, text in _WORDS:
+def describe_error(error: BaseException) -> str:
+    """Describe an error in opening or reading, and what to do; never FFmpeg's own text, which holds the URL."""
+    for kind, text in _DESCRIPTIONS:
         if isinstance(error, kind):
             return text
     reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
     return f"cannot be read ({reason}); check its address, and that it is on"
 
 
-_WORDS: tuple[tuple[type[BaseException], str], ...] = (
+_DESCRIPTIONS: tuple[tuple[type[BaseException], str], ...] = (
     (av.error.HTTPUnauthorizedError, "refuses this user and password; check them in the address"),
     (av.error.HTTPForbiddenError, "forbids this user to see the stream"),
     (av.error.HTTPNotFoundError, "has no stream of this name; check the path of the address"),

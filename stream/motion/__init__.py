@@ -1,1 +1,1 @@
-"""TODO."""
+"""Detects motion between frames, and decides which frames are worth embedding."""

@@ -1,4 +1,4 @@
-"""A segment whose writer was killed, or ran out of disk, is made whole again."""
+"""Finishes segments: makes them durable, and repairs those whose writer was killed or ran out of disk."""
 
 from __future__ import annotations
 
@@ -8,57 +8,54 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from footage.stream.files.video_file import Film, MediaError, stamp
+from footage.stream.atomic import fsync
+from footage.stream.files.video_file import MediaError, VideoFile, presentation_time
 from footage.stream.frame import Media
 from footage.stream.recording import segment
 
 log = logging.getLogger(__name__)
 
-BOXED = frozenset({".mp4", ".mov"})
+BOX_FORMATS = frozenset({".mp4", ".mov"})
 
 
-def salvage(path: Path) -> Media | None:
-    """Finish a ``.tmp`` segment: drop what is torn at its end, measure it, and give it its name.
+def repair_segment(path: Path) -> Media | None:
+    """Repair a ``.tmp`` segment: cut off an incomplete fragment at its end, measure it, and rename it.
 
-    May be cut short at any moment and done again.
+    May be interrupted at any moment and run again.
 
     Returns:
-        The finished segment; None when it holds no picture, and then its file is removed.
+        The finished segment; None when it holds no frame, and then its file is removed.
 
     Raises:
         OSError: the folder cannot be written to.
     """
-    media = segment.parse(path)
-    if media is None or not segment.is_open(media):
+    media = segment.parse_path(path)
+    if media is None or not segment.is_unfinished(media):
         raise ValueError(f"{path} is not named as an unfinished segment is")
-    if path.with_suffix("").suffix in BOXED:
+    if path.with_suffix("").suffix in BOX_FORMATS:
         _truncate(path)
     duration = _measure(path)
     if duration is None:
-        log.warning("%s holds no picture that can be read: it is removed", path)
+        log.warning("%s holds no frame that can be read: it is removed", path)
         path.unlink()
         return None
-    return settle(media, duration)
+    return finish_segment(media, duration)
 
 
-def settle(media: Media, duration: float) -> Media:
-    """Make a written segment durable, then give it its name.
+def finish_segment(media: Media, duration: float) -> Media:
+    """Sync a written segment to disk, then rename it.
 
     Raises:
         OSError: the disk failed, or is full.
     """
-    done = segment.finished(media, duration)
-    file = os.open(media.path, os.O_RDWR)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    done = segment.finished_segment(media, duration)
+    fsync(media.path)
     Path(media.path).rename(done.path)
     return done
 
 
 def _truncate(path: Path) -> None:
-    """Cut the file behind its last whole fragment."""
+    """Cut the file after its last whole fragment."""
     with path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
         whole = max((end for kind, end in _boxes(file, size) if kind == b"mdat"), default=0)
@@ -84,10 +81,10 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
 def _measure(path: Path) -> float | None:
     """Seconds from the first frame to the end of the last, by the packets; None where there are none."""
     try:
-        with Film(path) as film:
-            shown = sorted(at for packet in film.packets() if (at := stamp(packet)) is not None)
-            before, last = shown[-2:] if len(shown) > 1 else (shown[-1], shown[-1])
-            end = film.end if film.end > last else 2 * last - before  # FFmpeg 7 leaves out how long the last one is
-            return film.offset(end)
+        with VideoFile(path) as video:
+            times = sorted(t for packet in video.packets() if (t := presentation_time(packet)) is not None)
+            before, last = times[-2:] if len(times) > 1 else (times[-1], times[-1])
+            end = video.end if video.end > last else 2 * last - before  # FFmpeg 7 leaves out the last duration
+            return video.offset(end)
     except MediaError:
         return None

@@ -1,4 +1,4 @@
-"""Fixtures: ``cassandra``, one server for the whole run, and ``cassandra3``, a cluster of three nodes."""
+"""Fixtures: ``cassandra``, one server for a whole run and its workers, and ``cassandra3``, a cluster of three nodes."""
 
 from __future__ import annotations
 
@@ -33,10 +33,12 @@ def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contact]:
         yield _named(named)
         return
     need_java()
-    from tests.cassandra.server import QUICK, Server
+    from tests.cassandra.server import QUICK, shared
 
-    with Server(tmp_path_factory.mktemp("cassandra"), options=QUICK) as server:
-        yield server.contact
+    run = tmp_path_factory.getbasetemp()
+    folder = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "cassandra"
+    with shared(folder, options=QUICK) as contact:
+        yield contact
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from functools import lru_cache
 
 import numpy as np
 from cassandra.cluster import Session
+from cassandra.query import PreparedStatement
 from numpy.typing import NDArray
 
 DIM = 64
@@ -37,15 +39,21 @@ def units(n: int) -> NDArray[np.float32]:
 
 def fill(session: Session, vectors: NDArray[np.float32], first: int = 0) -> None:
     """Insert a row for each vector, with ``ts`` counted from ``first``, in two partitions."""
-    insert = session.prepare("INSERT INTO frames (camera, bucket, ts, vec) VALUES (?, ?, ?, ?)")
-    insert.is_idempotent = True
+    insert = _prepared(session, "INSERT INTO frames (camera, bucket, ts, vec) VALUES (?, ?, ?, ?)")
     for ts, vector in enumerate(vectors, first):
         session.execute(insert, ("door", ts % 2, ts, vector.tolist()))
 
 
 def nearest(session: Session, vector: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
     """The ``k`` best rows of the table: their ``ts`` and Cassandra's score, (1 + inner product) / 2."""
-    select = session.prepare("SELECT ts, similarity_dot_product(vec, ?) FROM frames ORDER BY vec ANN OF ? LIMIT ?")
-    select.is_idempotent = True
+    select = _prepared(session, "SELECT ts, similarity_dot_product(vec, ?) FROM frames ORDER BY vec ANN OF ? LIMIT ?")
     query = vector.tolist()
     return [tuple(row) for row in session.execute(select, (query, query, k))]
+
+
+@lru_cache(maxsize=4)
+def _prepared(session: Session, statement: str) -> PreparedStatement:
+    """Prepared once: while a node is frozen, the driver waits ten seconds for it to prepare another one."""
+    prepared = session.prepare(statement)
+    prepared.is_idempotent = True
+    return prepared

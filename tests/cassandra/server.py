@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import random
+import fcntl
+import json
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import yaml
 from cassandra import DriverException
@@ -19,6 +22,7 @@ from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import Cluster, NoHostAvailable
 
 from tests.cassandra.jars import HERE, jars, java
+from tests.ports import free_port
 
 QUICK = ("-XX:TieredStopAtLevel=1",)
 """JVM options that halve the time to start and slow what follows: for tests, not for measurements."""
@@ -45,7 +49,9 @@ class Contact:
 class Server:
     """A node with its files in one folder. Its data survive ``stop``, ``kill`` and another ``start``.
 
-    It never outlives the process that started it: a watcher kills it when that process is gone, however it ended.
+    It never outlives those who need it: a watcher kills it when nobody holds a shared lock on its file ``users`` any
+    more, and the system drops the lock of a process that is gone, however it ended. ``start`` takes such a lock,
+    ``leave`` drops it.
 
     Args:
         folder: where data, settings and ``cassandra.log`` go.
@@ -57,6 +63,7 @@ class Server:
         heap: most memory of the Java heap.
         settings: more lines of cassandra.yaml.
         options: more options of the JVM.
+        users: the file whose shared locks keep the server alive, one of its own if None; emptied when nobody is left.
     """
 
     def __init__(
@@ -71,6 +78,7 @@ class Server:
         heap: str = "1g",
         settings: Mapping[str, Any] | None = None,
         options: Sequence[str] = (),
+        users: Path | None = None,
     ) -> None:
         self.folder = folder = folder.resolve()
         self.contact = Contact(address, port or free_port(address))
@@ -78,6 +86,8 @@ class Server:
         self._options = (f"-Xmx{heap}", *options)
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
+        self._users = users or folder / "users"
+        self._lock: IO[str] | None = None
         storage_port = storage_port or free_port(address)
         (folder / "triggers").mkdir(parents=True, exist_ok=True)
         own = {
@@ -107,9 +117,19 @@ class Server:
         with (self.folder / "cassandra.log").open("ab") as log:
             # A session of its own: Ctrl-C reaches the tests, which still need the server to clean up.
             self._process = subprocess.Popen(self._command(), stdout=log, stderr=log, start_new_session=True)
-        # cat ends when this process does, because only this process holds the other end of its pipe.
-        watch = ["sh", "-c", 'cat; kill -9 "$0"', str(self._process.pid)]
-        self._watcher = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
+        self._lock = _locked(self._users, fcntl.LOCK_SH)
+        ending = ': > "$1"; kill -9 "$0"'
+        watch = ["flock", str(self._users), "sh", "-c", ending, str(self._process.pid), str(self._users)]
+        self._watcher = subprocess.Popen(watch, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def leave(self) -> None:
+        """This process needs the server no longer; it goes on while others hold their locks."""
+        if self._lock is not None:
+            self._lock.close()
+        for process in (self._process, self._watcher):
+            if process is not None:
+                process.returncode = 0  # its end is waited for by nobody here, which Popen would warn of
+        self._process = self._watcher = self._lock = None
 
     def wait(self, peers: int = 0, timeout: float = 120) -> None:
         """Return when a client's query is answered and so many other nodes are known.
@@ -176,8 +196,8 @@ class Server:
             self._process.kill()
             self._process.wait()
             self._watcher.kill()
-            self._watcher.communicate()
-            self._process = self._watcher = None
+            self._watcher.wait()
+            self.leave()
 
     def _command(self) -> list[str]:
         lib = jars()
@@ -202,6 +222,25 @@ class Server:
     def _log_end(self) -> str:
         log = self.folder / "cassandra.log"
         return f"{log} ends with\n" + "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+
+
+@contextmanager
+def shared(folder: Path, **options: Any) -> Iterator[Contact]:
+    """One server for all processes that name the same folder: the first starts it, and it ends when the last has left.
+
+    ``options`` go to the ``Server`` that is started.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    users = folder / "users"
+    with _locked(folder / "starting", fcntl.LOCK_EX):
+        lock = _locked(users, fcntl.LOCK_SH)  # comes when the server that the last one left has been ended
+        if not users.read_text():
+            server = Server(Path(tempfile.mkdtemp(dir=folder)), users=users, **options)
+            contact = server.__enter__().contact
+            users.write_text(json.dumps([contact.host, contact.port]))
+            server.leave()
+    with lock:
+        yield Contact(*json.loads(users.read_text()))
 
 
 def three(folder: Path, **options: Any) -> list[Server]:
@@ -229,19 +268,6 @@ def start(nodes: Sequence[Server]) -> None:
         node.wait(peers=len(others))
 
 
-def free_port(*addresses: str) -> int:
-    """A port that is free on all of these addresses, below those that outgoing connections are given."""
-    while True:
-        port = random.randrange(20000, 32000)
-        try:
-            for address in addresses:
-                with socket.socket() as probe:
-                    probe.bind((address, port))
-        except OSError:
-            continue
-        return port
-
-
 def until(condition: Callable[[], bool], timeout: float, otherwise: Callable[[], str]) -> None:
     """Poll until ``condition`` holds; after ``timeout`` seconds raise ``TimeoutError`` with what ``otherwise`` says."""
     deadline = time.monotonic() + timeout
@@ -249,6 +275,13 @@ def until(condition: Callable[[], bool], timeout: float, otherwise: Callable[[],
         if time.monotonic() > deadline:
             raise TimeoutError(otherwise())
         time.sleep(0.1)
+
+
+def _locked(file: Path, how: int) -> IO[str]:
+    """The file, open and locked until it is closed."""
+    opened = file.open("a")
+    fcntl.flock(opened, how)
+    return opened
 
 
 def _ask(contact: Contact, query: str) -> list[Any] | None:

@@ -38,6 +38,7 @@ def test_nothing_acknowledged_is_lost_when_one_node_dies_and_another_freezes(cas
     profile = ExecutionProfile(
         RoundRobinPolicy(),
         consistency_level=ConsistencyLevel.QUORUM,
+        request_timeout=2,  # seconds; what fails is done again
         speculative_execution_policy=ConstantSpeculativeExecutionPolicy(0.5, 2),
     )
     cluster = first.contact.cluster(execution_profiles={EXEC_PROFILE_DEFAULT: profile})
@@ -49,6 +50,7 @@ def test_nothing_acknowledged_is_lost_when_one_node_dies_and_another_freezes(cas
         assert nearest(session, vectors[ts], 1)[0][0] == ts
 
     fill(session, vectors[:20])
+    found(0)
     third.kill()
     persist(lambda: fill(session, vectors[20:40], 20))
     persist(lambda: found(39))

@@ -32,9 +32,7 @@ def data(tmp_path_factory):
 def footage(*args, data=None, **env):
     command = [sys.executable, "-m", "footage", *map(str, args), *(["--data", str(data)] if data else [])]
     clean = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")}
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env=clean | env, check=False, cwd=ROOT / "tests"
-    )
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=clean | env, check=False, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +68,7 @@ def test_json_is_the_answer_of_the_http_api_and_alone_on_standard_output(film, d
     assert answer["moments"][0]["start"] == "2026-05-04T12:00:15Z"
 
 
-def test_edges_counts_and_what_follows(film, data):
+def test_refining_counting_and_sequences(film, data):
     fine = json.loads(footage("search", "a cat", "--refine", "--fold", "--json", data=data).stdout)
     assert [(m["refined"], m["count"]) for m in fine["moments"]] == [(True, 1)]
     count = footage("search", "a cat", "--count", data=data)
@@ -138,7 +136,7 @@ def test_errors_name_what_is_wrong_and_have_their_code(film, data, args, code, w
     assert done.stdout == ""
 
 
-def test_a_misspelt_setting_is_refused_with_the_nearest(tmp_path):
+def test_a_misspelled_setting_is_refused_with_the_nearest(tmp_path):
     path = tmp_path / "footage.yaml"
     path.write_text("evry: 2s\n")
     done = footage("status", "--config", path)
@@ -157,7 +155,7 @@ def test_searching_without_an_index_says_how_to_make_one(tmp_path):
 def test_an_index_of_another_model_is_refused_with_both_names(tmp_path, made, embedder):
     async def pin():
         catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
-        await catalog.pin(Space(made, 512), np.ones(1024, "<f4").tobytes())
+        await catalog.bind_space(Space(made, 512), np.ones(1024, "<f4").tobytes())
         await catalog.close()
 
     asyncio.run(pin())
@@ -179,7 +177,7 @@ def test_forget_removes_what_search_then_no_longer_finds(film, data, tmp_path):
     assert footage("forget", "--camera", "hall", *cats, data=own).returncode == 3
 
 
-def test_doctor_tells_what_is_chosen(data, film):
+def test_doctor_reports_what_is_chosen(data, film):
     done = footage("doctor", data=data)
     assert done.returncode == 0, done.stdout
     assert "lite/2" in done.stdout
@@ -187,7 +185,7 @@ def test_doctor_tells_what_is_chosen(data, film):
 
 
 def test_interrupting_resumes(tmp_path):
-    film = films.encode(tmp_path / "long.mp4", films.numbered(6000, (320, 240)), fps=10, gop=10)
+    film = films.encode(tmp_path / "long.mp4", films.numbered(3000), fps=10, gop=10)
     own = tmp_path / "data"
     command = [sys.executable, "-m", "footage", "index", str(film), "--every", "0", "--data", str(own)]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -201,7 +199,7 @@ def test_interrupting_resumes(tmp_path):
     assert "goes on from here" in told
     assert "Traceback" not in told
     kept = json.loads(footage("status", "--json", data=own).stdout)["cameras"][0]["records"]
-    assert 0 < kept < 6000
+    assert 0 < kept < 3000
 
 
 def test_serve_answers_and_stops_on_sigterm(film, data):

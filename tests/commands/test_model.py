@@ -52,7 +52,7 @@ def test_a_chosen_model_is_used_until_another_is(tmp_path, clip):
     assert "cosine" in told.stdout
 
 
-def test_migrating_keeps_the_moments_and_tells_what_is_lost(tmp_path, clip):
+def test_migrating_keeps_the_moments_and_reports_what_is_lost(tmp_path, clip):
     data, cache = tmp_path / "data", {"FOOTAGE_CACHE": str(tmp_path / "cache")}
     kept = films.encode(tmp_path / "kept.mp4", films.numbered(40), fps=10, gop=10)
     lost = films.encode(tmp_path / "lost.mp4", films.numbered(20, (96, 64)), fps=10, gop=10)
@@ -60,13 +60,13 @@ def test_migrating_keeps_the_moments_and_tells_what_is_lost(tmp_path, clip):
     lost.unlink()
     done = footage("model", "migrate", clip, data=data, **cache)
     assert done.returncode == 0, done.stderr
-    assert "4 records embedded anew" in done.stderr
+    assert "4 records embedded again" in done.stderr
     assert "lost: 2 records of camera lost" in done.stderr
     held = json.loads(footage("status", "--json", data=data, **cache).stdout)
     assert {c["camera"]: c["records"] for c in held["cameras"]} == {"kept": 4, "lost": 0}
     assert footage("search", "a dog", data=data, **cache).returncode in (0, 3)
     again = footage("model", "migrate", clip, data=data, **cache)
-    assert (again.returncode, "0 records embedded anew, 4 were already" in again.stderr) == (0, True)
+    assert (again.returncode, "0 records embedded again, 4 were already" in again.stderr) == (0, True)
 
 
 def test_a_running_service_stops_when_its_index_moves_to_another_model(tmp_path, clip):

@@ -1,4 +1,4 @@
-"""``footage serve`` with live cameras, as a service: killed at random moments, stopped, asked, and told to forget."""
+"""``footage serve`` with live cameras, as a service: killed at random moments, stopped, asked, its footage removed."""
 
 import asyncio
 import json
@@ -20,9 +20,9 @@ from typing import ClassVar
 import av
 import pytest
 
-from footage.commands.parts import open_index
+from footage.commands.composition import find_index
 from footage.config.settings import Settings
-from footage.indexer.store.base import State, Where
+from footage.indexer.store.base import CoverageState, Where
 from tests.commands.test_cli import footage
 
 SECOND = timedelta(seconds=1)
@@ -89,21 +89,20 @@ class Service:
 
 
 def stored(settings):
-    """Keys of all records, all media rows and the coverage, read by another process's eyes."""
+    """Keys of all records, all media rows and the coverage, read by another process."""
 
     async def read():
-        index = await open_index(Settings(data=settings.parent / "data"))
+        index = await find_index(Settings(data=settings.parent / "data"))
         keys = Counter([(r.camera, r.time) async for r in index.store.scan(Where())])
-        media = [e.media for e in await index.catalog.between([], LONG_AGO, FAR)]
+        media = [e.media for e in await index.catalog.media_between([], LONG_AGO, FAR)]
         coverage = await index.catalog.coverage([], LONG_AGO, FAR)
-        await index.store.close()
-        await index.catalog.close()
+        await index.close()
         return keys, media, coverage
 
     return asyncio.run(read())
 
 
-def test_a_service_tells_what_its_cameras_do_and_stops_in_time(settings):
+def test_a_service_reports_its_cameras_and_stops_in_time(settings):
     service = Service(settings)
     service.until(lambda c: all(c.get(n, {}).get("records", 0) > 5 for n in ("yard", "gate")))
     camera = service.cameras()["gate"]
@@ -153,7 +152,7 @@ def test_killed_twenty_times_nothing_acknowledged_is_lost_or_doubled(settings):
     acknowledged, kills = set(), []
     for _ in range(20):
         service = Service(settings)
-        time.sleep(moments.uniform(0.5, 4.0))
+        time.sleep(moments.uniform(0.3, 2.5))
         acknowledged |= set(stored(settings)[0])
         service.end(signal.SIGKILL)
         kills.append(datetime.now(UTC))
@@ -171,7 +170,7 @@ def test_killed_twenty_times_nothing_acknowledged_is_lost_or_doubled(settings):
     assert list((settings.parent / "data" / "recordings").rglob("*.tmp")) == []
     for name in ("yard", "gate"):
         mine = [c for c in coverage if c.camera == name]
-        gaps = [c for c in mine if c.state is State.GAP]
+        gaps = [c for c in mine if c.state is CoverageState.GAP]
         assert {c.cause for c in gaps} == {"footage was not running"}
         down = [kill + SECOND / 4 for kill in kills if mine[0].start < kill]
         assert len(down) >= 10

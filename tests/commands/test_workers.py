@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import pytest
 
-from footage.commands.parts import open_index
-from footage.config.settings import load
-from footage.indexer.store.base import State, Where
+from footage.commands.composition import find_index
+from footage.config.settings import load_settings
+from footage.indexer.store.base import CoverageState, Where
 from tests.commands.test_cli import footage
 from tests.commands.test_service import FAR, LONG_AGO, Service, ended  # noqa: F401
 
@@ -49,7 +49,7 @@ def cluster(cassandra, rtsp, films, tmp_path):
 
 
 def watched(service):
-    """Which worker watches each camera live, as this service tells it."""
+    """Which worker watches each camera live, as this service reports it."""
     return {n: c["live"]["worker"] for n, c in service.cameras().items() if c["live"] and c["live"]["state"] == "live"}
 
 
@@ -67,14 +67,12 @@ def stored(settings, monkeypatch):
 
     async def read():
         monkeypatch.setenv("CAMERA_PASSWORD", "secret")
-        index = await open_index(load(file=settings))
-        media = {e.media.id: e.media.path for e in await index.catalog.between([], LONG_AGO, FAR)}
+        index = await find_index(load_settings(file=settings))
+        media = {e.media.id: e.media.path for e in await index.catalog.media_between([], LONG_AGO, FAR)}
         records = [(r.camera, r.time, media[r.media]) async for r in index.store.scan(Where())]
         coverage = await index.catalog.coverage([], LONG_AGO, FAR)
-        documents = [await index.catalog.get(kind) for kind in ("camera", "live", "worker")]
-        await index.store.close()
-        await index.catalog.close()
-        await index.backend.close()
+        documents = [await index.catalog.documents(kind) for kind in ("camera", "live", "worker")]
+        await index.close()
         return records, coverage, json.dumps(documents)
 
     records, coverage, documents = asyncio.run(read())
@@ -83,8 +81,8 @@ def stored(settings, monkeypatch):
 
 
 @pytest.mark.slow
-def test_two_workers_share_the_cameras_whatever_becomes_of_one(cluster, monkeypatch, capsys):
-    """One is frozen for longer than its lease and wakes, is killed and comes back; the other one is stopped."""
+def test_two_workers_share_the_cameras_when_one_freezes_dies_or_stops(cluster, monkeypatch, capsys):
+    """One is frozen for longer than its lease and resumes, is killed and restarted; the other one is stopped."""
     first, second = (Service(file, "--worker", name) for file, name in zip(cluster, "ab", strict=True))
     split = {"a": 2, "b": 2}
     until(lambda: Counter(watched(first).values()) == split and watched(second) == watched(first))
@@ -127,7 +125,7 @@ def test_two_workers_share_the_cameras_whatever_becomes_of_one(cluster, monkeypa
         mine = [w for c, _, w in records if c == name]
         turns = mine[:1] + [w for v, w in pairwise(mine) if v != w]
         assert len(turns) <= 5, (name, turns)  # a b a b a at most: never mixed
-    gaps = [c for c in coverage if c.state is State.GAP and c.start <= killed + SECOND and c.end > killed]
+    gaps = [c for c in coverage if c.state is CoverageState.GAP and c.start <= killed + SECOND and c.end > killed]
     assert len(gaps) == 2, coverage  # the cameras of the one that was killed
 
 

@@ -1,4 +1,4 @@
-"""A real store and catalogue in a folder of the test's own."""
+"""Fixtures: a real embedded store and catalog in the test's own folder."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from footage.indexer.store.base import Catalog, Store
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
-from tests.indexer.parts import ColourEmbedder
+from tests.indexer.color_embedder import ColorEmbedder
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await LanceStore.open(tmp_path / "index" / "vectors", ColourEmbedder.space)
+    store = await LanceStore.open(tmp_path / "index" / "vectors", ColorEmbedder.space)
     yield store
     await store.close()
 

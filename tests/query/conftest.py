@@ -1,4 +1,4 @@
-"""A real store and catalogue, as in the indexer's tests."""
+"""A real store and catalog, as in the indexer's tests."""
 
 from tests.indexer.conftest import catalog, store
 

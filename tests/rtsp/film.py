@@ -1,4 +1,4 @@
-"""Films as the RTSP server serves them: elementary streams that it can cut into pictures."""
+"""Encodes videos for the RTSP server: elementary streams that it can split into access units."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from tests.films import numbered
 FPS = 25
 
 
-def film(path: Path, gop: int, seconds: int = 4, size: tuple[int, int] = (320, 192), slices: int = 1) -> Path:
-    """Numbered pictures with access unit delimiters and without B-frames; ``.h264`` or ``.h265``.
+def encode_elementary_stream(
+    path: Path, gop: int, seconds: int = 4, size: tuple[int, int] = (320, 192), slices: int = 1
+) -> Path:
+    """Encode numbered frames with access unit delimiters and without B-frames; ``.h264`` or ``.h265``.
 
     Args:
-        gop: pictures from keyframe to keyframe.
-        slices: pieces of each H.264 picture.
+        gop: frames from keyframe to keyframe.
+        slices: slices of each H.264 frame.
     """
     common = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes=0:repeat-headers=1:aud=1"
     with av.open(str(path), "w") as container:

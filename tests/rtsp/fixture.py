@@ -1,9 +1,8 @@
-"""Fixture ``rtsp``: makes cameras, which are RTSP servers on loopback that can be killed, frozen and brought back."""
+"""Fixture ``rtsp``: makes cameras, which are RTSP servers on loopback that can be killed, frozen and restarted."""
 
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Self
 
 import pytest
 
+from tests.ports import free_port
 from tests.require import require
-from tests.rtsp.film import FPS, film
+from tests.rtsp.film import FPS, encode_elementary_stream
 
 PYTHON = "/usr/bin/python3"
 PARTS = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
@@ -26,18 +26,16 @@ raise SystemExit(not all(map(Gst.ElementFactory.find, ["appsrc", "h264parse", "r
 
 
 class Server:
-    """One server process; it serves each film at ``url(name)``, always on the same port."""
+    """One server process; it serves each video at ``url(name)``, always on the same port."""
 
     def __init__(self, films: dict[str, Path], login: str = "", sound: bool = False) -> None:
         self._films = [f"{name}={path}" for name, path in films.items()]
         self._options = ["--fps", str(FPS), *(["--login", login] if login else []), *(["--sound"] if sound else [])]
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         self._process: subprocess.Popen[str] | None = None
 
     def url(self, name: str, login: str = "") -> str:
-        """Where a film is to be had."""
+        """The URL of a video."""
         return f"rtsp://{login + '@' if login else ''}127.0.0.1:{self.port}/{name}"
 
     def start(self) -> Self:
@@ -49,7 +47,7 @@ class Server:
         return self
 
     def kill(self) -> None:
-        """End it at once, as a power cut would."""
+        """Kill it, as a power cut would."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -58,11 +56,11 @@ class Server:
             self._process = None
 
     def freeze(self) -> None:
-        """Let it hang: connections stay open and nothing comes."""
+        """Suspend it: connections stay open and nothing comes."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume it."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
@@ -75,16 +73,16 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Elementary streams to serve: keyframes every second, in "long" every 6 s; "gate" is H.265."""
     folder = tmp_path_factory.mktemp("rtsp")
     return {
-        "yard": film(folder / "yard.h264", gop=FPS),
-        "long": film(folder / "long.h264", gop=6 * FPS, seconds=12),
-        "sliced": film(folder / "sliced.h264", gop=FPS, slices=2),
-        "gate": film(folder / "gate.h265", gop=FPS),
+        "yard": encode_elementary_stream(folder / "yard.h264", gop=FPS),
+        "long": encode_elementary_stream(folder / "long.h264", gop=6 * FPS, seconds=12),
+        "sliced": encode_elementary_stream(folder / "sliced.h264", gop=FPS, slices=2),
+        "gate": encode_elementary_stream(folder / "gate.h265", gop=FPS),
     }
 
 
 @pytest.fixture(scope="session")
 def gstreamer() -> None:
-    """End the test where GStreamer's server is missing."""
+    """Skip the test where GStreamer's server is missing."""
     if not Path(PYTHON).exists() or subprocess.run([PYTHON, "-c", CHECK], capture_output=True).returncode:
         require("rtsp", f"apt-get install {PARTS}")
 

@@ -1,4 +1,4 @@
-"""A real RTSP server (GStreamer's) that plays films in a loop; run by the system's Python, which has its bindings.
+"""A real RTSP server (GStreamer's) that plays videos in a loop; run by the system's Python, which has its bindings.
 
 ``/usr/bin/python3 server.py --port 8554 [--login USER:PASSWORD] [--sound] NAME=FILE...`` serves each elementary stream
 (``.h264`` or ``.h265``, with access unit delimiters, without B-frames) at ``rtsp://127.0.0.1:8554/NAME`` to any
@@ -29,8 +29,8 @@ SOUND = "audiotestsrc ! audio/x-raw,rate=8000 ! alawenc ! rtppcmapay name=pay1 p
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
-class Film(GstRtspServer.RTSPMediaFactory):
-    """One mount point: a film in an endless loop, from its beginning when the first viewer comes."""
+class VideoFactory(GstRtspServer.RTSPMediaFactory):
+    """One mount point: a video in an endless loop, from its beginning when the first viewer comes."""
 
     def __init__(self, path: Path, fps: int, sound: bool) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ def main() -> None:
         server.set_auth(_auth(*wanted.login.split(":", 1)))
     for mount in wanted.films:
         name, path = mount.split("=", 1)
-        film = Film(Path(path), wanted.fps, wanted.sound)
+        film = VideoFactory(Path(path), wanted.fps, wanted.sound)
         if wanted.login:
             film.set_permissions(_permissions())
         server.get_mount_points().add_factory(f"/{name}", film)

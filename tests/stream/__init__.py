@@ -1,1 +1,1 @@
-"""What a source gives."""
+"""Tests of the stream package."""

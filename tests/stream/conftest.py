@@ -1,4 +1,4 @@
-"""Films that several tests read."""
+"""Videos that several tests read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from footage.stream.frame import Media
-from footage.stream.source import media
+from footage.stream.source import identify_media
 from tests import films
 
-COUNT = 250  # frames of each film: ten seconds at 25 a second
+COUNT = 250  # frames of each video: ten seconds at 25 a second
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "mp4": lambda d: films.encode(d / "plain.mp4", films.numbered(COUNT)),
@@ -31,13 +31,13 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
 
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Media]:
-    """A film of ``MAKERS`` by name, made once."""
+    """A video of ``MAKERS`` by name, encoded once."""
     made: dict[str, Media] = {}
     folder = tmp_path_factory.mktemp("films")
 
     def get(name: str) -> Media:
         if name not in made:
-            made[name] = media(MAKERS[name](folder), "door")[0]
+            made[name] = identify_media(MAKERS[name](folder), "door")[0]
         return made[name]
 
     return get
@@ -45,6 +45,6 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Media]:
 
 @pytest.fixture(scope="session")
 def uneven(tmp_path_factory: pytest.TempPathFactory) -> Media:
-    """A film of variable frame rate; its frames are at ``films.uneven(COUNT)``."""
+    """A video of variable frame rate; its frames are at ``films.uneven(COUNT)``."""
     path = tmp_path_factory.mktemp("uneven") / "uneven.mp4"
-    return media(films.encode(path, films.numbered(COUNT), times=films.uneven(COUNT)), "door")[0]
+    return identify_media(films.encode(path, films.numbered(COUNT), times=films.uneven(COUNT)), "door")[0]

@@ -1,4 +1,4 @@
-"""What holds for the frames of every source."""
+"""Checks the properties that the frames of every source have."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from footage.stream.files.decode import read
+from footage.stream.files.decode import read_frames
 from footage.stream.frame import Frame
-from footage.stream.source import check_camera, media, parse
+from footage.stream.source import check_camera_name, identify_media, parse_source
 from tests import films
 
 SIDE = 96
@@ -34,10 +34,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=["films/a.mp4", "films", "films/*.m*", "photos", "photos/*.jpg", "mixed", "**/*.*"])
 def frames(request: pytest.FixtureRequest, folder: Path) -> list[list[Frame]]:
     """The frames of each file of a source."""
-    source = parse(str(folder / request.param))
-    check_camera(source.name)
+    source = parse_source(str(folder / request.param))
+    check_camera_name(source.name)
     assert source.paths
-    return [list(read(media(path, source.name)[0], 0.5, SIDE)) for path in source.paths]
+    return [list(read_frames(identify_media(path, source.name)[0], 0.5, SIDE)) for path in source.paths]
 
 
 def test_each_file_begins_at_its_beginning(frames: list[list[Frame]]) -> None:
@@ -65,13 +65,13 @@ def test_pictures_are_what_was_asked_for(frames: list[list[Frame]]) -> None:
 def test_it_can_be_continued_anywhere(frames: list[list[Frame]]) -> None:
     for one in frames:
         for i, frame in enumerate(one):
-            rest = list(read(frame.media, 0.5, SIDE, after=frame.offset))
+            rest = list(read_frames(frame.media, 0.5, SIDE, after=frame.offset))
             assert [f.time for f in rest] == [f.time for f in one[i + 1 :]]
             assert all(np.array_equal(a.image, b.image) for a, b in zip(rest, one[i + 1 :], strict=True))
 
 
 def test_media_can_be_found_again(frames: list[list[Frame]]) -> None:
     for one in frames:
-        again, _ = media(Path(one[0].media.path), one[0].camera)
+        again, _ = identify_media(Path(one[0].media.path), one[0].camera)
         assert again == one[0].media
         assert Path(again.path).is_absolute()

@@ -1,11 +1,11 @@
-"""The cluster store: Cassandra 5 or Astra DB behind the same contracts as the embedded one.
+"""Stores an index in Cassandra 5 or Astra DB, under the same contracts as the embedded store.
 
-One ``Session`` serves a ``CassandraStore`` and a ``CassandraCatalog``; ``schema`` makes and checks what they use.
-The driver is an extra, imported by ``connect``.
+One ``CassandraSession`` serves a ``CassandraStore`` and a ``CassandraCatalog``; ``schema`` creates and checks their
+tables. The driver is an extra, imported by ``connect_cassandra``.
 """
 
 from footage.indexer.store.cassandra.catalog import CassandraCatalog
-from footage.indexer.store.cassandra.session import Session, connect
+from footage.indexer.store.cassandra.session import CassandraSession, connect_cassandra
 from footage.indexer.store.cassandra.vectors import CassandraStore
 
-__all__ = ["CassandraCatalog", "CassandraStore", "Session", "connect"]
+__all__ = ["CassandraCatalog", "CassandraSession", "CassandraStore", "connect_cassandra"]

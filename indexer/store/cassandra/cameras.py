@@ -1,18 +1,18 @@
-"""The names of all cameras, in Cassandra."""
+"""Stores the names of all cameras in Cassandra."""
 
 from __future__ import annotations
 
-from footage.indexer.store.cassandra.session import Session
+from footage.indexer.store.cassandra.session import CassandraSession
 
 
 class CameraRows:
-    """Names are only added: a camera without media and coverage is left out of what is told."""
+    """Adds and lists camera names; they are never removed, and callers skip cameras without media and coverage."""
 
-    _session: Session
+    _session: CassandraSession
 
-    async def _name(self, camera: str) -> None:
+    async def _add_camera(self, camera: str) -> None:
         await self._session.write("INSERT INTO @cameras (part, camera) VALUES ('all', ?)", camera)
 
-    async def _names(self) -> list[str]:
-        pages = self._session.pages("camera FROM @cameras", "part = 'all'", (), "camera", ("",))
+    async def _camera_names(self) -> list[str]:
+        pages = self._session.select_pages("camera FROM @cameras", "part = 'all'", (), "camera", ("",))
         return [name async for page in pages for (name,) in page]

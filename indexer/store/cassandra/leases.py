@@ -1,43 +1,47 @@
-"""Leases in Cassandra: lightweight transactions on a holder that expires by itself."""
+"""Stores leases in Cassandra, as lightweight transactions on a holder column that expires by itself."""
 
 from __future__ import annotations
 
 import math
 
-from footage.indexer.store.cassandra.session import Session
+from footage.indexer.store.cassandra.session import CassandraSession
 
-KEEP = "UPDATE @leases USING TTL ? SET holder = ? WHERE name = ? IF holder = ? AND number = ?"
-TAKE = "UPDATE @leases USING TTL ? SET holder = ? WHERE name = ? IF holder = null AND number = ?"
-COUNT = "UPDATE @leases SET number = ? WHERE name = ?"
-LEAVE = "DELETE holder FROM @leases WHERE name = ? IF holder = ?"
+RENEW_LEASE = "UPDATE @leases USING TTL ? SET holder = ? WHERE name = ? IF holder = ? AND number = ?"
+TAKE_LEASE = "UPDATE @leases USING TTL ? SET holder = ? WHERE name = ? IF holder = null AND number = ?"
+SET_LEASE_NUMBER = "UPDATE @leases SET number = ? WHERE name = ?"
+RELEASE_LEASE = "DELETE holder FROM @leases WHERE name = ? IF holder = ?"
 
 
 class LeaseRows:
-    """One row a lease; the number stays when the holder has expired, so that the next one's is greater."""
+    """Takes and releases leases, one row each; the number outlives the holder, so that the next one's is greater."""
 
-    _session: Session
+    _session: CassandraSession
 
-    async def lease(self, name: str, holder: str, seconds: float) -> int | None:
-        """Take or renew a lease; its fencing number, or None while somebody else holds it.
+    async def acquire_lease(self, name: str, holder: str, seconds: float) -> int | None:
+        """Take or renew a lease; return its fencing number, or None while another holder has it.
 
-        It lasts up to two seconds longer than asked for, because the server counts whole ones.
+        The lease lasts up to two seconds longer than asked for, because the server counts whole seconds.
         """
         ttl = math.ceil(seconds) + 1
         while True:
-            found = await self._session.rows("SELECT holder, number FROM @leases WHERE name = ?", name, how="serial")
+            found = await self._session.select(
+                "SELECT holder, number FROM @leases WHERE name = ?", name, profile="serial"
+            )
             owner, number = found[0] if found else (None, None)
             if owner == holder:
-                if await self._session.decide((KEEP, (ttl, holder, name, holder, number))):
+                if await self._session.execute_if((RENEW_LEASE, (ttl, holder, name, holder, number))):
                     return int(number)
             elif owner is not None:
                 return None
             else:
                 following = (number or 0) + 1
-                if await self._session.decide((TAKE, (ttl, holder, name, number)), (COUNT, (following, name))):
+                if await self._session.execute_if(
+                    (TAKE_LEASE, (ttl, holder, name, number)), (SET_LEASE_NUMBER, (following, name))
+                ):
                     return int(following)
 
-    async def release(self, name: str, holder: str) -> None:
-        """Give the lease up, if ``holder`` has it; its number is not used again."""
+    async def release_lease(self, name: str, holder: str) -> None:
+        """Release the lease, if ``holder`` has it; its number is not used again."""
         asked = "SELECT holder FROM @leases WHERE name = ?"
-        while await self._session.rows(asked, name, how="serial") == [(holder,)]:
-            await self._session.decide((LEAVE, (name, holder)))
+        while await self._session.select(asked, name, profile="serial") == [(holder,)]:
+            await self._session.execute_if((RELEASE_LEASE, (name, holder)))

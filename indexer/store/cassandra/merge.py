@@ -1,4 +1,4 @@
-"""Several sorted streams of records as one."""
+"""Merges several sorted streams of records into one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 from footage.indexer.store.base import Record
-from footage.indexer.store.cassandra.session import together
+from footage.indexer.store.cassandra.session import gather_all
 
 Order = tuple[datetime, str, int]
 
 
-async def merged(streams: list[AsyncIterator[list[Record]]]) -> AsyncIterator[Record]:
-    """Records of streams that give them in pages, each in order, in order of time, camera and region.
+async def merge_streams(streams: list[AsyncIterator[list[Record]]]) -> AsyncIterator[Record]:
+    """Yield the records of paged, sorted streams in order of time, camera and region.
 
-    Asks all streams for their first pages at once, and for each further page when it is needed.
+    Reads the first pages of all streams at once, and each further page when it is needed.
     """
     heap: list[tuple[Order, int, list[Record], int]] = []
 
@@ -24,7 +24,7 @@ async def merged(streams: list[AsyncIterator[list[Record]]]) -> AsyncIterator[Re
         order = (record.time, record.camera, record.region.code if record.region else 0)
         heapq.heappush(heap, (order, number, page, place))
 
-    for number, page in enumerate(await together(_next(stream) for stream in streams)):
+    for number, page in enumerate(await gather_all(_next(stream) for stream in streams)):
         if page:
             push(number, page, 0)
     while heap:
@@ -37,7 +37,7 @@ async def merged(streams: list[AsyncIterator[list[Record]]]) -> AsyncIterator[Re
 
 
 async def _next(stream: AsyncIterator[list[Record]]) -> list[Record]:
-    """The next page that is not empty, or an empty list at the end."""
+    """Return the next page that is not empty, or an empty list at the end."""
     async for page in stream:
         if page:
             return page

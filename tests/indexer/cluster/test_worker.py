@@ -1,4 +1,4 @@
-"""Leases, the fence, and workers that share cameras, over one SQLite catalogue; a fake clock where time must pass."""
+"""Leases, the fence, and workers that share cameras, over one SQLite catalog, with a fake clock."""
 
 import asyncio
 import math
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from footage.indexer.camera import Camera
-from footage.indexer.cluster.fence import Fence, Fenced
+from footage.indexer.cluster.fence import Fence, FencedWriter
 from footage.indexer.cluster.leases import Leases
-from footage.indexer.cluster.worker import KIND, Worker
+from footage.indexer.cluster.worker import WORKER_KIND, Worker
 from footage.indexer.store import sqlite
 from footage.indexer.store.base import Record, StoreUnreachable
 from footage.indexer.store.sqlite import SqliteCatalog
@@ -20,7 +20,7 @@ START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
 class Clock:
-    """Both clocks of a machine; it goes on when it is told to."""
+    """Both clocks of a machine; tests move it on."""
 
     def __init__(self):
         self.seconds = 1_000_000.0
@@ -34,14 +34,14 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The time of the catalogue, and of whoever is given it."""
+    """A fake clock, which the catalog uses, too."""
     clock = Clock()
     monkeypatch.setattr(sqlite, "time", type("Time", (), {"time": staticmethod(clock)}))
     return clock
 
 
-class Away:
-    """A catalogue that can be away."""
+class UnreachableCatalog:
+    """A catalog that cannot be reached while ``away``."""
 
     def __init__(self, catalog):
         self.catalog, self.away = catalog, False
@@ -59,68 +59,68 @@ class Away:
 
 async def test_a_lease_is_sure_for_its_length_since_it_was_asked_for(catalog, clock):
     leases = Leases(catalog, "a", 8, clock)
-    assert await leases.take("yard")
-    assert (leases.sure("yard"), leases.left("yard"), leases.left("gate")) == (True, 8, None)
+    assert await leases.acquire("yard")
+    assert (leases.is_valid("yard"), leases.seconds_left("yard"), leases.seconds_left("gate")) == (True, 8, None)
     clock.seconds += 7
-    assert leases.sure("yard")
+    assert leases.is_valid("yard")
     await leases.renew()
     clock.seconds += 7
-    assert leases.sure("yard")
+    assert leases.is_valid("yard")
     clock.seconds += 1
-    assert not leases.sure("yard")
+    assert not leases.is_valid("yard")
 
 
 async def test_nobody_else_holds_a_lease_while_it_is_sure(catalog, clock):
     one, two = Leases(catalog, "a", 8, clock), Leases(catalog, "b", 8, clock)
-    assert await one.take("yard")
-    while one.sure("yard"):
-        assert not await two.take("yard")
+    assert await one.acquire("yard")
+    while one.is_valid("yard"):
+        assert not await two.acquire("yard")
         clock.seconds += 0.5
-    assert await two.take("yard")
+    assert await two.acquire("yard")
     await two.release("yard")
-    assert await one.take("yard")
+    assert await one.acquire("yard")
 
 
 async def test_a_lease_that_ran_out_goes_on_if_nobody_had_it(catalog, clock):
-    away = Away(catalog)
-    leases, told = Leases(away, "a", 8, clock), []
-    leases.lost = told.append
-    await leases.take("yard")
+    away = UnreachableCatalog(catalog)
+    leases, lost = Leases(away, "a", 8, clock), []
+    leases.on_lost = lost.append
+    await leases.acquire("yard")
     away.away = True
     clock.seconds += 60
     await leases.renew()
-    assert leases.left("yard") < 0
+    assert leases.seconds_left("yard") < 0
     away.away = False
     await leases.renew()
-    assert leases.sure("yard")
-    assert told == []
+    assert leases.is_valid("yard")
+    assert lost == []
 
 
 @pytest.mark.parametrize("given_up", [False, True])
 async def test_a_lease_that_somebody_had_in_between_is_lost(catalog, clock, given_up):
-    leases, other, told = Leases(catalog, "a", 8, clock), Leases(catalog, "b", 8, clock), []
-    leases.lost = told.append
-    await leases.take("yard")
+    leases, other, lost = Leases(catalog, "a", 8, clock), Leases(catalog, "b", 8, clock), []
+    leases.on_lost = lost.append
+    await leases.acquire("yard")
     clock.seconds += 9
-    assert await other.take("yard")
+    assert await other.acquire("yard")
     if given_up:
         await other.release("yard")
     await leases.renew()
-    assert (told, leases.left("yard")) == (["yard"], None)
-    assert await catalog.lease("yard", "c", 8) is not None or not given_up
+    assert (lost, leases.seconds_left("yard")) == (["yard"], None)
+    assert await catalog.acquire_lease("yard", "c", 8) is not None or not given_up
 
 
-async def test_a_catalogue_that_does_not_answer_in_time_is_away(catalog):
-    class Slow(Away):
+async def test_a_catalog_that_does_not_answer_in_time_is_away(catalog):
+    class Slow(UnreachableCatalog):
         def __getattr__(self, name):
             return lambda *_: asyncio.sleep(3600)
 
     with pytest.raises(StoreUnreachable, match="in time"):
-        await Leases(Slow(catalog), "a", 0.1).take("yard")
+        await Leases(Slow(catalog), "a", 0.1).acquire("yard")
 
 
-class Shelf:
-    """A store that keeps what it is given, and may take its time."""
+class FakeStore:
+    """A store that keeps records in memory, after a pause."""
 
     def __init__(self):
         self.kept, self.pause = [], 0.0
@@ -136,8 +136,8 @@ def record(clock, camera="yard"):
 
 async def test_a_fenced_worker_writes_nothing_of_what_it_captured(clock):
     left = {"yard": 5.0}
-    fence, shelf = Fence(left.get, clock.now), Shelf()
-    fenced = Fenced(shelf, fence)
+    fence, store = Fence(left.get, clock.now), FakeStore()
+    fenced = FencedWriter(store, fence)
     old = record(clock)
     clock.seconds += 60
     fence.hold("yard")
@@ -150,33 +150,33 @@ async def test_a_fenced_worker_writes_nothing_of_what_it_captured(clock):
     with pytest.raises(StoreUnreachable, match="run out"):
         await fenced.write([unsure])
     with pytest.raises(StoreUnreachable):
-        fence.passes("yard", clock.now())
-    fence.lose("yard")
+        fence.may_write("yard", clock.now())
+    fence.revoke("yard")
     clock.seconds += 5
     await fenced.write([unsure, record(clock), record(clock, "gate"), old])
-    assert shelf.kept == [(r.camera, r.time) for r in (mine, record(clock, "gate"), old)]
+    assert store.kept == [(r.camera, r.time) for r in (mine, record(clock, "gate"), old)]
     assert fence.dropped == 2
     clock.seconds += 60
     left["yard"] = 5.0
     fence.hold("yard")
     clock.seconds += 1
     await fenced.write([unsure, again := record(clock)])
-    assert shelf.kept[-1] == ("yard", again.time)
+    assert store.kept[-1] == ("yard", again.time)
     assert fence.dropped == 3
 
 
 async def test_a_write_that_outlasts_its_lease_is_not_acknowledged(clock):
     left = {"yard": 0.05}
-    fence, shelf = Fence(left.get, clock.now), Shelf()
+    fence, store = Fence(left.get, clock.now), FakeStore()
     fence.hold("yard")
-    shelf.pause = 3600
+    store.pause = 3600
     with pytest.raises(StoreUnreachable, match="ended before"):
-        await Fenced(shelf, fence).write([record(clock)])
-    assert shelf.kept == []
+        await FencedWriter(store, fence).write([record(clock)])
+    assert store.kept == []
 
 
-class Hands:
-    """Notes what it is told to watch."""
+class FakeHost:
+    """A camera host that only notes what it watches."""
 
     def __init__(self):
         self.watching, self.lost = set(), []
@@ -185,17 +185,17 @@ class Hands:
         assert camera.name not in self.watching
         self.watching.add(camera.name)
 
-    async def drop(self, name, *, lost=False):
+    async def remove(self, name, *, lost=False):
         self.watching.discard(name)
         if lost:
             self.lost.append(name)
 
 
 class Member:
-    """A worker with hands that only note."""
+    """A worker with a fake camera host."""
 
     def __init__(self, name, catalog, clock, cameras):
-        async def listed():
+        async def list_cameras():
             if catalog.away:
                 raise StoreUnreachable("no node answers")
             return {c: Camera(c, "") for c in cameras}
@@ -204,32 +204,32 @@ class Member:
             self.noted.append(camera)
 
         self.noted = []
-        self.hands, self.catalog = Hands(), catalog
+        self.host, self.catalog = FakeHost(), catalog
         self.leases = Leases(catalog, name, 8, clock)
-        self.fence = Fence(self.leases.left, clock.now)
-        hooks = {"took": noted, "gave": noted, "lost": noted}
-        self.worker = Worker(catalog, self.leases, self.fence, self.hands, listed, clock=clock, **hooks)
+        self.fence = Fence(self.leases.seconds_left, clock.now)
+        hooks = {"on_added": noted, "on_removed": noted, "on_lost": noted}
+        self.worker = Worker(catalog, self.leases, self.fence, self.host, list_cameras, clock=clock, **hooks)
 
     async def step(self):
         await self.leases.renew()
         try:
-            await self.worker.round()
+            await self.worker.rebalance()
         except StoreUnreachable:
-            self.worker._others.clear()
+            self.worker._peers.clear()
         while self.worker._ending:
             await asyncio.sleep(0)
 
 
 @pytest.fixture
 async def members(tmp_path, clock):
-    """Makes workers, each with a catalogue object of its own on one file; ``cameras`` are shared by all."""
+    """Makes workers, each with a catalog object of its own on one file; ``cameras`` are shared by all."""
     opened = []
     cameras = list(NAMES)
 
     async def make(name):
         catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
         opened.append(catalog)
-        return Member(name, Away(catalog), clock, cameras)
+        return Member(name, UnreachableCatalog(catalog), clock, cameras)
 
     make.cameras = cameras
     yield make
@@ -242,19 +242,19 @@ async def steps(clock, members, seconds):
     for _ in range(int(seconds / 2)):
         for member in members:
             await member.step()
-        sure = [c for m in members for c in m.hands.watching if m.leases.sure(c)]
+        sure = [c for m in members for c in m.host.watching if m.leases.is_valid(c)]
         assert len(sure) == len(set(sure))
         clock.seconds += 2
 
 
 def shares(members):
-    return sorted(len(m.hands.watching) for m in members)
+    return sorted(len(m.host.watching) for m in members)
 
 
 async def test_shares_are_fair_whoever_comes_and_goes(members, clock):
     a = await members("a")
     await steps(clock, [a], 4)
-    assert a.hands.watching == set(NAMES)
+    assert a.host.watching == set(NAMES)
     b = await members("b")
     await steps(clock, [a, b], 20)
     assert shares([a, b]) == [2, 3]
@@ -262,14 +262,14 @@ async def test_shares_are_fair_whoever_comes_and_goes(members, clock):
     await steps(clock, [a, b, c], 20)
     assert shares([a, b, c]) == [1, 2, 2]
     await b.worker.stop()
-    b.hands.watching.clear()
+    b.host.watching.clear()
     await steps(clock, [a, c], 6)  # at once: nobody waits for a lease to end
     assert shares([a, c]) == [2, 3]
     members.cameras.remove("c1")
     members.cameras += ["c6", "c7"]
     await steps(clock, [a, c], 20)
     assert shares([a, c]) == [3, 3]
-    assert a.hands.watching | c.hands.watching == {*NAMES, "c6", "c7"} - {"c1"}
+    assert a.host.watching | c.host.watching == {*NAMES, "c6", "c7"} - {"c1"}
 
 
 async def test_workers_that_begin_together_share_at_once(members, clock):
@@ -283,36 +283,36 @@ async def test_a_dead_workers_cameras_move_within_a_lease_and_its_sign_goes(memb
     a, b = await members("a"), await members("b")
     await steps(clock, [a, b], 20)
     died = clock.seconds
-    while b.hands.watching != set(NAMES):
+    while b.host.watching != set(NAMES):
         assert clock.seconds < died + 8 + 2  # the lease, and a round
         await steps(clock, [b], 2)
-    assert set(await b.catalog.get(KIND)) == {"b"}
+    assert set(await b.catalog.documents(WORKER_KIND)) == {"b"}
 
 
 async def test_a_worker_that_was_frozen_finds_its_cameras_gone_and_gets_a_share_again(members, clock):
     a, b = await members("a"), await members("b")
     await steps(clock, [a, b], 20)
-    before = set(a.hands.watching)
+    before = set(a.host.watching)
     await steps(clock, [b], 20)
-    assert not any(a.leases.sure(c) for c in before)
+    assert not any(a.leases.is_valid(c) for c in before)
     await steps(clock, [a, b], 20)
-    assert set(a.hands.lost) == before
+    assert set(a.host.lost) == before
     assert shares([a, b]) == [2, 3]
 
 
-async def test_while_the_catalogue_is_away_everybody_keeps_what_he_has(members, clock):
+async def test_while_the_catalog_is_away_everybody_keeps_what_he_has(members, clock):
     a, b = await members("a"), await members("b")
     await steps(clock, [a, b], 20)
-    before = [set(m.hands.watching) for m in (a, b)]
+    before = [set(m.host.watching) for m in (a, b)]
     a.catalog.away = b.catalog.away = True
     await steps(clock, [a, b], 60)
     a.catalog.away = b.catalog.away = False
     await steps(clock, [b, a], 20)
-    assert [m.hands.watching for m in (a, b)] == before
-    assert a.hands.lost == b.hands.lost == []
+    assert [m.host.watching for m in (a, b)] == before
+    assert a.host.lost == b.host.lost == []
 
 
-async def test_a_worker_ends_though_the_catalogue_is_away(members, clock):
+async def test_a_worker_ends_though_the_catalog_is_away(members, clock):
     a = await members("a")
     await steps(clock, [a], 4)
     a.leases.seconds = 0.2
@@ -320,7 +320,7 @@ async def test_a_worker_ends_though_the_catalogue_is_away(members, clock):
     async def waiting(camera):
         await asyncio.sleep(3600)
 
-    a.worker._gave = waiting
+    a.worker._on_removed = waiting
     a.catalog.away = True
     async with asyncio.timeout(20):
         await a.worker.stop()
@@ -333,11 +333,11 @@ async def test_a_camera_that_cannot_begin_is_left_to_others(members, clock):
     async def failing(camera):
         raise StoreUnreachable("no node answers")
 
-    a.hands.add = failing
+    a.host.add = failing
     with pytest.raises(StoreUnreachable):
-        await a.worker.round()
+        await a.worker.rebalance()
     assert a.worker.cameras == []
     b = await members("b")
     await b.step()
     await b.step()
-    assert len(b.hands.watching) == math.ceil(len(NAMES) / 2)
+    assert len(b.host.watching) == math.ceil(len(NAMES) / 2)

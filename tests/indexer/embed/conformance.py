@@ -1,4 +1,4 @@
-"""What every ``Embedder`` must do. Subclass it with an ``embedder`` fixture."""
+"""Contract tests of every ``Embedder``: subclass ``EmbedderConformance`` with an ``embedder`` fixture."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from footage.stream.frame import Image
 TEXTS = ["a photo of a cat", "a rocket", "a cup of coffee", "an astronaut in a space suit"]
 
 
-def pictures() -> list[Image]:
-    """Real photographs: a cat, coffee, a rocket, an astronaut."""
+def photographs() -> list[Image]:
+    """Return real photographs: a cat, coffee, a rocket, an astronaut."""
     return [data.chelsea(), data.coffee(), data.rocket(), data.astronaut()]
 
 
@@ -23,7 +23,7 @@ class EmbedderConformance:
     """Each test takes the fixture ``embedder``, which a subclass provides."""
 
     async def test_vectors_are_unit_rows_of_the_space(self, embedder: Embedder) -> None:
-        for vectors in (await embedder.images(pictures()), await embedder.texts(TEXTS)):
+        for vectors in (await embedder.images(photographs()), await embedder.texts(TEXTS)):
             assert vectors.shape == (4, embedder.space.dim)
             assert vectors.dtype == np.float32
             np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
@@ -45,7 +45,7 @@ class EmbedderConformance:
         assert np.isfinite(vectors).all()
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
 
-    async def test_pictures_without_contrast(self, embedder: Embedder) -> None:
+    async def test_images_without_contrast(self, embedder: Embedder) -> None:
         flat = [np.full((120, 160, 3), level, np.uint8) for level in (0, 127, 255)]
         assert np.isfinite(await embedder.images(flat)).all()
 
@@ -56,7 +56,7 @@ class EmbedderConformance:
         np.testing.assert_allclose(await embedder.images(views), await embedder.images(copies), atol=1e-5)
 
     async def test_order_is_kept_in_a_mixed_batch(self, embedder: Embedder) -> None:
-        mixed = [*pictures(), np.ascontiguousarray(data.chelsea().transpose(1, 0, 2)), data.rocket()]
+        mixed = [*photographs(), np.ascontiguousarray(data.chelsea().transpose(1, 0, 2)), data.rocket()]
         together = await embedder.images(mixed)
         for image, vector in zip(mixed, together, strict=True):
             assert (await embedder.images([image]))[0] @ vector > 0.99
@@ -75,29 +75,31 @@ class EmbedderConformance:
         assert np.isfinite(await embedder.texts([text])).all()
 
     async def test_same_in_same_out(self, embedder: Embedder) -> None:
-        np.testing.assert_allclose(await embedder.images(pictures()), await embedder.images(pictures()), atol=1e-5)
+        np.testing.assert_allclose(
+            await embedder.images(photographs()), await embedder.images(photographs()), atol=1e-5
+        )
         np.testing.assert_allclose(await embedder.texts(TEXTS), await embedder.texts(TEXTS), atol=1e-5)
 
     async def test_calls_may_overlap(self, embedder: Embedder) -> None:
-        expected = await embedder.images(pictures())
-        calls = [embedder.images([image]) for image in pictures()]
+        expected = await embedder.images(photographs())
+        calls = [embedder.images([image]) for image in photographs()]
         answers = await asyncio.gather(*calls, embedder.texts(TEXTS))
         for answer, vector in zip(answers, expected, strict=False):
             assert answer[0] @ vector > 0.99
 
     async def test_the_event_loop_stays_free(self, embedder: Embedder) -> None:
-        await embedder.images(pictures())
+        await embedder.images(photographs())
         ticks = 0
-        task = asyncio.create_task(embedder.images(pictures() * 8))
+        task = asyncio.create_task(embedder.images(photographs() * 8))
         while not task.done():
             await asyncio.sleep(0)
             ticks += 1
         assert ticks > 10
 
-    async def test_words_find_their_picture(self, embedder: Embedder) -> None:
+    async def test_texts_find_their_image(self, embedder: Embedder) -> None:
         scores = (
             await embedder.texts(["a photo of a cat", "a cup of coffee", "a rocket"])
-            @ (await embedder.images(pictures())).T
+            @ (await embedder.images(photographs())).T
         )
         assert (scores.argmax(axis=1) == np.arange(3)).all()
 

@@ -1,4 +1,4 @@
-"""Preprocessing, tokens and layouts of CLIP models, part by part."""
+"""Tests preprocessing, tokenizers and layouts of CLIP models."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import pytest
 from skimage import data
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from footage.indexer.embed import tokens
+from footage.indexer.embed import tokenizer as tokenizer_module
 from footage.indexer.embed.base import EmbedderError
-from footage.indexer.embed.clip import Clip
+from footage.indexer.embed.clip import ClipEmbedder
 from footage.indexer.embed.layout import Layout
-from footage.indexer.embed.preprocess import OPENAI_MEAN, OPENAI_STD, Recipe
+from footage.indexer.embed.preprocess import OPENAI_MEAN, OPENAI_STD, ImagePreprocessor
 from footage.indexer.embed.runtime import Plan
-from footage.indexer.embed.tokens import Tokens, clean, openai_tokenizer
+from footage.indexer.embed.tokenizer import TextTokenizer, clean_text, openai_tokenizer
 from footage.indexer.embed.tower import Tower
 from tests.indexer.embed import tiny
-from tests.indexer.embed.conformance import pictures
+from tests.indexer.embed.conformance import photographs
 
 OPENCLIP = {"size": [96, 96], "mean": OPENAI_MEAN, "std": OPENAI_STD, "interpolation": "bicubic"}
 
@@ -29,9 +29,12 @@ OPENCLIP = {"size": [96, 96], "mean": OPENAI_MEAN, "std": OPENAI_STD, "interpola
     "cut", [(slice(None), slice(None)), (slice(0, 301), slice(0, 187)), (slice(0, 50), slice(0, 70))]
 )
 def test_pixels_equal_the_reference(cut: tuple[slice, slice]) -> None:
-    images = [image[cut] for image in [*pictures(), data.stereo_motorcycle()[0]]]
-    recipe = Recipe.read(None, 224)
-    mine, expected = recipe.normal([recipe.square(image) for image in images]), tiny.reference(images, 224)
+    images = [image[cut] for image in [*photographs(), data.stereo_motorcycle()[0]]]
+    preprocessor = ImagePreprocessor.from_config(None, 224)
+    mine, expected = (
+        preprocessor.normalize([preprocessor.to_square(image) for image in images]),
+        tiny.reference(images, 224),
+    )
     assert np.abs(mine - expected).max() < 0.02  # one level of 255 is 0.0147
     assert np.abs(mine - expected).mean() < 1e-4
 
@@ -39,7 +42,9 @@ def test_pixels_equal_the_reference(cut: tuple[slice, slice]) -> None:
 def test_fits_keep_what_they_promise() -> None:
     wide = np.full((100, 300, 3), 200, np.uint8)
     wide[:, :60], wide[:, 240:] = 0, 50
-    crop, pad, squash = (Recipe.read(OPENCLIP, 96, fit).square(wide) for fit in ("crop", "pad", "squash"))
+    crop, pad, squash = (
+        ImagePreprocessor.from_config(OPENCLIP, 96, fit).to_square(wide) for fit in ("crop", "pad", "squash")
+    )
     assert (crop == 200).all()
     assert (pad[:31] == 0).all()
     assert (pad[40:56, :15] == 0).all()
@@ -50,25 +55,32 @@ def test_fits_keep_what_they_promise() -> None:
 
 @pytest.mark.parametrize(("mode", "fit"), [("shortest", "crop"), ("longest", "pad"), ("squash", "squash")])
 def test_openclip_says_how_to_resize(mode: str, fit: str) -> None:
-    assert Recipe.read(OPENCLIP | {"resize_mode": mode}, 96).fit == fit
-    assert Recipe.read(OPENCLIP | {"resize_mode": mode}, 96, "pad").fit == "pad"
+    assert ImagePreprocessor.from_config(OPENCLIP | {"resize_mode": mode}, 96).fit == fit
+    assert ImagePreprocessor.from_config(OPENCLIP | {"resize_mode": mode}, 96, "pad").fit == "pad"
 
 
 def test_transformers_configurations_are_understood() -> None:
     clip = {"size": 256, "crop_size": 224, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 2}
-    recipe = Recipe.read(clip, None)
-    assert (recipe.side, recipe.short, recipe.fit, recipe.filter.name) == (224, 256, "crop", "BILINEAR")
+    preprocessor = ImagePreprocessor.from_config(clip, None)
+    assert (preprocessor.side, preprocessor.short_side, preprocessor.fit, preprocessor.filter.name) == (
+        224,
+        256,
+        "crop",
+        "BILINEAR",
+    )
     siglip = {"size": {"height": 96, "width": 96}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "do_rescale": True}
-    squares = Recipe.read(siglip, 96)
+    squares = ImagePreprocessor.from_config(siglip, 96)
     assert squares.fit == "squash"
-    white = squares.normal([np.full((96, 96, 3), 255, np.uint8)])
+    white = squares.normalize([np.full((96, 96, 3), 255, np.uint8)])
     np.testing.assert_allclose(white, 1, atol=1e-5)
-    mobile = Recipe.read(
+    mobile = ImagePreprocessor.from_config(
         {"size": {"shortest_edge": 96}, "crop_size": {"height": 96, "width": 96}, "do_normalize": False}, 96
     )
-    np.testing.assert_allclose(mobile.normal([np.full((96, 96, 3), 255, np.uint8)]), 1, atol=1e-5)
-    raw = Recipe.read(siglip | {"do_rescale": False, "image_mean": [128] * 3, "image_std": [64] * 3}, 96)
-    np.testing.assert_allclose(raw.normal([np.full((96, 96, 3), 192, np.uint8)]), 1, atol=1e-4)
+    np.testing.assert_allclose(mobile.normalize([np.full((96, 96, 3), 255, np.uint8)]), 1, atol=1e-5)
+    raw = ImagePreprocessor.from_config(
+        siglip | {"do_rescale": False, "image_mean": [128] * 3, "image_std": [64] * 3}, 96
+    )
+    np.testing.assert_allclose(raw.normalize([np.full((96, 96, 3), 192, np.uint8)]), 1, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -80,19 +92,19 @@ def test_transformers_configurations_are_understood() -> None:
         ({"image_mean": [0] * 3}, "lacks 'size'"),
     ],
 )
-def test_a_wrong_configuration_is_told(config: dict[str, object], said: str) -> None:
+def test_a_wrong_configuration_is_reported(config: dict[str, object], said: str) -> None:
     with pytest.raises(EmbedderError, match=said):
-        Recipe.read(config, 96)
+        ImagePreprocessor.from_config(config, 96)
     with pytest.raises(EmbedderError, match="'stretch' is not one of crop, pad, squash"):
-        Recipe.read(OPENCLIP, 96, "stretch")  # type: ignore[arg-type]
+        ImagePreprocessor.from_config(OPENCLIP, 96, "stretch")  # type: ignore[arg-type]
 
 
-async def test_fits_make_different_vectors_of_wide_pictures(tmp_path: Path) -> None:
+async def test_fits_make_different_vectors_of_wide_images(tmp_path: Path) -> None:
     folder = tiny.immich(tmp_path / "model")
     wide, square = data.coffee()[:200], data.astronaut()
     answers = []
     for fit in (None, "pad", "squash"):
-        clip = await Clip.open(folder, cache=tmp_path, plan=Plan(), fit=fit)  # type: ignore[arg-type]
+        clip = await ClipEmbedder.open(folder, cache=tmp_path, plan=Plan(), fit=fit)  # type: ignore[arg-type]
         answers.append(await clip.images([wide, square]))
         await clip.close()
     for other in answers[1:]:
@@ -120,7 +132,7 @@ def test_openai_tokens_are_those_of_its_own_tokenizer(tmp_path: Path) -> None:
     ],
 )
 def test_texts_are_cleaned_as_the_model_says(how: str, cleaned: str) -> None:
-    assert clean(" A_Cat, &amp;  a Dog! ", how) == cleaned
+    assert clean_text(" A_Cat, &amp;  a Dog! ", how) == cleaned
 
 
 def test_siglip_tokens_are_padded_to_sixty_four_in_lower_case(tmp_path: Path) -> None:
@@ -129,47 +141,49 @@ def test_siglip_tokens_are_padded_to_sixty_four_in_lower_case(tmp_path: Path) ->
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     config = {"model_type": "siglip", "text_config": {"model_type": "siglip_text_model"}}
-    ids, mask = Tokens.load(tmp_path / "tokenizer.json", None, config, {"pad_token": {"content": "<pad>"}})(["A Cat"])
+    ids, mask = TextTokenizer.load(tmp_path / "tokenizer.json", None, config, {"pad_token": {"content": "<pad>"}})(
+        ["A Cat"]
+    )
     assert ids.shape == (1, 64)
     assert ids[0, :3].tolist() == [1, 2, 0]
     assert mask.sum() == 2
 
 
-def test_a_tokenizer_without_a_length_or_padding_is_told(tmp_path: Path) -> None:
+def test_a_tokenizer_without_a_length_or_padding_is_reported(tmp_path: Path) -> None:
     tiny.write_tokenizer(tmp_path)
     path = tmp_path / "tokenizer.json"
     with pytest.raises(EmbedderError, match="how long a text may be"):
-        Tokens.load(path, None, {}, {})
+        TextTokenizer.load(path, None, {}, {})
     with pytest.raises(EmbedderError, match="'<pad>'"):
-        Tokens.load(path, 77, {}, {"pad_token": "<pad>"})
+        TextTokenizer.load(path, 77, {}, {"pad_token": "<pad>"})
     path.write_text("{}")
     with pytest.raises(EmbedderError, match="cannot be read as a tokenizer"):
-        Tokens.load(path, 77, {}, {})
+        TextTokenizer.load(path, 77, {}, {})
 
 
 def test_openai_vocabulary_is_found_in_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tiny.roboflow(tmp_path / "model")
     package = tmp_path / "clip"
     package.mkdir()
-    (folder / tokens.VOCABULARY).rename(package / tokens.VOCABULARY)
+    (folder / tokenizer_module.VOCABULARY_FILE).rename(package / tokenizer_module.VOCABULARY_FILE)
     spec = types.SimpleNamespace(submodule_search_locations=[str(package)])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: spec if name == "clip" else None)
-    assert Layout.of(folder).tokenizer == package / tokens.VOCABULARY
+    assert Layout.detect(folder).tokenizer == package / tokenizer_module.VOCABULARY_FILE
 
 
-def test_a_network_without_its_projection_is_told(tmp_path: Path) -> None:
+def test_a_network_without_its_projection_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "visual.onnx"
     path.write_bytes(tiny.visual(tiny.Shape(), "image", "embedding"))
-    assert Tower.of(path).dim == 48
+    assert Tower.read(path).dim == 48
     with pytest.raises(EmbedderError, match="does not take tokens"):
-        Tower.of(path).context()
+        Tower.read(path).context_length()
     path.write_bytes(tiny.textual(tiny.Shape(), "text", "embedding"))
-    with pytest.raises(EmbedderError, match="does not take pictures"):
-        Tower.of(path).side()
+    with pytest.raises(EmbedderError, match="does not take images"):
+        Tower.read(path).image_side()
 
 
 def test_only_long_texts_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    cut = Tokens.load(tiny.write_vocabulary(tmp_path), None, {}, {})
+    cut = TextTokenizer.load(tiny.write_vocabulary(tmp_path), None, {}, {})
     with caplog.at_level(logging.WARNING):
         cut(["cat " * 75])
         assert not caplog.records

@@ -9,19 +9,20 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 
 from footage.indexer.embed.base import EmbedderError
-from footage.indexer.embed.choose import Wish, choose
-from footage.indexer.embed.clip import Clip
+from footage.indexer.embed.choose import EmbedderOptions, choose
+from footage.indexer.embed.clip import ClipEmbedder
 from footage.indexer.embed.download import HubError
 from footage.indexer.embed.hub import Hub
-from footage.indexer.embed.inference_local import InferenceLocal
-from footage.indexer.embed.inference_server import InferenceServer
-from footage.indexer.embed.lite import Lite
-from footage.indexer.embed.models import MODELS, Model, find
+from footage.indexer.embed.inference_local import InferenceLocalEmbedder
+from footage.indexer.embed.inference_server import InferenceServerEmbedder
+from footage.indexer.embed.lite import LiteEmbedder
+from footage.indexer.embed.models import MODELS, ClipModel, find_model
 from footage.indexer.embed.runtime import Plan
 from tests.indexer.embed import tiny
+from tests.ports import free_port
 
 REPO = "someone/tiny-clip"
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -108,9 +109,9 @@ async def hub(fake: FakeHub, tmp_path: Path, aiohttp_server: Callable[..., Await
 
 
 async def test_a_model_is_fetched_once_with_progress(hub: Hub, fake: FakeHub) -> None:
-    told: list[tuple[int, int]] = []
-    folder = await hub.fetch(REPO, progress=lambda done, total: told.append((done, total)))
-    assert told[-1][0] == told[-1][1] == sum(total for total in {total for _, total in told})
+    reported: list[tuple[int, int]] = []
+    folder = await hub.fetch(REPO, progress=lambda done, total: reported.append((done, total)))
+    assert reported[-1][0] == reported[-1][1] == sum(total for total in {total for _, total in reported})
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.*") if path.is_file()} >= {
         "onnx/vision_model.onnx",
         "onnx/vision_model.onnx_data",
@@ -122,7 +123,7 @@ async def test_a_model_is_fetched_once_with_progress(hub: Hub, fake: FakeHub) ->
     }
     assert not list(folder.rglob("README.md")) + list(folder.rglob("*.part"))
     fake.fetched.clear()
-    assert await hub.fetch(REPO) == folder == hub.present(REPO)
+    assert await hub.fetch(REPO) == folder == hub.downloaded_folder(REPO)
     assert not fake.fetched
     assert fake.asked == 1
 
@@ -134,8 +135,8 @@ async def test_one_of_several_models_of_a_repository_is_fetched(hub: Hub, fake: 
         (fake.folder / "onnx" / name).rename(inside / name)
     (fake.folder / "preprocessor_config.json").rename(inside / "preprocessor_config.json")
     folder = await hub.fetch(REPO, inside="onnx/s0")
-    assert hub.present(REPO, "onnx/s0") == folder != hub.present(REPO)
-    clip = await Clip.open(folder, cache=tmp_path, plan=Plan())
+    assert hub.downloaded_folder(REPO, "onnx/s0") == folder != hub.downloaded_folder(REPO)
+    clip = await ClipEmbedder.open(folder, cache=tmp_path, plan=Plan())
     assert (await clip.texts(["a cat"])).shape == (1, 48)
     await clip.close()
 
@@ -152,7 +153,7 @@ async def test_what_breaks_off_is_continued(hub: Hub, fake: FakeHub) -> None:
 async def test_what_is_lost_is_fetched_again_as_it_was(hub: Hub, fake: FakeHub) -> None:
     folder = await hub.fetch(REPO)
     (folder / "onnx" / "text_model.onnx").unlink()
-    assert hub.present(REPO) is None
+    assert hub.downloaded_folder(REPO) is None
     (fake.folder / "onnx" / "text_model.onnx").write_bytes(
         b"x" * (fake.folder / "onnx" / "text_model.onnx").stat().st_size
     )
@@ -170,7 +171,7 @@ async def test_damage_on_the_way_is_noticed(hub: Hub, fake: FakeHub, monkeypatch
         await hub.fetch(REPO)
 
 
-async def test_what_the_hub_lacks_is_told(hub: Hub, fake: FakeHub) -> None:
+async def test_what_the_hub_lacks_is_reported(hub: Hub, fake: FakeHub) -> None:
     with pytest.raises(HubError, match="no public model nobody/nothing"):
         await hub.fetch("nobody/nothing")
     with pytest.raises(HubError, match="no 'int8' networks"):
@@ -191,8 +192,8 @@ async def test_a_path_outside_its_folder_is_refused(hub: Hub, fake: FakeHub, mon
     assert not list(folder.parent.parent.glob("config.json"))
 
 
-async def test_an_absent_hub_is_told_in_time(tmp_path: Path) -> None:
-    hub = Hub(tmp_path, f"http://localhost:{unused_port()}")
+async def test_an_absent_hub_is_reported_in_time(tmp_path: Path) -> None:
+    hub = Hub(tmp_path, f"http://localhost:{free_port()}")
     assert not await hub.reachable()
     with pytest.raises(HubError, match="HF_ENDPOINT"):
         await hub.fetch(REPO)
@@ -206,7 +207,7 @@ async def test_a_silent_hub_takes_three_seconds_at_most(tmp_path: Path, monkeypa
             time.sleep(0.01)
         return True
 
-    monkeypatch.setattr("indexer.embed.hub._answers", hang)
+    monkeypatch.setattr("footage.indexer.embed.hub._answers", hang)
     started = time.monotonic()
     assert not await Hub(tmp_path).reachable(0.2)
     assert time.monotonic() - started < 20
@@ -216,14 +217,14 @@ async def test_a_silent_hub_takes_three_seconds_at_most(tmp_path: Path, monkeypa
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> None:
     """The default model comes from the fake hub."""
-    monkeypatch.setitem(MODELS, "clip/ViT-B-16", Model("clip/ViT-B-16", REPO, 48, 64, 1, "none", None))
+    monkeypatch.setitem(MODELS, "clip/ViT-B-16", ClipModel("clip/ViT-B-16", REPO, 48, 64, 1, "none", None))
 
 
 async def test_auto_takes_clip_where_the_hub_is_reachable(hub: Hub, fake: FakeHub, tmp_path: Path, table: None) -> None:
-    wish = Wish(cache=tmp_path / "cache", hub=hub.base)
+    wish = EmbedderOptions(cache=tmp_path / "cache", hub=hub.base)
     for why in ("fetched from", "its weights are here"):
         chosen = await choose(wish)
-        assert isinstance(chosen.embedder, Clip)
+        assert isinstance(chosen.embedder, ClipEmbedder)
         assert chosen.line.startswith("clip/ViT-B-16 on ")
         assert why in chosen.line
         await chosen.embedder.close()
@@ -239,54 +240,60 @@ async def test_auto_takes_lite_where_it_is_not_and_asks_once(tmp_path: Path, mon
 
     monkeypatch.setattr(Hub, "reachable", count)
     for _ in range(2):
-        chosen = await choose(Wish(cache=tmp_path, hub=f"http://localhost:{unused_port()}" if not asked else asked[0]))
-        assert isinstance(chosen.embedder, Lite)
+        chosen = await choose(
+            EmbedderOptions(cache=tmp_path, hub=f"http://localhost:{free_port()}" if not asked else asked[0])
+        )
+        assert isinstance(chosen.embedder, LiteEmbedder)
         assert "cannot be reached" in chosen.line
         await chosen.embedder.close()
     assert len(asked) == 1
 
 
 async def test_auto_keeps_to_the_space_of_the_index(hub: Hub, tmp_path: Path, table: None) -> None:
-    chosen = await choose(Wish(cache=tmp_path, hub=hub.base, pinned=Lite.space))
-    assert isinstance(chosen.embedder, Lite)
+    chosen = await choose(EmbedderOptions(cache=tmp_path, hub=hub.base, bound=LiteEmbedder.space))
+    assert isinstance(chosen.embedder, LiteEmbedder)
     await chosen.embedder.close()
 
 
 async def test_a_folder_is_a_model(tmp_path: Path) -> None:
     folder = tiny.immich(tmp_path / "mine")
-    chosen = await choose(Wish(cache=tmp_path, kind="clip", model=str(folder), fit="pad"))
+    chosen = await choose(EmbedderOptions(cache=tmp_path, kind="clip", model=str(folder), fit="pad"))
     assert chosen.embedder.space.name == "clip/mine"
     await chosen.embedder.close()
 
 
 async def test_the_other_routes_by_name(tmp_path: Path) -> None:
-    for kind, made in (("inference", InferenceLocal), ("inference-server", InferenceServer), ("lite", Lite)):
-        chosen = await choose(Wish(cache=tmp_path, kind=kind))
+    for kind, made in (
+        ("inference", InferenceLocalEmbedder),
+        ("inference-server", InferenceServerEmbedder),
+        ("lite", LiteEmbedder),
+    ):
+        chosen = await choose(EmbedderOptions(cache=tmp_path, kind=kind))
         assert isinstance(chosen.embedder, made)
         await chosen.embedder.close()
     with pytest.raises(EmbedderError, match="one of auto, lite"):
-        await choose(Wish(cache=tmp_path, kind="other"))
+        await choose(EmbedderOptions(cache=tmp_path, kind="other"))
 
 
 async def test_a_model_nobody_publishes_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(EmbedderError, match="export it with open_clip"):
-        await choose(Wish(cache=tmp_path, kind="clip", model="clip/ViT-B-32-256-datacomp"))
+        await choose(EmbedderOptions(cache=tmp_path, kind="clip", model="clip/ViT-B-32-256-datacomp"))
 
 
 def test_names_are_found_or_listed() -> None:
-    assert find("ViT-B-32").name == "clip/ViT-B-32"
-    assert find("owner/name").repo == "owner/name"
+    assert find_model("ViT-B-32").name == "clip/ViT-B-32"
+    assert find_model("owner/name").repo == "owner/name"
     with pytest.raises(EmbedderError, match="there are clip/ViT-B-16"):
-        find("clip/ViT-Z")
+        find_model("clip/ViT-Z")
 
 
 def test_the_key_is_not_shown() -> None:
-    assert "abc" not in repr(Wish(cache=Path(), key="abc"))
+    assert "abc" not in repr(EmbedderOptions(cache=Path(), key="abc"))
 
 
 def test_every_model_is_documented() -> None:
     page = (Path(__file__).parents[3] / "docs" / "models.md").read_text(encoding="utf-8")
     for model in MODELS.values():
         row = next(line for line in page.splitlines() if line.startswith(f"| `{model.name}`"))
-        for told in (model.repo or "none known", str(model.dim), str(model.side), model.licence, str(model.recall)):
-            assert told in row
+        for cell in (model.repo or "none known", str(model.dim), str(model.side), model.license, str(model.recall)):
+            assert cell in row

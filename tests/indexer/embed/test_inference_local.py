@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from footage.indexer.embed.base import EmbedderError
-from footage.indexer.embed.clip import Clip
-from footage.indexer.embed.inference_local import InferenceLocal
+from footage.indexer.embed.clip import ClipEmbedder
+from footage.indexer.embed.inference_local import InferenceLocalEmbedder
 from footage.indexer.embed.runtime import Plan
 from footage.stream.frame import Image
-from tests.indexer.embed.conformance import TEXTS, EmbedderConformance, pictures
-from tests.indexer.embed.standin import KEY, Model
+from tests.indexer.embed.conformance import TEXTS, EmbedderConformance, photographs
+from tests.indexer.embed.fake_inference import KEY, Model
 from tests.require import require
 
 INSTALLED = importlib.util.find_spec("inference") is not None and "ROBOFLOW_API_KEY" in os.environ
@@ -26,10 +26,10 @@ INSTALLED = importlib.util.find_spec("inference") is not None and "ROBOFLOW_API_
 
 class TestInferenceLocal(EmbedderConformance):
     @pytest.fixture
-    async def embedder(self) -> AsyncIterator[InferenceLocal]:
+    async def embedder(self) -> AsyncIterator[InferenceLocalEmbedder]:
         if not INSTALLED:
             require("inference", "pip install 'footage[inference]', and set ROBOFLOW_API_KEY")
-        local = InferenceLocal()
+        local = InferenceLocalEmbedder()
         yield local
         await local.close()
 
@@ -42,12 +42,12 @@ class Adapter:
 
     def run_tensor_native_inference(self, action: str, **options: Any) -> np.ndarray[Any, Any]:
         if action == "embed-text":
-            return self._model.words(options["texts"])
+            return self._model.texts(options["texts"])
         assert options["input_color_format"] == "rgb"
-        return self._model.pictures(options["images"])
+        return self._model.images(options["images"])
 
 
-class Older:
+class OlderModel:
     """What it gives without ``inference_models``: ``inference.models.clip.clip_model.Clip``."""
 
     def __init__(self, model: Model) -> None:
@@ -55,14 +55,14 @@ class Older:
 
     def embed_image(self, images: list[Image]) -> np.ndarray[Any, Any]:
         assert len(images) <= 8
-        return self._model.pictures([image[:, :, ::-1] for image in images])
+        return self._model.images([image[:, :, ::-1] for image in images])
 
     def embed_text(self, texts: list[str]) -> np.ndarray[Any, Any]:
-        return self._model.words(texts)
+        return self._model.texts(texts)
 
 
 def giving(model: Any) -> Any:
-    """A ``get_model`` that gives this."""
+    """Return a ``get_model`` that returns this model."""
 
     def get_model(model_id: str, api_key: str | None) -> Any:
         return model
@@ -71,19 +71,19 @@ def giving(model: Any) -> Any:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, get_model: Any) -> None:
-    """Put a stand-in in the place of the package."""
+    """Install a fake package ``inference``."""
     module = types.ModuleType("inference")
     module.get_model = get_model  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "inference", module)
 
 
-@pytest.mark.parametrize("kind", [Adapter, Older])
+@pytest.mark.parametrize("kind", [Adapter, OlderModel])
 async def test_it_is_one_space_with_the_weights_run_directly(
     kind: type, inference_model: Model, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, giving(kind(inference_model)))
-    local, direct = InferenceLocal(key=KEY), await Clip.open(weights, cache=tmp_path, plan=Plan())
-    images = pictures() * 3
+    local, direct = InferenceLocalEmbedder(key=KEY), await ClipEmbedder.open(weights, cache=tmp_path, plan=Plan())
+    images = photographs() * 3
     assert local.space == direct.space
     assert ((await direct.images(images) * await local.images(images)).sum(axis=1) > 0.995).all()
     assert ((await direct.texts(TEXTS) * await local.texts(TEXTS)).sum(axis=1) > 0.995).all()
@@ -96,7 +96,7 @@ async def test_long_texts_are_cut_with_a_warning(
     inference_model: Model, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     install(monkeypatch, giving(Adapter(inference_model)))
-    local = InferenceLocal(key=KEY)
+    local = InferenceLocalEmbedder(key=KEY)
     with caplog.at_level(logging.WARNING):
         vectors = await local.texts(["a cat", "cat " * 300, "x" * 500])
     assert "of this text count" in caplog.text
@@ -106,7 +106,7 @@ async def test_long_texts_are_cut_with_a_warning(
 
 async def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "inference", None)
-    local = InferenceLocal()
+    local = InferenceLocalEmbedder()
     with pytest.raises(EmbedderError, match=r"pip install 'footage\[inference\]'"):
         await local.texts(["a cat"])
     await local.close()
@@ -121,13 +121,13 @@ async def test_a_model_that_cannot_be_fetched_says_what_to_do(
 
     monkeypatch.delenv("ROBOFLOW_API_KEY", raising=False)
     install(monkeypatch, get_model)
-    local = InferenceLocal(key=key)
-    with pytest.raises(EmbedderError, match=hint) as told:
-        await local.images(pictures())
-    assert KEY not in str(told.value)
+    local = InferenceLocalEmbedder(key=key)
+    with pytest.raises(EmbedderError, match=hint) as raised:
+        await local.images(photographs())
+    assert KEY not in str(raised.value)
     await local.close()
 
 
 def test_a_model_that_it_lacks_is_refused_at_once() -> None:
     with pytest.raises(EmbedderError, match="it has: RN50"):
-        InferenceLocal(model="clip/SigLIP2-B-16")
+        InferenceLocalEmbedder(model="clip/SigLIP2-B-16")

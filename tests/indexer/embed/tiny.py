@@ -1,4 +1,4 @@
-"""A CLIP of any size with random weights, as ONNX in the layouts that people publish.
+"""Builds CLIP models of any size with random weights, as ONNX in the layouts in which models are published.
 
 The graph is CLIP's: a patch convolution, a class token, transformer blocks with QuickGELU, a projection; words through
 a causal transformer whose answer is read at the end-of-text token (Radford et al. 2021, arXiv 2103.00020).
@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from footage.indexer.embed.tokens import openai_tokenizer
+from footage.indexer.embed.tokenizer import openai_tokenizer
 
 MERGES = ["c a</w>", "c a", "ca t</w>", "d o", "do g</w>", "p h", "o t", "ph ot", "phot o</w>", "o f</w>"]
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -66,11 +66,11 @@ class Graph:
         return self.const((self._random.standard_normal(shape, np.float32) * scale).astype(np.float32))
 
     def norm(self, x: str, width: int) -> str:
-        """Layer normalisation."""
+        """Layer normalization."""
         return self.op("LayerNormalization", x, self.const(np.ones(width)), self.const(np.zeros(width)), axis=-1)
 
     def block(self, x: str, shape: Shape, mask: str | None) -> str:
-        """One transformer block, normalisation first."""
+        """One transformer block, normalization first."""
         width, heads = shape.width, shape.heads
         qkv = self.op("MatMul", self.norm(x, width), self.random(width, 3 * width, scale=2 * width**-0.5))
         split = self.const([0, -1, 3 * heads, width // heads], np.int64)
@@ -92,7 +92,7 @@ class Graph:
         return self.op("Slice", qkv, *(self.const([i], np.int64) for i in (first, last, 1)))
 
     def finish(self, x: str, shape: Shape, inputs: list[onnx.ValueInfoProto], output: str, unit: bool) -> bytes:
-        """Project, name the output, and serialise."""
+        """Project, name the output, and serialize."""
         x = self.op("MatMul", self.norm(x, shape.width), self.random(shape.width, shape.dim, scale=shape.width**-0.5))
         if unit:
             x = self.op("LpNormalization", x, axis=-1, p=2)
@@ -218,7 +218,7 @@ def xenova(folder: Path, shape: Shape = Shape()) -> Path:
 
 
 def reference(images: list[NDArray[np.uint8]], side: int) -> NDArray[np.float32]:
-    """OpenAI's preprocessing, step by step as published: resize the short side, centre crop, scale, normalise."""
+    """OpenAI's preprocessing, step by step as published: resize the short side, center crop, scale, normalize."""
     from PIL import Image
 
     rows = []

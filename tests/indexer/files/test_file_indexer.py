@@ -10,19 +10,19 @@ import cv2
 import numpy as np
 import pytest
 
-from footage.indexer.files.file_indexer import Indexer, Job
-from footage.indexer.store.base import State, StoreError, Where
+from footage.indexer.files.file_indexer import FileIndexer, Job
+from footage.indexer.store.base import CoverageState, StoreError, Where
 from tests import films
-from tests.indexer.parts import COLOURS, ColourEmbedder
+from tests.indexer.color_embedder import COLORS, ColorEmbedder
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
 def plain(names, seconds=2, fps=10):
-    """Pictures of plain colours, some seconds each."""
+    """Pictures of plain colors, some seconds each."""
     for name in names:
         for _ in range(seconds * fps):
-            yield np.full((64, 96, 3), COLOURS[name], dtype=np.uint8)
+            yield np.full((64, 96, 3), COLORS[name], dtype=np.uint8)
 
 
 @pytest.fixture
@@ -36,12 +36,12 @@ async def records(store, **where):
 
 async def index(parts, *jobs, **more):
     embedder, store, catalog = parts
-    return await Indexer(embedder, store, catalog, **more).run(list(jobs))
+    return await FileIndexer(embedder, store, catalog, **more).run(list(jobs))
 
 
 @pytest.fixture
 def parts(store, catalog):
-    return ColourEmbedder(), store, catalog
+    return ColorEmbedder(), store, catalog
 
 
 async def test_a_film_becomes_records_with_their_times_and_coverage(parts, film):
@@ -52,7 +52,7 @@ async def test_a_film_becomes_records_with_their_times_and_coverage(parts, film)
     assert (report.done, report.known, report.frames, report.stopped) == (1, 0, 6, False)
     assert report.seconds == pytest.approx(report.total) == pytest.approx(6.0, abs=0.11)
     covered = await parts[2].coverage(["yard"], START, START + timedelta(minutes=1))
-    assert [(c.state, c.start) for c in covered] == [(State.WATCHED, START)]
+    assert [(c.state, c.start) for c in covered] == [(CoverageState.WATCHED, START)]
     assert (covered[0].end - START).total_seconds() == pytest.approx(6.0, abs=0.11)
 
 
@@ -70,8 +70,8 @@ async def test_a_moved_file_is_known_and_found_at_its_new_place(parts, film):
     moved = film.rename(film.with_name("moved.mp4"))
     report = await index(parts, Job(moved, "yard", 1.0))
     assert report.known == 1
-    assert [e.media.path for e in await parts[2].at(str(moved))] == [str(moved)]
-    assert await parts[2].at(str(film)) == []
+    assert [e.media.path for e in await parts[2].media_at_path(str(moved))] == [str(moved)]
+    assert await parts[2].media_at_path(str(film)) == []
 
 
 async def test_a_changed_file_is_indexed_anew(parts, film):
@@ -82,7 +82,7 @@ async def test_a_changed_file_is_indexed_anew(parts, film):
     found = await records(parts[1])
     assert len(found) == 4
     assert len({r.media for r in found}) == 1
-    assert len(await parts[2].at(str(film))) == 1
+    assert len(await parts[2].media_at_path(str(film))) == 1
 
 
 async def test_another_interval_or_another_start_means_anew(parts, film):
@@ -124,15 +124,15 @@ async def test_what_is_good_of_a_damaged_file_is_kept_and_the_rest_is_a_gap(part
     kept = await parts[1].count()
     assert 3 <= kept <= 8
     covered = await parts[2].coverage(["yard"], START, START + timedelta(seconds=10))
-    assert [c.state for c in covered] == [State.WATCHED, State.GAP]
+    assert [c.state for c in covered] == [CoverageState.WATCHED, CoverageState.GAP]
     assert "damaged" in covered[1].cause
     assert (await index(parts, Job(whole, "yard", 1.0, START))).known == 1
 
 
 async def test_stopping_keeps_what_was_captured_and_the_next_run_goes_on(parts, tmp_path):
     film = films.encode(tmp_path / "long.mp4", films.numbered(400), fps=10, gop=10)
-    slow = ColourEmbedder(0.4)
-    indexer = Indexer(slow, parts[1], parts[2])
+    slow = ColorEmbedder(0.4)
+    indexer = FileIndexer(slow, parts[1], parts[2])
     running = asyncio.create_task(indexer.run([Job(film, "yard", 0.1, START)]))
     async with asyncio.timeout(10):
         while not await parts[1].count():
@@ -153,7 +153,7 @@ async def test_when_the_store_fails_the_files_that_wait_are_not_opened(parts, fi
 
     monkeypatch.setattr(parts[1], "write", full)
     others = [Job(film.with_name(f"{i}.mp4"), "yard", 1.0) for i in range(50)]
-    indexer = Indexer(*parts, workers=1)
+    indexer = FileIndexer(*parts, workers=1)
     with pytest.raises(StoreError, match="full"):
         await asyncio.wait_for(indexer.run([Job(film, "yard", 0.0), *others]), 30)
     assert indexer.report.failed == {}
@@ -163,23 +163,23 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from datetime import datetime, UTC
-from footage.indexer.files.file_indexer import Indexer, Job
+from footage.indexer.files.file_indexer import FileIndexer, Job
 from footage.indexer.pipeline.pipeline import Pipeline
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
-from tests.indexer.parts import ColourEmbedder
+from tests.indexer.color_embedder import ColorEmbedder
 
 async def main(folder, film):
-    store = await LanceStore.open(folder / "index" / "vectors", ColourEmbedder.space)
+    store = await LanceStore.open(folder / "index" / "vectors", ColorEmbedder.space)
     catalog = await SqliteCatalog.open(folder / "index" / "catalog.sqlite")
     write = store.write
-    async def told(records):
+    async def reporting(records):
         await write(records)
         print(len(records), flush=True)
-    store.write = told
-    embedder = ColourEmbedder(0.03)
+    store.write = reporting
+    embedder = ColorEmbedder(0.03)
     embedder.batch = 4
-    await Indexer(embedder, store, catalog).run([Job(film, "yard", 0.5, datetime(2026, 5, 4, 12, tzinfo=UTC))])
+    await FileIndexer(embedder, store, catalog).run([Job(film, "yard", 0.5, datetime(2026, 5, 4, 12, tzinfo=UTC))])
 
 kwargs = Pipeline.__init__.__kwdefaults__
 kwargs["rows"] = 4
@@ -204,7 +204,7 @@ async def test_after_sigkill_it_resumes_without_loss_or_repeats(tmp_path, store,
         child.stdout.close()
         acknowledged += sum(int(line) for line in lines if line.endswith(b"\n") and line.strip())
         assert await store.count() >= acknowledged
-    report = await index((ColourEmbedder(), store, catalog), Job(film, "yard", 0.5, START))
+    report = await index((ColorEmbedder(), store, catalog), Job(film, "yard", 0.5, START))
     assert acknowledged > 0
     assert report.frames < 240 - acknowledged + 1
     assert [(r.time - START).total_seconds() * 2 for r in await records(store)] == list(range(240))

@@ -1,4 +1,4 @@
-"""An index in another model's space: everything that can be cut again, once, and the old space until it is whole."""
+"""Migrates an index to another model: all that can be cut again is copied once; the old space is used until then."""
 
 import asyncio
 import os
@@ -11,23 +11,23 @@ import pytest
 
 from footage.indexer.embed.base import EmbedderError, Space
 from footage.indexer.embed.fingerprint import fingerprint
-from footage.indexer.files.file_indexer import Indexer, Job
+from footage.indexer.files.file_indexer import FileIndexer, Job
 from footage.indexer.migration.migrate import Migration, NotMigrated
-from footage.indexer.migration.reconcile import key
-from footage.indexer.migration.reextract import CROPPED
+from footage.indexer.migration.reconcile import record_key
+from footage.indexer.migration.reextract import CROP_SOURCE_SIDE
 from footage.indexer.store.base import Record, SpaceMismatch, Where
 from footage.indexer.store.lance import LanceStore
 from footage.stream.frame import Clock, Kind, Media, Region
-from footage.stream.source import media as identify
+from footage.stream.source import identify_media
 from tests import films
-from tests.indexer.parts import COLOURS, ColourEmbedder
+from tests.indexer.color_embedder import COLORS, ColorEmbedder
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 RED_CORNER, GREEN_CORNER = Region(0, 0, 51 / 255, 51 / 255), Region(204 / 255, 0, 1, 51 / 255)
 
 
-class OtherEmbedder(ColourEmbedder):
-    """Another model: four dimensions, colours in another order, another size of picture."""
+class OtherEmbedder(ColorEmbedder):
+    """Another model: four dimensions, colors in another order, another size of picture."""
 
     space = Space("test/other", 4)
     side = 48
@@ -58,10 +58,10 @@ def wider(rows):
 
 
 def plain(names, seconds=2, fps=10):
-    """Pictures of plain colours, some seconds each."""
+    """Pictures of plain colors, some seconds each."""
     for name in names:
         for _ in range(seconds * fps):
-            yield np.full((64, 96, 3), COLOURS[name], dtype=np.uint8)
+            yield np.full((64, 96, 3), COLORS[name], dtype=np.uint8)
 
 
 def noise(path, seed=0):
@@ -86,8 +86,8 @@ def film(tmp_path):
 @pytest.fixture
 def index(store, catalog):
     async def index(*jobs):
-        await catalog.pin(ColourEmbedder.space, await fingerprint(ColourEmbedder()))
-        report = await Indexer(ColourEmbedder(), store, catalog).run(list(jobs))
+        await catalog.bind_space(ColorEmbedder.space, await fingerprint(ColorEmbedder()))
+        report = await FileIndexer(ColorEmbedder(), store, catalog).run(list(jobs))
         assert not report.failed
 
     return index
@@ -99,7 +99,7 @@ def migration(store, target, catalog):
 
 
 async def keys(store):
-    return [key(r) async for r in store.scan(Where())]
+    return [record_key(r) async for r in store.scan(Where())]
 
 
 async def best(store, embedder, text):
@@ -123,16 +123,16 @@ async def test_films_and_photographs_are_copied_and_answer_as_before_after_the_s
     assert (report.done, report.passes, report.complete, report.problem) == (31, 2, True, "")
     assert report.verified == {"album": (3, 3), "gate": (20, 20), "yard": (8, 8)}
     assert report.checked == 31
-    assert report.least == pytest.approx(1, abs=1e-3)
+    assert report.min_cosine == pytest.approx(1, abs=1e-3)
     assert await keys(target) == await keys(store)
     await this.switch()
-    assert await catalog.pinned() == OtherEmbedder.space
-    await catalog.pin(OtherEmbedder.space, await fingerprint(OtherEmbedder()))
+    assert await catalog.bound_space() == OtherEmbedder.space
+    await catalog.bind_space(OtherEmbedder.space, await fingerprint(OtherEmbedder()))
     with pytest.raises(SpaceMismatch):
-        await catalog.pin(ColourEmbedder.space, await fingerprint(ColourEmbedder()))
-    for colour in COLOURS:
-        answer = await best(target, OtherEmbedder(), colour)
-        assert answer == await best(store, ColourEmbedder(), colour)
+        await catalog.bind_space(ColorEmbedder.space, await fingerprint(ColorEmbedder()))
+    for color in COLORS:
+        answer = await best(target, OtherEmbedder(), color)
+        assert answer == await best(store, ColorEmbedder(), color)
         assert {camera for camera, *_ in answer} == {"yard"}
 
 
@@ -145,14 +145,14 @@ async def test_every_record_gets_its_own_picture(index, migration, target, tmp_p
     found = [r async for r in target.scan(Where())]
     assert len(found) == 50
     cosines = np.array([r.vector for r in found]) @ own.T
-    assert np.abs(cosines.argmax(axis=1) - np.arange(50)).max() <= 1  # H.264 turns some shades into their neighbours
+    assert np.abs(cosines.argmax(axis=1) - np.arange(50)).max() <= 1  # H.264 turns some shades into their neighbors
     assert cosines.diagonal().min() > 0.999
 
 
 async def test_regions_are_cut_from_a_larger_picture_and_embedded_as_such(migration, store, target, catalog, tmp_path):
     path = films.encode(tmp_path / "large.mp4", films.numbered(30, (1440, 960)), fps=10, gop=10)
-    media = replace(identify(path, "gate", START)[0], kind=Kind.SEGMENT)
-    await catalog.admit(media, "live")
+    media = replace(identify_media(path, "gate", START)[0], kind=Kind.SEGMENT)
+    await catalog.add_media(media, "live")
     boxes = (None, RED_CORNER, GREEN_CORNER)
     vector = np.array([1, 0, 0], np.float32)
     records = [Record("gate", media.at(n / 10), media.id, n / 10, vector, box) for n in (3, 17) for box in boxes]
@@ -169,9 +169,9 @@ async def test_regions_are_cut_from_a_larger_picture_and_embedded_as_such(migrat
     report = await migration(embedder).run()
     assert (report.copied, report.complete, report.checked) == (6, True, 6)
     assert await keys(target) == await keys(store)
-    assert max(sizes) == CROPPED
-    for colour, box in (("red", RED_CORNER), ("green", GREEN_CORNER)):
-        hits = await target.nearest((await embedder.texts([colour]))[0], 2)
+    assert max(sizes) == CROP_SOURCE_SIDE
+    for color, box in (("red", RED_CORNER), ("green", GREEN_CORNER)):
+        hits = await target.nearest((await embedder.texts([color]))[0], 2)
         assert [hit.region for hit in hits] == [box, box]
         assert min(hit.score for hit in hits) > 0.98
 
@@ -185,7 +185,7 @@ async def test_a_live_frame_is_found_in_the_segment_before_the_one_it_was_noted_
         for n, path in enumerate(parts)
     ]
     for media in segments:
-        await catalog.admit(media, "live")
+        await catalog.add_media(media, "live")
     vector = np.array([1, 0, 0], np.float32)
     await store.write([Record("gate", segments[1].at(-0.2), "1", -0.2, vector)])
     report = await migration().run()
@@ -204,7 +204,7 @@ async def test_the_old_space_is_searched_and_grows_meanwhile(index, migration, s
     async def meanwhile(batch):
         if not embedder.batches:
             embedder.batches.append(0)
-            before = await best(store, ColourEmbedder(), "green")
+            before = await best(store, ColorEmbedder(), "green")
             assert {camera for camera, *_ in before} == {"yard"}
             await index(Job(later, "door", 0.5, START - timedelta(days=1)))
         return await plainly(batch)
@@ -224,7 +224,7 @@ async def test_a_camera_that_never_pauses_does_not_keep_it_from_ending(index, mi
     async def meanwhile(batch):
         now = datetime.now(UTC)
         media = Media(f"{now.timestamp()}", "live", str(film), Kind.SEGMENT, now, Clock.ARRIVAL, 8.0)
-        await catalog.admit(media, "live")
+        await catalog.add_media(media, "live")
         await store.write([Record("live", now, media.id, 0.0, np.array([1, 0, 0], np.float32))])
         return await plainly(batch)
 
@@ -248,7 +248,7 @@ async def test_a_frame_that_is_not_in_the_file_yet_is_waited_for_unless_its_reco
     starts = {"now": datetime.now(UTC), "old": START}
     for camera, start in starts.items():
         path = str(tmp_path / f"{camera}.mp4.tmp")
-        await catalog.admit(Media(camera, camera, path, Kind.SEGMENT, start, Clock.ARRIVAL, 0.0), "live")
+        await catalog.add_media(Media(camera, camera, path, Kind.SEGMENT, start, Clock.ARRIVAL, 0.0), "live")
         await store.write([Record(camera, start + timedelta(seconds=2), camera, 2.0, vector)])
     this = migration()
     run = asyncio.create_task(this.run())
@@ -271,7 +271,7 @@ async def test_what_cannot_be_cut_again_is_listed_and_stays_in_the_old_space(
     jobs = [Job(p, p.stem, 0.5, START) for p in (gone, changed, damaged, film)]
     await index(*jobs)
     feed = Media("feed", "unrecorded", "", Kind.FEED, START, Clock.ARRIVAL, 0.0)
-    await catalog.admit(feed, "live")
+    await catalog.add_media(feed, "live")
     stray = np.array([0, 1, 0], np.float32)
     await store.write([Record("unrecorded", START, "feed", 0.0, stray), Record("old", START, "forgotten", 0.0, stray)])
     gone.unlink()
@@ -292,7 +292,7 @@ async def test_what_cannot_be_cut_again_is_listed_and_stays_in_the_old_space(
     assert await store.count() == report.total
     assert await target.count(Where(("film",))) == 16
     await this.switch()
-    assert await catalog.pinned() == OtherEmbedder.space
+    assert await catalog.bound_space() == OtherEmbedder.space
 
 
 async def test_a_file_that_is_back_is_copied_by_the_next_run(index, migration, target, film):
@@ -309,7 +309,7 @@ async def test_it_is_not_switched_before_it_is_whole(index, migration, store, ta
     await index(Job(film, "yard", 0.1, START))
     embedder = WaitingEmbedder()
     this = migration(embedder)
-    with pytest.raises(NotMigrated, match="test/colour"):
+    with pytest.raises(NotMigrated, match="test/color"):
         await this.switch()
     run = asyncio.create_task(this.run())
     async with asyncio.timeout(20):
@@ -323,7 +323,7 @@ async def test_it_is_not_switched_before_it_is_whole(index, migration, store, ta
     assert (report.stopped, report.complete) == (True, False)
     with pytest.raises(NotMigrated, match="stopped"):
         await this.switch()
-    assert await catalog.pinned() == ColourEmbedder.space
+    assert await catalog.bound_space() == ColorEmbedder.space
     assert 0 < await target.count() == report.copied < 80
     resumed = migration()
     again = await resumed.run()
@@ -371,10 +371,10 @@ async def test_vectors_of_another_model_under_the_same_name_are_noticed(index, m
     this = migration()
     report = await this.run()
     assert (report.present, report.copied, report.complete) == (8, 0, False)
-    assert report.least < 0.5
+    assert report.min_cosine < 0.5
     with pytest.raises(NotMigrated, match="another model"):
         await this.switch()
-    assert await catalog.pinned() == ColourEmbedder.space
+    assert await catalog.bound_space() == ColorEmbedder.space
 
 
 async def test_what_the_old_space_has_forgotten_is_no_fault(index, migration, store, target, film):
@@ -387,6 +387,6 @@ async def test_what_the_old_space_has_forgotten_is_no_fault(index, migration, st
 
 def test_spaces_that_do_not_fit_are_refused(store, target, catalog):
     with pytest.raises(NotMigrated, match="already"):
-        Migration(store, store, catalog, ColourEmbedder())
-    with pytest.raises(NotMigrated, match="test/colour"):
-        Migration(store, target, catalog, ColourEmbedder())
+        Migration(store, store, catalog, ColorEmbedder())
+    with pytest.raises(NotMigrated, match="test/color"):
+        Migration(store, target, catalog, ColorEmbedder())

@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from footage.indexer.files.file_indexer import Indexer, Job
+from footage.indexer.files.file_indexer import FileIndexer, Job
 from footage.indexer.migration.migrate import Migration
 from footage.indexer.store.lance import LanceStore
 from tests import films
+from tests.indexer.color_embedder import ColorEmbedder
 from tests.indexer.migration.test_migrate import START, OtherEmbedder, keys
-from tests.indexer.parts import ColourEmbedder
 
 CHILD = """
 import asyncio, sys
@@ -19,19 +19,19 @@ from footage.indexer.migration.migrate import Migration
 from footage.indexer.pipeline.pipeline import Pipeline
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
-from tests.indexer.parts import ColourEmbedder
+from tests.indexer.color_embedder import ColorEmbedder
 from tests.indexer.migration.test_migrate import OtherEmbedder
 
 async def main(data):
     vectors = data / "index" / "vectors"
-    source = await LanceStore.open(vectors, ColourEmbedder.space)
+    source = await LanceStore.open(vectors, ColorEmbedder.space)
     target = await LanceStore.open(vectors, OtherEmbedder.space)
     catalog = await SqliteCatalog.open(data / "index" / "catalog.sqlite")
     write = target.write
-    async def told(records):
+    async def reporting(records):
         await write(records)
         print(len(records), flush=True)
-    target.write = told
+    target.write = reporting
     await Migration(source, target, catalog, OtherEmbedder(0.02)).run()
 
 Pipeline.__init__.__kwdefaults__["rows"] = 4
@@ -41,7 +41,7 @@ asyncio.run(main(Path(sys.argv[1])))
 
 async def test_after_sigkill_it_goes_on_without_loss_or_repeats(store, catalog, tmp_path):
     film = films.encode(tmp_path / "long.mp4", films.numbered(600), fps=10, gop=10)
-    await Indexer(ColourEmbedder(), store, catalog).run([Job(film, "yard", 0.5, START)])
+    await FileIndexer(ColorEmbedder(), store, catalog).run([Job(film, "yard", 0.5, START)])
     target = await LanceStore.open(tmp_path / "index" / "vectors", OtherEmbedder.space)
     acknowledged = 0
     for writes in (1, 4):

@@ -7,20 +7,20 @@ import pytest
 
 from footage.indexer.embed.base import EmbedderError
 from footage.indexer.pipeline.channel import Channel
-from footage.indexer.pipeline.pipeline import Item, Mark, Pipeline
+from footage.indexer.pipeline.pipeline import Barrier, Pipeline, PipelineItem
 from footage.stream.frame import Clock, Frame, Kind, Media, Region
-from tests.indexer.parts import ColourEmbedder
+from tests.indexer.color_embedder import ColorEmbedder
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
 MEDIA = Media("a" * 16, "yard", "/yard.mp4", Kind.VIDEO, START, Clock.GIVEN, 100.0)
 
 
-def frame(second: int, colour=(255, 0, 0), size=(4, 4)) -> Frame:
-    image = np.full((*size, 3), colour, dtype=np.uint8)
+def frame(second: int, color=(255, 0, 0), size=(4, 4)) -> Frame:
+    image = np.full((*size, 3), color, dtype=np.uint8)
     return Frame("yard", START + timedelta(seconds=second), MEDIA, float(second), image)
 
 
-class Written:
+class FakeStore:
     """A store that only notes what was written, and can be slow or fail."""
 
     def __init__(self, delay=0.0, error=None):
@@ -38,46 +38,46 @@ class Written:
 
 
 async def test_frames_come_out_in_order_with_their_own_vectors():
-    channel, store = Channel(8), Written()
-    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    channel, store = Channel(8), FakeStore()
+    colors = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
 
     def feed():
         for i in range(50):
-            channel.put(Item(frame(i, colours[i % 3])))
+            channel.put(PipelineItem(frame(i, colors[i % 3])))
         channel.close()
 
     thread = threading.Thread(target=feed)
     thread.start()
-    pipeline = Pipeline(channel, ColourEmbedder(0.001), store, rows=10)
+    pipeline = Pipeline(channel, ColorEmbedder(0.001), store, rows=10)
     await asyncio.wait_for(pipeline.run(), 10)
     thread.join()
     assert [r.offset for r in store.records] == [float(i) for i in range(50)]
     assert [int(np.argmax(r.vector)) for r in store.records] == [i % 3 for i in range(50)]
-    assert pipeline.flow.written == 50
+    assert pipeline.stats.written == 50
 
 
-async def test_a_mark_is_reached_only_when_all_before_it_is_durable():
-    channel, store, seen = Channel(64), Written(delay=0.01), []
+async def test_a_barrier_is_reached_only_when_all_before_it_is_durable():
+    channel, store, seen = Channel(64), FakeStore(delay=0.01), []
 
     async def reached():
         seen.append(len(store.records))
 
     for i in range(20):
-        channel.put(Item(frame(i)))
-    channel.put(Mark(reached))
+        channel.put(PipelineItem(frame(i)))
+    channel.put(Barrier(reached))
     for i in range(20, 30):
-        channel.put(Item(frame(i)))
+        channel.put(PipelineItem(frame(i)))
     channel.close()
-    await asyncio.wait_for(Pipeline(channel, ColourEmbedder(), store, rows=1000).run(), 10)
+    await asyncio.wait_for(Pipeline(channel, ColorEmbedder(), store, rows=1000).run(), 10)
     assert len(seen) == 1
     assert seen[0] >= 20
     assert len(store.records) == 30
 
 
 async def test_records_are_written_when_they_are_old_enough_though_they_are_few():
-    channel, store = Channel(64), Written()
-    channel.put(Item(frame(0)))
-    running = asyncio.create_task(Pipeline(channel, ColourEmbedder(), store, wait=0.01, rows=1000, seconds=0.05).run())
+    channel, store = Channel(64), FakeStore()
+    channel.put(PipelineItem(frame(0)))
+    running = asyncio.create_task(Pipeline(channel, ColorEmbedder(), store, wait=0.01, rows=1000, seconds=0.05).run())
     async with asyncio.timeout(30):
         while not store.writes:
             await asyncio.sleep(0.005)
@@ -87,13 +87,13 @@ async def test_records_are_written_when_they_are_old_enough_though_they_are_few(
 
 
 async def test_after_a_pause_records_are_written_at_once_and_what_follows_is_gathered():
-    channel, store = Channel(64), Written()
-    pipeline = Pipeline(channel, ColourEmbedder(), store, wait=0.01, rows=5, seconds=3600)
+    channel, store = Channel(64), FakeStore()
+    pipeline = Pipeline(channel, ColorEmbedder(), store, wait=0.01, rows=5, seconds=3600)
     running = asyncio.create_task(pipeline.run())
     async with asyncio.timeout(30):
         for i in range(6):
-            channel.put(Item(frame(i)))
-            while pipeline.flow.embedded <= i or not store.writes:
+            channel.put(PipelineItem(frame(i)))
+            while pipeline.stats.embedded <= i or not store.writes:
                 await asyncio.sleep(0.005)
         while len(store.writes) < 2:
             await asyncio.sleep(0.005)
@@ -103,13 +103,13 @@ async def test_after_a_pause_records_are_written_at_once_and_what_follows_is_gat
 
 
 async def test_regions_are_records_of_the_same_time_beside_the_whole_frame():
-    channel, store = Channel(8), Written()
+    channel, store = Channel(8), FakeStore()
     image = np.full((100, 200, 3), 200, dtype=np.uint8)
     image[50:, 100:] = (0, 0, 255)
     corner = Region(0.5, 0.5, 1.0, 1.0)
-    channel.put(Item(Frame("yard", START, MEDIA, 0.0, image), (corner,)))
+    channel.put(PipelineItem(Frame("yard", START, MEDIA, 0.0, image), (corner,)))
     channel.close()
-    await Pipeline(channel, ColourEmbedder(), store).run()
+    await Pipeline(channel, ColorEmbedder(), store).run()
     whole, part = store.records
     assert (whole.time, whole.region) == (part.time, None)
     assert part.region == corner
@@ -119,7 +119,7 @@ async def test_regions_are_records_of_the_same_time_beside_the_whole_frame():
 @pytest.mark.parametrize("broken", ["embedder", "store"])
 async def test_an_error_of_a_stage_reaches_the_caller_and_frees_the_capture_threads(broken):
     channel = Channel(2)
-    embedder, store = ColourEmbedder(), Written(error=OSError("disk full") if broken == "store" else None)
+    embedder, store = ColorEmbedder(), FakeStore(error=OSError("disk full") if broken == "store" else None)
     if broken == "embedder":
 
         async def images(batch):
@@ -130,7 +130,7 @@ async def test_an_error_of_a_stage_reaches_the_caller_and_frees_the_capture_thre
 
     def feed():
         i = 0
-        while channel.put(Item(frame(i))):
+        while channel.put(PipelineItem(frame(i))):
             i += 1
         stopped.append(True)
 

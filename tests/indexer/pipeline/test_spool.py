@@ -1,4 +1,4 @@
-"""Records that wait in the spool come out in order, once the store is back, whatever ends the process."""
+"""Records in the spool come out in order once the store is back, however the process ended."""
 
 from __future__ import annotations
 
@@ -13,103 +13,103 @@ import pytest
 
 from footage.indexer.pipeline.spool import Spool, SpoolFull
 from footage.indexer.store.base import Record, StoreError, StoreUnreachable
-from tests.indexer.store.store_contract import BOX, START, film, keys, unit
+from tests.indexer.store.store_contract import BOX, START, make_records, record_keys, unit_vectors
 
 LIMIT = 1_000_000
 APPEND_AND_DIE = """
 import asyncio, os, pathlib, signal, sys
 from footage.indexer.pipeline.spool import Spool
-from tests.indexer.store.store_contract import film
+from tests.indexer.store.store_contract import make_records
 async def main():
     spool = Spool(pathlib.Path(sys.argv[1]), 10**9)
-    for i, record in enumerate(film(100_000)):
+    for i, record in enumerate(make_records(100_000)):
         await spool.append([record])
         print(i, flush=True)
 asyncio.run(main())
 """
 
 
-class Shelf:
-    """A store that is away after ``room`` writes."""
+class FakeStore:
+    """A store in memory that cannot be reached after ``writes`` writes."""
 
-    def __init__(self, room: int = 1 << 30) -> None:
-        self.room = room
+    def __init__(self, writes: int = 1 << 30) -> None:
+        self.writes_left = writes
         self.records: list[Record] = []
 
     async def write(self, records: Sequence[Record]) -> None:
-        self.room -= 1
-        if self.room < 0:
+        self.writes_left -= 1
+        if self.writes_left < 0:
             raise StoreUnreachable("away")
         self.records += records
 
 
 async def test_records_come_back_in_order_and_as_they_went_in(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "spool"
-    odd = Record("Tür 門", START, "m", 1 / 3, unit(1)[0], BOX)
-    records = [*film(30), odd]
+    odd = Record("Tür 門", START, "m", 1 / 3, unit_vectors(1)[0], BOX)
+    records = [*make_records(30), odd]
     spool = Spool(path, LIMIT)
     await spool.append(records[:20])
     await spool.append(records[20:])
-    assert spool.waiting == path.stat().st_size
-    shelf = Shelf()
-    assert await spool.drain(shelf.write, batch=7) == 31
-    assert keys(shelf.records) == keys(records)
-    last = shelf.records[-1]
+    assert spool.pending == path.stat().st_size
+    store = FakeStore()
+    assert await spool.drain(store.write, batch=7) == 31
+    assert record_keys(store.records) == record_keys(records)
+    last = store.records[-1]
     assert (last.camera, last.media, last.offset, last.region) == (odd.camera, "m", 1 / 3, BOX)
-    np.testing.assert_array_equal([r.vector for r in shelf.records], [r.vector for r in records])
-    assert spool.waiting == 0
+    np.testing.assert_array_equal([r.vector for r in store.records], [r.vector for r in records])
+    assert spool.pending == 0
     assert list(path.parent.iterdir()) == []
-    assert await spool.drain(shelf.write) == 0
+    assert await spool.drain(store.write) == 0
 
 
 async def test_a_store_that_goes_away_again_leaves_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "spool"
-    records = film(50)
+    records = make_records(50)
     spool = Spool(path, LIMIT)
     await spool.append(records[:40])
-    shelf = Shelf(2)
+    store = FakeStore(2)
     with pytest.raises(StoreUnreachable):
-        await spool.drain(shelf.write, batch=10)
+        await spool.drain(store.write, batch=10)
     again = Spool(path, LIMIT)
-    assert 0 < again.waiting < path.stat().st_size
+    assert 0 < again.pending < path.stat().st_size
     await again.append(records[40:])
-    shelf.room = 100
-    assert await again.drain(shelf.write, batch=10) == 30
-    assert keys(shelf.records) == keys(records)
+    store.writes_left = 100
+    assert await again.drain(store.write, batch=10) == 30
+    assert record_keys(store.records) == record_keys(records)
 
 
 async def test_records_may_come_while_others_are_drained(tmp_path: Path) -> None:
-    records = film(30)
+    records = make_records(30)
     spool = Spool(tmp_path / "spool", LIMIT)
     await spool.append(records[:10])
-    shelf, more = Shelf(), iter([records[10:20], records[20:]])
+    store, more = FakeStore(), iter([records[10:20], records[20:]])
 
     async def write(some: Sequence[Record]) -> None:
-        await shelf.write(some)
+        await store.write(some)
         if late := next(more, None):
             await spool.append(late)
 
     assert await spool.drain(write, batch=5) == 30
-    assert keys(shelf.records) == keys(records)
+    assert record_keys(store.records) == record_keys(records)
 
 
 async def test_a_full_spool_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool", 2_000)
-    records = film(20)
+    records = make_records(20)
     await spool.append(records[:5])
     with pytest.raises(SpoolFull, match="store still away"):
         await spool.append(records[5:])
-    shelf = Shelf()
-    await spool.drain(shelf.write)
+    store = FakeStore()
+    await spool.drain(store.write)
     await spool.append(records[5:10])
-    await spool.drain(shelf.write)
-    assert keys(shelf.records) == keys(records[:10])
+    await spool.drain(store.write)
+    assert record_keys(store.records) == record_keys(records[:10])
 
 
 @pytest.mark.parametrize("damage", ["short", "head", "flipped"])
 async def test_a_half_written_end_is_cut_off(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "spool"
-    records = film(4)
+    records = make_records(4)
     spool = Spool(path, LIMIT)
     await spool.append(records[:2])
     whole = path.stat().st_size
@@ -118,11 +118,11 @@ async def test_a_half_written_end_is_cut_off(tmp_path: Path, damage: str) -> Non
     data[-1] ^= 1
     path.write_bytes({"short": data[:-3], "head": data[: whole + 5], "flipped": data}[damage])
     spool = Spool(path, LIMIT)
-    assert spool.waiting == whole
+    assert spool.pending == whole
     await spool.append(records[3:])
-    shelf = Shelf()
-    await spool.drain(shelf.write)
-    assert keys(shelf.records) == keys([*records[:2], records[3]])
+    store = FakeStore()
+    await spool.drain(store.write)
+    assert record_keys(store.records) == record_keys([*records[:2], records[3]])
 
 
 async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
@@ -130,19 +130,19 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     command = [sys.executable, "-c", APPEND_AND_DIE, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        told = [process.stdout.readline() for _ in range(50)]
+        acknowledgements = [process.stdout.readline() for _ in range(50)]
         process.send_signal(signal.SIGKILL)
-        told += process.stdout.readlines()
-    acknowledged = sum(line.endswith("\n") for line in told)
-    shelf = Shelf()
+        acknowledgements += process.stdout.readlines()
+    acknowledged = sum(line.endswith("\n") for line in acknowledgements)
+    store = FakeStore()
     spool = Spool(path, 10**9)
-    await spool.drain(shelf.write)
+    await spool.drain(store.write)
     assert acknowledged >= 50
-    assert len(shelf.records) in (acknowledged, acknowledged + 1)
-    assert keys(shelf.records) == keys(film(100_000)[: len(shelf.records)])
+    assert len(store.records) in (acknowledged, acknowledged + 1)
+    assert record_keys(store.records) == record_keys(make_records(100_000)[: len(store.records)])
 
 
-async def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot wait here"):
-        await Spool(tmp_path / "file" / "spool", LIMIT).append(film(1))
+        await Spool(tmp_path / "file" / "spool", LIMIT).append(make_records(1))

@@ -1,4 +1,4 @@
-"""What every catalogue must do. A backend's tests inherit ``CatalogContract`` and give the ``opening`` fixture."""
+"""Contract tests of every ``Catalog``: backend tests inherit ``CatalogContract`` and provide ``opening``."""
 
 from __future__ import annotations
 
@@ -11,136 +11,144 @@ import numpy as np
 import pytest
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.base import CameraSummary, Catalog, Coverage, Entry, SpaceMismatch, State, StoreError
+from footage.indexer.store.base import (
+    CameraSummary,
+    Catalog,
+    CatalogEntry,
+    Coverage,
+    CoverageState,
+    SpaceMismatch,
+    StoreError,
+)
 from footage.stream.frame import Clock, Kind, Media
 
 SPACE = Space("test/one", 4)
 START = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
-PRINT = np.array([0.6, 0.8, 0, 0, 0, 0, 0.6, 0.8], "<f4")
+FINGERPRINT = np.array([0.6, 0.8, 0, 0, 0, 0, 0.6, 0.8], "<f4")
 STEP = timedelta(microseconds=10)
 Opening = Callable[[], Awaitable[Catalog]]
 
 
 def at(second: float) -> datetime:
-    """So many seconds after the start of the tests' time."""
+    """Return the time this many seconds after ``START``."""
     return START + timedelta(seconds=second)
 
 
 def video(id: str, start: float = 0, duration: float = 60, camera: str = "gate", clock: Clock = Clock.GIVEN) -> Media:
-    """A media row."""
+    """Return a media: a video, or a photograph when it has no duration."""
     kind = Kind.VIDEO if duration else Kind.PHOTO
-    return Media(id, camera, f"/films/{id}.mp4", kind, at(start), clock, duration)
+    return Media(id, camera, f"/videos/{id}.mp4", kind, at(start), clock, duration)
 
 
 def span(start: float, end: float, cause: str = "", camera: str = "gate") -> Coverage:
-    """Watched, or a gap when a cause is given."""
-    return Coverage(camera, at(start), at(end), State.GAP if cause else State.WATCHED, cause)
+    """Return coverage: watched, or a gap when a cause is given."""
+    return Coverage(camera, at(start), at(end), CoverageState.GAP if cause else CoverageState.WATCHED, cause)
 
 
 class CatalogContract:
-    """The tests; each opens the same empty place, as often as it likes."""
+    """The tests; each opens the same, initially empty catalog, as often as it needs."""
 
     @pytest.fixture
     def opening(self) -> Opening:
-        """Opens the test's place; opened twice it is the same place, as two processes would see it."""
+        """Return a function that opens the test's catalog; opening it twice is like two processes."""
         raise NotImplementedError
 
     @pytest.fixture
     async def catalog(self, opening: Opening) -> Catalog:
         return await opening()
 
-    async def test_an_empty_catalogue_answers_everything_with_nothing(self, catalog: Catalog) -> None:
-        assert await catalog.pinned() is None
+    async def test_an_empty_catalog_answers_everything_with_nothing(self, catalog: Catalog) -> None:
+        assert await catalog.bound_space() is None
         assert await catalog.media(["nobody"]) == {}
-        assert await catalog.at("/nowhere") == []
-        assert await catalog.between([], at(0), at(10)) == []
+        assert await catalog.media_at_path("/nowhere") == []
+        assert await catalog.media_between([], at(0), at(10)) == []
         assert await catalog.coverage([], at(0), at(10)) == []
         assert await catalog.cameras() == []
-        await catalog.finish("nobody")
-        await catalog.remove(["nobody"])
-        await catalog.uncover([], at(0), at(10))
+        await catalog.finish_media("nobody")
+        await catalog.remove_media(["nobody"])
+        await catalog.clear_coverage([], at(0), at(10))
 
-    async def test_the_first_space_is_pinned_and_others_are_refused(self, catalog: Catalog, opening: Opening) -> None:
-        await catalog.pin(SPACE, PRINT.tobytes())
-        assert await (await opening()).pinned() == SPACE
-        near = PRINT + np.float32(0.01)
-        await catalog.pin(SPACE, near.tobytes())
+    async def test_the_first_space_is_bound_and_others_are_refused(self, catalog: Catalog, opening: Opening) -> None:
+        await catalog.bind_space(SPACE, FINGERPRINT.tobytes())
+        assert await (await opening()).bound_space() == SPACE
+        near = FINGERPRINT + np.float32(0.01)
+        await catalog.bind_space(SPACE, near.tobytes())
         with pytest.raises(SpaceMismatch, match=r"test/one.*other/two.*--data"):
-            await catalog.pin(Space("other/two", 4), PRINT.tobytes())
+            await catalog.bind_space(Space("other/two", 4), FINGERPRINT.tobytes())
         with pytest.raises(SpaceMismatch, match=r"4 numbers.*8 numbers"):
-            await catalog.pin(Space("test/one", 8), PRINT.tobytes())
-        for other in (PRINT[::-1], PRINT[:4], np.zeros_like(PRINT), PRINT * np.float32("nan")):
+            await catalog.bind_space(Space("test/one", 8), FINGERPRINT.tobytes())
+        for other in (FINGERPRINT[::-1], FINGERPRINT[:4], np.zeros_like(FINGERPRINT), FINGERPRINT * np.float32("nan")):
             with pytest.raises(SpaceMismatch, match=r"test/one.*cosine.*--data"):
-                await catalog.pin(SPACE, np.ascontiguousarray(other).tobytes())
-        await catalog.pin(SPACE, PRINT.tobytes())
+                await catalog.bind_space(SPACE, np.ascontiguousarray(other).tobytes())
+        await catalog.bind_space(SPACE, FINGERPRINT.tobytes())
 
-    async def test_another_space_takes_the_place_of_the_pinned_one(self, catalog: Catalog, opening: Opening) -> None:
+    async def test_rebinding_replaces_the_bound_space(self, catalog: Catalog, opening: Opening) -> None:
         other = Space("other/two", 2)
-        await catalog.pin(SPACE, PRINT.tobytes())
-        await catalog.repin(other, PRINT[:4].tobytes())
+        await catalog.bind_space(SPACE, FINGERPRINT.tobytes())
+        await catalog.rebind_space(other, FINGERPRINT[:4].tobytes())
         again = await opening()
-        assert await again.pinned() == other
-        await again.pin(other, PRINT[:4].tobytes())
+        assert await again.bound_space() == other
+        await again.bind_space(other, FINGERPRINT[:4].tobytes())
         with pytest.raises(SpaceMismatch, match=r"other/two.*test/one"):
-            await catalog.pin(SPACE, PRINT.tobytes())
-        await again.repin(SPACE, PRINT.tobytes())
-        await catalog.pin(SPACE, PRINT.tobytes())
+            await catalog.bind_space(SPACE, FINGERPRINT.tobytes())
+        await again.rebind_space(SPACE, FINGERPRINT.tobytes())
+        await catalog.bind_space(SPACE, FINGERPRINT.tobytes())
 
     async def test_a_media_is_known_once(self, catalog: Catalog, opening: Opening) -> None:
         media = Media("01", "Tür 'Süd'", "/ä/ö '.mp4", Kind.VIDEO, at(0.000001), Clock.RTCP, 12.3456789)
-        assert await catalog.admit(media, "every 1 s") == Entry(media, "every 1 s")
-        await catalog.finish("01", "3 frames were damaged")
-        done = Entry(media, "every 1 s", True, "3 frames were damaged")
-        assert await (await opening()).admit(media, "every 1 s") == done
+        assert await catalog.add_media(media, "every 1 s") == CatalogEntry(media, "every 1 s")
+        await catalog.finish_media("01", "3 frames were damaged")
+        done = CatalogEntry(media, "every 1 s", True, "3 frames were damaged")
+        assert await (await opening()).add_media(media, "every 1 s") == done
         assert await catalog.media(["01", "02"]) == {"01": done}
-        assert await catalog.at("/ä/ö '.mp4") == [done]
+        assert await catalog.media_at_path("/ä/ö '.mp4") == [done]
 
     async def test_another_recipe_means_anew_under_the_same_start(self, catalog: Catalog) -> None:
-        await catalog.admit(video("01"), "r")
-        moved = await catalog.admit(video("02"), "r")
-        await catalog.finish("02", "a note")
-        assert await catalog.admit(video("02"), "other") == Entry(moved.media, "other")
+        await catalog.add_media(video("01"), "r")
+        moved = await catalog.add_media(video("02"), "r")
+        await catalog.finish_media("02", "a note")
+        assert await catalog.add_media(video("02"), "other") == CatalogEntry(moved.media, "other")
         assert (await catalog.media(["02"]))["02"].recipe == "other"
 
     async def test_starts_of_overlapping_media_are_moved_apart_once(self, catalog: Catalog, opening: Opening) -> None:
         starts = [0, 0, 10, 30, 0, 60]
-        entries = [await catalog.admit(video(f"{i}", start), "r") for i, start in enumerate(starts)]
+        entries = [await catalog.add_media(video(f"{i}", start), "r") for i, start in enumerate(starts)]
         moved = [entry.media.start - at(start) for entry, start in zip(entries, starts, strict=True)]
         assert moved[0] == timedelta(0)
         assert all(shift % STEP == timedelta(0) and shift < timedelta(milliseconds=1) for shift in moved)
         assert len({entry.media.start.microsecond for entry in entries}) == len(entries)
-        again = [await (await opening()).admit(video(f"{i}", start), "r") for i, start in enumerate(starts)]
+        again = [await (await opening()).add_media(video(f"{i}", start), "r") for i, start in enumerate(starts)]
         assert again == entries
         elsewhere = [video("a", camera="door"), video("b", start=4000), video("c", start=-100), video("d", 0.000005)]
-        assert [(await catalog.admit(media, "r")).media for media in elsewhere] == elsewhere
+        assert [(await catalog.add_media(media, "r")).media for media in elsewhere] == elsewhere
 
-    async def test_frames_of_two_overlapping_films_share_no_time(self, catalog: Catalog) -> None:
-        films = [(await catalog.admit(video(f"{i}", i * 2, 20), "r")).media for i in range(8)]
+    async def test_frames_of_two_overlapping_videos_share_no_time(self, catalog: Catalog) -> None:
+        videos = [(await catalog.add_media(video(f"{i}", i * 2, 20), "r")).media for i in range(8)]
         for interval in (1.0, 0.04, 1 / 30, 1001 / 30000):
-            times = [film.at(n * interval) for film in films for n in range(int(20 / interval))]
+            times = [media.at(n * interval) for media in videos for n in range(int(20 / interval))]
             assert len(set(times)) == len(times)
 
     async def test_many_photographs_of_one_moment_each_get_their_own(self, catalog: Catalog) -> None:
-        photos = [await catalog.admit(video(f"{i:04}", 0, 0, clock=Clock.MTIME), "r") for i in range(1200)]
+        photos = [await catalog.add_media(video(f"{i:04}", 0, 0, clock=Clock.MTIME), "r") for i in range(1200)]
         starts = [entry.media.start for entry in photos]
         assert len(set(starts)) == 1200
         assert max(starts) - at(0) < timedelta(seconds=1)
-        film, other = [(await catalog.admit(video(id, -30), "r")).media for id in ("film", "other")]
-        assert film.start != other.start
+        one, other = [(await catalog.add_media(video(id, -30), "r")).media for id in ("one", "other")]
+        assert one.start != other.start
 
     async def test_two_at_once_are_still_moved_apart(self, opening: Opening) -> None:
         one, other = await opening(), await opening()
-        work = [each.admit(video(f"{i}{each is one}", 0, 0), "r") for i in range(30) for each in (one, other)]
+        work = [each.add_media(video(f"{i}{each is one}", 0, 0), "r") for i in range(30) for each in (one, other)]
         assert len({entry.media.start for entry in await asyncio.gather(*work)}) == 60
 
     async def test_between_finds_what_overlaps(self, catalog: Catalog) -> None:
-        await catalog.admit(video("long", 0, 1000), "r")
-        await catalog.admit(video("short", 100, 10), "r")
-        await catalog.admit(video("photo", 105.5, 0), "r")
-        await catalog.admit(video("door", 107.25, 1, camera="door"), "r")
+        await catalog.add_media(video("long", 0, 1000), "r")
+        await catalog.add_media(video("short", 100, 10), "r")
+        await catalog.add_media(video("photo", 105.5, 0), "r")
+        await catalog.add_media(video("door", 107.25, 1, camera="door"), "r")
 
         async def ids(start: float, end: float, *cameras: str) -> list[str]:
-            return [entry.media.id for entry in await catalog.between(cameras, at(start), at(end))]
+            return [entry.media.id for entry in await catalog.media_between(cameras, at(start), at(end))]
 
         assert await ids(0, 2000) == ["long", "short", "photo", "door"]
         assert await ids(109, 109.5) == ["long", "short"]
@@ -153,71 +161,74 @@ class CatalogContract:
 
     async def test_a_file_may_move_and_go(self, catalog: Catalog) -> None:
         for id in ("1", "2", "3"):
-            await catalog.admit(video(id), "r")
+            await catalog.add_media(video(id), "r")
         known = (await catalog.media(["1"]))["1"].media
-        await catalog.amend(replace(known, path="/elsewhere/1.mp4"))
-        assert [entry.media.id for entry in await catalog.at("/elsewhere/1.mp4")] == ["1"]
-        assert await catalog.at("/films/1.mp4") == []
-        await catalog.remove(["1", "2", "nobody"])
+        await catalog.update_media(replace(known, path="/elsewhere/1.mp4"))
+        assert [entry.media.id for entry in await catalog.media_at_path("/elsewhere/1.mp4")] == ["1"]
+        assert await catalog.media_at_path("/videos/1.mp4") == []
+        await catalog.remove_media(["1", "2", "nobody"])
         assert list(await catalog.media(["1", "2", "3"])) == ["3"]
-        assert (await catalog.admit(video("1"), "r")).done is False
+        assert (await catalog.add_media(video("1"), "r")).done is False
 
     async def test_a_segment_keeps_its_start_and_grows(self, catalog: Catalog) -> None:
         first = replace(video("1", 0, 10), kind=Kind.SEGMENT)
-        second = replace(video("2", 10, 0), kind=Kind.SEGMENT, path="/films/2.mp4.tmp")
-        await catalog.admit(first, "live")
-        assert (await catalog.admit(second, "live")).media == second
-        closed = replace(second, path="/films/2.mp4", duration=12.5)
-        await catalog.amend(closed)
+        second = replace(video("2", 10, 0), kind=Kind.SEGMENT, path="/videos/2.mp4.tmp")
+        await catalog.add_media(first, "live")
+        assert (await catalog.add_media(second, "live")).media == second
+        closed = replace(second, path="/videos/2.mp4", duration=12.5)
+        await catalog.update_media(closed)
         assert (await catalog.media(["2"]))["2"].media == closed
-        assert [e.media.id for e in await catalog.between(["gate"], at(22), at(23))] == ["2"]
+        assert [e.media.id for e in await catalog.media_between(["gate"], at(22), at(23))] == ["2"]
 
     async def test_documents_are_kept_by_kind_and_name(self, opening: Opening) -> None:
         catalog, other = await opening(), await opening()
-        await catalog.put("watch", "b", {"text": 'a "dog"', "on": True})
-        await catalog.put("watch", "a", {"n": [1, 2.5, None]})
-        await catalog.put("token", "a", {"role": "view"})
-        await catalog.put("watch", "b", {"text": "a cat"})
-        assert list((await other.get("watch")).items()) == [("a", {"n": [1, 2.5, None]}), ("b", {"text": "a cat"})]
-        await other.put("watch", "a", None)
-        await other.put("watch", "nobody", None)
-        assert await catalog.get("watch") == {"b": {"text": "a cat"}}
-        assert await catalog.get("nothing") == {}
+        await catalog.put_document("watch", "b", {"text": 'a "dog"', "on": True})
+        await catalog.put_document("watch", "a", {"n": [1, 2.5, None]})
+        await catalog.put_document("token", "a", {"role": "view"})
+        await catalog.put_document("watch", "b", {"text": "a cat"})
+        assert list((await other.documents("watch")).items()) == [
+            ("a", {"n": [1, 2.5, None]}),
+            ("b", {"text": "a cat"}),
+        ]
+        await other.put_document("watch", "a", None)
+        await other.put_document("watch", "nobody", None)
+        assert await catalog.documents("watch") == {"b": {"text": "a cat"}}
+        assert await catalog.documents("nothing") == {}
 
     async def test_a_lease_has_one_holder_and_its_number_grows_with_each(self, opening: Opening) -> None:
         catalog, other = await opening(), await opening()
-        first = await catalog.lease("yard", "a", 30)
+        first = await catalog.acquire_lease("yard", "a", 30)
         assert first is not None
-        assert await other.lease("yard", "b", 30) is None
-        assert await catalog.lease("yard", "a", 30) == first
-        await other.release("yard", "b")
-        assert await other.lease("yard", "b", 30) is None
-        await catalog.release("yard", "a")
-        second = await other.lease("yard", "b", 1)
+        assert await other.acquire_lease("yard", "b", 30) is None
+        assert await catalog.acquire_lease("yard", "a", 30) == first
+        await other.release_lease("yard", "b")
+        assert await other.acquire_lease("yard", "b", 30) is None
+        await catalog.release_lease("yard", "a")
+        second = await other.acquire_lease("yard", "b", 1)
         assert second is not None
         assert second > first
         async with asyncio.timeout(20):
-            while (third := await catalog.lease("yard", "a", 30)) is None:
+            while (third := await catalog.acquire_lease("yard", "a", 30)) is None:
                 await asyncio.sleep(0.05)
         assert third > second
-        assert await other.lease("yard", "b", 30) is None
+        assert await other.acquire_lease("yard", "b", 30) is None
 
     async def test_of_many_that_ask_one_gets_the_lease(self, opening: Opening) -> None:
         catalogs = [await opening() for _ in range(4)]
-        got = await asyncio.gather(*(c.lease("gate", str(i), 30) for i, c in enumerate(catalogs)))
+        got = await asyncio.gather(*(c.acquire_lease("gate", str(i), 30) for i, c in enumerate(catalogs)))
         assert sum(number is not None for number in got) == 1
 
     async def test_cameras_are_summed_up(self, catalog: Catalog) -> None:
-        await catalog.admit(video("1", 0, 10, clock=Clock.MTIME), "r")
-        await catalog.admit(video("2", 100, 10, clock=Clock.GIVEN), "r")
-        await catalog.cover(span(0, 5, camera="attic"))
-        await catalog.cover(span(0, 5))
+        await catalog.add_media(video("1", 0, 10, clock=Clock.MTIME), "r")
+        await catalog.add_media(video("2", 100, 10, clock=Clock.GIVEN), "r")
+        await catalog.set_coverage(span(0, 5, camera="attic"))
+        await catalog.set_coverage(span(0, 5))
         gate = CameraSummary("gate", 2, at(0), at(110), ("given", "mtime"))
         assert await catalog.cameras() == [CameraSummary("attic", 0, None, None), gate]
 
     async def test_coverage_overwrites_and_joins(self, catalog: Catalog, opening: Opening) -> None:
         for each in (span(0, 10), span(10, 20), span(5, 6, "connection lost"), span(30, 40), span(0, 9, camera="door")):
-            await catalog.cover(each)
+            await catalog.set_coverage(each)
         other = await opening()
         gate = [span(0, 5), span(5, 6, "connection lost"), span(6, 20), span(30, 40)]
         assert await other.coverage(["gate"], at(-10), at(100)) == gate
@@ -226,17 +237,17 @@ class CatalogContract:
             span(2, 5),
             span(5, 5.5, "connection lost"),
         ]
-        await other.cover(span(4, 7))
+        await other.set_coverage(span(4, 7))
         assert await catalog.coverage(["gate"], at(-10), at(25)) == [span(0, 20)]
-        await catalog.cover(span(20, 20, "nothing"))
-        await catalog.uncover(["gate"], at(3), at(35))
+        await catalog.set_coverage(span(20, 20, "nothing"))
+        await catalog.clear_coverage(["gate"], at(3), at(35))
         assert await catalog.coverage(["gate", "nobody"], at(-10), at(100)) == [span(0, 3), span(35, 40)]
-        await catalog.uncover([], at(0), at(100))
+        await catalog.clear_coverage([], at(0), at(100))
         assert await catalog.coverage([], at(-10), at(100)) == []
 
     async def test_a_time_without_zone_is_refused(self, catalog: Catalog) -> None:
         with pytest.raises(StoreError, match="time zone"):
-            await catalog.cover(Coverage("gate", datetime(2026, 1, 1), at(0), State.WATCHED))
+            await catalog.set_coverage(Coverage("gate", datetime(2026, 1, 1), at(0), CoverageState.WATCHED))
 
     async def test_closing_twice_does_no_harm(self, catalog: Catalog) -> None:
         await catalog.close()

@@ -1,4 +1,4 @@
-"""What every store must do. A backend's tests inherit ``StoreContract`` and give the ``opening`` fixture."""
+"""Contract tests of every ``Store``: backend tests inherit ``StoreContract`` and provide ``opening``."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ BOX = Region.of(0x10203040)
 Opening = Callable[[Space], Awaitable[Store]]
 
 
-def unit(n: int, seed: int = 0, dim: int = SPACE.dim) -> Vectors:
-    """Random unit rows."""
+def unit_vectors(n: int, seed: int = 0, dim: int = SPACE.dim) -> Vectors:
+    """Return random unit rows."""
     rows = np.random.default_rng(seed).standard_normal((n, dim), dtype=np.float32)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def at(second: float) -> datetime:
-    """So many seconds after the start of the tests' time."""
+    """Return the time this many seconds after ``START``."""
     return START + timedelta(seconds=second)
 
 
-def film(n: int, camera: str = "gate", first: float = 0, every: float = 1, seed: int = 0) -> list[Record]:
-    """``n`` records of one media, ``every`` seconds apart."""
-    vectors = unit(n, seed)
+def make_records(n: int, camera: str = "gate", first: float = 0, every: float = 1, seed: int = 0) -> list[Record]:
+    """Return ``n`` records of one media, ``every`` seconds apart."""
+    vectors = unit_vectors(n, seed)
     return [Record(camera, at(first + i * every), f"{camera}-{first}", i * every, vectors[i]) for i in range(n)]
 
 
-def keys(records: Sequence[Record]) -> list[tuple[str, datetime, Region | None]]:
-    """What the records are stored under."""
+def record_keys(records: Sequence[Record]) -> list[tuple[str, datetime, Region | None]]:
+    """Return the keys of the records."""
     return [(record.camera, record.time, record.region) for record in records]
 
 
-async def scanned(store: Store, where: Where = Where()) -> list[Record]:
-    """Everything that a scan gives."""
+async def scan_all(store: Store, where: Where = Where()) -> list[Record]:
+    """Return everything that a scan yields."""
     return [record async for record in store.scan(where)]
 
 
 class StoreContract:
-    """The tests; each opens the same empty place, as often as it likes."""
+    """The tests; each opens the same, initially empty store, as often as it needs."""
 
     @pytest.fixture
     def opening(self) -> Opening:
-        """Opens the test's place for a space; opened twice it is the same place, as two processes would see it."""
+        """Return a function that opens the test's store for a space; opening it twice is like two processes."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -61,19 +61,19 @@ class StoreContract:
     async def test_an_empty_store_answers_everything_with_nothing(self, store: Store) -> None:
         assert store.space == SPACE
         assert await store.count() == 0
-        assert await store.nearest(unit(1)[0], 5) == []
-        assert await scanned(store) == []
+        assert await store.nearest(unit_vectors(1)[0], 5) == []
+        assert await scan_all(store) == []
         assert (await store.sample(5)).shape == (0, SPACE.dim)
-        assert await store.last("nobody") is None
+        assert await store.last_time("nobody") is None
         assert await store.forget(Where(cameras=("gate",))) == 0
         await store.write([])
         await store.maintain()
 
     async def test_a_record_comes_back_as_it_went_in(self, store: Store) -> None:
         time = datetime(2026, 3, 29, 3, 30, 0, 123457, tzinfo=UTC)
-        record = Record("Tür 'Süd\" \\ 門", time, "0123456789abcdef", 12.345678, unit(1)[0], BOX)
+        record = Record("Tür 'Süd\" \\ 門", time, "0123456789abcdef", 12.345678, unit_vectors(1)[0], BOX)
         await store.write([record])
-        (found,) = await scanned(store)
+        (found,) = await scan_all(store)
         assert (found.camera, found.time, found.media, found.offset) == (record.camera, time, record.media, 12.345678)
         assert found.region == BOX
         assert found.vector.dtype == np.float32
@@ -84,48 +84,54 @@ class StoreContract:
 
     async def test_a_time_before_1970_and_one_of_another_zone_are_kept(self, store: Store) -> None:
         elsewhere = datetime.fromisoformat("1969-07-20T22:17:40.000001+02:00")
-        await store.write([Record("moon", elsewhere, "m", 0, unit(1)[0])])
-        assert [record.time for record in await scanned(store)] == [elsewhere]
+        await store.write([Record("moon", elsewhere, "m", 0, unit_vectors(1)[0])])
+        assert [record.time for record in await scan_all(store)] == [elsewhere]
         assert await store.count(Where(spans=((elsewhere, elsewhere + timedelta(microseconds=1)),))) == 1
 
     async def test_a_key_is_stored_once(self, store: Store, opening: Opening) -> None:
-        records = film(20)
+        records = make_records(20)
         await store.write(records + records[:5])
-        await store.write(records[10:] + film(5, first=20, seed=1))
+        await store.write(records[10:] + make_records(5, first=20, seed=1))
         await (await opening(SPACE)).write(records)
-        assert keys(await scanned(store)) == keys(records + film(5, first=20))
+        assert record_keys(await scan_all(store)) == record_keys(records + make_records(5, first=20))
         boxed = [Record(r.camera, r.time, r.media, r.offset, r.vector, BOX) for r in records[:3]]
         other = [Record("door", r.time, r.media, r.offset, r.vector) for r in records[:3]]
         await store.write(boxed + other)
         assert await store.count() == 31
 
     async def test_the_first_record_of_a_key_stays(self, store: Store) -> None:
-        first, second = film(1, seed=1), film(1, seed=2)
+        first, second = make_records(1, seed=1), make_records(1, seed=2)
         await store.write(first + second)
         await store.write(second)
-        (found,) = await scanned(store)
+        (found,) = await scan_all(store)
         np.testing.assert_array_equal(found.vector, first[0].vector)
 
     @pytest.mark.parametrize(
         "vector",
-        [unit(1)[0] * 2, np.zeros(32, np.float32), np.full(32, np.nan, np.float32), unit(1)[0][:31], unit(1)],
+        [
+            unit_vectors(1)[0] * 2,
+            np.zeros(32, np.float32),
+            np.full(32, np.nan, np.float32),
+            unit_vectors(1)[0][:31],
+            unit_vectors(1),
+        ],
         ids=["long", "zero", "nan", "short", "matrix"],
     )
     async def test_what_is_not_a_unit_vector_is_refused_whole(self, store: Store, vector: Vectors) -> None:
         with pytest.raises(StoreError, match="gate"):
-            await store.write([*film(2), Record("gate", at(9), "m", 9, vector)])
+            await store.write([*make_records(2), Record("gate", at(9), "m", 9, vector)])
         assert await store.count() == 0
         with pytest.raises(StoreError):
             await store.nearest(vector, 3)
 
     async def test_a_time_without_zone_is_refused(self, store: Store) -> None:
         with pytest.raises(StoreError, match="time zone"):
-            await store.write([Record("gate", datetime(2026, 1, 1), "m", 0, unit(1)[0])])
+            await store.write([Record("gate", datetime(2026, 1, 1), "m", 0, unit_vectors(1)[0])])
 
     async def test_nearest_agrees_with_exact_search(self, store: Store) -> None:
-        records = film(300)
+        records = make_records(300)
         await store.write(records)
-        question = unit(1, seed=9)[0]
+        question = unit_vectors(1, seed=9)[0]
         scores = np.stack([record.vector for record in records]) @ question
         best = np.argsort(-scores)[:10]
         hits = await store.nearest(question, 10)
@@ -135,14 +141,14 @@ class StoreContract:
         assert await store.nearest(question, 0) == []
 
     async def test_equal_scores_come_in_order_of_time_camera_and_region(self, store: Store) -> None:
-        vector = unit(1)[0]
+        vector = unit_vectors(1)[0]
         order = [("a", 1, None), ("b", 1, None), ("b", 1, BOX), ("a", 2, None)]
         await store.write([Record(camera, at(second), "m", 0, vector, box) for camera, second, box in reversed(order)])
         hits = await store.nearest(vector, 4)
         assert [(hit.camera, hit.time, hit.region) for hit in hits] == [(c, at(s), box) for c, s, box in order]
 
     async def test_filters_apply_before_ranking(self, store: Store) -> None:
-        far, near = film(50, "near"), film(50, "far", seed=1)
+        far, near = make_records(50, "near"), make_records(50, "far", seed=1)
         await store.write(far + near)
         question = far[7].vector
         assert {hit.camera for hit in await store.nearest(question, 10, Where(cameras=("far",)))} == {"far"}
@@ -152,47 +158,48 @@ class StoreContract:
         assert len(await store.nearest(question, 100, Where(media=("far-0", "none")))) == 50
 
     async def test_spans_are_half_open_and_an_empty_one_holds_nothing(self, store: Store) -> None:
-        await store.write(film(10))
+        await store.write(make_records(10))
         assert await store.count(Where(spans=((at(2), at(4)),))) == 2
         assert await store.count(Where(spans=((at(2), at(2)),))) == 0
-        assert await scanned(store, Where(spans=((at(4), at(2)),))) == []
+        assert await scan_all(store, Where(spans=((at(4), at(2)),))) == []
 
     @pytest.mark.parametrize("name", ["o'brien", "' OR 1=1 --", '"', "\\'", "%", "門 🚪", "a\nb", "", "NULL"])
     async def test_names_are_taken_literally(self, store: Store, name: str) -> None:
-        await store.write(film(3, name) + film(3, "other"))
-        assert {record.camera for record in await scanned(store, Where(cameras=(name,)))} == {name}
+        await store.write(make_records(3, name) + make_records(3, "other"))
+        assert {record.camera for record in await scan_all(store, Where(cameras=(name,)))} == {name}
         assert await store.count(Where(media=(f"{name}-0",))) == 3
-        assert await store.last(f"{name}-0") == at(2)
+        assert await store.last_time(f"{name}-0") == at(2)
         assert await store.forget(Where(cameras=(name,))) == 3
         assert await store.count() == 3
 
     async def test_a_scan_is_in_order_over_many_windows_and_gaps(self, store: Store) -> None:
-        dense = [r for camera in ("b", "a", "c") for r in film(2500, camera, every=0.01)]
-        sparse = [r for year in range(9) for r in film(2, "a", first=year * 31_557_600, every=86_400)][2:]
+        dense = [r for camera in ("b", "a", "c") for r in make_records(2500, camera, every=0.01)]
+        sparse = [r for year in range(9) for r in make_records(2, "a", first=year * 31_557_600, every=86_400)][2:]
         boxed = [Record(r.camera, r.time, r.media, r.offset, r.vector, BOX) for r in dense[::500]]
         every = [*boxed, *sparse, *dense]
         for part in np.array_split(np.random.default_rng(0).permutation(len(every)), 3):
             await store.write([every[i] for i in part])
         order = sorted(every, key=lambda r: (r.time, r.camera, r.region.code if r.region else 0))
-        found = await scanned(store)
-        assert keys(found) == keys(order)
+        found = await scan_all(store)
+        assert record_keys(found) == record_keys(order)
         np.testing.assert_array_equal([r.vector for r in found[::97]], [r.vector for r in order[::97]])
         where = Where(cameras=("a", "c"), spans=((at(1), at(2)), (at(90_000), at(10**9))))
         inside = [r for r in order if r.camera != "b" and (at(1) <= r.time < at(2) or at(90_000) <= r.time < at(10**9))]
-        assert keys(await scanned(store, where)) == keys(inside)
+        assert record_keys(await scan_all(store, where)) == record_keys(inside)
 
     async def test_many_records_of_one_moment_are_scanned(self, store: Store) -> None:
-        crowd = [Record(f"cam{i:04}", START, "m", 0, vector) for i, vector in enumerate(unit(2100))]
+        crowd = [Record(f"cam{i:04}", START, "m", 0, vector) for i, vector in enumerate(unit_vectors(2100))]
         await store.write(crowd)
-        assert keys(await scanned(store)) == keys(crowd)
+        assert record_keys(await scan_all(store)) == record_keys(crowd)
 
     async def test_a_sample_is_spread_whole_and_the_same_each_time(self, store: Store, opening: Opening) -> None:
-        frames = film(1000)
+        frames = make_records(1000)
         boxes = [
-            Record(r.camera, r.time, r.media, r.offset, v, BOX) for r, v in zip(frames, unit(1000, 5), strict=True)
+            Record(r.camera, r.time, r.media, r.offset, v, BOX)
+            for r, v in zip(frames, unit_vectors(1000, 5), strict=True)
         ]
         await store.write(frames[500:] + boxes)
-        await store.write(frames[:500] + film(1000, "door", seed=3))
+        await store.write(frames[:500] + make_records(1000, "door", seed=3))
         sample = await store.sample(50, Where(cameras=("gate",)))
         assert sample.shape == (50, SPACE.dim)
         assert sample.dtype == np.float32
@@ -206,24 +213,24 @@ class StoreContract:
         assert len(await store.sample(10)) == 10
 
     async def test_last_is_the_newest_record_of_a_media(self, store: Store) -> None:
-        records = film(30)
+        records = make_records(30)
         await store.write(records[10:])
         await store.write(records[:10])
-        assert await store.last("gate-0") == at(29)
-        assert await store.last("gate-1") is None
+        assert await store.last_time("gate-0") == at(29)
+        assert await store.last_time("gate-1") is None
 
     async def test_what_is_written_is_seen_at_once_by_others(self, opening: Opening) -> None:
         one, other = await opening(SPACE), await opening(SPACE)
         assert await other.count() == 0
         for i in range(5):
-            (record,) = film(1, first=i, seed=i)
+            (record,) = make_records(1, first=i, seed=i)
             await one.write([record])
             assert await other.count() == i + 1
             assert (await other.nearest(record.vector, 1))[0].time == record.time
-            assert await other.last(record.media) == record.time
+            assert await other.last_time(record.media) == record.time
 
     async def test_forgetting_takes_what_matches_and_no_more(self, store: Store, opening: Opening) -> None:
-        records = film(100) + film(100, "door", seed=1)
+        records = make_records(100) + make_records(100, "door", seed=1)
         await store.write(records)
         other = await opening(SPACE)
         where = Where(cameras=("gate",), spans=((at(10), at(20)),))
@@ -232,7 +239,7 @@ class StoreContract:
         gone = records[10:20]
         assert await other.count() == 190
         assert all(hit.time != gone[0].time for hit in await other.nearest(gone[0].vector, 5, Where(cameras=("gate",))))
-        assert not {*keys(gone)} & {*keys(await scanned(other))}
+        assert not {*record_keys(gone)} & {*record_keys(await scan_all(other))}
         await store.write(gone)
         assert await other.count() == 200
         assert await store.forget(Where()) == 200
@@ -242,27 +249,27 @@ class StoreContract:
 
     async def test_maintenance_changes_no_answer(self, store: Store) -> None:
         for i in range(30):
-            await store.write(film(20, first=20 * i, seed=i))
-        question = unit(1, seed=99)[0]
-        before = await store.nearest(question, 20), keys(await scanned(store))
-        await asyncio.gather(store.maintain(), store.maintain(), store.write(film(1, "late")))
+            await store.write(make_records(20, first=20 * i, seed=i))
+        question = unit_vectors(1, seed=99)[0]
+        before = await store.nearest(question, 20), record_keys(await scan_all(store))
+        await asyncio.gather(store.maintain(), store.maintain(), store.write(make_records(1, "late")))
         await store.forget(Where(cameras=("late",)))
-        assert (await store.nearest(question, 20), keys(await scanned(store))) == before
+        assert (await store.nearest(question, 20), record_keys(await scan_all(store))) == before
 
     async def test_writers_readers_and_maintenance_go_on_together(self, opening: Opening) -> None:
         first, second, reader = [await opening(SPACE) for _ in range(3)]
         writing = asyncio.gather(_write_all(first, "a"), _write_all(second, "b"), _write_all(second, "b"))
         while not writing.done():
             seen = await reader.count()
-            assert len(await reader.nearest(unit(1)[0], 5)) >= min(5, seen)
-            assert len(await scanned(reader)) >= seen
+            assert len(await reader.nearest(unit_vectors(1)[0], 5)) >= min(5, seen)
+            assert len(await scan_all(reader)) >= seen
             await first.maintain()
         await writing
-        assert keys(await scanned(reader)) == [(camera, at(i), None) for i in range(200) for camera in "ab"]
+        assert record_keys(await scan_all(reader)) == [(camera, at(i), None) for i in range(200) for camera in "ab"]
 
     async def test_readers_go_on_while_records_are_forgotten(self, opening: Opening) -> None:
         store, reader = await opening(SPACE), await opening(SPACE)
-        await store.write(film(600))
+        await store.write(make_records(600))
 
         async def forget() -> None:
             for i in range(12):
@@ -272,8 +279,8 @@ class StoreContract:
         forgetting = asyncio.create_task(forget())
         asked = 0
         while not forgetting.done():
-            assert len(await reader.nearest(unit(1)[0], 500, stays)) == 480
-            assert len(await scanned(reader)) >= 480
+            assert len(await reader.nearest(unit_vectors(1)[0], 500, stays)) == 480
+            assert len(await scan_all(reader)) >= 480
             assert len(await reader.sample(50, stays)) == 50
             asked += 1
         await forgetting
@@ -282,20 +289,20 @@ class StoreContract:
 
     async def test_two_spaces_live_side_by_side(self, opening: Opening) -> None:
         one, other = await opening(SPACE), await opening(Space("test_one", 16))
-        await one.write(film(3))
-        await other.write([Record("gate", at(0), "m", 0, unit(1, dim=16)[0])])
+        await one.write(make_records(3))
+        await other.write([Record("gate", at(0), "m", 0, unit_vectors(1, dim=16)[0])])
         assert (await one.count(), await other.count()) == (3, 1)
         await other.forget(Where())
         assert await one.count() == 3
 
     async def test_closing_twice_does_no_harm(self, store: Store) -> None:
-        await store.write(film(1))
+        await store.write(make_records(1))
         await store.close()
         await store.close()
 
 
 async def _write_all(store: Store, camera: str) -> None:
-    records = film(200, camera)
+    records = make_records(200, camera)
     for i in range(0, 200, 10):
         await store.write(records[i : i + 10])
 

@@ -1,4 +1,4 @@
-"""The cluster store and catalogue keep the contracts on a real Cassandra."""
+"""Runs the store and catalog contracts over the cluster backend, on a real Cassandra."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from functools import partial
 import pytest
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.base import Where
+from footage.indexer.store.base import Catalog, Where
 from tests.cassandra.fixture import need_driver
 from tests.indexer.store import catalog_contract, store_contract
 
 # ruff: noqa: E402 - what follows needs the driver
 need_driver()
 
-from footage.indexer.store.cassandra import CassandraCatalog, CassandraStore, Session, connect, schema
+from footage.indexer.store.cassandra import (
+    CassandraCatalog,
+    CassandraSession,
+    CassandraStore,
+    connect_cassandra,
+    schema,
+)
 from tests.cassandra.server import Contact
 
 OTHER = Space("test_one", 16)
@@ -28,31 +34,35 @@ def keyspace(cassandra: Contact) -> str:
 
 
 @pytest.fixture
-async def session(cassandra: Contact, keyspace: str) -> AsyncIterator[Session]:
+async def session(cassandra: Contact, keyspace: str) -> AsyncIterator[CassandraSession]:
     """A session in the module's keyspace, whose tables are empty."""
     at = cassandra
     login = {"user": at.user, "password": at.password, "bundle": at.bundle, "token": at.token}
-    session = await connect([at.host], at.port, keyspace, **login)
-    if await schema.check(session, OTHER):
+    session = await connect_cassandra([at.host], at.port, keyspace, **login)
+    if await schema.find_errors(session, OTHER):
         for space in (store_contract.SPACE, OTHER):
-            await schema.init(session, space)
+            await schema.create_tables(session, space)
     yield session
     for space in (store_contract.SPACE, OTHER):
         await (await CassandraStore.open(session, space)).forget(Where())
     for table in ("pin", "cameras", "media", "places", "paths", "coverage", "documents", "leases"):
-        rows = await session.rows(f"SELECT * FROM @{table} LIMIT 1")
+        rows = await session.select(f"SELECT * FROM @{table} LIMIT 1")
         if rows:
-            await session.define(f"TRUNCATE @{table}")
+            await session.execute_ddl(f"TRUNCATE @{table}")
     await session.close()
 
 
 class TestCassandraStore(store_contract.StoreContract):
     @pytest.fixture
-    def opening(self, session: Session) -> store_contract.Opening:
+    def opening(self, session: CassandraSession) -> store_contract.Opening:
         return partial(CassandraStore.open, session)
 
 
 class TestCassandraCatalog(catalog_contract.CatalogContract):
     @pytest.fixture
-    def opening(self, session: Session) -> catalog_contract.Opening:
+    def opening(self, session: CassandraSession) -> catalog_contract.Opening:
         return partial(CassandraCatalog.open, session)
+
+    @pytest.mark.slow
+    async def test_many_photographs_of_one_moment_each_get_their_own(self, catalog: Catalog) -> None:
+        await super().test_many_photographs_of_one_moment_each_get_their_own(catalog)

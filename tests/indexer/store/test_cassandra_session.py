@@ -1,4 +1,4 @@
-"""The session: asyncio over the driver, vectors as bytes, errors that say what to do, and tables that are checked."""
+"""Tests the Cassandra session, error translation, schema checks, and vectors as bytes."""
 
 from __future__ import annotations
 
@@ -14,116 +14,117 @@ import pytest
 from footage.indexer.embed.base import Space
 from footage.indexer.store.base import Record, StoreError, StoreUnreachable, Where
 from tests.cassandra.fixture import need_driver
-from tests.indexer.store.store_contract import at, film, scanned, unit
+from tests.indexer.store.store_contract import at, make_records, scan_all, unit_vectors
 
 # ruff: noqa: E402 - what follows needs the driver
 need_driver()
 
 from cassandra.cqltypes import lookup_casstype
 
-from footage.indexer.store.cassandra import CassandraStore, Session, connect, schema
-from footage.indexer.store.cassandra.media import apart
+from footage.indexer.store.cassandra import CassandraSession, CassandraStore, connect_cassandra, schema
+from footage.indexer.store.cassandra.media import separate_start
 from footage.indexer.store.cassandra.vectors import _bytes
-from tests.cassandra.server import Contact, free_port
+from tests.cassandra.server import Contact
+from tests.ports import free_port
 
 SPACE = Space("test/one", 32)
 IN_FLIGHT = 64
 
 
 @pytest.fixture
-async def session(cassandra: Contact) -> AsyncIterator[Session]:
+async def session(cassandra: Contact) -> AsyncIterator[CassandraSession]:
     """A session in a keyspace of its own, with nothing in it."""
     name = f"t_{uuid.uuid4().hex[:12]}"
     at = cassandra
-    session = await connect([at.host], at.port, name, user=at.user, password=at.password, in_flight=IN_FLIGHT)
+    session = await connect_cassandra([at.host], at.port, name, user=at.user, password=at.password, in_flight=IN_FLIGHT)
     yield session
-    await session.define(f"DROP KEYSPACE IF EXISTS {name}")
+    await session.execute_ddl(f"DROP KEYSPACE IF EXISTS {name}")
     await session.close()
 
 
 def test_a_vector_is_sent_as_the_driver_would_send_it() -> None:
-    (vector,) = unit(1, dim=512)
+    (vector,) = unit_vectors(1, dim=512)
     kind = lookup_casstype("org.apache.cassandra.db.marshal.VectorType(org.apache.cassandra.db.marshal.FloatType, 512)")
     assert _bytes(vector) == kind.serialize(vector.tolist(), 5)
 
 
-async def test_what_is_missing_is_told_and_made(session: Session) -> None:
-    assert await schema.check(session, SPACE) == [
+async def test_missing_tables_are_reported_and_created(session: CassandraSession) -> None:
+    assert await schema.find_errors(session, SPACE) == [
         f"the keyspace {session.keyspace} is missing; run `footage store init`"
     ]
     with pytest.raises(StoreError, match="footage store init"):
         await CassandraStore.open(session, SPACE)
     for _ in range(2):
-        await schema.init(session, SPACE, rate=5)
-        assert await schema.check(session, SPACE) == []
-    assert await schema.about(session) == schema.HOUR
+        await schema.create_tables(session, SPACE, rate=5)
+        assert await schema.find_errors(session, SPACE) == []
+    assert await schema.bucket_duration(session) == schema.HOUR_MICROS
     other = Space("test/other", 8)
-    assert await schema.check(session, other) == [
-        f"the table {schema.frames(other)} is missing; run `footage store init`"
+    assert await schema.find_errors(session, other) == [
+        f"the table {schema.frames_table(other)} is missing; run `footage store init`"
     ]
-    await session.define(f"DROP INDEX {session.keyspace}.{schema.frames(SPACE)}_vector")
-    await session.define("ALTER TABLE @media ADD colour text")
-    assert [fault[:46] for fault in await schema.check(session, SPACE)] == [
-        "the table media is of another version: colour;"
+    await session.execute_ddl(f"DROP INDEX {session.keyspace}.{schema.frames_table(SPACE)}_vector")
+    await session.execute_ddl("ALTER TABLE @media ADD color text")
+    assert [fault[:46] for fault in await schema.find_errors(session, SPACE)] == [
+        "the table media is of another version: color;"
     ]
-    await session.define("ALTER TABLE @media DROP colour")
-    (fault,) = await schema.check(session, SPACE)
+    await session.execute_ddl("ALTER TABLE @media DROP color")
+    (fault,) = await schema.find_errors(session, SPACE)
     assert "no dot_product index" in fault
 
 
-async def test_the_tables_of_a_newer_version_are_refused(session: Session) -> None:
-    await schema.init(session, SPACE)
-    await session.write("INSERT INTO @about (part, version) VALUES ('all', ?)", schema.VERSION + 1)
+async def test_the_tables_of_a_newer_version_are_refused(session: CassandraSession) -> None:
+    await schema.create_tables(session, SPACE)
+    await session.write("INSERT INTO @about (part, version) VALUES ('all', ?)", schema.SCHEMA_VERSION + 1)
     with pytest.raises(StoreError, match="newer version"):
         await CassandraStore.open(session, SPACE)
 
 
-async def test_sixty_four_inserts_at_once_all_succeed_and_are_all_found(session: Session) -> None:
+async def test_sixty_four_inserts_at_once_all_succeed_and_are_all_found(session: CassandraSession) -> None:
     """On skip-list memtables a part of them fails, and what is repeated is missing from the index (CASSANDRA-21644)."""
-    await schema.init(session, SPACE)
+    await schema.create_tables(session, SPACE)
     store = await CassandraStore.open(session, SPACE)
-    records = film(960)
+    records = make_records(960)
     await asyncio.gather(*(store.write([record]) for record in records))
     assert await store.count() == len(records)
     hits = await store.nearest(records[0].vector, 1000)
     assert {hit.time for hit in hits} == {record.time for record in records}
 
 
-async def test_a_record_goes_when_its_time_to_live_is_over(session: Session) -> None:
-    await schema.init(session, SPACE)
+async def test_a_record_goes_when_its_time_to_live_is_over(session: CassandraSession) -> None:
+    await schema.create_tables(session, SPACE)
     store = await CassandraStore.open(session, SPACE, ttl=2)
-    await store.write(film(3))
+    await store.write(make_records(3))
     assert await store.count() == 3
     async with asyncio.timeout(20):
-        while await store.count() or await store.nearest(unit(1)[0], 1):
+        while await store.count() or await store.nearest(unit_vectors(1)[0], 1):
             await asyncio.sleep(0.1)
-    await (await CassandraStore.open(session, SPACE)).write(film(2))
+    await (await CassandraStore.open(session, SPACE)).write(make_records(2))
     assert await store.count() == 2
 
 
-async def test_pieces_of_many_partitions_are_searched_and_scanned_in_order(session: Session) -> None:
-    await schema.init(session, SPACE)
+async def test_pieces_of_many_partitions_are_searched_and_scanned_in_order(session: CassandraSession) -> None:
+    await schema.create_tables(session, SPACE)
     store = await CassandraStore.open(session, SPACE)
-    vectors = unit(400)
+    vectors = unit_vectors(400)
     hour = timedelta(hours=1)
     records = [Record("gate", at(0) + i * hour, "m", i, vector) for i, vector in enumerate(vectors)]
     await store.write(records)
-    assert [r.time for r in await scanned(store)] == [r.time for r in records]
+    assert [r.time for r in await scan_all(store)] == [r.time for r in records]
     for where, left in (
         (Where(cameras=("gate",)), records),
         (Where(media=("m",)), records),
         (Where(spans=((records[7].time, records[200].time),)), records[7:200]),
     ):
-        question = unit(1, seed=8)[0]
+        question = unit_vectors(1, seed=8)[0]
         best = sorted(left, key=lambda r: -float(r.vector @ question))[:10]
         assert [hit.time for hit in await store.nearest(question, 10, where)] == [r.time for r in best]
     assert (await store.sample(7)).shape == (7, 32)
 
 
-async def test_a_request_may_be_cancelled_before_its_answer_comes(session: Session) -> None:
+async def test_a_request_may_be_cancelled_before_its_answer_comes(session: CassandraSession) -> None:
     heard: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
-    asked = [asyncio.create_task(session.rows("SELECT release_version FROM system.local")) for _ in range(200)]
+    asked = [asyncio.create_task(session.select("SELECT release_version FROM system.local")) for _ in range(200)]
     await asyncio.sleep(0)
     for number, task in enumerate(asked):
         if number % 2:
@@ -131,46 +132,46 @@ async def test_a_request_may_be_cancelled_before_its_answer_comes(session: Sessi
     done = await asyncio.gather(*asked, return_exceptions=True)
     assert all(isinstance(result, asyncio.CancelledError) for result in done[1::2])
     assert all(result == done[0] for result in done[::2])
-    assert await session.rows("SELECT release_version FROM system.local") == done[0]
+    assert await session.select("SELECT release_version FROM system.local") == done[0]
     assert heard == []
 
 
 async def test_where_nothing_listens_the_store_is_unreachable() -> None:
     with pytest.raises(StoreUnreachable, match="no node answers"):
-        await connect(["127.0.0.1"], free_port("127.0.0.1"))
+        await connect_cassandra(["127.0.0.1"], free_port("127.0.0.1"))
 
 
-async def test_a_wrong_password_is_told_without_showing_it(cassandra: Contact) -> None:
-    with pytest.raises(StoreError, match="refuses this user") as told:
-        await connect([cassandra.host], cassandra.port, user="cassandra", password="5ecret")
-    assert not isinstance(told.value, StoreUnreachable)
-    assert "5ecret" not in str(told.value)
+async def test_a_wrong_password_is_reported_without_showing_it(cassandra: Contact) -> None:
+    with pytest.raises(StoreError, match="refuses this user") as raised:
+        await connect_cassandra([cassandra.host], cassandra.port, user="cassandra", password="5ecret")
+    assert not isinstance(raised.value, StoreUnreachable)
+    assert "5ecret" not in str(raised.value)
 
 
-async def test_a_missing_driver_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_driver_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cassandra", None)
-    monkeypatch.delitem(sys.modules, "indexer.store.cassandra.driver", raising=False)
-    monkeypatch.delattr(sys.modules["indexer.store.cassandra"], "driver", raising=False)
+    monkeypatch.delitem(sys.modules, "footage.indexer.store.cassandra.driver", raising=False)
+    monkeypatch.delattr(sys.modules["footage.indexer.store.cassandra"], "driver", raising=False)
     with pytest.raises(StoreError, match=r"pip install 'footage\[cassandra\]'"):
-        await connect()
+        await connect_cassandra()
 
 
 @pytest.mark.parametrize("keyspace", ["Footage", "a-b", "x; DROP", "", "a" * 49])
 async def test_a_keyspace_is_a_plain_name(keyspace: str) -> None:
     with pytest.raises(StoreError, match="lower-case"):
-        await connect(keyspace=keyspace)
+        await connect_cassandra(keyspace=keyspace)
 
 
-async def test_a_missing_bundle_is_told() -> None:
+async def test_a_missing_bundle_is_reported() -> None:
     with pytest.raises(StoreError, match=r"nowhere\.zip.*Astra"):
-        await connect(bundle=Path("/nowhere.zip"), token="AstraCS:x")
+        await connect_cassandra(bundle=Path("/nowhere.zip"), token="AstraCS:x")
 
 
-def test_crowded_starts_move_on_as_they_do_in_the_embedded_catalogue() -> None:
-    assert apart(0, 0, []) == 0
-    assert apart(0, 0, [(0, 0)]) == 10
+def test_starts_are_shifted_as_in_the_embedded_catalog() -> None:
+    assert separate_start(0, 0, []) == 0
+    assert separate_start(0, 0, [(0, 0)]) == 10
     photos = [(i * 10, 0) for i in range(1000)]
-    assert apart(0, 0, photos) == 10_000
-    assert apart(-1_000_000, 5_000_000, photos[:5]) == -1_000_000 + 50
-    assert apart(-9_000_000, 1_000_000, photos) == -9_000_000
-    assert apart(0, 60, [(0, 60), (10, 60)]) == 20
+    assert separate_start(0, 0, photos) == 10_000
+    assert separate_start(-1_000_000, 5_000_000, photos[:5]) == -1_000_000 + 50
+    assert separate_start(-9_000_000, 1_000_000, photos) == -9_000_000
+    assert separate_start(0, 60, [(0, 60), (10, 60)]) == 20

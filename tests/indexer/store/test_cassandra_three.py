@@ -1,4 +1,4 @@
-"""With a copy on each of three nodes, the store goes on without one of them and loses nothing."""
+"""Tests that a store with three replicas keeps working without one node and loses nothing."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from footage.indexer.embed.base import Space
 from footage.indexer.store.base import Record, Store, StoreError, StoreUnreachable
 from tests.cassandra.fixture import need_driver
-from tests.indexer.store.store_contract import film, scanned
+from tests.indexer.store.store_contract import make_records, scan_all
 
 # ruff: noqa: E402 - what follows needs the driver
 need_driver()
 
-from footage.indexer.store.cassandra import CassandraStore, connect, schema
+from footage.indexer.store.cassandra import CassandraStore, connect_cassandra, schema
 from tests.cassandra.server import QUICK, Server
 
 SPACE = Space("test/one", 32)
@@ -26,7 +26,7 @@ COPIES = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 3}"
 
 @dataclass
 class Traffic:
-    """Writes of five records and searches, one after the other, until it is told to stop."""
+    """Writes of five records and searches, one after the other, until ``stop`` is set."""
 
     store: Store
     acknowledged: list[Record] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Traffic:
     stop: bool = False
 
     async def write(self) -> None:
-        records = film(20_000)
+        records = make_records(20_000)
         for i in range(0, len(records), 5):
             if self.stop:
                 return
@@ -80,8 +80,8 @@ async def test_nothing_acknowledged_is_lost_when_one_node_dies_and_another_freez
         third.start()
         third.wait(peers=2)
 
-    session = await connect(points, first.contact.port, "footage")
-    await schema.init(session, SPACE, replication=COPIES)
+    session = await connect_cassandra(points, first.contact.port, "footage")
+    await schema.create_tables(session, SPACE, replication=COPIES)
     traffic = Traffic(await CassandraStore.open(session, SPACE))
     async with asyncio.TaskGroup() as group:
         group.create_task(traffic.write())
@@ -104,7 +104,7 @@ async def test_nothing_acknowledged_is_lost_when_one_node_dies_and_another_freez
                 f"{len(traffic.errors) - before[2]} errors in {seconds:.1f} s, the slowest {traffic.slowest:.1f} s"
             )
         traffic.stop = True
-    kept = {record.time for record in await scanned(traffic.store)}
+    kept = {record.time for record in await scan_all(traffic.store)}
     lost = [record for record in traffic.acknowledged if record.time not in kept]
     with capsys.disabled():
         print("", *lines, f"{len(traffic.acknowledged)} acknowledged, {len(lost)} lost", *traffic.errors[:3], sep="\n")
@@ -118,10 +118,10 @@ async def test_a_store_whose_server_was_away_goes_on(tmp_path: Path) -> None:
     server = Server(tmp_path, options=QUICK)
     with server:
         at = server.contact
-        session = await connect([at.host], at.port, "footage", user=at.user, password=at.password)
-        await schema.init(session, SPACE)
+        session = await connect_cassandra([at.host], at.port, "footage", user=at.user, password=at.password)
+        await schema.create_tables(session, SPACE)
         store = await CassandraStore.open(session, SPACE)
-        records = film(30)
+        records = make_records(30)
         await store.write(records[:10])
         await asyncio.to_thread(server.kill)
         with pytest.raises(StoreUnreachable, match="no node answers"):
@@ -137,6 +137,6 @@ async def test_a_store_whose_server_was_away_goes_on(tmp_path: Path) -> None:
                     break
                 except StoreUnreachable:
                     await asyncio.sleep(0.2)
-        assert [record.time for record in await scanned(store)] == [record.time for record in records]
+        assert [record.time for record in await scan_all(store)] == [record.time for record in records]
         assert len(await store.nearest(records[0].vector, 50)) == 30
         await session.close()

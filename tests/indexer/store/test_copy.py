@@ -1,4 +1,4 @@
-"""An index moves between stores, may be broken off, and is the same on arrival."""
+"""Tests that an index is copied completely between stores, and that a copy can be resumed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import cast
 import pytest
 
 from footage.indexer.store.base import Catalog, Record, Store, StoreError
-from footage.indexer.store.copy import Copied, copy
+from footage.indexer.store.copy import CopyResult, copy_index
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
 from tests.cassandra.fixture import need_driver
 from tests.indexer.store.catalog_contract import span, video
-from tests.indexer.store.store_contract import BOX, SPACE, at, film, keys, scanned, unit
+from tests.indexer.store.store_contract import BOX, SPACE, at, make_records, record_keys, scan_all, unit_vectors
 
 DAY = 86_400
 Index = tuple[Store, Catalog]
@@ -30,15 +30,18 @@ async def full(tmp_path: Path) -> Index:
     """Three days with a pause, regions, and a record of no known media."""
     store, catalog = await embedded(tmp_path / "full")
     for day in (0, 1, 9):
-        await store.write(film(700, first=day * DAY, seed=day) + film(5, "door", first=day * DAY))
-        await catalog.admit(video(f"gate-{day}", day * DAY, 700), "every 1 s")
-        await catalog.cover(span(day * DAY, day * DAY + 700))
-    await catalog.admit(video("gate-again", 0, 700), "every 1 s")
+        await store.write(make_records(700, first=day * DAY, seed=day) + make_records(5, "door", first=day * DAY))
+        await catalog.add_media(video(f"gate-{day}", day * DAY, 700), "every 1 s")
+        await catalog.set_coverage(span(day * DAY, day * DAY + 700))
+    await catalog.add_media(video("gate-again", 0, 700), "every 1 s")
     await store.write(
-        [Record("gate", at(3), "m", 3, unit(1)[0], BOX), Record("attic", at(-50 * DAY), "m", 3, unit(1)[0])]
+        [
+            Record("gate", at(3), "m", 3, unit_vectors(1)[0], BOX),
+            Record("attic", at(-50 * DAY), "m", 3, unit_vectors(1)[0]),
+        ]
     )
-    await catalog.finish("gate-0", "a note")
-    await catalog.put("watch", "cat", {"text": "a cat"})
+    await catalog.finish_media("gate-0", "a note")
+    await catalog.put_document("watch", "cat", {"text": "a cat"})
     return store, catalog
 
 
@@ -46,45 +49,45 @@ async def full(tmp_path: Path) -> Index:
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Index]:
     need_driver()
     contact = request.getfixturevalue("cassandra")
-    from footage.indexer.store.cassandra import CassandraCatalog, CassandraStore, connect, schema
+    from footage.indexer.store.cassandra import CassandraCatalog, CassandraStore, connect_cassandra, schema
 
     name = f"t_{uuid.uuid4().hex[:12]}"
-    session = await connect([contact.host], contact.port, name, user=contact.user, password=contact.password)
-    await schema.init(session, SPACE)
+    session = await connect_cassandra([contact.host], contact.port, name, user=contact.user, password=contact.password)
+    await schema.create_tables(session, SPACE)
     yield await CassandraStore.open(session, SPACE), await CassandraCatalog.open(session)
-    await session.define(f"DROP KEYSPACE {name}")
+    await session.execute_ddl(f"DROP KEYSPACE {name}")
     await session.close()
 
 
 async def same(one: Index, other: Index) -> None:
-    assert keys(await scanned(one[0])) == keys(await scanned(other[0]))
+    assert record_keys(await scan_all(one[0])) == record_keys(await scan_all(other[0]))
     ever = at(-100 * DAY), at(100 * DAY)
-    assert await one[1].between([], *ever) == await other[1].between([], *ever)
+    assert await one[1].media_between([], *ever) == await other[1].media_between([], *ever)
     assert await one[1].coverage([], *ever) == await other[1].coverage([], *ever)
-    assert await one[1].get("watch") == await other[1].get("watch")
+    assert await one[1].documents("watch") == await other[1].documents("watch")
     assert await one[1].cameras() == await other[1].cameras()
 
 
 async def test_an_index_is_the_same_after_it_has_moved(full: Index, tmp_path: Path) -> None:
     target = await embedded(tmp_path / "new")
-    told: list[int] = []
-    assert await copy(*full, *target, told.append) == Copied(2117, 4, 3, 1)
-    assert told == sorted(told)
-    assert told[-1] == 2117
+    reported: list[int] = []
+    assert await copy_index(*full, *target, reported.append) == CopyResult(2117, 4, 3, 1)
+    assert reported == sorted(reported)
+    assert reported[-1] == 2117
     await same(full, target)
-    assert await copy(*full, *target) == Copied(2117, 4, 3, 1)
+    assert await copy_index(*full, *target) == CopyResult(2117, 4, 3, 1)
 
 
 async def test_to_the_cluster_and_back(full: Index, cluster: Index, tmp_path: Path) -> None:
-    await copy(*full, *cluster)
+    await copy_index(*full, *cluster)
     await same(full, cluster)
     back = await embedded(tmp_path / "back")
-    assert await copy(*cluster, *back) == Copied(2117, 4, 3, 1)
+    assert await copy_index(*cluster, *back) == CopyResult(2117, 4, 3, 1)
     await same(full, back)
 
 
-class Stumbling:
-    """A store that gives up after some writes."""
+class FailingStore:
+    """A store that fails after some writes."""
 
     def __init__(self, store: Store, writes: int) -> None:
         self._store, self._writes = store, writes
@@ -93,22 +96,22 @@ class Stumbling:
     async def write(self, records: Sequence[Record]) -> None:
         self._writes -= 1
         if self._writes < 0:
-            raise StoreError("stumbled")
+            raise StoreError("write failed")
         await self._store.write(records)
 
 
-async def test_what_was_broken_off_goes_on_and_writes_no_day_twice(full: Index, tmp_path: Path) -> None:
+async def test_an_interrupted_copy_resumes_and_writes_no_day_twice(full: Index, tmp_path: Path) -> None:
     target = await embedded(tmp_path / "new")
-    with pytest.raises(StoreError, match="stumbled"):
-        await copy(*full, cast(Store, Stumbling(target[0], 3)), target[1])
+    with pytest.raises(StoreError, match="write failed"):
+        await copy_index(*full, cast(Store, FailingStore(target[0], 3)), target[1])
     assert 0 < await target[0].count() < 2117
     # One day (two writes) was whole, and the attic's record; the day that was begun is written again.
-    await copy(*full, cast(Store, Stumbling(target[0], 4)), target[1])
+    await copy_index(*full, cast(Store, FailingStore(target[0], 4)), target[1])
     await same(full, target)
 
 
-async def test_another_content_of_the_target_is_told(full: Index, tmp_path: Path) -> None:
+async def test_other_content_of_the_target_is_reported(full: Index, tmp_path: Path) -> None:
     target = await embedded(tmp_path / "new")
-    await target[0].write(film(1, seed=99))
+    await target[0].write(make_records(1, seed=99))
     with pytest.raises(StoreError, match="target holds"):
-        await copy(*full, *target)
+        await copy_index(*full, *target)

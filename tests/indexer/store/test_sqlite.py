@@ -1,4 +1,4 @@
-"""The embedded catalogue keeps the contract, and what only it promises."""
+"""Runs the catalog contract over SQLite, and tests migrations, errors and span arithmetic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from footage.indexer.store.base import StoreError
-from footage.indexer.store.spans import Span, carve
+from footage.indexer.store.coverage_spans import CoverageSpan, replace_span
 from footage.indexer.store.sqlite import MIGRATIONS, SqliteCatalog
 from tests.indexer.store.catalog_contract import CatalogContract, Opening, at, span, video
 
@@ -42,7 +42,7 @@ async def test_ten_thousand_photographs_of_one_moment_are_quick(tmp_path: Path) 
     began = time.perf_counter()
     for i in range(20):
         photo = video(f"new{i}", -at(0).timestamp(), 0)
-        assert (await catalog.admit(photo, "r")).media.start.microsecond == 100_000 + 10 * i
+        assert (await catalog.add_media(photo, "r")).media.start.microsecond == 100_000 + 10 * i
     assert (time.perf_counter() - began) / 20 < 2
     await catalog.close()
 
@@ -56,7 +56,7 @@ async def test_a_newer_file_is_refused_and_an_older_one_brought_forward(tmp_path
             connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 0")
     catalog = await SqliteCatalog.open(path)
-    await catalog.admit(video("1"), "r")
+    await catalog.add_media(video("1"), "r")
     await catalog.close()
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     connection.close()
@@ -64,27 +64,27 @@ async def test_a_newer_file_is_refused_and_an_older_one_brought_forward(tmp_path
         await SqliteCatalog.open(path)
 
 
-async def test_what_is_no_catalogue_is_explained(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_catalog_is_explained(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite"
-    path.write_text("this is a letter to the landlord, and no catalogue" * 100)
+    path.write_text("this is a letter to the landlord, and no catalog" * 100)
     with pytest.raises(StoreError, match=r"catalog\.sqlite.*damaged or something else"):
         await SqliteCatalog.open(path)
     with pytest.raises(StoreError, match="--data"):
         await SqliteCatalog.open(path / "catalog.sqlite")
 
 
-async def test_a_closed_catalogue_says_so(tmp_path: Path) -> None:
+async def test_a_closed_catalog_says_so(tmp_path: Path) -> None:
     catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
     await catalog.close()
     with pytest.raises(StoreError, match="closed"):
-        await catalog.cover(span(0, 1))
+        await catalog.set_coverage(span(0, 1))
 
 
 async def test_coverage_of_long_neighbours_is_found_from_inside(tmp_path: Path) -> None:
     catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
     for i in range(50):
-        await catalog.cover(span(i * 10, i * 10 + 10, "odd" if i % 2 else ""))
-    await catalog.cover(span(7, 493))
+        await catalog.set_coverage(span(i * 10, i * 10 + 10, "odd" if i % 2 else ""))
+    await catalog.set_coverage(span(7, 493))
     assert await catalog.coverage([], at(0), at(1000)) == [span(0, 493), span(493, 500, "odd")]
     await catalog.close()
 
@@ -97,11 +97,11 @@ NOTES = st.lists(
 
 @given(NOTES)
 def test_carving_agrees_with_a_list_of_seconds(notes: list[tuple[int, int, str | None]]) -> None:
-    spans: list[Span] = []
+    spans: list[CoverageSpan] = []
     seconds: list[str | None] = [None] * SECONDS
     for since, until, state in notes:
         if since < until:
-            spans = carve(spans, Span(since, until, state or "", ""), keep=state is not None)
+            spans = replace_span(spans, CoverageSpan(since, until, state or "", ""), keep=state is not None)
             seconds[since:until] = [state] * (until - since)
     painted: list[str | None] = [None] * SECONDS
     for one in spans:

@@ -1,4 +1,4 @@
-"""What was acknowledged outlives the process that wrote it."""
+"""Tests that acknowledged writes survive a killed process, and that processes work side by side."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from footage.indexer.store.base import Where
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
 from tests.indexer.store.catalog_contract import video
-from tests.indexer.store.store_contract import SPACE, film, scanned
+from tests.indexer.store.store_contract import SPACE, make_records, scan_all
 
 ROOT = Path(__file__).parents[3]
 
@@ -26,7 +26,7 @@ from pathlib import Path
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
 from tests.indexer.store.catalog_contract import video
-from tests.indexer.store.store_contract import SPACE, film
+from tests.indexer.store.store_contract import SPACE, make_records
 
 async def main(folder, camera, first, batches, maintained):
     store = await LanceStore.open(folder / "vectors", SPACE)
@@ -34,8 +34,8 @@ async def main(folder, camera, first, batches, maintained):
     for i in range(first, first + batches):
         if maintained and i % 7 == 3:
             await store.maintain()
-        await catalog.admit(video(f"{camera}-{i}", 0, 0, camera), "r")
-        await store.write(film(10, camera, first=10 * i, seed=i))
+        await catalog.add_media(video(f"{camera}-{i}", 0, 0, camera), "r")
+        await store.write(make_records(10, camera, first=10 * i, seed=i))
         print(i, flush=True)
 
 asyncio.run(main(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])))
@@ -61,8 +61,8 @@ async def test_nothing_acknowledged_is_lost_or_doubled_by_sigkill(tmp_path: Path
             lines += process.stdout.readlines()
         acknowledged += [int(line) for line in lines if line.endswith("\n")]
         store = await LanceStore.open(tmp_path / "vectors", SPACE)
-        times = Counter(record.time for record in await scanned(store))
-        wanted = {record.time for i in set(acknowledged) for record in film(10, first=10 * i)}
+        times = Counter(record.time for record in await scan_all(store))
+        wanted = {record.time for i in set(acknowledged) for record in make_records(10, first=10 * i)}
         assert wanted <= times.keys()
         assert set(times.values()) == {1}
         assert len(times) <= len(wanted) + 10  # at most the batch that was under way
@@ -73,7 +73,7 @@ async def test_nothing_acknowledged_is_lost_or_doubled_by_sigkill(tmp_path: Path
     catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
     entries = await catalog.media([f"gate-{i}" for i in acknowledged])
     assert len(entries) == len(set(acknowledged)) == len({entry.media.start for entry in entries.values()})
-    assert await catalog.admit(video(f"gate-{acknowledged[0]}", 0, 0), "r") in entries.values()
+    assert await catalog.add_media(video(f"gate-{acknowledged[0]}", 0, 0), "r") in entries.values()
     await catalog.close()
 
 
@@ -83,10 +83,10 @@ async def test_two_writing_processes_a_reader_and_maintenance_at_once(tmp_path: 
     writers = [writer(tmp_path, camera, 0, 60, maintained=False) for camera in ("a", "b", "a")]  # "a" twice on purpose
     while any(process.poll() is None for process in writers):
         seen = await reader.count()
-        assert len(await reader.nearest(film(1)[0].vector, 20)) >= min(20, seen)
-        assert len(await scanned(reader)) >= seen
+        assert len(await reader.nearest(make_records(1)[0].vector, 20)) >= min(20, seen)
+        assert len(await scan_all(reader)) >= seen
         await reader.maintain()
     for process in writers:
         process.communicate()
         assert process.returncode == 0
-    assert [record.camera for record in await scanned(reader)] == ["a", "b"] * 600
+    assert [record.camera for record in await scan_all(reader)] == ["a", "b"] * 600

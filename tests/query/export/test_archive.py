@@ -1,4 +1,4 @@
-"""Exports are opened again as a reviewer would: zipfile, hashlib, and a decoder of the tests' own."""
+"""Opens exports as a reviewer would: with zipfile, hashlib, and a decoder of the tests' own."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from footage.query.clips.service import Cutter
-from footage.query.export.archive import Asked, in_order, save, whole
-from footage.query.export.manifest import Manifest, Row, Wanted
+from footage.query.clips.service import ClipService
+from footage.query.export.archive import ExportRequest, run_to_completion, save_export, sort_moments
+from footage.query.export.manifest import ExportedMoment, Manifest, Wanted
 from footage.query.values.ids import MomentId
 from footage.stream.frame import Kind, Media, Region
 from tests import films
-from tests.query.clips.clipfilms import RATE, START, Recipe, film, numbered
-from tests.query.clips.test_clip import COPIED, FRAGMENTS, segments
+from tests.query.clips.numbered_videos import RATE, START, Recipe, make_video, read_numbered_frames
+from tests.query.clips.test_clip import COPIED, FRAGMENTS, make_segments
 
 
 def moment(camera: str, start: float, best: float, end: float, region: Region | None = None) -> MomentId:
@@ -34,27 +34,27 @@ def moment(camera: str, start: float, best: float, end: float, region: Region | 
     return MomentId(camera, a, b, c, region)
 
 
-class Shelf:
-    """A catalogue of made films, and what exports of them hold."""
+class ExportHarness:
+    """A catalog of generated videos, exports of them, and the unpacked content."""
 
     def __init__(self, store: Any, catalog: Any, folder: Path) -> None:
         self.catalog, self.folder, self.clips = catalog, folder, folder / "clips"
-        self.cutter = Cutter(store, catalog, self.clips)
+        self.service = ClipService(store, catalog, self.clips)
         self.zip = folder / "review.zip"
-        self.told: list[Row] = []
+        self.reported: list[ExportedMoment] = []
 
-    async def hold(self, *media: Media, camera: str = "yard") -> list[Media]:
+    async def add_media(self, *media: Media, camera: str = "yard") -> list[Media]:
         named = [replace(m, camera=camera, id=hashlib.sha256(m.path.encode()).hexdigest()[:16]) for m in media]
         for one in named:
-            await self.catalog.admit(one, "test")
+            await self.catalog.add_media(one, "test")
         return named
 
     async def export(self, *moments: MomentId, **asked: Any) -> Manifest | None:
-        found = in_order(Wanted(id=str(m), score=0.5) for m in moments)
-        return await save(self.cutter, Asked(found, **asked), self.zip, self.told.append)
+        found = sort_moments(Wanted(id=str(m), score=0.5) for m in moments)
+        return await save_export(self.service, ExportRequest(found, **asked), self.zip, self.reported.append)
 
-    def unpacked(self) -> tuple[Path, dict[str, Any]]:
-        """The folder that a reviewer unpacks, its sums checked, and the manifest in it."""
+    def unpack(self) -> tuple[Path, dict[str, Any]]:
+        """Unpacks the export and checks its checksums; returns the folder and the manifest."""
         folder = self.folder / "unpacked"
         shutil.rmtree(folder, ignore_errors=True)
         with ZipFile(self.zip) as archive:
@@ -78,28 +78,30 @@ def files(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row[part] for row in rows for part in ("clip", "picture") if row[part]]
 
 
-def shown(folder: Path, row: dict[str, Any]) -> int:
-    """The number of the frame that a player shows at the stated offset."""
-    frames = numbered(folder / row["clip"]["name"])
+def displayed_number(folder: Path, row: dict[str, Any]) -> int:
+    """Returns the number of the frame that a player shows at the stated offset."""
+    frames = read_numbered_frames(folder / row["clip"]["name"])
     at = frames[0][0] + row["best_frame"]["offset_ms"] / 1000
     return [number for time, number in frames if time <= at][-1]
 
 
 @pytest.fixture
-def shelf(store: Any, catalog: Any, tmp_path: Path) -> Shelf:
-    return Shelf(store, catalog, tmp_path)
+def harness(store: Any, catalog: Any, tmp_path: Path) -> ExportHarness:
+    return ExportHarness(store, catalog, tmp_path)
 
 
 @pytest.mark.parametrize("precise", [False, True])
 @pytest.mark.parametrize("name", ["mp4", "late origin, Matroska", "open groups", "HEVC"])
-async def test_the_best_frame_is_in_the_clip_where_the_manifest_says(name: str, precise: bool, shelf: Shelf) -> None:
+async def test_the_best_frame_is_in_the_clip_where_the_manifest_says(
+    name: str, precise: bool, harness: ExportHarness
+) -> None:
     file, recipe = COPIED[name]
-    await shelf.hold(film(shelf.folder / file, recipe))
-    assert await shelf.export(moment("yard", 3.7, 4.1, 5.2), moment("yard", 8, 8, 8), precise=precise, pad=1.5)
-    folder, manifest = shelf.unpacked()
+    await harness.add_media(make_video(harness.folder / file, recipe))
+    assert await harness.export(moment("yard", 3.7, 4.1, 5.2), moment("yard", 8, 8, 8), precise=precise, pad=1.5)
+    folder, manifest = harness.unpack()
     for row, number in zip(manifest["moments"], (4.1 * RATE, 8 * RATE), strict=True):
         assert row["state"] == "proved"
-        assert abs(shown(folder, row) - number) <= 1
+        assert abs(displayed_number(folder, row) - number) <= 1
         assert row["clip"]["precise"] == precise
         proof = row["best_frame"]
         assert proof["found"]
@@ -107,10 +109,10 @@ async def test_the_best_frame_is_in_the_clip_where_the_manifest_says(name: str, 
     assert manifest["counts"] == {"proved": 2}
 
 
-async def test_a_row_tells_all_of_its_moment(shelf: Shelf) -> None:
-    (media,) = await shelf.hold(film(shelf.folder / "film.mp4"))
-    await shelf.export(moment("yard", 3.7, 4, 5.2), query="a dog", filters={"camera": ["yard"]}, pad=1)
-    _, manifest = shelf.unpacked()
+async def test_a_row_describes_its_moment(harness: ExportHarness) -> None:
+    (media,) = await harness.add_media(make_video(harness.folder / "video.mp4"))
+    await harness.export(moment("yard", 3.7, 4, 5.2), query="a dog", filters={"camera": ["yard"]}, pad=1)
+    _, manifest = harness.unpack()
     assert (manifest["query"], manifest["filters"], manifest["pad"]) == ("a dog", {"camera": ["yard"]}, 1)
     assert manifest["time_zone"].startswith("UTC")
     assert "sha256sum -c SHA256SUMS" in manifest["check"]
@@ -123,14 +125,16 @@ async def test_a_row_tells_all_of_its_moment(shelf: Shelf) -> None:
     assert row["best_frame"]["offset_ms"] == 2000
 
 
-async def test_moments_are_numbered_by_time_and_each_comes_once(shelf: Shelf) -> None:
-    await shelf.hold(film(shelf.folder / "film.mp4"))
-    await shelf.hold(film(shelf.folder / "gate.mp4"), camera="gate")
+async def test_moments_are_numbered_by_time_and_each_comes_once(harness: ExportHarness) -> None:
+    await harness.add_media(make_video(harness.folder / "video.mp4"))
+    await harness.add_media(make_video(harness.folder / "gate.mp4"), camera="gate")
     late, early, gate = moment("yard", 9, 9, 10), moment("yard", 1, 1, 2), moment("gate", 5, 5, 6)
-    await shelf.export(late, early, gate, late)
-    folder, manifest = shelf.unpacked()
+    await harness.export(late, early, gate, late)
+    folder, manifest = harness.unpack()
     assert (
-        [row["id"] for row in manifest["moments"]] == [str(early), str(gate), str(late)] == [r.id for r in shelf.told]
+        [row["id"] for row in manifest["moments"]]
+        == [str(early), str(gate), str(late)]
+        == [r.id for r in harness.reported]
     )
     assert sorted(path.name for path in folder.glob("*.mp4")) == [
         "001_yard_20260504T120001Z.mp4",
@@ -140,21 +144,21 @@ async def test_moments_are_numbered_by_time_and_each_comes_once(shelf: Shelf) ->
 
 
 @pytest.mark.parametrize("precise", [False, True])
-async def test_holes_before_the_best_frame_are_counted(precise: bool, shelf: Shelf) -> None:
-    await shelf.hold(*segments(shelf.folder, Recipe(container=FRAGMENTS), 0, 4, 8.5))
-    await shelf.export(moment("yard", 3, 10.5, 11), pad=1, precise=precise)
-    folder, manifest = shelf.unpacked()
+async def test_gaps_before_the_best_frame_are_counted(precise: bool, harness: ExportHarness) -> None:
+    await harness.add_media(*make_segments(harness.folder, Recipe(container=FRAGMENTS), 0, 4, 8.5))
+    await harness.export(moment("yard", 3, 10.5, 11), pad=1, precise=precise)
+    folder, manifest = harness.unpack()
     (row,) = manifest["moments"]
     assert (row["state"], row["clip"]["gaps"]) == ("proved", [["2026-05-04T12:00:08Z", "2026-05-04T12:00:08.500000Z"]])
-    assert abs(shown(folder, row) - 10.5 * RATE) <= 1
+    assert abs(displayed_number(folder, row) - 10.5 * RATE) <= 1
 
 
-async def test_footage_that_is_gone_is_told_and_the_others_go_on(shelf: Shelf) -> None:
-    old, new = await shelf.hold(*segments(shelf.folder, Recipe(), 0, 60))
+async def test_missing_footage_is_reported_and_the_rest_is_exported(harness: ExportHarness) -> None:
+    old, new = await harness.add_media(*make_segments(harness.folder, Recipe(), 0, 60))
     Path(old.path).unlink()
     gone, there = moment("yard", 1, 1, 2), moment("yard", 61, 61, 62)
-    assert await shelf.export(gone, there, moment("roof", 2, 2, 3))
-    _, manifest = shelf.unpacked()
+    assert await harness.export(gone, there, moment("roof", 2, 2, 3))
+    _, manifest = harness.unpack()
     assert manifest["counts"] == {"proved": 1, "missing": 2}
     first, second, third = manifest["moments"]
     assert (first["state"], first["clip"], first["picture"], first["clock"]) == ("missing", None, None, None)
@@ -162,47 +166,49 @@ async def test_footage_that_is_gone_is_told_and_the_others_go_on(shelf: Shelf) -
     assert "no footage of camera 'roof'" in second["reason"]
     assert third["clip"]["name"] == "003_yard_20260504T120101Z.mp4"
     Path(new.path).unlink()
-    shelf.zip.unlink()
-    assert await shelf.export(gone, there) is None
-    assert not list(shelf.folder.glob("review.zip*"))
-    assert len(shelf.told) == 5
+    harness.zip.unlink()
+    assert await harness.export(gone, there) is None
+    assert not list(harness.folder.glob("*review*"))
+    assert len(harness.reported) == 5
 
 
-async def test_a_clip_that_does_not_show_its_moment_is_told(shelf: Shelf) -> None:
-    """Somebody puts another clip in its place, or spoils it, between cutting and exporting."""
-    await shelf.hold(film(shelf.folder / "film.mp4"))
-    await shelf.export(moment("yard", 2, 2.5, 3))
-    (clip,) = shelf.clips.glob("*.mp4")
-    film(clip, Recipe(first=900))
-    manifest = await shelf.export(moment("yard", 2, 2.5, 3))
+async def test_a_clip_that_does_not_show_its_moment_is_reported(harness: ExportHarness) -> None:
+    """The cached clip is replaced, or damaged, between cutting and exporting."""
+    await harness.add_media(make_video(harness.folder / "video.mp4"))
+    await harness.export(moment("yard", 2, 2.5, 3))
+    (clip,) = harness.clips.glob("*.mp4")
+    make_video(clip, Recipe(first=900))
+    manifest = await harness.export(moment("yard", 2, 2.5, 3))
     assert manifest
     assert manifest.counts == {"unproved": 1}
-    _, told = shelf.unpacked()
-    (row,) = told["moments"]
+    _, content = harness.unpack()
+    (row,) = content["moments"]
     assert row["best_frame"]["found"] is False
     assert row["best_frame"]["difference"] > row["best_frame"]["limit"]
     assert "is not the picture" in row["reason"]
     films.truncate(clip, 0.2)
-    await shelf.export(moment("yard", 2, 2.5, 3))
-    _, told = shelf.unpacked()
-    assert told["moments"][0]["best_frame"]["difference"] is None
-    assert "can be decoded" in told["moments"][0]["reason"]
+    await harness.export(moment("yard", 2, 2.5, 3))
+    _, content = harness.unpack()
+    assert content["moments"][0]["best_frame"]["difference"] is None
+    assert "can be decoded" in content["moments"][0]["reason"]
 
 
-async def test_a_photograph_has_a_picture_and_no_clip(shelf: Shelf) -> None:
-    Pillow.fromarray(films.photograph("cat")).save(shelf.folder / "cat.jpg")
-    media = replace(film(shelf.folder / "any.mp4"), path=str(shelf.folder / "cat.jpg"), kind=Kind.PHOTO, duration=0.0)
-    await shelf.hold(media)
-    manifest = await shelf.export(moment("yard", 0, 0, 0))
+async def test_a_photograph_has_a_picture_and_no_clip(harness: ExportHarness) -> None:
+    Pillow.fromarray(films.photograph("cat")).save(harness.folder / "cat.jpg")
+    media = replace(
+        make_video(harness.folder / "any.mp4"), path=str(harness.folder / "cat.jpg"), kind=Kind.PHOTO, duration=0.0
+    )
+    await harness.add_media(media)
+    manifest = await harness.export(moment("yard", 0, 0, 0))
     assert manifest
     assert manifest.counts == {"photograph": 1}
-    folder, told = shelf.unpacked()
-    picture = np.asarray(Pillow.open(folder / told["moments"][0]["picture"]["name"]), dtype=float)
+    folder, content = harness.unpack()
+    picture = np.asarray(Pillow.open(folder / content["moments"][0]["picture"]["name"]), dtype=float)
     assert np.abs(picture - films.photograph("cat")).mean() < 3
 
 
-class Seen(HTMLParser):
-    """Tags of a page, and what they link to."""
+class PageParser(HTMLParser):
+    """Collects the tags and the links of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -220,13 +226,13 @@ class Seen(HTMLParser):
         self.text += data
 
 
-async def test_the_page_needs_nothing_but_its_folder_and_runs_nothing(shelf: Shelf) -> None:
-    await shelf.hold(film(shelf.folder / "film.mp4", Recipe(size=(640, 480))))
+async def test_the_page_is_self_contained_and_runs_no_script(harness: ExportHarness) -> None:
+    await harness.add_media(make_video(harness.folder / "video.mp4", Recipe(size=(640, 480))))
     marked = moment("yard", 2, 2.5, 3, Region(0.25, 0.25, 0.5, 0.5))
     evil = "<script>alert('1')</script>\"&"
-    await shelf.export(marked, moment("roof", 1, 1, 2), query=evil, filters={"<img src=x>": "<b>"})
-    folder, manifest = shelf.unpacked()
-    page = Seen((folder / "index.html").read_text())
+    await harness.export(marked, moment("roof", 1, 1, 2), query=evil, filters={"<img src=x>": "<b>"})
+    folder, manifest = harness.unpack()
+    page = PageParser((folder / "index.html").read_text())
     assert evil in page.text
     assert "<img src=x>: <b>" in page.text
     assert "script" not in page.tags
@@ -238,18 +244,20 @@ async def test_the_page_needs_nothing_but_its_folder_and_runs_nothing(shelf: She
     assert "2026-05-04T12:00:02Z" in page.text
 
 
-async def test_a_cancelled_export_leaves_no_file(shelf: Shelf) -> None:
-    await shelf.hold(film(shelf.folder / "film.mp4"))
-    shelf.zip.write_bytes(b"an earlier one")
-    found = in_order(Wanted(id=str(moment("yard", s, s, s + 1))) for s in (1, 5))
-    task = asyncio.ensure_future(save(shelf.cutter, Asked(found), shelf.zip, lambda _: task.cancel() and None))
+async def test_a_cancelled_export_leaves_no_file(harness: ExportHarness) -> None:
+    await harness.add_media(make_video(harness.folder / "video.mp4"))
+    harness.zip.write_bytes(b"an earlier one")
+    found = sort_moments(Wanted(id=str(moment("yard", s, s, s + 1))) for s in (1, 5))
+    task = asyncio.ensure_future(
+        save_export(harness.service, ExportRequest(found), harness.zip, lambda _: task.cancel() and None)
+    )
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert shelf.zip.read_bytes() == b"an earlier one"
-    assert not list(shelf.folder.glob("review.zip.*"))
+    assert harness.zip.read_bytes() == b"an earlier one"
+    assert list(harness.folder.glob("*review*")) == [harness.zip]
 
 
-async def test_what_is_cancelled_waits_for_its_thread() -> None:
+async def test_cancellation_waits_for_the_thread() -> None:
     begun, go, done = asyncio.Event(), threading.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
@@ -258,7 +266,7 @@ async def test_what_is_cancelled_waits_for_its_thread() -> None:
         go.wait(60)
         done.set()
 
-    task = asyncio.ensure_future(whole(work))
+    task = asyncio.ensure_future(run_to_completion(work))
     await begun.wait()
     task.cancel()
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The query log, against a real service and as files."""
+"""The audit log, through a real service and as files."""
 
 import asyncio
 import json
@@ -9,26 +9,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from footage.query.http import audit as module
-from footage.query.http.audit import LONG, Audit
-from tests.query.http.test_tokens import SPAN, answer, house, moment
+from footage.query.http.audit import MAX_TEXT, AuditLog
+from tests.query.http.test_tokens import SPAN, answer, moment, two_cameras
 
-__all__ = ["house"]
+__all__ = ["two_cameras"]
 
 KEEP = timedelta(days=90)
 
 
 @pytest.fixture
-def kept(house, tmp_path):
-    house.audit = Audit(tmp_path / "audit", KEEP)
-    return house.audit
+def audit_log(two_cameras, tmp_path):
+    two_cameras.audit = AuditLog(tmp_path / "audit", KEEP)
+    return two_cameras.audit
 
 
-async def noted(client, **params):
+async def get_entries(client, **params):
     return (await answer(await client.get("/api/audit", params=params)))["entries"]
 
 
-async def test_who_asked_what_and_how_many_were_found(house, kept):
-    client = await house.serve()
+async def test_entries_hold_caller_operation_parameters_and_count(two_cameras, audit_log):
+    client = await two_cameras.serve()
     await answer(await client.get("/api/search", params={"q": "green", "camera": "yard"}))
     await answer(await client.get("/api/watches/both/test", params=SPAN))
     assert (await client.get(f"/api/moments/{moment('yard')}/clip.mp4", params={"pad": 0})).status == 200
@@ -36,7 +36,7 @@ async def test_who_asked_what_and_how_many_were_found(house, kept):
     await answer(await client.get("/api/cameras"))
     await answer(await client.get("/api/search"), 400)
     async with asyncio.timeout(20):
-        while len(entries := await noted(client)) < 4:  # an export is noted when it has been sent
+        while len(entries := await get_entries(client)) < 4:  # an export is get_entries when it has been sent
             await asyncio.sleep(0.01)
     export, clip, test, search = entries
     assert (search["who"], search["what"], search["found"], search["status"]) == ("local", "search", 1, 200)
@@ -48,80 +48,80 @@ async def test_who_asked_what_and_how_many_were_found(house, kept):
     assert times == sorted(times)
 
 
-async def test_a_tokens_owner_is_named_and_a_refusal_is_told(house, kept):
-    client = await house.client("view", "yard")
+async def test_entries_name_the_token_and_record_refusals(two_cameras, audit_log):
+    client = await two_cameras.client("view", "yard")
     await answer(await client.get("/api/search", params={"q": "green", "camera": "gate"}), 403)
     await answer(await client.get(f"/api/moments/{moment('yard')}/clip.mp4"), 403)
     await answer(await client.get("/api/audit"), 403)
-    admin = await house.client("admin", name="bob")
-    clip, search = await noted(admin)
+    admin = await two_cameras.client("admin", name="bob")
+    clip, search = await get_entries(admin)
     assert [(e["who"], e["found"], e["status"]) for e in (search, clip)] == [("anna", None, 403)] * 2
     assert search["asked"] == {"q": "green", "camera": "gate"}
-    limited = await house.client("admin", "yard", name="carl")
+    limited = await two_cameras.client("admin", "yard", name="carl")
     await answer(await limited.get("/api/audit"), 403)
 
 
-async def test_the_audit_is_asked_by_time_and_number(house, kept):
-    client = await house.serve()
+async def test_entries_can_be_limited_by_time_and_number(two_cameras, audit_log):
+    client = await two_cameras.serve()
     for q in ("red", "green", "blue"):
         await answer(await client.get("/api/search", params={"q": q}))
-    everything = await noted(client)
+    everything = await get_entries(client)
     assert [e["asked"]["q"] for e in everything] == ["blue", "green", "red"]
-    assert await noted(client, limit=1) == everything[:1]
-    assert await noted(client, **{"from": everything[1]["time"]}) == everything[:2]
-    assert await noted(client, to=everything[1]["time"]) == everything[2:]
+    assert await get_entries(client, limit=1) == everything[:1]
+    assert await get_entries(client, **{"from": everything[1]["time"]}) == everything[:2]
+    assert await get_entries(client, to=everything[1]["time"]) == everything[2:]
 
 
-async def test_without_an_audit_nothing_is_kept_and_that_is_told(house, tmp_path):
-    client = await house.serve()
+async def test_without_an_audit_log_nothing_is_written(two_cameras, tmp_path):
+    client = await two_cameras.serve()
     await answer(await client.get("/api/search", params={"q": "green"}))
     assert "off" in (await answer(await client.get("/api/audit"), 404))["error"]
     assert not (tmp_path / "audit").exists()
 
 
-async def test_only_the_owner_can_read_it_and_a_torn_line_harms_nothing(tmp_path):
-    audit = Audit(tmp_path / "deep" / "audit", KEEP)
+async def test_files_are_private_and_incomplete_lines_are_skipped(tmp_path):
+    audit = AuditLog(tmp_path / "deep" / "audit", KEEP)
     assert (await audit.entries()).entries == []
-    await audit.note("anna", "search", {"q": "green"}, 1)
+    await audit.append("anna", "search", {"q": "green"}, 1)
     (path,) = (tmp_path / "deep" / "audit").iterdir()
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     with path.open("ab") as file:
         file.write(b'{"time": "2026-\n')
-    await audit.note("bob", "search", {"q": "x" * 10_000}, 0)
+    await audit.append("bob", "search", {"q": "x" * 10_000}, 0)
     newest, first = (await audit.entries()).entries
     assert (newest.who, first.who) == ("bob", "anna")
-    assert len(newest.asked["q"]) <= LONG + 3
+    assert len(newest.asked["q"]) <= MAX_TEXT + 3
 
 
-async def test_many_at_once_are_each_a_line(tmp_path):
-    audit = Audit(tmp_path / "audit", KEEP)
-    await asyncio.gather(*(audit.note("anna", "search", {"n": n}, n) for n in range(200)))
+async def test_concurrent_entries_are_one_line_each(tmp_path):
+    audit = AuditLog(tmp_path / "audit", KEEP)
+    await asyncio.gather(*(audit.append("anna", "search", {"n": n}, n) for n in range(200)))
     assert {e.found for e in (await audit.entries(limit=1000)).entries} == set(range(200))
 
 
-async def test_a_disk_that_refuses_costs_the_entry_and_not_the_answer(house, kept, tmp_path, caplog):
+async def test_a_write_error_does_not_fail_the_request(two_cameras, audit_log, tmp_path, caplog):
     (tmp_path / "audit").write_text("in the way")
-    client = await house.serve()
+    client = await two_cameras.serve()
     await answer(await client.get("/api/search", params={"q": "green"}))
     assert "cannot be written" in caplog.text
 
 
 @given(age=st.integers(0, 400), keep=st.integers(1, 300))
-def test_a_day_is_removed_when_all_of_it_is_too_old(tmp_path_factory, age, keep):
+def test_a_day_is_removed_when_all_of_it_has_expired(tmp_path_factory, age, keep):
     folder = tmp_path_factory.mktemp("audit")
     day = datetime.now(UTC) - timedelta(days=age)
     path = folder / f"{day:%Y-%m-%d}.jsonl"
     for name in (path.name, "notes.txt", "2026-99-99.jsonl"):
         (folder / name).write_text("{}")
-    Audit(folder, timedelta(days=keep)).sweep()
+    AuditLog(folder, timedelta(days=keep)).remove_expired()
     assert path.exists() == (age <= keep)
     assert (folder / "notes.txt").exists()
 
 
-async def test_old_days_go_while_the_service_runs(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "SWEEP", 0.01)
+async def test_expired_days_are_removed_while_the_service_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CLEANUP_INTERVAL", 0.01)
     (tmp_path / "2020-01-01.jsonl").write_text("{}\n")
-    task = asyncio.create_task(Audit(tmp_path, KEEP).run())
+    task = asyncio.create_task(AuditLog(tmp_path, KEEP).run())
     async with asyncio.timeout(20):
         while list(tmp_path.iterdir()):
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Exports over HTTP, and when they break."""
+"""Exports over HTTP, and how they fail."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from footage.indexer.store.base import StoreError
-from footage.query.clips.service import Cutter
-from footage.query.http.export_routes import MOST
+from footage.query.clips.service import ClipService
+from footage.query.http.export_routes import MAX_MOMENTS
 from tests.query.http.test_routes import TOKEN, error, service
 
 __all__ = ["service"]
@@ -27,13 +27,13 @@ async def client(service):
 
 @pytest.fixture
 async def found(client):
-    """Moments as searches answer them."""
+    """Moments of two searches."""
     answers = [await client.get("/api/search", params={"q": q}) for q in ("blue", "green")]
     return [(await answer.json())["moments"][0] for answer in answers]
 
 
-async def test_what_was_found_comes_as_a_zip_with_proofs(client, found):
-    asked = {"moments": [found[0], found[1]["id"]], "pad": 1, "query": "colours", "filters": {"camera": ["yard"]}}
+async def test_moments_are_exported_as_a_verified_zip(client, found):
+    asked = {"moments": [found[0], found[1]["id"]], "pad": 1, "query": "colors", "filters": {"camera": ["yard"]}}
     response = await client.post(URL, json=asked)
     assert (response.status, response.content_type) == (200, "application/zip")
     assert response.headers["Content-Disposition"].startswith('attachment; filename="footage-')
@@ -41,13 +41,13 @@ async def test_what_was_found_comes_as_a_zip_with_proofs(client, found):
         assert archive.testzip() is None
         manifest = json.loads(archive.read("manifest.json"))
         assert all(not info.flag_bits & 8 for info in archive.infolist())  # sizes stand before each file
-    assert (manifest["query"], manifest["filters"], manifest["pad"]) == ("colours", {"camera": ["yard"]}, 1)
+    assert (manifest["query"], manifest["filters"], manifest["pad"]) == ("colors", {"camera": ["yard"]}, 1)
     green, blue = manifest["moments"]
     assert (green["id"], green["score"], blue["score"]) == (found[1]["id"], None, found[0]["score"])
     assert manifest["counts"] == {"proved": 2}
 
 
-async def test_several_at_once_are_all_whole(client, found):
+async def test_concurrent_exports_are_complete(client, found):
     async def one():
         response = await client.post(URL, json={"moments": [m["id"] for m in found], "precise": True})
         with ZipFile(io.BytesIO(await response.read())) as archive:
@@ -64,7 +64,7 @@ async def test_several_at_once_are_all_whole(client, found):
         ({"moments": []}, "moments"),
         ({"moments": ["none"]}, "none"),
         ({"moments": [{"score": 1}]}, "moments"),
-        ({"moments": ["yard~1~2~3"] * (MOST + 1)}, str(MOST)),
+        ({"moments": ["yard~1~2~3"] * (MAX_MOMENTS + 1)}, str(MAX_MOMENTS)),
         ({"moments": ["yard~1~2~9999999999"]}, "hours"),
         ({"moments": [f"yard~{n}~2~3" for n in range(10)], "pad": 600}, "hours"),
         ({"moments": ["yard~1~2~3"], "pad": -1}, "pad"),
@@ -80,20 +80,20 @@ async def test_when_nothing_can_be_exported_it_is_404_with_the_reason(client, fo
     assert "film.mp4" in await error(await client.post(URL, json={"moments": found}), 404)
 
 
-async def test_with_a_token_it_needs_the_token(service):
+async def test_exports_require_the_token(service):
     client = await service(TOKEN)
     await error(await client.post(URL, json={"moments": ["yard~1~2~3"]}), 401)
 
 
-async def test_an_export_that_fails_on_its_way_does_not_look_whole(client, found, monkeypatch):
-    cut, clips = Cutter.clip, iter([True, False])
+async def test_a_failing_export_is_not_a_valid_zip(client, found, monkeypatch):
+    cut, clips = ClipService.get_clip, iter([True, False])
 
     async def once(*args, **more):
         if next(clips):
             return await cut(*args, **more)
         raise StoreError("the disk is full")
 
-    monkeypatch.setattr(Cutter, "clip", once)
+    monkeypatch.setattr(ClipService, "get_clip", once)
     got = io.BytesIO()
 
     async def download():

@@ -1,4 +1,4 @@
-"""The service against its own document: schemathesis asks every operation what it allows, and what it does not."""
+"""Tests the service against its OpenAPI document: schemathesis sends valid and invalid requests to every operation."""
 
 import asyncio
 import os
@@ -8,19 +8,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiohttp.test_utils import TestServer
 
-from footage.indexer.files.file_indexer import Indexer, Job
-from footage.query.clips.service import Cutter
+from footage.indexer.files.file_indexer import FileIndexer, Job
+from footage.query.clips.service import ClipService
 from footage.query.http import app
-from footage.query.http.audit import Audit
+from footage.query.http.audit import AuditLog
 from footage.query.http.metrics import Metrics
-from footage.query.http.watch_routes import Desk
-from footage.query.scoring.noun_bank import Bank
-from footage.query.search.engine import Searcher
+from footage.query.http.watch_routes import WatchContext
+from footage.query.scoring.noun_bank import NounBank
+from footage.query.search.engine import SearchEngine
 from footage.query.watches.alerts import Alerts
-from footage.query.watches.watch import Watch, keep
+from footage.query.watches.watch import Watch, save_watch
 from tests import films
+from tests.indexer.color_embedder import ColorEmbedder
 from tests.indexer.files.test_file_indexer import plain
-from tests.indexer.parts import ColourEmbedder
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 TOKEN = "a-long-random-text"
@@ -33,7 +33,7 @@ headers = {{ Authorization = "Bearer {TOKEN}" }}
 include-path = "/api/events"
 enabled = false
 
-[[operations]]  # 400 also tells what no schema can: an end before its start, a camera that is not there, text and frame
+[[operations]]  # 400 also covers what no schema can express: an end before its start, an unknown camera, text and frame
 include-operation-id = [
   "search", "search_pictures", "one_moment", "clip_file", "test_watch", "audit", "add_watch", "export_zip"
 ]
@@ -59,23 +59,25 @@ parameters = {{ "path.name" = "grass" }}
 
 @pytest.fixture
 async def server(store, catalog, tmp_path):
-    """A service with a token over one short film, with one watch."""
+    """A service with a token over one short video, with one watch."""
     film = films.encode(tmp_path / "film.mp4", plain(["red", "green", "blue"], seconds=2), fps=10, gop=10)
-    embedder = ColourEmbedder()
-    await Indexer(embedder, store, catalog).run([Job(film, "yard", 1.0, START)])
-    await keep(catalog, Watch(name="grass", text="something green"))
-    bank, audit = await Bank.of(embedder), Audit(tmp_path / "audit", timedelta(days=1))
-    cutter = Cutter(store, catalog, tmp_path / "clips")
-    searcher = Searcher(embedder, store, catalog, bank, cutter.frame)
-    parts = app.Parts(store, catalog, searcher, cutter, Metrics(), None, Desk(embedder, bank, Alerts()), audit)
-    server = TestServer(app.build(parts, TOKEN))
-    await server.start_server(max_line_size=app.LINE)
+    embedder = ColorEmbedder()
+    await FileIndexer(embedder, store, catalog).run([Job(film, "yard", 1.0, START)])
+    await save_watch(catalog, Watch(name="grass", text="something green"))
+    bank, audit = await NounBank.build(embedder), AuditLog(tmp_path / "audit", timedelta(days=1))
+    clip_service = ClipService(store, catalog, tmp_path / "clips")
+    search_engine = SearchEngine(embedder, store, catalog, bank, clip_service.get_frame)
+    services = app.AppServices(
+        store, catalog, search_engine, clip_service, Metrics(), None, WatchContext(embedder, bank, Alerts()), audit
+    )
+    server = TestServer(app.build_app(services, TOKEN))
+    await server.start_server(max_line_size=app.MAX_LINE)
     async with server:
         yield server
 
 
 async def run(server, folder, config, *options):
-    """Schemathesis as its own process: what it warns of is not ours."""
+    """Run schemathesis as a process of its own, since its warnings would be errors here."""
     (folder / "schemathesis.toml").write_text(CONFIG + config)
     asked = (str(server.make_url("/openapi.json")), "--seed=1", "--max-examples=25", *options)
     process = await asyncio.create_subprocess_exec(
@@ -90,11 +92,11 @@ async def run(server, folder, config, *options):
 
 
 @pytest.mark.slow
-async def test_the_service_does_what_its_document_says(server, tmp_path):
+async def test_the_service_conforms_to_its_openapi_document(server, tmp_path):
     await run(server, tmp_path, "", "--phases=examples,coverage,fuzzing,stateful")
 
 
 @pytest.mark.slow
-async def test_what_is_there_is_answered_as_the_document_says(server, tmp_path):
-    """Ids from a generator hit nothing; these hit a moment, a frame and a watch."""
+async def test_existing_resources_conform_to_the_openapi_document(server, tmp_path):
+    """Generated ids do not exist; these are of a moment, a frame and a watch."""
     await run(server, tmp_path, REAL, "--phases=examples,coverage,fuzzing")

@@ -8,17 +8,17 @@ from aiohttp import FormData, web
 from aiohttp.test_utils import TestClient, TestServer
 from PIL import Image as Pillow
 
-from footage.indexer.files.file_indexer import Indexer, Job
-from footage.query.clips.service import Cutter
+from footage.indexer.files.file_indexer import FileIndexer, Job
+from footage.query.clips.service import ClipService
 from footage.query.http import app, search_routes
-from footage.query.http.auth import Unsafe, check
+from footage.query.http.auth import UnsafeBind, check_bind
 from footage.query.http.metrics import Metrics
 from footage.query.http.routes import ROUTES
-from footage.query.scoring.noun_bank import Bank
-from footage.query.search.engine import Searcher
+from footage.query.scoring.noun_bank import NounBank
+from footage.query.search.engine import SearchEngine
 from tests import films
+from tests.indexer.color_embedder import COLORS, ColorEmbedder
 from tests.indexer.files.test_file_indexer import plain
-from tests.indexer.parts import COLOURS, ColourEmbedder
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 TOKEN = "a-long-random-text"
@@ -26,18 +26,18 @@ TOKEN = "a-long-random-text"
 
 @pytest.fixture
 async def service(store, catalog, tmp_path):
-    """Makes clients of a service over one film: red, green and blue, ten seconds each."""
+    """Makes clients of a service over one video: red, green and blue, ten seconds each."""
     film = films.encode(tmp_path / "film.mp4", plain(["red", "green", "blue"], seconds=10), fps=10, gop=10)
-    embedder = ColourEmbedder()
-    await Indexer(embedder, store, catalog).run([Job(film, "yard", 1.0, START)])
-    bank = await Bank.of(embedder)
+    embedder = ColorEmbedder()
+    await FileIndexer(embedder, store, catalog).run([Job(film, "yard", 1.0, START)])
+    bank = await NounBank.build(embedder)
     opened: list[TestClient] = []
 
     async def start(token=None):
-        cutter = Cutter(store, catalog, tmp_path / "clips")
-        searcher = Searcher(embedder, store, catalog, bank, cutter.frame)
-        parts = app.Parts(store, catalog, searcher, cutter, Metrics())
-        client = TestClient(TestServer(app.build(parts, token)))
+        clip_service = ClipService(store, catalog, tmp_path / "clips")
+        search_engine = SearchEngine(embedder, store, catalog, bank, clip_service.get_frame)
+        services = app.AppServices(store, catalog, search_engine, clip_service, Metrics())
+        client = TestClient(TestServer(app.build_app(services, token)))
         await client.start_server()
         opened.append(client)
         return client
@@ -47,7 +47,7 @@ async def service(store, catalog, tmp_path):
 
 
 async def error(response, status):
-    """The one error shape."""
+    """Check the error shape; returns the message."""
     assert response.status == status
     body = await response.json()
     assert set(body) == {"ok", "error", "hint", "status"}
@@ -55,7 +55,7 @@ async def error(response, status):
     return body["error"]
 
 
-async def test_a_search_answers_moments_in_utc_with_ids_that_lead_on(service):
+async def test_a_search_returns_moments_in_utc_with_usable_ids(service):
     client = await service()
     answer = await (await client.get("/api/search", params={"q": "something green"})).json()
     lists = {"moments", "coverage", "near_misses", "pairs"}
@@ -67,8 +67,8 @@ async def test_a_search_answers_moments_in_utc_with_ids_that_lead_on(service):
     assert moment["start"] == "2026-05-04T12:00:10Z"
     assert moment["end"] == "2026-05-04T12:00:20Z"
     assert [c["state"] for c in answer["coverage"]] == ["watched"]
-    told = await (await client.get(f"/api/moments/{moment['id']}")).json()
-    assert (told["start"], told["footage"]) == (moment["start"], True)
+    info = await (await client.get(f"/api/moments/{moment['id']}")).json()
+    assert (info["start"], info["footage"]) == (moment["start"], True)
     picture = await client.get(f"/api/frames/{moment['best']['frame']}.jpg", params={"side": 32})
     assert (picture.status, picture.content_type) == (200, "image/jpeg")
     assert (await picture.read()).startswith(b"\xff\xd8")
@@ -84,15 +84,15 @@ async def test_filters_narrow_the_answer(service):
 
 
 def form(**parts):
-    made = FormData()
-    for name, (colour, size) in parts.items():
-        image = Pillow.new("RGB", size, COLOURS[colour])
+    data_form = FormData()
+    for name, (color, size) in parts.items():
+        image = Pillow.new("RGB", size, COLORS[color])
         data = io.BytesIO()
         image.save(data, "png")
-        made.add_field(
-            name.replace("_times_", "*"), data.getvalue(), filename=f"{colour}.png", content_type="image/png"
+        data_form.add_field(
+            name.replace("_times_", "*"), data.getvalue(), filename=f"{color}.png", content_type="image/png"
         )
-    return made
+    return data_form
 
 
 async def test_pictures_are_sent_as_parts_of_a_form(service):
@@ -108,8 +108,8 @@ async def test_pictures_are_sent_as_parts_of_a_form(service):
     assert [m["start"] for m in answer["moments"]] == ["2026-05-04T12:00:20Z"]
 
 
-async def test_a_form_that_is_none_is_refused(service, monkeypatch):
-    monkeypatch.setattr(search_routes, "LARGEST", 1000)
+async def test_an_invalid_form_is_refused(service, monkeypatch):
+    monkeypatch.setattr(search_routes, "MAX_PICTURE", 1000)
     client = await service()
     await error(await client.post("/api/search", json={"q": "green"}), 415)
     assert "plus" in await error(await client.post("/api/search", data=form(other=("green", (9, 9)))), 400)
@@ -124,7 +124,7 @@ async def test_a_form_that_is_none_is_refused(service, monkeypatch):
     await error(await client.post("/api/search", data=b"", headers={"Content-Type": "multipart/form-data"}), 400)
 
 
-async def test_a_page_leads_to_the_next(service):
+async def test_next_leads_to_the_next_page(service):
     client = await service()
     asked = {"q": "red", "plus": "green", "limit": 1}
     first = await (await client.get("/api/search", params=asked)).json()
@@ -198,30 +198,30 @@ async def test_bad_input_is_400_and_names_what_is_wrong(service, path, word):
         "/api/frames/../../etc/passwd",
     ],
 )
-async def test_what_is_not_there_is_404_or_refused(service, path):
+async def test_missing_resources_are_404_or_refused(service, path):
     response = await (await service()).get(path)
     assert response.status in (400, 404)
     await error(response, response.status)
 
 
-async def test_footage_that_is_gone_is_told(service, tmp_path):
+async def test_missing_footage_is_reported(service, tmp_path):
     client = await service()
     moment = (await (await client.get("/api/search", params={"q": "green"})).json())["moments"][0]
     (tmp_path / "film.mp4").unlink()
     assert "film.mp4" in await error(await client.get(f"/api/moments/{moment['id']}/clip.mp4"), 404)
     assert "film.mp4" in await error(await client.get(f"/api/frames/{moment['best']['frame']}.jpg"), 404)
-    told = await (await client.get(f"/api/moments/{moment['id']}")).json()
-    assert told["footage"] is False
+    info = await (await client.get(f"/api/moments/{moment['id']}")).json()
+    assert info["footage"] is False
 
 
-async def test_wrong_method_and_oversized_body_have_the_one_shape(service):
+async def test_wrong_method_and_oversized_body_have_the_error_shape(service):
     client = await service()
-    response = await client.put("/api/search", data=io.BytesIO(b"x" * (app.BODY + 1)))
+    response = await client.put("/api/search", data=io.BytesIO(b"x" * (app.MAX_BODY + 1)))
     assert response.headers["Allow"]
     await error(response, 405)
 
 
-async def test_with_a_token_nothing_is_told_without_it(service):
+async def test_with_a_token_every_route_requires_it(service):
     client = await service(TOKEN)
     for path in ("/api/search?q=a", "/api/cameras", "/metrics", "/openapi.json", "/nothing"):
         response = await client.get(path)
@@ -233,22 +233,22 @@ async def test_with_a_token_nothing_is_told_without_it(service):
     assert (await client.get("/api/cameras", headers=allowed)).status == 200
 
 
-async def test_without_a_token_only_this_machines_name_is_served(service):
+async def test_without_a_token_only_localhost_is_served(service):
     client = await service()
     assert (await client.get("/api/cameras", headers={"Host": "localhost:1"})).status == 200
     await error(await client.get("/api/cameras", headers={"Host": "evil.example"}), 403)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "cameras.example"])
-def test_it_will_not_serve_the_network_without_a_token(host):
-    with pytest.raises(Unsafe, match="token"):
-        check(host, None)
-    check(host, TOKEN)
+def test_a_public_address_without_a_token_is_refused(host):
+    with pytest.raises(UnsafeBind, match="token"):
+        check_bind(host, None)
+    check_bind(host, TOKEN)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.9.9.9"])
 def test_loopback_needs_no_token(host):
-    check(host, None)
+    check_bind(host, None)
 
 
 async def test_cameras_health_and_metrics(service):
@@ -262,7 +262,7 @@ async def test_cameras_health_and_metrics(service):
     assert "footage_records 30.0" in text
 
 
-async def test_the_document_shows_every_route_and_its_answers(service):
+async def test_the_openapi_document_has_every_route_and_model(service):
     client = await service()
     document = await (await client.get("/openapi.json")).json()
     served = {r.resource.canonical for r in client.app.router.routes() if isinstance(r, web.ResourceRoute)}
@@ -275,13 +275,13 @@ async def test_the_document_shows_every_route_and_its_answers(service):
     assert json.dumps(document).count("$ref") > 5
 
 
-async def test_a_fault_has_the_one_shape_and_tells_no_secrets(service, monkeypatch):
+async def test_an_internal_error_has_the_error_shape_and_no_secrets(service, monkeypatch):
     client = await service()
 
     async def fail(*_):
         raise RuntimeError("rtsp://user:secret@camera")
 
-    monkeypatch.setattr(Searcher, "search", fail)
+    monkeypatch.setattr(SearchEngine, "search", fail)
     assert "secret" not in await error(await client.get("/api/search", params={"q": "green"}), 500)
 
 

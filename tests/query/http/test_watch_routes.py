@@ -8,39 +8,43 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from PIL import Image as Pillow
 
-from footage.query.clips.service import Cutter
+from footage.query.clips.service import ClipService
 from footage.query.http import app, sse
 from footage.query.http.metrics import Metrics
-from footage.query.http.watch_routes import Desk
-from footage.query.search.engine import Searcher
+from footage.query.http.watch_routes import WatchContext
+from footage.query.search.engine import SearchEngine
 from footage.query.values.ids import FrameId
 from footage.query.watches.alerts import Alerts
-from tests.indexer.parts import COLOURS
-from tests.query.watches.standing import SINCE, Yard, at, shown, until
+from tests.indexer.color_embedder import COLORS
+from tests.query.watches.harness import SINCE, WatchHarness, at, make_records, until
 
 
 @pytest.fixture
-async def yard(store, catalog):
-    return await Yard(store, catalog).open()
+async def harness(store, catalog):
+    return await WatchHarness(store, catalog).open()
 
 
 @pytest.fixture
-async def client(yard, tmp_path):
-    made = []
+async def client(harness, tmp_path):
+    clients = []
 
-    async def start(token=None, told=None):
-        yard.events = told or yard.events
-        cutter = Cutter(yard.store, yard.catalog, tmp_path / "clips")
-        searcher = Searcher(yard.embedder, yard.store, yard.catalog, yard.bank, cutter.frame)
-        desk = Desk(yard.embedder, yard.bank, yard.events)
-        parts = app.Parts(yard.store, yard.catalog, searcher, cutter, Metrics(), None, desk)
-        one = TestClient(TestServer(app.build(parts, token)))
+    async def start(token=None, alerts=None):
+        harness.alerts = alerts or harness.alerts
+        clip_service = ClipService(harness.store, harness.catalog, tmp_path / "clips")
+        search_engine = SearchEngine(
+            harness.embedder, harness.store, harness.catalog, harness.bank, clip_service.get_frame
+        )
+        watch_context = WatchContext(harness.embedder, harness.bank, harness.alerts)
+        services = app.AppServices(
+            harness.store, harness.catalog, search_engine, clip_service, Metrics(), None, watch_context
+        )
+        one = TestClient(TestServer(app.build_app(services, token)))
         await one.start_server()
-        made.append(one)
+        clients.append(one)
         return one
 
     yield start
-    await asyncio.gather(*(one.close() for one in made))
+    await asyncio.gather(*(one.close() for one in clients))
 
 
 async def answer(response, status=200):
@@ -49,7 +53,7 @@ async def answer(response, status=200):
     return body
 
 
-async def test_a_watch_is_added_shown_paused_and_removed(client, yard):
+async def test_a_watch_is_added_listed_paused_and_removed(client, harness):
     http = await client()
     given = {"name": "gate", "text": "something green", "cameras": ["yard"], "hours": "22-6", "days": "mon-fri"}
     hook = {"webhook": "https://203.0.113.9.example/secret/path?key=1", "secret_env": "FOOTAGE_WEBHOOK_KEY"}
@@ -70,9 +74,9 @@ async def test_a_watch_is_added_shown_paused_and_removed(client, yard):
     await answer(await http.get("/api/watches/gate/test"), 404)
 
 
-async def test_a_frame_that_was_found_is_watched_for(client, yard):
+async def test_a_watch_can_search_for_an_indexed_frame(client, harness):
     http = await client()
-    (record,) = await shown(["green"], start=-999)
+    (record,) = await make_records(["green"], start=-999)
     frame = str(FrameId("yard", record.time))
     added = await answer(await http.post("/api/watches", json={"name": "like", "frame": frame}))
     assert added["picture"]
@@ -80,14 +84,14 @@ async def test_a_frame_that_was_found_is_watched_for(client, yard):
     assert "not in the index" in (await answer(gone, 400))["error"]
 
 
-async def test_a_picture_that_was_sent_is_watched_for(client, yard):
+async def test_a_watch_can_search_for_an_uploaded_picture(client, harness):
     http = await client()
     data = io.BytesIO()
-    Pillow.new("RGB", (40, 30), COLOURS["green"]).save(data, "png")
+    Pillow.new("RGB", (40, 30), COLORS["green"]).save(data, "png")
     sent = {"name": "sent", "picture": base64.b64encode(data.getvalue()).decode()}
     added = await answer(await http.post("/api/watches", json=sent))
     assert (added["picture"], added["text"]) == (True, "a picture")
-    await yard.store.write(await shown(["red"] * 3 + ["green"] * 3))
+    await harness.store.write(await make_records(["red"] * 3 + ["green"] * 3))
     span = {"from": at(-1).isoformat(), "to": at(60).isoformat()}
     (fired,) = (await answer(await http.get("/api/watches/sent/test", params=span)))["firings"]
     assert fired["start"].startswith(at(3).strftime("%Y-%m-%dT%H:%M:%S"))
@@ -100,7 +104,7 @@ async def test_a_picture_that_was_sent_is_watched_for(client, yard):
     ("change", "word"),
     [
         ({"text": ""}, "text"),
-        ({"text": "x", "frame": "yard~1"}, "either"),
+        ({"text": "x", "frame": "yard~1"}, "exactly one"),
         ({"name": "a b"}, "name"),
         ({"camera": ["yard"]}, "camera"),
         ({"cameras": ["roof"]}, "roof"),
@@ -114,25 +118,25 @@ async def test_a_picture_that_was_sent_is_watched_for(client, yard):
         ({"allow_private": True}, "allow_private"),
     ],
 )
-async def test_a_watch_that_cannot_be_is_refused(client, change, word):
+async def test_an_invalid_watch_is_refused(client, change, word):
     http = await client()
     refused = await http.post("/api/watches", json={"name": "gate", "text": "green"} | change)
     assert word in (await answer(refused, 400))["error"]
     assert (await answer(await http.get("/api/watches")))["watches"] == []
 
 
-async def test_a_page_of_another_site_cannot_add_one(client):
-    """What a browser sends without asking for permission first is not taken."""
+async def test_a_page_of_another_site_cannot_add_a_watch(client):
+    """Content types that a browser sends across sites without a CORS preflight are refused."""
     http = await client()
     body = json.dumps({"name": "spy", "text": "green", "webhook": "https://evil.example"})
     for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
         await answer(await http.post("/api/watches", data=body, headers={"Content-Type": kind}), 415)
 
 
-async def test_a_back_test_over_http(client, yard):
+async def test_a_backtest_over_http(client, harness):
     http = await client()
-    await yard.store.write(await shown(["red"] * 3 + ["green"] * 3 + ["blue"] * 3))
-    await yard.watch()
+    await harness.store.write(await make_records(["red"] * 3 + ["green"] * 3 + ["blue"] * 3))
+    await harness.add_watch()
     span = {"from": SINCE.isoformat(), "to": at(100).isoformat()}
     found = await answer(await http.get("/api/watches/grass/test", params=span))
     (firing,) = found["firings"]
@@ -156,7 +160,7 @@ async def read(response, count):
     return found
 
 
-async def test_listeners_are_told_and_resume_where_they_were(client, yard):
+async def test_events_are_streamed_and_resume_by_id(client, harness):
     http = await client("token")
     sent = {"Authorization": "Bearer token"}
     await answer(await http.get("/api/events"), 401)
@@ -164,9 +168,9 @@ async def test_listeners_are_told_and_resume_where_they_were(client, yard):
         assert stream.content_type == "text/event-stream"
         await stream.content.readuntil(b"\n\n")
         for n in range(3):
-            yard.events.publish("watch.fired", {"n": n})
+            harness.alerts.publish("watch.fired", {"n": n})
         heard = await read(stream, 3)
-    yard.events.publish("watch.fired", {"n": 3})
+    harness.alerts.publish("watch.fired", {"n": 3})
     async with http.get("/api/events", headers=sent | {"Last-Event-ID": heard[1][0]}) as stream:
         assert [data["n"] for _, data in await read(stream, 2)] == [2, 3]
     ids = [int(number) for number, _ in heard]
@@ -174,27 +178,27 @@ async def test_listeners_are_told_and_resume_where_they_were(client, yard):
     await answer(await http.get("/api/events", headers=sent | {"Last-Event-ID": "x"}), 400)
 
 
-async def test_the_ring_is_bounded(client, yard):
-    http = await client(told=Alerts(history=5))
+async def test_the_event_history_is_bounded(client, harness):
+    http = await client(alerts=Alerts(history=5))
     for n in range(20):
-        yard.events.publish("watch.fired", {"n": n})
+        harness.alerts.publish("watch.fired", {"n": n})
     async with http.get("/api/events", headers={"Last-Event-ID": "0"}) as stream:
         assert [data["n"] for _, data in await read(stream, 5)] == [15, 16, 17, 18, 19]
 
 
-async def test_a_slow_listener_is_cut_off_and_the_others_are_not(client, yard):
-    http = await client(told=Alerts(backlog=4))
+async def test_a_slow_client_is_disconnected_without_delaying_others(client, harness):
+    http = await client(alerts=Alerts(backlog=4))
     slow = socket.create_connection((http.host, http.port))
     try:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.sendall(b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")  # and never reads
-        await until(lambda: len(yard.events._listeners) == 1)
+        await until(lambda: len(harness.alerts._listeners) == 1)
         async with http.get("/api/events") as quick:
-            await until(lambda: len(yard.events._listeners) == 2)
+            await until(lambda: len(harness.alerts._listeners) == 2)
             sent = 0
-            while len(yard.events._listeners) == 2:
+            while len(harness.alerts._listeners) == 2:
                 assert sent < 500
-                yard.events.publish("watch.fired", {"n": sent, "long": "x" * 100_000})
+                harness.alerts.publish("watch.fired", {"n": sent, "long": "x" * 100_000})
                 ((_, data),) = await read(quick, 1)
                 assert data["n"] == sent
                 sent += 1
@@ -202,17 +206,17 @@ async def test_a_slow_listener_is_cut_off_and_the_others_are_not(client, yard):
         slow.close()
 
 
-async def test_a_dead_connection_is_noticed_by_heartbeats(client, yard, monkeypatch):
+async def test_heartbeats_detect_a_dead_connection(client, harness, monkeypatch):
     monkeypatch.setattr(sse, "HEARTBEAT", 0.05)
     http = await client()
     async with http.get("/api/events") as stream:
         await stream.content.readuntil(b"\n\n")
         async with asyncio.timeout(10):
             assert await stream.content.readuntil(b"\n\n") == b": still here\n\n"
-    await until(lambda: not yard.events._listeners)
+    await until(lambda: not harness.alerts._listeners)
 
 
-async def test_streams_end_when_the_service_stops(client, yard):
+async def test_streams_end_when_the_service_stops(client, harness):
     http = await client()
     async with http.get("/api/events") as stream:
         await stream.content.readuntil(b"\n\n")
@@ -221,12 +225,12 @@ async def test_streams_end_when_the_service_stops(client, yard):
             assert await stream.content.read() == b""
 
 
-async def test_what_fires_is_heard(client, yard):
+async def test_a_firing_watch_sends_an_event(client, harness):
     http = await client()
-    await yard.watch()
-    async with http.get("/api/events") as stream, yard.running() as watches:
+    await harness.add_watch()
+    async with http.get("/api/events") as stream, harness.run() as watches:
         await stream.content.readuntil(b"\n\n")
-        await yard.add(watches, await shown(["red"] * 3 + ["green"] * 3))
+        await harness.write(watches, await make_records(["red"] * 3 + ["green"] * 3))
         ((_, data),) = await read(stream, 1)
     moment = await answer(await http.get(data["links"]["moment"]))
     assert moment["camera"] == "yard"

@@ -1,4 +1,4 @@
-"""Scenes of a space of eight dimensions: what a moment looks like, and how much every frame trembles."""
+"""Moments in a space of eight dimensions, with a look for each scene and noise on every frame."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import pytest
 from footage.indexer.embed.base import Space
 from footage.indexer.store.base import Record
 from footage.indexer.store.lance import LanceStore
-from footage.query.moments.deduplicate import Folder
+from footage.query.moments.deduplicate import Deduplicator
 from footage.query.values.moment import Moment
 from footage.stream.frame import Clock, Region
 from tests.query.moments.test_segmentation import at
@@ -56,19 +56,19 @@ def parts(folds):
 async def test_the_same_look_is_folded_whatever_the_scale_of_the_model(space, scale):
     await film(space, (["empty"] * 20 + ["guard"] + ["empty"] * 20 + ["car"]) * 3, 0.05, scale=scale)
     seen = [moment(20, 0.8), moment(62, 0.9), moment(104, 0.7), moment(41, 0.95), moment(83, 0.6)]
-    folds = parts(await Folder(space, 2e-2 * scale**2).fold(seen))
+    folds = parts(await Deduplicator(space, 2e-2 * scale**2).deduplicate(seen))
     assert folds == [[62, 20, 104], [41, 83]]
 
 
 async def test_different_looks_stay_apart_and_in_their_order(space):
     await film(space, ["guard"] * 10 + ["car"] * 10 + ["fox"] * 10, 0.05)
-    assert parts(await Folder(space, NOISE).fold([moment(25), moment(5), moment(15)])) == [[25], [5], [15]]
+    assert parts(await Deduplicator(space, NOISE).deduplicate([moment(25), moment(5), moment(15)])) == [[25], [5], [15]]
 
 
 async def test_a_parked_car_in_a_scene_where_nothing_moves_is_one(space):
     await film(space, ["car"] * 200, 0.01)
     seen = [moment(s, 0.5 + s / 1000) for s in range(5, 200, 10)]
-    (fold,) = await Folder(space, 2e-4).fold(seen)
+    (fold,) = await Deduplicator(space, 2e-4).deduplicate(seen)
     assert fold.moment == seen[-1]
     assert set(fold.others) == set(seen[:-1])
 
@@ -76,14 +76,14 @@ async def test_a_parked_car_in_a_scene_where_nothing_moves_is_one(space):
 async def test_restless_footage_has_a_wider_measure(space):
     rng = np.random.default_rng(5)
     await film(space, [["guard", "car", "fox"][i] for i in rng.integers(0, 3, 60)], 0.3)
-    folds = await Folder(space, NOISE).fold([moment(s) for s in range(0, 60, 6)])
+    folds = await Deduplicator(space, NOISE).deduplicate([moment(s) for s in range(0, 60, 6)])
     assert len(folds) < 10
 
 
 async def test_cameras_are_not_mixed(space):
     await film(space, ["car"] * 20, 0.01)
     await film(space, ["car"] * 20, 0.01, camera="gate")
-    assert len(await Folder(space, 1e-2).fold([moment(5), moment(9, camera="gate")])) == 2
+    assert len(await Deduplicator(space, 1e-2).deduplicate([moment(5), moment(9, camera="gate")])) == 2
 
 
 async def test_a_part_of_a_frame_is_compared_as_a_part(space):
@@ -93,20 +93,20 @@ async def test_a_part_of_a_frame_is_compared_as_a_part(space):
     for second, row in ((10, fox), (30, fox), (50, car)):
         await space.write([Record("yard", at(second), "m", float(second), unit(row), CORNER)])
     seen = [replace(moment(s), region=CORNER) for s in (10, 30, 50)]
-    assert parts(await Folder(space, NOISE).fold(seen)) == [[10, 30], [50]]
+    assert parts(await Deduplicator(space, NOISE).deduplicate(seen)) == [[10, 30], [50]]
 
 
 async def test_a_moment_whose_frame_is_not_stored_stays_alone(space):
     await film(space, ["car"] * 20, 0.01)
-    assert parts(await Folder(space, 1e-2).fold([moment(5), moment(7.5), moment(9)])) == [[5, 9], [7.5]]
+    assert parts(await Deduplicator(space, 1e-2).deduplicate([moment(5), moment(7.5), moment(9)])) == [[5, 9], [7.5]]
 
 
 async def test_nothing_to_fold(space):
-    assert await Folder(space, NOISE).fold([]) == []
+    assert await Deduplicator(space, NOISE).deduplicate([]) == []
 
 
-class Startled:
-    """An embedder that takes each picture for something else, or all for the same."""
+class FixedEmbedder:
+    """Returns the given vectors for any two images."""
 
     def __init__(self, *vectors):
         self.vectors = np.stack([unit(np.array(v, float)) for v in vectors])
@@ -121,6 +121,6 @@ async def test_what_noise_does_in_a_model_counts_for_nothing(space):
     await film(space, ["car"] * 30, 0.01, seed=1)
     await space.write([Record("yard", at(40), "n", 0.0, unit(np.array([1.2, 1, 3, 1, 1, 1, 1, 1.0])))])
     seen = [moment(5), replace(moment(40), media="n")]
-    steady, jumpy = Startled([1, 0, 0], [1, 0, 0]), Startled([1, 0, 0], [1, 0.5, 0])
-    assert len(await (await Folder.of(space, steady)).fold(seen)) == 2
-    assert len(await (await Folder.of(space, jumpy)).fold(seen)) == 1
+    steady, jumpy = FixedEmbedder([1, 0, 0], [1, 0, 0]), FixedEmbedder([1, 0, 0], [1, 0.5, 0])
+    assert len(await (await Deduplicator.calibrate(space, steady)).deduplicate(seen)) == 2
+    assert len(await (await Deduplicator.calibrate(space, jumpy)).deduplicate(seen)) == 1

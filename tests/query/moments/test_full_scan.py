@@ -1,4 +1,4 @@
-"""A census against the naive way: every record at hand, and the same rules."""
+"""A full scan against a naive implementation: all records in a list, and the same rules."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -8,21 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from footage.indexer.store.base import CameraSummary, Entry, Record, Where
-from footage.query.moments import full_scan as room
-from footage.query.moments.full_scan import Census
-from footage.query.moments.segmentation import CUTOFF, Grower
-from footage.query.scoring.hysteresis import segments
+from footage.indexer.store.base import CameraSummary, CatalogEntry, Record, Where
+from footage.query.moments import full_scan
+from footage.query.moments.full_scan import FullScan
+from footage.query.moments.segmentation import MATCH_CUTOFF, Segmenter
+from footage.query.scoring.hysteresis import find_segments
 from footage.query.values.moment import Moment
-from footage.query.values.timeline import chains
+from footage.query.values.timeline import media_chains
 from footage.stream.frame import Clock, Kind, Media, Region
-from tests.query.moments.test_segmentation import START, First, at, film, vector
+from tests.query.moments.test_segmentation import START, FirstComponentScorer, at, film, vector
 
 CORNER = Region.of(Region(0.0, 0.0, 0.5, 0.5).code)
 
 
-class Memory:
-    """A store and a catalogue of what it is given, in memory: the real ones are too slow for hundreds of examples."""
+class MemoryIndex:
+    """A store and a catalog of what it is given, in memory: the real ones are too slow for hundreds of examples."""
 
     def __init__(self, films):
         self.films, self.records = films, sorted((r for _, rs in films for r in rs), key=_key)
@@ -32,12 +32,12 @@ class Memory:
             if (not where.cameras or r.camera in where.cameras) and _inside(r.time, where.spans):
                 yield r
 
-    async def between(self, cameras, start, end):
+    async def media_between(self, cameras, start, end):
         found = [m for m, _ in self.films if (not cameras or m.camera in cameras) and m.start <= end and m.end >= start]
-        return [Entry(m, "") for m in sorted(found, key=lambda m: (m.start, m.camera, m.id))]
+        return [CatalogEntry(m, "") for m in sorted(found, key=lambda m: (m.start, m.camera, m.id))]
 
     async def media(self, ids):
-        return {m.id: Entry(m, "") for m, _ in self.films if m.id in ids}
+        return {m.id: CatalogEntry(m, "") for m, _ in self.films if m.id in ids}
 
     async def cameras(self):
         mine = {m.camera: [x for x, _ in self.films if x.camera == m.camera] for m, _ in self.films}
@@ -57,7 +57,7 @@ def naive(memory, where):
     found = []
     for span in where.spans or [(None, None)]:
         for camera in {m.camera for m, _ in memory.films}:
-            for chain in chains([m for m, _ in memory.films if m.camera == camera]):
+            for chain in media_chains([m for m, _ in memory.films if m.camera == camera]):
                 ids = {m.id: m for m in chain}
                 records = [r for r in memory.records if r.media in ids and _inside(r.time, (span,) if span[0] else ())]
                 frames = [max(group, key=lambda r: r.vector[0]) for _, group in groupby(records, key=lambda r: r.time)]
@@ -65,8 +65,8 @@ def naive(memory, where):
                     continue
                 last = frames[-1].time if chain[-1].kind is Kind.PHOTO else chain[-1].end
                 until = [f.time for f in frames[1:]] + [min(last, span[1]) if span[1] else last]
-                p = First().judge(np.array([f.vector for f in frames]).reshape(-1, 3))[0]
-                for a, b in segments(p, CUTOFF):
+                p = FirstComponentScorer().score_parts(np.array([f.vector for f in frames]).reshape(-1, 3))[0]
+                for a, b in find_segments(p, MATCH_CUTOFF):
                     best = frames[a + int(np.argmax(p[a:b]))]
                     found.append(
                         Moment(
@@ -90,7 +90,7 @@ def worlds(draw):
             )
             kind = Kind.PHOTO if len(scores) == 1 and draw(st.booleans()) else Kind.VIDEO
             length = 0.0 if kind is Kind.PHOTO else float(len(scores))
-            # as the catalogue does, records of two files never share a time
+            # as the catalog does, records of two files never share a time
             media = Media(f"{camera}{i}", camera, "", kind, at(start + i * 1e-5), Clock.GIVEN, length)
             rows = [Record(camera, media.at(j), media.id, float(j), vector(p)) for j, p in enumerate(scores)]
             if draw(st.booleans()):
@@ -99,7 +99,7 @@ def worlds(draw):
             films.append((media, rows))
             start += draw(st.sampled_from([length, length, length / 2]))
     spans = draw(st.sampled_from([(), ((at(5), at(40)),), ((at(3), at(12)), (at(15), at(3100)))]))
-    return Memory(films), Where((), spans)
+    return MemoryIndex(films), Where((), spans)
 
 
 @settings(deadline=None)
@@ -107,28 +107,28 @@ def worlds(draw):
 async def test_it_finds_what_all_records_together_make(world, rows):
     memory, where = world
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("footage.query.values.batches.ROWS", rows)  # moments cross the borders of batches
-        patch.setattr(room, "NEWEST", timedelta(seconds=4))
-        census, expected = Census(memory, memory), naive(memory, where)
-        every = await census.all(First(), where)
+        patch.setattr("footage.query.values.batches.BATCH_ROWS", rows)  # moments cross the borders of batches
+        patch.setattr(full_scan, "LAST_WINDOW", timedelta(seconds=4))
+        scan, expected = FullScan(memory, memory), naive(memory, where)
+        every = await scan.all(FirstComponentScorer(), where)
         assert sorted(every.moments, key=repr) == sorted(expected, key=repr)
-        assert (await census.count(First(), where)).count == len(expected)
-        first, last = await census.first(First(), where), await census.last(First(), where)
+        assert (await scan.count(FirstComponentScorer(), where)).count == len(expected)
+        first, last = await scan.first(FirstComponentScorer(), where), await scan.last(FirstComponentScorer(), where)
         assert first.moments[:1] == every.moments[:1]
         assert [m.start for m in last.moments] == [m.start for m in every.moments[-1:]]
 
 
-async def test_over_a_real_index_it_agrees_with_the_grower(store, catalog):
+async def test_over_a_real_index_it_agrees_with_the_segmenter(store, catalog):
     rng = np.random.default_rng(3)
     await film(store, catalog, "a", rng.random(400) ** 3)
     await film(store, catalog, "b", rng.random(300) ** 3, start=400)
     await film(store, catalog, "c", rng.random(100) ** 3, camera="gate")
-    grower = Grower(store, catalog, First(), Where())
-    grown = [m for c in ("yard", "gate") for m in await grower.grow(c, [at(s) for s in range(0, 700, 30)])]
-    found = await Census(store, catalog).all(First())
+    segmenter = Segmenter(store, catalog, FirstComponentScorer(), Where())
+    grown = [m for c in ("yard", "gate") for m in await segmenter.find_moments(c, [at(s) for s in range(0, 700, 30)])]
+    found = await FullScan(store, catalog).all(FirstComponentScorer())
     assert found.looked == 800
     assert found.moments == sorted(grown, key=lambda m: (m.start, m.camera))
-    gate = await Census(store, catalog).count(First(), Where(("gate",)))
+    gate = await FullScan(store, catalog).count(FirstComponentScorer(), Where(("gate",)))
     assert gate.looked == 100
     assert gate.count == sum(m.camera == "gate" for m in grown)
 
@@ -137,33 +137,33 @@ async def test_first_and_last_look_at_no_more_than_they_must(store, catalog):
     scores = np.full(20_000, 0.05)
     scores[[100, 101, 19_000]] = 0.9
     await film(store, catalog, "a", scores)
-    census = Census(store, catalog)
-    first, last = await census.first(First()), await census.last(First())
+    scan = FullScan(store, catalog)
+    first, last = await scan.first(FirstComponentScorer()), await scan.last(FirstComponentScorer())
     assert first.moments[0].start == at(100)
     assert first.looked < 5_000
     assert last.moments[0].start == at(19_000)
     assert last.looked < 5_000
-    assert (await census.count(First())).count == 2
+    assert (await scan.count(FirstComponentScorer())).count == 2
     begun = Where((), ((at(0), at(18_000)),))
-    assert (await census.last(First(), begun)).moments == first.moments
-    assert (await census.last(First(), begun)).looked < 25_000  # no window is looked at again
+    assert (await scan.last(FirstComponentScorer(), begun)).moments == first.moments
+    assert (await scan.last(FirstComponentScorer(), begun)).looked < 25_000  # no window is looked at again
 
 
 async def test_a_feed_that_is_not_recorded_is_looked_at_too(store, catalog):
     media = Media("f" * 16, "yard", "", Kind.FEED, START, Clock.ARRIVAL, 0.0)
-    await catalog.admit(media, "")
+    await catalog.add_media(media, "")
     await store.write(
         [Record("yard", at(s), media.id, s, vector(0.9 if s == 7200 else 0.1)) for s in range(7000, 7400)]
     )
-    found = await Census(store, catalog).all(First())
+    found = await FullScan(store, catalog).all(FirstComponentScorer())
     assert [(m.start, m.end) for m in found.moments] == [(at(7200), at(7201))]
 
 
 async def test_nothing_in_an_empty_index(store, catalog):
-    census = Census(store, catalog)
+    scan = FullScan(store, catalog)
     where = Where((), ((datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)),))
-    for ask in (census.first, census.last, census.count, census.all):
-        assert (await ask(First(), where)).count == 0
+    for ask in (scan.first, scan.last, scan.count, scan.all):
+        assert (await ask(FirstComponentScorer(), where)).count == 0
 
 
 async def test_the_last_is_not_taken_while_a_later_one_is_uncertain(store, catalog):
@@ -171,5 +171,5 @@ async def test_the_last_is_not_taken_while_a_later_one_is_uncertain(store, catal
     yard = [0.0] * 300 + [0.2] * 604 + [1.0] * 3 + [0.0] * 93  # an island that the first window does not see whole
     await film(store, catalog, "a", gate, camera="gate")
     await film(store, catalog, "b", yard, start=1e-5)
-    last = await Census(store, catalog).last(First())
+    last = await FullScan(store, catalog).last(FirstComponentScorer())
     assert [(m.camera, m.score) for m in last.moments] == [("yard", pytest.approx(1.0))]

@@ -5,33 +5,33 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from footage.indexer.files.file_indexer import Indexer, Job
+from footage.indexer.files.file_indexer import FileIndexer, Job
 from footage.indexer.store.base import Record, Where
-from footage.query.moments.full_scan import Census
-from footage.query.moments.refine import FRAMES, Refiner
+from footage.query.moments.full_scan import FullScan
+from footage.query.moments.refine import MAX_FRAMES, BoundaryRefiner
 from footage.query.values.moment import Moment
-from footage.stream.files.video_file import Film
+from footage.stream.files.video_file import VideoFile
 from footage.stream.frame import Clock, Kind, Media, Region
 from tests import films
-from tests.indexer.parts import COLOURS, ColourEmbedder
+from tests.indexer.color_embedder import COLORS, ColorEmbedder
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 FPS = 25
 
 
-class Greenness:
+class GreenScorer:
     """Probability of a match: how green a picture is."""
 
-    def judge(self, vectors):
+    def score_parts(self, vectors):
         return np.asarray(vectors[:, 1], dtype=np.float64) ** 2, np.ones(len(vectors))
 
 
 def pictures(*shots):
-    """Colours, each up to a second of the film."""
+    """Colors, each up to a second of the film."""
     frame = 0
-    for colour, until in shots:
+    for color, until in shots:
         while frame < round(until * FPS):
-            yield np.full((64, 96, 3), COLOURS[colour], dtype=np.uint8)
+            yield np.full((64, 96, 3), COLORS[color], dtype=np.uint8)
             frame += 1
 
 
@@ -40,15 +40,15 @@ def film(path, *shots, gop=250):
 
 
 async def indexed(store, catalog, path, every=1.0, start=START, camera="yard"):
-    await Indexer(ColourEmbedder(), store, catalog).run([Job(path, camera, every, start)])
+    await FileIndexer(ColorEmbedder(), store, catalog).run([Job(path, camera, every, start)])
 
 
 async def found(store, catalog, where=Where()):
-    return (await Census(store, catalog).all(Greenness(), where)).moments
+    return (await FullScan(store, catalog).all(GreenScorer(), where)).moments
 
 
 async def refined(store, catalog, moments, spans=(), **budget):
-    return await Refiner(ColourEmbedder(), store, catalog, **budget).refine(moments, Greenness(), spans)
+    return await BoundaryRefiner(ColorEmbedder(), store, catalog, **budget).refine(moments, GreenScorer(), spans)
 
 
 def seconds(moment: Moment) -> tuple[float, float]:
@@ -125,7 +125,7 @@ async def test_what_cannot_be_decoded_leaves_the_moment_as_it_was(store, catalog
 
 async def test_a_feed_that_was_not_recorded_stays_as_it_was(store, catalog):
     media = Media("f" * 16, "yard", "", Kind.FEED, START, Clock.ARRIVAL, 0.0)
-    await catalog.admit(media, "")
+    await catalog.add_media(media, "")
     green, red = np.eye(3, dtype=np.float32)[[1, 0]]
     rows = [Record("yard", media.at(s), media.id, s, green if s == 5 else red) for s in range(9)]
     await store.write(rows)
@@ -149,9 +149,9 @@ async def test_a_region_is_looked_at_as_a_picture_of_its_own(store, catalog, tmp
 
     def scene():
         for i in range(10 * FPS):
-            picture = np.full((128, 192, 3), COLOURS["red"], np.uint8)
+            picture = np.full((128, 192, 3), COLORS["red"], np.uint8)
             if 3.4 <= i / FPS < 6.6:
-                picture[:32, :48] = COLOURS["green"]
+                picture[:32, :48] = COLORS["green"]
             yield picture
 
     await indexed(store, catalog, films.encode(tmp_path / "a.mp4", scene(), fps=FPS, gop=250))
@@ -167,12 +167,12 @@ async def test_a_region_is_looked_at_as_a_picture_of_its_own(store, catalog, tmp
 async def test_it_costs_no_more_than_was_allowed(store, catalog, tmp_path):
     await indexed(store, catalog, film(tmp_path / "a.mp4", ("red", 3.37), ("green", 7.6), ("red", 10)))
     moments = await found(store, catalog)
-    embedder = ColourEmbedder()
-    await Refiner(embedder, store, catalog).refine(moments, Greenness())
-    assert sum(embedder.batches) <= FRAMES
+    embedder = ColorEmbedder()
+    await BoundaryRefiner(embedder, store, catalog).refine(moments, GreenScorer())
+    assert sum(embedder.batches) <= MAX_FRAMES
     assert max(embedder.batches) <= embedder.batch
-    (late,) = await refined(store, catalog, moments, seconds=0.0)
-    (poor,) = await refined(store, catalog, moments, frames=0)
+    (late,) = await refined(store, catalog, moments, max_seconds=0.0)
+    (poor,) = await refined(store, catalog, moments, max_frames=0)
     assert late.moment == poor.moment == moments[0]
     assert not late.refined
     assert not poor.refined
@@ -182,8 +182,8 @@ async def test_only_the_footage_around_the_edges_is_read(store, catalog, tmp_pat
     await indexed(store, catalog, film(tmp_path / "a.mp4", ("red", 60.4), ("green", 90.5), ("red", 120), gop=25))
     moments = await found(store, catalog)
     decoded = []
-    inner = Film.decode
-    monkeypatch.setattr(Film, "decode", lambda self, *a: decoded.extend(got := inner(self, *a)) or got)
+    inner = VideoFile.decode
+    monkeypatch.setattr(VideoFile, "decode", lambda self, *a: decoded.extend(got := inner(self, *a)) or got)
     (fine,) = await refined(store, catalog, moments)
     assert seconds(fine.moment) == pytest.approx((60.4, 90.5), abs=0.2)
     assert 0 < len(decoded) < 12 * FPS  # of 120 seconds

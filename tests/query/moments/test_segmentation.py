@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from footage.indexer.store.base import Record, Where
-from footage.query.moments.segmentation import CUTOFF, Grower
-from footage.query.scoring.hysteresis import BRIDGE, EDGE, segments
-from footage.query.values.moment import merge
+from footage.query.moments.segmentation import MATCH_CUTOFF, Segmenter
+from footage.query.scoring.hysteresis import find_segments
 from footage.stream.frame import Clock, Kind, Media, Region
+from footage.stream.spans import merge
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
 
@@ -19,10 +19,10 @@ def at(second: float) -> datetime:
     return START + timedelta(seconds=second)
 
 
-class First:
+class FirstComponentScorer:
     """Probability of a match: the square of a vector's first component."""
 
-    def judge(self, vectors):
+    def score_parts(self, vectors):
         return np.asarray(vectors[:, 0], dtype=np.float64) ** 2, np.ones(len(vectors))
 
 
@@ -34,14 +34,16 @@ async def film(store, catalog, name, scores, *, camera="yard", start=0.0, step=1
     """A media whose record number i has probability scores[i], one every ``step`` seconds."""
     length = 0.0 if kind is Kind.PHOTO else len(scores) * step
     media = Media(name, camera, f"/{name}.mp4", kind, at(start), Clock.GIVEN, length)
-    media = (await catalog.admit(media, "")).media
+    media = (await catalog.add_media(media, "")).media
     records = [Record(camera, media.at(i * step), media.id, i * step, vector(p)) for i, p in enumerate(scores)]
     await store.write(records)
     return media
 
 
-async def grow(store, catalog, *seconds, camera="yard", where=Where(), cutoff=CUTOFF):
-    return await Grower(store, catalog, First(), where, cutoff).grow(camera, [at(s) for s in seconds])
+async def grow(store, catalog, *seconds, camera="yard", where=Where(), cutoff=MATCH_CUTOFF):
+    return await Segmenter(store, catalog, FirstComponentScorer(), where, cutoff).find_moments(
+        camera, [at(s) for s in seconds]
+    )
 
 
 def spans(moments):
@@ -123,18 +125,18 @@ async def test_below_the_cutoff_there_is_no_moment(store, catalog):
 @given(st.lists(st.floats(0, 1), max_size=60), st.floats(0.05, 1))
 def test_segments_hold_every_match_once_and_are_apart(p, cutoff):
     scores = np.array(p)
-    found = segments(scores, cutoff)
+    found = find_segments(scores, cutoff)
     inside = [i for a, b in found for i in range(a, b)]
     assert len(inside) == len(set(inside))
     assert {i for i, v in enumerate(p) if v >= cutoff} <= set(inside)
     for a, b in found:
         peak = scores[a:b].max()
         assert peak >= cutoff
-        low = scores[a:b] < EDGE * peak
+        low = scores[a:b] < 0.3 * peak
         assert not low[0]
         assert not low[-1]
         runs = "".join("x" if v else " " for v in low).split()
-        assert all(len(run) <= BRIDGE for run in runs)
+        assert all(len(run) <= 1 for run in runs)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 10)), max_size=12))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from footage.query.moments.sequence import Highest, pairs
+from footage.query.moments.sequence import RangeMaximum, find_pairs
 from footage.query.values.moment import Moment
 from footage.stream.frame import Clock
 from tests.query.moments.test_segmentation import at
@@ -38,26 +38,26 @@ def naive(firsts, thens, within):
 def test_it_finds_the_best_of_all_pairs(firsts, thens, within, limit):
     span = timedelta(seconds=within)
     expected = sorted((a.score * b.score for a, b in naive(firsts, thens, span)), reverse=True)
-    found = pairs(firsts, thens, span, limit)
+    found = find_pairs(firsts, thens, span, limit)
     assert [p.score for p in found] == pytest.approx(expected[:limit])
-    everything = pairs(firsts, thens, span, 10_000)
+    everything = find_pairs(firsts, thens, span, 10_000)
     assert sorted(map(repr, ((p.first, p.then) for p in everything))) == sorted(map(repr, naive(firsts, thens, span)))
     assert everything[: len(found)] == found
 
 
 def test_the_gap_is_from_the_end_of_the_first_to_the_start_of_the_second():
-    (after,) = pairs([moment(0, 5)], [moment(9, camera="gate")], timedelta(seconds=10), 5)
+    (after,) = find_pairs([moment(0, 5)], [moment(9, camera="gate")], timedelta(seconds=10), 5)
     assert (after.gap, after.first.camera, after.then.camera) == (4.0, "yard", "gate")
-    (during,) = pairs([moment(0, 5)], [moment(3)], timedelta(), 5)
+    (during,) = find_pairs([moment(0, 5)], [moment(3)], timedelta(), 5)
     assert during.gap == -2.0
-    assert pairs([moment(0, 5)], [moment(9)], timedelta(seconds=3), 5) == []
-    assert pairs([moment(5)], [moment(4)], timedelta(seconds=3), 5) == []
+    assert find_pairs([moment(0, 5)], [moment(9)], timedelta(seconds=3), 5) == []
+    assert find_pairs([moment(5)], [moment(4)], timedelta(seconds=3), 5) == []
 
 
 def test_long_lists_that_all_overlap_do_not_multiply():
     many = [moment(0, 100_000 + i, score=0.5 + i / 100_000) for i in range(20_000)]
     later = [moment(1 + i, 5, score=0.5 + i / 100_000) for i in range(20_000)]
-    found = pairs(many, later, timedelta(seconds=10), 10)  # of 400 million
+    found = find_pairs(many, later, timedelta(seconds=10), 10)  # of 400 million
     assert len(found) == 10
     assert found[0].score == pytest.approx(many[-1].score * later[-1].score)
 
@@ -66,4 +66,4 @@ def test_long_lists_that_all_overlap_do_not_multiply():
 def test_the_highest_of_a_range_is_the_first_of_equals(values, data):
     low = data.draw(st.integers(0, len(values) - 1))
     high = data.draw(st.integers(low + 1, len(values)))
-    assert Highest(values).place(low, high) == low + int(np.argmax(values[low:high]))
+    assert RangeMaximum(values).argmax(low, high) == low + int(np.argmax(values[low:high]))

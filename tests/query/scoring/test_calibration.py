@@ -9,24 +9,30 @@ import pytest
 from skimage import data
 
 from footage.indexer.embed.base import Vectors
-from footage.indexer.embed.lite import Lite
+from footage.indexer.embed.lite import LiteEmbedder
 from footage.indexer.store.base import Record
-from footage.query.scoring.calibration import Aim, Judge, Matcher, Null, together
-from footage.query.scoring.noun_bank import Bank, nouns
+from footage.query.scoring.calibration import (
+    MatchScorer,
+    MultiQueryScorer,
+    NullDistribution,
+    QueryEmbedding,
+    apply_exclusions,
+)
+from footage.query.scoring.noun_bank import NounBank, load_nouns
 from footage.stream.frame import Image
 
 BLACK = np.zeros((300, 400, 3), np.uint8)
 
 
 @pytest.fixture
-async def lite() -> AsyncIterator[Lite]:
-    embedder = Lite()
+async def lite() -> AsyncIterator[LiteEmbedder]:
+    embedder = LiteEmbedder()
     yield embedder
     await embedder.close()
 
 
-async def matcher(lite: Lite, bank: Bank, question: str, background: Vectors) -> Judge:
-    return Judge(Aim((await lite.texts([question]))[0]), Null(bank, background), bank)
+async def matcher(lite: LiteEmbedder, bank: NounBank, question: str, background: Vectors) -> MatchScorer:
+    return MatchScorer(QueryEmbedding((await lite.texts([question]))[0]), NullDistribution(bank, background), bank)
 
 
 def film() -> list[Image]:
@@ -34,8 +40,8 @@ def film() -> list[Image]:
     return [*[data.chelsea()] * 3, BLACK, *[data.coffee()] * 3, BLACK, *[data.rocket()] * 3]
 
 
-async def test_what_is_there_matches_where_it_is_and_what_is_not_does_not(lite: Lite) -> None:
-    bank = await Bank.of(lite)
+async def test_what_is_there_matches_where_it_is_and_what_is_not_does_not(lite: LiteEmbedder) -> None:
+    bank = await NounBank.build(lite)
     frames = await lite.images(film())
     for question, places in {"a cat": (0, 1, 2), "a cup of coffee": (4, 5, 6), "a rocket": (8, 9, 10)}.items():
         found = (await matcher(lite, bank, question, frames)).probability(frames) >= 0.5
@@ -44,36 +50,38 @@ async def test_what_is_there_matches_where_it_is_and_what_is_not_does_not(lite: 
         assert (await matcher(lite, bank, question, frames)).probability(frames).max() < 0.5, question
 
 
-async def test_more_of_the_same_footage_changes_nothing(lite: Lite) -> None:
-    bank = await Bank.of(lite)
+async def test_more_of_the_same_footage_changes_nothing(lite: LiteEmbedder) -> None:
+    bank = await NounBank.build(lite)
     frames = await lite.images(film())
     once, often = [await matcher(lite, bank, "a cat", np.tile(frames, (n, 1))) for n in (1, 20)]
     np.testing.assert_allclose(once.probability(frames), often.probability(frames), atol=1e-5)
 
 
-async def test_one_frame_is_background_enough(lite: Lite) -> None:
-    bank = await Bank.of(lite)
+async def test_one_frame_is_background_enough(lite: LiteEmbedder) -> None:
+    bank = await NounBank.build(lite)
     frames = await lite.images([data.chelsea()])
     assert (await matcher(lite, bank, "a cat", frames)).probability(frames)[0] > 0.5
     assert (await matcher(lite, bank, "a train", frames)).probability(frames)[0] < 0.5
 
 
-async def test_without_background_only_a_floor_tells_a_match(lite: Lite) -> None:
-    bank = await Bank.of(lite)
+async def test_without_background_only_a_floor_tells_a_match(lite: LiteEmbedder) -> None:
+    bank = await NounBank.build(lite)
     cat, none = await lite.images([data.chelsea()]), np.empty((0, lite.space.dim), np.float32)
     asked = await matcher(lite, bank, "a cat", none)
     assert asked.probability(none).shape == (0,)
     assert asked.probability(cat)[0] > 0.5
-    assert (await matcher(lite, Bank(bank.vectors), "a cat", none)).probability(cat)[0] < 0.5
+    assert (await matcher(lite, NounBank(bank.vectors), "a cat", none)).probability(cat)[0] < 0.5
 
 
-async def test_what_shows_nothing_matches_nothing(lite: Lite) -> None:
-    """A black, a grey, a white and a noisy picture, asked for all of the nouns."""
+async def test_what_shows_nothing_matches_nothing(lite: LiteEmbedder) -> None:
+    """A black, a gray, a white and a noisy picture, asked for all of the nouns."""
     noise = np.random.default_rng(0).integers(0, 256, BLACK.shape).astype(np.uint8)
     blank = await lite.images([BLACK, BLACK + 128, BLACK + 255, noise])
-    bank = await Bank.of(lite)
-    null = Null(bank, blank)
-    assert (Matcher([(Aim(noun), null) for noun in bank.vectors], bank).probability(blank) < 0.5).all()
+    bank = await NounBank.build(lite)
+    null = NullDistribution(bank, blank)
+    assert (
+        MultiQueryScorer([(QueryEmbedding(noun), null) for noun in bank.vectors], bank).probability(blank) < 0.5
+    ).all()
 
 
 @pytest.mark.parametrize("dim", [64, 512])
@@ -87,18 +95,22 @@ def test_any_space_gets_its_own_cutoff(dim: int, offset: float) -> None:
 
     common = rng.normal(size=dim) * offset
     things = rng.normal(size=(600, dim))
-    bank = Bank(unit(things[:500] + common))
+    bank = NounBank(unit(things[:500] + common))
     shown = things[500:540]
     frames = unit(shown + common + 0.7 * rng.normal(size=shown.shape))
-    null = Null(bank, frames)
-    present = Matcher([(Aim(q), null) for q in unit(shown + common)], bank).probability(frames).T
-    absent = Matcher([(Aim(q), null) for q in unit(things[540:] + common)], bank).probability(frames).max(axis=0)
+    null = NullDistribution(bank, frames)
+    present = MultiQueryScorer([(QueryEmbedding(q), null) for q in unit(shown + common)], bank).probability(frames).T
+    absent = (
+        MultiQueryScorer([(QueryEmbedding(q), null) for q in unit(things[540:] + common)], bank)
+        .probability(frames)
+        .max(axis=0)
+    )
     assert np.mean([p.argmax() == i and p.max() >= 0.5 for i, p in enumerate(present)]) > 0.9
     assert np.mean(absent >= 0.5) < 0.2
 
 
 def test_the_nouns_are_clean() -> None:
-    words = nouns()
+    words = load_nouns()
     assert len(words) == len(set(words)) > 800
     assert all(word == word.strip() and word for word in words)
 
@@ -110,57 +122,58 @@ def test_many_aims_at_once_are_judged_as_each_alone() -> None:
         rows = rng.normal(size=(n, 32)).astype(np.float32)
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
-    bank, frames = Bank(unit(200)), unit(40)
-    nulls = [Null(bank, unit(100)), Null(bank, unit(60))]
+    bank, frames = NounBank(unit(200)), unit(40)
+    nulls = [NullDistribution(bank, unit(100)), NullDistribution(bank, unit(60))]
     aims = [
-        (Aim(q, tuple((0.5 + j, v) for j, v in enumerate(unit(i % 3)))), nulls[i % 2]) for i, q in enumerate(unit(7))
+        (QueryEmbedding(q, tuple((0.5 + j, v) for j, v in enumerate(unit(i % 3)))), nulls[i % 2])
+        for i, q in enumerate(unit(7))
     ]
-    alone = [Judge(aim, null, bank).probability(frames) for aim, null in aims]
-    np.testing.assert_allclose(Matcher(aims, bank).probability(frames), np.array(alone).T, atol=1e-5)
-    there, free = Matcher(aims, bank).judge(frames)
+    alone = [MatchScorer(aim, null, bank).probability(frames) for aim, null in aims]
+    np.testing.assert_allclose(MultiQueryScorer(aims, bank).probability(frames), np.array(alone).T, atol=1e-5)
+    there, free = MultiQueryScorer(aims, bank).score_parts(frames)
     assert (free[:, 0] == 1).all()
     assert (free[:, 1:3] < 1).all()
-    np.testing.assert_array_equal(there * free, Matcher(aims, bank).probability(frames))
+    np.testing.assert_array_equal(there * free, MultiQueryScorer(aims, bank).probability(frames))
 
 
-async def test_what_must_not_be_there_is_judged_and_not_taken_away(lite: Lite) -> None:
-    bank = await Bank.of(lite)
+async def test_what_must_not_be_there_is_judged_and_not_taken_away(lite: LiteEmbedder) -> None:
+    bank = await NounBank.build(lite)
     frames = await lite.images(film())
     cat, rocket, coffee = await lite.texts(["a cat", "a rocket", "a cup of coffee"])
-    null = Null(bank, frames)
-    plain = Judge(Aim(cat), null, bank).probability(frames)
-    other = Judge(Aim(cat, ((1.0, rocket), (1.0, coffee))), null, bank).probability(frames)
+    null = NullDistribution(bank, frames)
+    plain = MatchScorer(QueryEmbedding(cat), null, bank).probability(frames)
+    other = MatchScorer(QueryEmbedding(cat, ((1.0, rocket), (1.0, coffee))), null, bank).probability(frames)
     assert (plain[:3] > 0.5).all()
     assert (other[:3] > 0.5).all()
-    assert (Judge(Aim(cat, ((1.0, cat),)), null, bank).probability(frames) < 0.5).all()
+    assert (MatchScorer(QueryEmbedding(cat, ((1.0, cat),)), null, bank).probability(frames) < 0.5).all()
 
 
 def test_what_one_record_of_a_time_shows_counts_for_all_of_that_time() -> None:
     at = [datetime(2026, 5, 4, 12, 0, s, tzinfo=UTC) for s in (0, 0, 1)]
     records = [Record("yard", time, "m", 0.0, np.zeros(1, np.float32)) for time in at]
-    found = together(records, np.array([0.2, 0.9, 0.9]), np.array([0.1, 1.0, 1.0]))
+    found = apply_exclusions(records, np.array([0.2, 0.9, 0.9]), np.array([0.1, 1.0, 1.0]))
     np.testing.assert_allclose(found, [0.02, 0.09, 0.9])
 
 
-async def test_a_picture_finds_itself_and_no_other(lite: Lite) -> None:
-    bank = await Bank.of(lite)
+async def test_a_picture_finds_itself_and_no_other(lite: LiteEmbedder) -> None:
+    bank = await NounBank.build(lite)
     frames = await lite.images(film())
     altered = [np.ascontiguousarray(image[20:-20, 30:-30][:, ::-1]) for image in (data.chelsea(), data.rocket())]
-    null = Null(bank, frames)
+    null = NullDistribution(bank, frames)
     for picture, places in zip(
         await lite.images([*altered, data.astronaut()]), ({0, 1, 2}, {8, 9, 10}, set()), strict=True
     ):
-        p = Judge(Aim(null.carried(picture)), null, bank).probability(frames)
+        p = MatchScorer(QueryEmbedding(null.align_image(picture)), null, bank).probability(frames)
         assert set(np.flatnonzero(p >= 0.5)) == places
 
 
-async def test_the_nouns_are_kept_for_one_model_and_no_other(lite: Lite, tmp_path: Path) -> None:
-    made = await Bank.of(lite, tmp_path)
+async def test_the_nouns_are_kept_for_one_model_and_no_other(lite: LiteEmbedder, tmp_path: Path) -> None:
+    made = await NounBank.build(lite, tmp_path)
     (kept,) = tmp_path.iterdir()
-    again = await Bank.of(lite, tmp_path)
+    again = await NounBank.build(lite, tmp_path)
     np.testing.assert_array_equal(made.vectors, again.vectors)
-    assert again.vectors.shape == (len(nouns()), lite.space.dim)
+    assert again.vectors.shape == (len(load_nouns()), lite.space.dim)
     np.save(kept, made.vectors[::-1])
-    np.testing.assert_array_equal((await Bank.of(lite, tmp_path)).vectors, made.vectors)
+    np.testing.assert_array_equal((await NounBank.build(lite, tmp_path)).vectors, made.vectors)
     kept.write_bytes(b"not an array")
-    np.testing.assert_array_equal((await Bank.of(lite, tmp_path)).vectors, made.vectors)
+    np.testing.assert_array_equal((await NounBank.build(lite, tmp_path)).vectors, made.vectors)

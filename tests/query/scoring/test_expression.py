@@ -3,7 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from footage.query.scoring.expression import MOST, BadTerms, Term, checked, expression, said, term, written
+from footage.query.scoring.expression import (
+    MAX_TERMS,
+    BadTerms,
+    Term,
+    format_query,
+    parse_query,
+    parse_term,
+    parse_words,
+    validate_terms,
+)
 from footage.query.values.ids import FrameId, MomentId
 from footage.stream.frame import Region
 
@@ -12,19 +21,19 @@ BEST = "yard~1777901401000000"
 
 
 def test_a_sum_is_read_as_it_is_written_on_a_command_line():
-    found = expression(["a person", "+", "0.5*dog.jpg", "-", "a", "bicycle", "-", "2 * rain"])
+    found = parse_words(["a person", "+", "0.5*dog.jpg", "-", "a", "bicycle", "-", "2 * rain"])
     assert [(t.weight, t.text) for t in found] == [(1, "a person"), (0.5, "dog.jpg"), (-1, "a bicycle"), (-2, "rain")]
-    assert written(found) == "a person + 0.5*dog.jpg - a bicycle - 2*rain"
+    assert format_query(found) == "a person + 0.5*dog.jpg - a bicycle - 2*rain"
 
 
 def test_frames_moments_and_parts_of_frames_are_known_by_their_ids():
-    assert term(BEST).frame == FrameId.parse(BEST)
-    assert term(MOMENT).frame == MomentId.parse(MOMENT).frame
-    part = term(f"0.5*{BEST}@0.1,0.2,0.5,0.9", -1)
+    assert parse_term(BEST).frame == FrameId.parse(BEST)
+    assert parse_term(MOMENT).frame == MomentId.parse(MOMENT).frame
+    part = parse_term(f"0.5*{BEST}@0.1,0.2,0.5,0.9", -1)
     assert (part.weight, part.box, part.text) == (-0.5, Region(0.1, 0.2, 0.5, 0.9), "")
     assert str(part) == f"0.5*{BEST}@0.1,0.2,0.5,0.9"
     for text in ("a red car", "e-mail@home", "10~20 people", "50 * 2", "a*b"):
-        assert term(text).frame is None
+        assert parse_term(text).frame is None
 
 
 @pytest.mark.parametrize(
@@ -41,9 +50,9 @@ def test_frames_moments_and_parts_of_frames_are_known_by_their_ids():
 def test_what_a_sentence_says_is_not_there_is_a_term_of_its_own(text, parts):
     if parts is None:
         with pytest.raises(BadTerms, match="what should be there"):
-            checked(said(text))
+            validate_terms(parse_query(text))
     else:
-        assert [(t.weight, t.text) for t in said(text)] == parts
+        assert [(t.weight, t.text) for t in parse_query(text)] == parts
 
 
 @pytest.mark.parametrize(
@@ -52,31 +61,31 @@ def test_what_a_sentence_says_is_not_there_is_a_term_of_its_own(text, parts):
 )
 def test_what_asks_for_nothing_is_refused(words):
     with pytest.raises(BadTerms):
-        expression(words)
+        parse_words(words)
 
 
 @pytest.mark.parametrize("box", ["0,0,1", "0.5,0,0.5,1", "0,0,2,1", "a,b,c,d", "1,1,0,0"])
 def test_a_box_lies_inside_the_picture(box):
     if set(box) & set("abcd"):
-        assert term(f"{BEST}@{box}").frame is None
+        assert parse_term(f"{BEST}@{box}").frame is None
     else:
         with pytest.raises(BadTerms, match="box"):
-            term(f"{BEST}@{box}")
+            parse_term(f"{BEST}@{box}")
 
 
 def test_a_question_has_a_bounded_number_of_parts():
     with pytest.raises(BadTerms, match="at most"):
-        checked([Term(1, "a")] * (MOST + 1))
+        validate_terms([Term(1, "a")] * (MAX_TERMS + 1))
 
 
 @given(
     st.lists(st.tuples(st.sampled_from([1.0, -1.0, 0.5, -2.0]), st.sampled_from(["a dog", "rain", BEST])), max_size=7)
 )
 def test_what_is_written_is_read_again(rest):
-    terms = [Term(1.0, "a person"), *(term(text, 1 if w > 0 else -1) for w, text in rest)]
+    terms = [Term(1.0, "a person"), *(parse_term(text, 1 if w > 0 else -1) for w, text in rest)]
     words = [word for one in terms for word in (("-" if one.weight < 0 else "+"), str(one))][1:]
-    assert list(expression(words)) == terms
+    assert list(parse_words(words)) == terms
 
 
 def test_terms_with_other_pictures_are_equal_terms():
-    assert Term(text="a", picture=np.zeros((2, 2, 3), np.uint8)) == Term(text="a")
+    assert Term(text="a", image=np.zeros((2, 2, 3), np.uint8)) == Term(text="a")

@@ -1,4 +1,4 @@
-"""Questions of words, pictures and frames; hours; order; pages that stay as they are."""
+"""Questions of words, images and frames; hours; order; stable pages; and how often a question is embedded."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -6,38 +6,38 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from footage.indexer.files.file_indexer import Indexer, Job
+from footage.indexer.files.file_indexer import FileIndexer, Job
 from footage.indexer.store.base import Record
-from footage.query.clips.service import Cutter
-from footage.query.scoring.expression import BadTerms, expression, pictured, said, term
-from footage.query.scoring.noun_bank import Bank
-from footage.query.search import engine
-from footage.query.search.cursor import BadPage, Page, by_score, by_time
-from footage.query.search.engine import Searcher
-from footage.query.search.question import Question
+from footage.query.clips.service import ClipService
+from footage.query.scoring.expression import BadTerms, parse_query, parse_term, parse_words, with_image
+from footage.query.scoring.noun_bank import NounBank
+from footage.query.search import cursor
+from footage.query.search.cursor import BadCursor, Cursor, score_key, time_key
+from footage.query.search.engine import SearchEngine
+from footage.query.search.question import PostProcessing, Question
 from footage.query.values.ids import FrameId
 from footage.query.values.schedule import Schedule
 from footage.stream.frame import Clock, Kind, Media
 from tests import films
+from tests.indexer.color_embedder import COLORS, ColorEmbedder
 from tests.indexer.files.test_file_indexer import plain
-from tests.indexer.parts import COLOURS, ColourEmbedder
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
-async def searcher(store, catalog, tmp_path):
-    embedder = ColourEmbedder()
-    cutter = Cutter(store, catalog, tmp_path / "clips")
-    return Searcher(embedder, store, catalog, await Bank.of(embedder), cutter.frame)
+async def search_engine(store, catalog, tmp_path):
+    embedder = ColorEmbedder()
+    clip_service = ClipService(store, catalog, tmp_path / "clips")
+    return SearchEngine(embedder, store, catalog, await NounBank.build(embedder), clip_service.get_frame)
 
 
 @pytest.fixture
 async def yard(store, catalog, tmp_path):
     """Red, green and blue, ten seconds each."""
     film = films.encode(tmp_path / "film.mp4", plain(["red", "green", "blue"], seconds=10), fps=10, gop=10)
-    await Indexer(ColourEmbedder(), store, catalog).run([Job(film, "yard", 1.0, START)])
+    await FileIndexer(ColorEmbedder(), store, catalog).run([Job(film, "yard", 1.0, START)])
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def flashes(store, catalog):
     async def flashes(camera, shades, start=START):
         length = 60.0 * len(shades)
         media = Media(f"{camera}{start:%H%M%S}", camera, "/film.mp4", Kind.VIDEO, start, Clock.GIVEN, length)
-        media = (await catalog.admit(media, "")).media
+        media = (await catalog.add_media(media, "")).media
         records = []
         for i in range(6 * len(shades)):
             rgb = np.array([1.0, 1.0, 1.0]) if i % 6 else np.array([shades[i // 6], 1.0, shades[i // 6]])
@@ -59,58 +59,63 @@ def flashes(store, catalog):
 
 
 def picture(name):
-    return pictured(term("picture"), f"{name}.png", np.full((40, 60, 3), COLOURS[name], np.uint8))
+    return with_image(parse_term("picture"), f"{name}.png", np.full((40, 60, 3), COLORS[name], np.uint8))
 
 
 def spans(answer):
     return [((m.start - START) / SECOND, (m.end - START) / SECOND) for m in answer.moments]
 
 
-async def test_a_picture_and_a_frame_of_the_index_are_looked_for(searcher, yard):
-    assert spans(await searcher.search(Question((picture("green"),)))) == [(10, 20)]
+async def test_a_picture_and_a_frame_of_the_index_are_looked_for(search_engine, yard):
+    assert spans(await search_engine.search(Question((picture("green"),)))) == [(10, 20)]
     blue = FrameId("yard", START + 25 * SECOND)
-    assert spans(await searcher.search(Question(expression([str(blue)])))) == [(20, 30)]
-    assert spans(await searcher.search(Question(expression([f"{blue}@0.2,0.2,0.6,0.6"])))) == [(20, 30)]
+    assert spans(await search_engine.search(Question(parse_words([str(blue)])))) == [(20, 30)]
+    assert spans(await search_engine.search(Question(parse_words([f"{blue}@0.2,0.2,0.6,0.6"])))) == [(20, 30)]
 
 
-async def test_a_frame_that_is_not_in_the_index_is_an_error(searcher, yard):
+async def test_a_frame_that_is_not_in_the_index_is_an_error(search_engine, yard):
     with pytest.raises(BadTerms, match="not in the index"):
-        await searcher.search(Question(expression(["yard~5"])))
+        await search_engine.search(Question(parse_words(["yard~5"])))
 
 
-async def test_what_must_not_be_there_is_left_out(searcher, yard):
-    assert spans(await searcher.search(Question(said("something green without red")))) == [(10, 20)]
-    assert spans(await searcher.search(Question(said("something green without green")))) == []
+async def test_what_must_not_be_there_is_left_out(search_engine, yard):
+    assert spans(await search_engine.search(Question(parse_query("something green without red")))) == [(10, 20)]
+    assert spans(await search_engine.search(Question(parse_query("something green without green")))) == []
     assert (
-        spans(await searcher.search(Question((*said("something green"), replace(picture("green"), weight=-1.0))))) == []
+        spans(
+            await search_engine.search(
+                Question((*parse_query("something green"), replace(picture("green"), weight=-1.0)))
+            )
+        )
+        == []
     )
 
 
-async def test_weights_turn_a_sum(searcher, yard):
-    mostly_red = await searcher.search(Question(expression(["red", "+", "0.05*blue"]), limit=1))
-    mostly_blue = await searcher.search(Question(expression(["0.05*red", "+", "blue"]), limit=1))
+async def test_weights_turn_a_sum(search_engine, yard):
+    mostly_red = await search_engine.search(Question(parse_words(["red", "+", "0.05*blue"]), limit=1))
+    mostly_blue = await search_engine.search(Question(parse_words(["0.05*red", "+", "blue"]), limit=1))
     assert (spans(mostly_red), spans(mostly_blue)) == ([(0, 10)], [(20, 30)])
 
 
-async def test_hours_and_days_narrow_the_answer(searcher, yard):
+async def test_hours_and_days_narrow_the_answer(search_engine, yard):
     local = START.astimezone()
     now, later = f"{local.hour}-{local.hour + 1}", f"{(local.hour + 2) % 24}-{(local.hour + 2) % 24 + 1}"
     today, other = local.strftime("%a").lower(), (local + timedelta(days=3)).strftime("%a").lower()
     for schedule, found in {(now, ""): 1, (later, ""): 0, (now, today): 1, ("", other): 0}.items():
-        answer = await searcher.search(Question(said("green"), schedule=Schedule(*schedule)))
+        answer = await search_engine.search(Question(parse_query("green"), schedule=Schedule(*schedule)))
         assert len(answer.moments) == found, schedule
 
 
-async def pages(searcher, limit, **more):
+async def pages(search_engine, limit, **more):
     """All pages, one after another."""
-    found, question = [], Question(said("something green"), limit=limit, **more)
+    found, question = [], Question(parse_query("something green"), limit=limit, **more)
     while True:
-        answer = await searcher.search(question)
+        answer = await search_engine.search(question)
         assert len(answer.moments) <= limit
         found += answer.moments
         if not answer.next:
             return found
-        question = Question(said("something green"), limit=limit, after=answer.next, **more)
+        question = Question(parse_query("something green"), limit=limit, after=answer.next, **more)
 
 
 def shades(n, seed=0):
@@ -119,60 +124,116 @@ def shades(n, seed=0):
 
 @pytest.mark.parametrize("sort", ["score", "time"])
 @pytest.mark.parametrize("limit", [1, 3, 7, 200])
-async def test_pages_hold_every_moment_once_and_in_order(searcher, flashes, sort, limit):
+async def test_pages_hold_every_moment_once_and_in_order(search_engine, flashes, sort, limit):
     await flashes("yard", shades(12))
     await flashes("gate", shades(9, 1))
-    found = await pages(searcher, limit, sort=sort)
+    found = await pages(search_engine, limit, sort=sort)
     assert len(found) == len({(m.camera, m.start) for m in found}) == 21
-    assert found == sorted(found, key=by_score if sort == "score" else by_time)
+    assert found == sorted(found, key=score_key if sort == "score" else time_key)
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7])
-async def test_pages_go_on_where_the_first_hits_end(searcher, flashes, monkeypatch, limit):
+async def test_pages_go_on_where_the_first_hits_end(search_engine, flashes, monkeypatch, limit):
     """So few hits at first that pages need many tiers: within a tier by score, and nothing twice or never."""
-    monkeypatch.setattr(engine, "FIRST", 2)
+    monkeypatch.setattr(cursor, "FIRST_HITS", 2)
     await flashes("yard", shades(40))
-    found = await pages(searcher, limit)
+    found = await pages(search_engine, limit)
     assert len(found) == len({m.start for m in found}) == 40
 
 
 @pytest.mark.parametrize(("most", "complete"), [(8, False), (200, True)])
-async def test_an_answer_that_ends_before_the_matches_do_says_so(searcher, flashes, monkeypatch, most, complete):
-    monkeypatch.setattr(engine, "FIRST", 2)
-    monkeypatch.setattr(engine, "MOST", most)
+async def test_an_answer_that_ends_before_the_matches_do_says_so(search_engine, flashes, monkeypatch, most, complete):
+    monkeypatch.setattr(cursor, "FIRST_HITS", 2)
+    monkeypatch.setattr(cursor, "MAX_HITS", most)
     await flashes("yard", shades(40))
-    answer = await searcher.search(Question(said("something green"), limit=100))
+    answer = await search_engine.search(Question(parse_query("something green"), limit=100))
     assert answer.complete is complete
     assert answer.next == ""
     assert (len(answer.moments) == 40) is complete
 
 
 @pytest.mark.parametrize("sort", ["score", "time"])
-async def test_pages_stay_as_they_are_while_new_records_arrive(searcher, flashes, sort):
+async def test_pages_stay_as_they_are_while_new_records_arrive(search_engine, flashes, sort):
     await flashes("yard", shades(12))
-    asked = Question(said("something green"), limit=5, sort=sort)
-    first = await searcher.search(asked)
-    before = await searcher.search(Question(asked.terms, limit=5, sort=sort, after=first.next))
+    asked = Question(parse_query("something green"), limit=5, sort=sort)
+    first = await search_engine.search(asked)
+    before = await search_engine.search(Question(asked.terms, limit=5, sort=sort, after=first.next))
     await flashes("yard", shades(12, 2), datetime.now(UTC) + timedelta(days=1))
-    after = await searcher.search(Question(asked.terms, limit=5, sort=sort, after=first.next))
+    after = await search_engine.search(Question(asked.terms, limit=5, sort=sort, after=first.next))
     assert [m.start for m in after.moments] == [m.start for m in before.moments]
     assert len(after.moments) == 5
-    assert (await searcher.search(asked)).moments != first.moments or sort == "score"
+    assert (await search_engine.search(asked)).moments != first.moments or sort == "score"
 
 
-async def test_a_place_in_another_answer_is_refused(searcher, flashes):
+async def test_a_place_in_another_answer_is_refused(search_engine, flashes):
     await flashes("yard", shades(5))
-    text = (await searcher.search(Question(said("something green"), limit=1))).next
+    text = (await search_engine.search(Question(parse_query("something green"), limit=1))).next
     assert text
-    with pytest.raises(BadPage, match="another question"):
-        await searcher.search(Question(said("something red"), after=text))
+    with pytest.raises(BadCursor, match="another question"):
+        await search_engine.search(Question(parse_query("something red"), after=text))
     for wrong in ("x", "AAAA", text[:-3], text + "A" * 8, "e30"):
-        with pytest.raises(BadPage):
-            await searcher.search(Question(said("something green"), after=wrong))
+        with pytest.raises(BadCursor):
+            await search_engine.search(Question(parse_query("something green"), after=wrong))
 
 
-def test_a_place_is_written_and_read_again():
-    page = Page(128, 512, (-0.5, 1234, "hof ü"), START, START + SECOND, None)
-    assert Page.read(page.written(b"q"), b"q", 8192) == page
-    with pytest.raises(BadPage):
-        Page.read(page.written(b"q"), b"q", 256)
+def test_a_cursor_is_encoded_and_decoded(monkeypatch):
+    page = Cursor(128, 512, (-0.5, 1234, "hof ü"), START, START + SECOND, None)
+    assert Cursor.decode(page.encode(b"q"), b"q") == page
+    monkeypatch.setattr(cursor, "MAX_HITS", 256)
+    with pytest.raises(BadCursor):
+        Cursor.decode(page.encode(b"q"), b"q")
+
+
+class CountingEmbedder(ColorEmbedder):
+    """Keeps every text that it embeds."""
+
+    def __init__(self):
+        super().__init__()
+        self.texts_seen = []
+
+    async def texts(self, texts):
+        self.texts_seen += texts
+        return await super().texts(texts)
+
+
+@pytest.mark.parametrize(
+    ("post", "then"),
+    [
+        (PostProcessing(), ""),
+        (PostProcessing(refine=True), ""),
+        (PostProcessing(fold=True, refine=True), ""),
+        (PostProcessing(only="count"), ""),
+        (PostProcessing(only="first", refine=True), ""),
+        (PostProcessing(then=parse_query("blue"), within=60 * SECOND, refine=True), "blue"),
+    ],
+)
+async def test_each_term_of_a_question_is_embedded_once(store, catalog, tmp_path, yard, post, then):
+    embedder = CountingEmbedder()
+    clip_service = ClipService(store, catalog, tmp_path / "clips")
+    engine = SearchEngine(embedder, store, catalog, await NounBank.build(embedder), clip_service.get_frame)
+    embedder.texts_seen.clear()
+    answer = await engine.search(Question(parse_query("green without red"), postprocessing=post))
+    assert answer.moments or answer.pairs or answer.count
+    plain = [text for text in embedder.texts_seen if text in ("green", "red", "blue")]  # without prompt templates
+    assert sorted(plain) == sorted(["green", "red", *([then] if then else [])])
+
+
+async def test_each_image_of_a_question_is_embedded_once(store, catalog, tmp_path, yard):
+    embedder = ColorEmbedder()
+    clip_service = ClipService(store, catalog, tmp_path / "clips")
+    engine = SearchEngine(embedder, store, catalog, await NounBank.build(embedder), clip_service.get_frame)
+    embedder.batches.clear()
+    answer = await engine.search(Question((picture("green"),), postprocessing=PostProcessing(only="first")))
+    assert answer.count == 1
+    assert embedder.batches == [1]
+
+
+async def test_a_later_page_is_refined_with_its_own_scores(search_engine, flashes, yard):
+    """The second page of a search can be refined; its question is prepared from the cursor."""
+    await flashes("gate", shades(5))
+    first = await search_engine.search(Question(parse_query("something green"), limit=3))
+    second = Question(parse_query("something green"), limit=3, after=first.next)
+    plain = await search_engine.search(second)
+    refined = await search_engine.search(replace(second, postprocessing=PostProcessing(refine=True)))
+    assert len(plain.moments) == len(refined.moments) == 3
+    assert {m.camera for m in plain.moments} == {m.camera for m in refined.moments}

@@ -1,4 +1,4 @@
-"""What is asked beyond the best moments, over HTTP: two cameras whose colours change at odd times."""
+"""What is asked beyond the best moments, over HTTP: two cameras whose colors change at odd times."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -7,13 +7,13 @@ from functools import partial
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from footage.indexer.files.file_indexer import Indexer, Job
-from footage.query.clips.service import Cutter
+from footage.indexer.files.file_indexer import FileIndexer, Job
+from footage.query.clips.service import ClipService
 from footage.query.http import app
 from footage.query.http.metrics import Metrics
-from footage.query.scoring.noun_bank import Bank
-from footage.query.search.engine import Searcher
-from tests.indexer.parts import ColourEmbedder
+from footage.query.scoring.noun_bank import NounBank
+from footage.query.search.engine import SearchEngine
+from tests.indexer.color_embedder import ColorEmbedder
 from tests.query.moments.test_refine import film
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -23,13 +23,17 @@ GATE = [("red", 8.4), ("blue", 12.6), ("red", 60)]
 
 @pytest.fixture
 async def client(store, catalog, tmp_path):
-    embedder = ColourEmbedder()
+    embedder = ColorEmbedder()
     for camera, shots in (("yard", YARD), ("gate", GATE)):
         path = film(tmp_path / f"{camera}.mp4", *shots)
-        await Indexer(embedder, store, catalog).run([Job(path, camera, 1.0, START)])
-    cutter = Cutter(store, catalog, tmp_path / "clips")
-    searcher = Searcher(embedder, store, catalog, await Bank.of(embedder), partial(cutter.frame, boxes=False))
-    client = TestClient(TestServer(app.build(app.Parts(store, catalog, searcher, cutter, Metrics()))))
+        await FileIndexer(embedder, store, catalog).run([Job(path, camera, 1.0, START)])
+    clip_service = ClipService(store, catalog, tmp_path / "clips")
+    search_engine = SearchEngine(
+        embedder, store, catalog, await NounBank.build(embedder), partial(clip_service.get_frame, boxes=False)
+    )
+    client = TestClient(
+        TestServer(app.build_app(app.AppServices(store, catalog, search_engine, clip_service, Metrics())))
+    )
     await client.start_server()
     yield client
     await asyncio.gather(client.close())

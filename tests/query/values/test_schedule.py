@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from footage.query.values.schedule import BadSchedule, Schedule, weekdays
+from footage.query.values.schedule import BadSchedule, Schedule, parse_weekdays
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
 
@@ -24,10 +24,10 @@ def berlin(monkeypatch):
 
 
 def test_days_are_read_as_people_write_them():
-    assert weekdays("sat-mon") == {5, 6, 0}
-    assert weekdays("mon, wed") == {0, 2}
+    assert parse_weekdays("sat-mon") == {5, 6, 0}
+    assert parse_weekdays("mon, wed") == {0, 2}
     with pytest.raises(BadSchedule, match="mon-fri"):
-        weekdays("monday")
+        parse_weekdays("monday")
     for wrong in ("8", "8-8", "24-3", "8-25", "a-b"):
         with pytest.raises(BadSchedule, match="8-18"):
             Schedule(hours=wrong)
@@ -49,7 +49,7 @@ def test_whole_days_join_and_the_span_is_cut():
     spans = Schedule(days="mon-sun").spans(START, START + timedelta(days=9, hours=5))
     assert spans == [(START, START + timedelta(days=9, hours=5))]
     assert not Schedule()
-    assert Schedule().holds(START)
+    assert Schedule().includes(START)
 
 
 hours = st.tuples(st.integers(0, 23), st.integers(1, 24)).filter(lambda p: p[0] != p[1]).map(lambda p: f"{p[0]}-{p[1]}")
@@ -68,5 +68,5 @@ def test_an_instant_is_allowed_where_the_local_clock_says_so(hours, days, after,
     local = start.astimezone()
     inside = first <= local.hour < last if first < last else local.hour >= first or local.hour < last
     day = local - timedelta(days=1) if first > last and local.hour < last else local
-    assert this.holds(start) == (inside and day.weekday() in weekdays(days))
-    assert this.holds(start) == any(a <= start < b for a, b in spans)
+    assert this.includes(start) == (inside and day.weekday() in parse_weekdays(days))
+    assert this.includes(start) == any(a <= start < b for a, b in spans)

@@ -1,4 +1,4 @@
-"""Files that are damaged, cut short or not video: what is good comes out, and the error names the file."""
+"""Tests damaged, truncated and non-video files: good frames are read, and the error names the file."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from footage.stream.files.decode import MediaError, read
-from footage.stream.files.probe import probe
+from footage.stream.files.decode import read_frames
+from footage.stream.files.probe import probe_file
+from footage.stream.files.video_file import MediaError
 from footage.stream.frame import Media
-from footage.stream.source import media
+from footage.stream.source import identify_media
 from tests import films
 
 FAST = {"movflags": "faststart"}
@@ -23,7 +24,7 @@ def film(path: Path) -> Path:
 def run(media: Media, every: float = 1) -> tuple[list[tuple[float, int]], MediaError | None]:
     got: list[tuple[float, int]] = []
     try:
-        got.extend((frame.offset, films.number(frame.image)) for frame in read(media, every, 128))
+        got.extend((frame.offset, films.number(frame.image)) for frame in read_frames(media, every, 128))
     except MediaError as error:
         return got, error
     return got, None
@@ -36,20 +37,20 @@ def test_a_truncated_file_gives_its_beginning_then_an_error(
     tmp_path: Path, suffix: str, part: float, every: float
 ) -> None:
     path = films.truncate(film(tmp_path / f"cut{suffix}"), part)
-    got, error = run(media(path, "door")[0], every)
+    got, error = run(identify_media(path, "door")[0], every)
     assert error is not None
     assert "damaged after" in str(error)
     assert str(path) in str(error)
-    assert error.good is not None
-    assert error.good < 9.5
+    assert error.readable_until is not None
+    assert error.readable_until < 9.5
     assert got
-    assert got[-1][0] >= error.good - max(every, 0.6)
+    assert got[-1][0] >= error.readable_until - max(every, 0.6)
     assert all(abs(offset - n / 25) < 0.002 for offset, n in got[:-1])  # the last picture may be torn itself
 
 
 def test_a_transport_stream_that_is_cut_is_a_shorter_one(tmp_path: Path) -> None:
     path = films.truncate(film(tmp_path / "cut.ts"), 0.5)
-    found = media(path, "door")[0]
+    found = identify_media(path, "door")[0]
     got, error = run(found)
     assert error is None
     assert found.duration == pytest.approx(len(got), abs=1)
@@ -62,7 +63,7 @@ def test_damage_in_the_middle_is_passed_over(
 ) -> None:
     path = films.corrupt(film(tmp_path / f"noise{suffix}"), 0.5, 0.6)
     with caplog.at_level(logging.WARNING):
-        got, error = run(media(path, "door")[0], every)
+        got, error = run(identify_media(path, "door")[0], every)
     assert error is None
     assert got[0] == (0.0, 0)
     assert got[-1][1] >= 200
@@ -70,12 +71,12 @@ def test_damage_in_the_middle_is_passed_over(
     assert all(4 <= offset < 8 for offset in wrong)  # a group of pictures that lost one shows older ones
     if suffix == ".mp4":  # elsewhere the packets themselves are gone
         assert f"{path}: " in caplog.text
-        assert "damaged frames were passed over" in caplog.text
+        assert "damaged frames were skipped" in caplog.text
 
 
 def test_a_file_of_noise_behind_its_beginning_is_damaged(tmp_path: Path) -> None:
     path = films.corrupt(film(tmp_path / "noise.mp4"), 0.5, 1.0)
-    got, error = run(media(path, "door")[0])
+    got, error = run(identify_media(path, "door")[0])
     assert error is not None
     assert "damaged after" in error.reason
     assert 2 <= len(got) <= 8
@@ -85,7 +86,7 @@ def test_two_recordings_in_one_file_are_not_mixed(tmp_path: Path) -> None:
     one = films.encode(tmp_path / "one.ts", films.numbered(500), gop=25)
     path = tmp_path / "two.ts"
     path.write_bytes(one.read_bytes() * 2)
-    got, error = run(media(path, "door")[0])
+    got, error = run(identify_media(path, "door")[0])
     assert [n for _, n in got] == list(range(0, 500, 25))
     assert error is not None
     assert "start again" in error.reason
@@ -103,27 +104,27 @@ def test_what_is_no_video_says_so(tmp_path: Path, name: str, content: bytes, wor
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(MediaError, match=words) as caught:
-        media(path, "door")
+        identify_media(path, "door")
     assert str(path) in str(caught.value)
     assert caught.value.path == path
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"gone\.mp4.*check that it is there"):
-        probe(tmp_path / "gone.mp4")
+        probe_file(tmp_path / "gone.mp4")
 
 
 def test_a_bare_stream_has_no_times_and_says_so(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"bare\.h264.*without times"):
-        probe(films.encode(tmp_path / "bare.h264", films.numbered(30)))
+        probe_file(films.encode(tmp_path / "bare.h264", films.numbered(30)))
 
 
 def test_sound_alone_says_so(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"sound\.m4a.*only sound"):
-        probe(films.sound_only(tmp_path / "sound.m4a"))
+        probe_file(films.sound_only(tmp_path / "sound.m4a"))
 
 
 def test_an_mp4_without_its_index_says_so(tmp_path: Path) -> None:
     path = films.truncate(films.encode(tmp_path / "cut.mp4", films.numbered(50)), 0.9)
     with pytest.raises(MediaError, match=r"cut\.mp4.*cut short"):
-        probe(path)
+        probe_file(path)

@@ -1,4 +1,4 @@
-"""Frames at the right times, upright and in true colours, whatever the file is like."""
+"""Tests that frames are decoded at the right times, upright and in true colors, from every kind of file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from footage.stream.files import decode
-from footage.stream.files.decode import read
-from footage.stream.files.video_file import Film
+from footage.stream.files.decode import read_frames
+from footage.stream.files.video_file import VideoFile
 from footage.stream.frame import Media
-from footage.stream.source import media
+from footage.stream.source import identify_media
 from tests import films
 from tests.stream.conftest import COUNT, MAKERS
 
@@ -23,7 +23,7 @@ TIMES = [i / 25 for i in range(COUNT)]
 
 def seen(media: Media, every: float, after: float | None = None) -> list[tuple[float, int]]:
     """Offset and drawn number of each frame."""
-    return [(f.offset, films.number(f.image)) for f in read(media, every, 128, after)]
+    return [(f.offset, films.number(f.image)) for f in read_frames(media, every, 128, after)]
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -61,22 +61,22 @@ def test_a_wide_gap_between_keyframes_is_decoded(film: Callable[[str], Media]) -
 
 def test_pictures_that_build_up_gradually_are_waited_for(tmp_path: Path) -> None:
     path = films.encode(tmp_path / "refresh.mp4", films.numbered(COUNT), bframes=0, x264="intra-refresh=1:keyint=50")
-    offsets = [o for o, _ in seen(media(path, "door")[0], 2)]
+    offsets = [o for o, _ in seen(identify_media(path, "door")[0], 2)]
     assert len(offsets) >= 5
     assert max(np.diff(offsets)) < 4
 
 
 def count_decoded(monkeypatch: pytest.MonkeyPatch, media: Media, every: float) -> int:
-    opened: list[Film] = []
+    opened: list[VideoFile] = []
 
-    class Counted(Film):
+    class Counted(VideoFile):
         def __init__(self, path: Path | str) -> None:
             super().__init__(path)
             opened.append(self)
 
-    monkeypatch.setattr(decode, "Film", Counted)
-    list(read(media, every, 64))
-    return sum(f.decoded for f in opened)
+    monkeypatch.setattr(decode, "VideoFile", Counted)
+    list(read_frames(media, every, 64))
+    return sum(f.decoded_frames for f in opened)
 
 
 def test_only_what_is_sampled_is_decoded(monkeypatch: pytest.MonkeyPatch, film: Callable[[str], Media]) -> None:
@@ -88,6 +88,18 @@ def test_only_what_is_sampled_is_decoded(monkeypatch: pytest.MonkeyPatch, film: 
     assert between < COUNT * 0.4
 
 
+@pytest.mark.parametrize(("gop", "alone"), [(25, True), (27, True), (29, False)])
+def test_keyframes_a_tenth_further_apart_than_the_samples_suffice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gop: int, alone: bool
+) -> None:
+    """At 25 frames a second the last frame of a group is 0.96, 1.04 or 1.12 s after its keyframe."""
+    media = identify_media(films.encode(tmp_path / "film.mp4", films.numbered(COUNT), gop=gop), "door")[0]
+    keyframes = len(range(0, COUNT, gop))
+    assert (count_decoded(monkeypatch, media, 1.0) == keyframes) is alone
+    if not alone:
+        assert [n for _, n in seen(media, 1.0)] == films.expected(TIMES, 1.0)
+
+
 @pytest.mark.parametrize("name", ["mp4", "ts-late-start", "mp4-open-gop", "mp4-uneven-keyframes", "mkv-longer-sound"])
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(every=st.sampled_from([0, 0.04, 0.1, 0.25, 0.3, 1, 1.001, 2, 2.7]), after=st.floats(0, 11))
@@ -95,27 +107,27 @@ def test_a_resumed_run_continues_as_an_uninterrupted_one(
     film: Callable[[str], Media], name: str, every: float, after: float
 ) -> None:
     whole = seen(film(name), every)
-    assert seen(film(name), every, after) == [s for s in whole if s[0] > after + decode.ROUNDED]
+    assert seen(film(name), every, after) == [s for s in whole if s[0] > after + decode.OFFSET_ROUNDING]
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(every=st.floats(0.01, 9), place=st.integers(0, 10_000))
 def test_resuming_at_a_stored_time(uneven: Media, every: float, place: int) -> None:
-    whole = list(read(uneven, every, 32))
+    whole = list(read_frames(uneven, every, 32))
     place %= len(whole)
     after = (whole[place].time - uneven.start).total_seconds()
-    assert [f.offset for f in read(uneven, every, 32, after)] == [f.offset for f in whole[place + 1 :]]
+    assert [f.offset for f in read_frames(uneven, every, 32, after)] == [f.offset for f in whole[place + 1 :]]
 
 
 def test_resuming_does_not_decode_from_the_start(monkeypatch: pytest.MonkeyPatch, film: Callable[[str], Media]) -> None:
     fed: list[int] = []
-    original = Film.decode
+    original = VideoFile.decode
 
-    def spy(self: Film, packet: object, needed: bool = True) -> list[object]:
+    def spy(self: VideoFile, packet: object, needed: bool = True) -> list[object]:
         fed.append(1)
         return original(self, packet, needed)  # type: ignore[arg-type, return-value]
 
-    monkeypatch.setattr(Film, "decode", spy)
+    monkeypatch.setattr(VideoFile, "decode", spy)
     assert [n for _, n in seen(film("mp4"), 0, after=9.5)] == list(range(238, COUNT))
     assert len(fed) <= 52
 
@@ -123,8 +135,8 @@ def test_resuming_does_not_decode_from_the_start(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(("degrees", "red", "green"), [(90, "NE", "SE"), (180, "SE", "SW"), (270, "SW", "NW")])
 def test_a_turned_video_comes_upright(tmp_path: Path, degrees: int, red: str, green: str) -> None:
     path = films.turn(films.encode(tmp_path / "turned.mp4", films.numbered(10)), degrees)
-    found, probe = media(path, "door")
-    image = next(iter(read(found, 1, 64))).image
+    found, probe = identify_media(path, "door")
+    image = next(iter(read_frames(found, 1, 64))).image
     corners = {"NW": image[4, 4], "NE": image[4, -5], "SW": image[-5, 4], "SE": image[-5, -5]}
     assert corners[red] == pytest.approx([255, 0, 0], abs=24)
     assert corners[green] == pytest.approx([0, 255, 0], abs=24)
@@ -134,23 +146,23 @@ def test_a_turned_video_comes_upright(tmp_path: Path, degrees: int, red: str, gr
 
 @pytest.mark.parametrize("bt709", [False, True])
 def test_colours_are_true(tmp_path: Path, bt709: bool) -> None:
-    path = films.encode(tmp_path / "colours.mp4", films.numbered(5), bt709=bt709)
-    image = next(iter(read(media(path, "door")[0], 1, 128))).image
+    path = films.encode(tmp_path / "colors.mp4", films.numbered(5), bt709=bt709)
+    image = next(iter(read_frames(identify_media(path, "door")[0], 1, 128))).image
     assert image[10, 10] == pytest.approx([255, 0, 0], abs=6)
     assert image[10, -10] == pytest.approx([0, 255, 0], abs=6)
     assert image[20, 96] == pytest.approx([96, 96, 96], abs=4)
 
 
 def test_the_shorter_side_is_scaled_and_nothing_is_enlarged(film: Callable[[str], Media]) -> None:
-    assert next(iter(read(film("mp4"), 1, 64))).image.shape == (64, 96, 3)
-    assert next(iter(read(film("mp4"), 1, 999))).image.shape == (128, 192, 3)
+    assert next(iter(read_frames(film("mp4"), 1, 64))).image.shape == (64, 96, 3)
+    assert next(iter(read_frames(film("mp4"), 1, 999))).image.shape == (128, 192, 3)
 
 
 def test_closing_early_releases_the_file(monkeypatch: pytest.MonkeyPatch, film: Callable[[str], Media]) -> None:
     closed: list[str] = []
-    original = Film.close
-    monkeypatch.setattr(Film, "close", lambda self: (closed.append(str(self.path)), original(self)))
-    frames = read(film("mp4"), 0, 64)
+    original = VideoFile.close
+    monkeypatch.setattr(VideoFile, "close", lambda self: (closed.append(str(self.path)), original(self)))
+    frames = read_frames(film("mp4"), 0, 64)
     next(frames)
     frames.close()  # type: ignore[attr-defined]
     assert closed == [film("mp4").path]

@@ -1,4 +1,4 @@
-"""Many pictures of a file in one pass are those that reading it all gives at their offsets."""
+"""Tests that frames read by offset in one pass equal those of reading the whole file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from footage.stream.files import frames_at as module
-from footage.stream.files.decode import read
-from footage.stream.files.frames_at import pictures
-from footage.stream.files.video_file import Film, MediaError
+from footage.stream.files.decode import read_frames
+from footage.stream.files.frames_at import read_images_at
+from footage.stream.files.video_file import MediaError, VideoFile
 from footage.stream.frame import Media
 from tests import films
 from tests.stream.conftest import COUNT, MAKERS
@@ -19,13 +19,13 @@ from tests.stream.conftest import COUNT, MAKERS
 
 def found(path: Path | str, offsets: Sequence[float]) -> list[tuple[float, int]]:
     """Offset and drawn number of what comes."""
-    return sorted((offset, films.number(image)) for offset, image in pictures(Path(path), offsets, 64))
+    return sorted((offset, films.number(image)) for offset, image in read_images_at(Path(path), offsets, 64))
 
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_some_frames_of_any_film_are_found_at_their_offsets(film: Callable[[str], Media], name: str) -> None:
     media = film(name)
-    all_of_it = [frame.offset for frame in read(media, 0, 64)]
+    all_of_it = [frame.offset for frame in read_frames(media, 0, 64)]
     chosen = np.random.default_rng(3).choice(COUNT, 60, replace=False).tolist()
     assert found(media.path, [all_of_it[n] for n in chosen]) == sorted((all_of_it[n], n) for n in chosen)
     late = [all_of_it[n] for n in (COUNT - 3, COUNT - 1)]
@@ -46,12 +46,12 @@ def test_no_more_is_decoded_than_the_wanted_frames_need(
 ) -> None:
     given = []
 
-    class Counting(Film):
+    class Counting(VideoFile):
         def decode(self, packet, needed=True):
             given.append(packet)
             return super().decode(packet, needed)
 
-    monkeypatch.setattr(module, "Film", Counting)
+    monkeypatch.setattr(module, "VideoFile", Counting)
     keyframes = [2.0 * n for n in range(5)]
     assert [n for _, n in found(film("mp4").path, keyframes)] == [50 * n for n in range(5)]
     assert sum(packet is not None for packet in given) == 5

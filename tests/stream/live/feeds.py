@@ -1,4 +1,4 @@
-"""A film's packets given out as a camera's would be, and what a recorder made of them."""
+"""Feeds the packets of a video file to a recorder, as a camera would."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 
-from footage.stream.files.decode import read
+from footage.stream.files.decode import read_frames
 from footage.stream.frame import Clock, Media
 from footage.stream.recording.recorder import Recorder
 from tests import films
@@ -20,8 +20,8 @@ BEGIN = datetime(2026, 11, 23, 23, 59, 55, 123457, UTC)  # of every feed: midnig
 
 
 @dataclass
-class Taped:
-    """A recorder, and what it told."""
+class RecorderHarness:
+    """A recorder with the segments that it reported."""
 
     folder: Path
     camera: str = "door"
@@ -35,12 +35,12 @@ class Taped:
             self.folder,
             self.camera,
             length=self.length,
-            opened=self.opened.append,
-            closed=self.closed.append,
-            room=lambda: self.room,
+            on_opened=self.opened.append,
+            on_closed=self.closed.append,
+            has_room=lambda: self.room,
         )
 
-    def tape(self, path: str | Path, clock: Clock = Clock.ARRIVAL) -> list[Media]:
+    def record(self, path: str | Path, clock: Clock = Clock.ARRIVAL) -> list[Media]:
         """Record a whole film; returns the finished segments."""
         with feed(path) as (streams, packets):
             self.recorder.begin(streams, clock)
@@ -70,6 +70,6 @@ def _timed(container: av.container.InputContainer, streams: list[Any]) -> Iterat
         yield packet, BEGIN + timedelta(seconds=at - (origin if origin is not None else at))
 
 
-def shown(media: Media) -> list[tuple[datetime, int]]:
+def numbered_frames(media: Media) -> list[tuple[datetime, int]]:
     """UTC time and number of each picture in a segment."""
-    return [(frame.time, films.number(frame.image)) for frame in read(media, every=0, side=128)]
+    return [(frame.time, films.number(frame.image)) for frame in read_frames(media, every=0, side=128)]

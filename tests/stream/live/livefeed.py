@@ -1,4 +1,4 @@
-"""A stand-in for a connection: packets of a real film with times and contents as a test wants them, and a sink."""
+"""A fake connection that reads a video file, whose packets a test may edit, and a sink that keeps all it gets."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
 from footage.stream.frame import Clock, Image
-from footage.stream.live.connection import LostError
+from footage.stream.live.connection import ConnectionLostError
 from footage.stream.live.contracts import LivePacket
 
 
-class FilmFeed:
+class FileConnection:
     """Packets of a film, changed by ``edit``; the connection is lost at its end."""
 
-    patience = 0.0
-    stamped = True
+    normal_silence = 0.0
+    has_timestamps = True
 
     def __init__(self, path: Path, edit: Callable[[int, LivePacket], LivePacket | None] = lambda _, p: p) -> None:
         self._container = av.open(str(path))
@@ -40,9 +40,9 @@ class FilmFeed:
         try:
             return next(self.packets)
         except StopIteration:
-            raise LostError("ended the stream") from None
+            raise ConnectionLostError("ended the stream") from None
 
-    def sender(self, packet: LivePacket) -> float | None:
+    def sender_time(self, packet: LivePacket) -> float | None:
         return None
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ class FilmFeed:
 
 
 @dataclass
-class Span:
+class SinkSession:
     """What came between opened and closed."""
 
     start: datetime
@@ -66,11 +66,11 @@ class Span:
     end: datetime | None = None
 
 
-class Notes:
-    """A sink that keeps everything, and checks what every sink may rely on."""
+class RecordingSink:
+    """A sink that keeps everything, and checks the order of calls that every sink may rely on."""
 
     def __init__(self) -> None:
-        self.spans: list[Span] = []
+        self.spans: list[SinkSession] = []
         self.faults: list[str] = []
         self._open = False
 
@@ -78,7 +78,7 @@ class Notes:
         self._expect(not self._open, "opened twice")
         self._expect(not self.spans or start > self.times[-1], "opened in the past")
         self._open = True
-        self.spans.append(Span(start, clock, video, datetime.now(UTC)))
+        self.spans.append(SinkSession(start, clock, video, datetime.now(UTC)))
 
     def packet(self, packet: LivePacket, time: datetime, keyframe: bool) -> None:
         self._expect(self._open, "packet while closed")

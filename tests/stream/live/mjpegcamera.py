@@ -1,4 +1,4 @@
-"""A webcam as many are on a network: JPEG after JPEG over HTTP, without any time stamp."""
+"""A fake network camera that sends JPEG images over HTTP, without time stamps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
-from footage.stream.files.frame_at import jpeg
+from footage.stream.files.frame_at import encode_jpeg
 from tests.films import numbered
 
 FPS = 10
@@ -17,7 +17,7 @@ FPS = 10
 def mjpeg_camera() -> Iterator[str]:
     """Its address; it is gone afterwards."""
     gone = Event()
-    pictures = [jpeg(picture) for picture in numbered(50)]
+    pictures = [encode_jpeg(picture) for picture in numbered(50)]
 
     class Camera(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

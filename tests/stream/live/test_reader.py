@@ -1,4 +1,4 @@
-"""A reader against a real RTSP server: it goes on, whatever happens to the server."""
+"""Tests the reader against a real RTSP server that is killed, frozen and restarted."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ import pytest
 from av.container import InputContainer
 
 from footage.stream.frame import Clock
-from footage.stream.live.contracts import LivePacket, LiveState, Status
+from footage.stream.live.contracts import ConnectionState, ConnectionStatus, LivePacket
 from footage.stream.live.reader import Reader
-from footage.stream.live.session import SETTLE
+from footage.stream.live.session import HOLD_SECONDS
 from tests.films import number
+from tests.ports import free_port
 from tests.rtsp.fixture import Server
-from tests.stream.live.livefeed import FilmFeed, Notes, until
+from tests.stream.live.livefeed import FileConnection, RecordingSink, until
 from tests.stream.live.mjpegcamera import mjpeg_camera
 
 reports = pytest.mark.skipif(
@@ -29,16 +30,16 @@ reports = pytest.mark.skipif(
 
 Films = dict[str, Path]
 Make = Callable[..., Server]
-Watch = Callable[..., tuple[Reader, Notes]]
+Watch = Callable[..., tuple[Reader, RecordingSink]]
 
 
 @pytest.fixture
 def watch() -> Iterator[Watch]:
     """Starts readers; they are stopped with the test, and every promise to their sinks is checked."""
-    watched: list[tuple[Reader, Notes]] = []
+    watched: list[tuple[Reader, RecordingSink]] = []
 
-    def start(url: str, every: float = 1.0, **options: object) -> tuple[Reader, Notes]:
-        notes = Notes()
+    def start(url: str, every: float = 1.0, **options: object) -> tuple[Reader, RecordingSink]:
+        notes = RecordingSink()
         watched.append((Reader("yard", url, notes, every=every, side=64, **options), notes))  # type: ignore[arg-type]
         watched[-1][0].start()
         return watched[-1]
@@ -52,12 +53,12 @@ def watch() -> Iterator[Watch]:
 def live(reader: Reader, connects: int = 1) -> Callable[[], bool]:
     def check() -> bool:
         status = reader.snapshot()
-        return status.state is LiveState.LIVE and status.connects >= connects
+        return status.state is ConnectionState.LIVE and status.connects >= connects
 
     return check
 
 
-def has(reader: Reader, wanted: Callable[[Status], bool]) -> Callable[[], bool]:
+def has(reader: Reader, wanted: Callable[[ConnectionStatus], bool]) -> Callable[[], bool]:
     return lambda: wanted(reader.snapshot())
 
 
@@ -71,7 +72,7 @@ def test_a_camera_is_live_with_frames_at_their_time(
     reader, notes = watch(rtsp(films).url(name), transport=transport)
     until(lambda: len(notes.frames) >= 4)
     status = reader.snapshot()
-    assert (status.state, status.error, status.transport) == (LiveState.LIVE, "", transport)
+    assert (status.state, status.error, status.transport) == (ConnectionState.LIVE, "", transport)
     assert (status.codec, status.width, status.height) == (codec, 320, 192)
     assert status.fps == pytest.approx(25, rel=0.05)
     assert status.gop == pytest.approx(1.0, abs=0.1)
@@ -106,8 +107,8 @@ def test_sound_comes_with_the_pictures(rtsp: Make, films: Films, watch: Watch) -
 def test_a_camera_with_a_wrong_clock_is_reported_once_and_not_believed(
     films: Films, watch: Watch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Wrong(FilmFeed):
-        def sender(self, packet: LivePacket) -> float:
+    class Wrong(FileConnection):
+        def sender_time(self, packet: LivePacket) -> float:
             return time() - 3600
 
     reader, notes = watch("rtsp://cam.invalid/yard", connect=lambda *_: _paced(Wrong(films["yard"])))
@@ -120,7 +121,7 @@ def test_a_camera_with_a_wrong_clock_is_reported_once_and_not_believed(
     assert len([r for r in caplog.records if "its clock is 3600" in r.getMessage()]) == 1
 
 
-def _paced(feed: FilmFeed) -> FilmFeed:
+def _paced(feed: FileConnection) -> FileConnection:
     """Gives packets when a camera would."""
     packets, began = feed.packets, monotonic()
 
@@ -157,7 +158,7 @@ def test_a_server_that_hangs_is_noticed_and_read_again(rtsp: Make, films: Films,
     reader, notes = watch(server.url("yard"), stall=4.0)
     until(live(reader))
     server.freeze()
-    until(has(reader, lambda s: s.state is LiveState.STALLED))
+    until(has(reader, lambda s: s.state is ConnectionState.STALLED))
     until(lambda: bool(notes.spans[0].cause))
     assert notes.spans[0].cause == "no picture for 4 s"
     server.thaw()
@@ -178,11 +179,11 @@ def test_a_hanging_network_does_not_hold_up_the_end(rtsp: Make, films: Films, wa
 def test_a_server_that_never_answers_does_not_hold_up_the_end(watch: Watch) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as mute:
         reader, _ = watch(f"rtsp://127.0.0.1:{mute.getsockname()[1]}/yard")
-        until(has(reader, lambda s: s.state is LiveState.CONNECTING))
+        until(has(reader, lambda s: s.state is ConnectionState.CONNECTING))
         began = monotonic()
         assert reader.stop()
         assert monotonic() - began < 20
-    assert reader.snapshot().state is LiveState.STOPPED
+    assert reader.snapshot().state is ConnectionState.STOPPED
 
 
 def test_a_wrong_password_is_named_but_not_shown(
@@ -202,14 +203,12 @@ def test_a_wrong_password_is_named_but_not_shown(
 def test_a_missing_stream_and_a_silent_port_are_told_apart(rtsp: Make, films: Films, watch: Watch) -> None:
     server = rtsp(films)
     missing, _ = watch(server.url("cellar"))
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        port = taken.getsockname()[1]
-    silent, _ = watch(f"rtsp://127.0.0.1:{port}/yard")
+    silent, _ = watch(f"rtsp://127.0.0.1:{free_port()}/yard")
     until(has(missing, lambda s: bool(s.error)))
     until(has(silent, lambda s: bool(s.error)))
     assert "no stream of this name" in missing.snapshot().error
     assert "refuses connections" in silent.snapshot().error
-    assert missing.snapshot().state in {LiveState.BACKING_OFF, LiveState.CONNECTING}
+    assert missing.snapshot().state in {ConnectionState.BACKING_OFF, ConnectionState.CONNECTING}
 
 
 def test_one_cameras_failure_does_not_slow_another(rtsp: Make, films: Films, watch: Watch) -> None:
@@ -220,7 +219,7 @@ def test_one_cameras_failure_does_not_slow_another(rtsp: Make, films: Films, wat
     until(live(well))
     broken.freeze()
     before = len(notes.frames)
-    until(has(ill, lambda s: s.state is LiveState.STALLED))
+    until(has(ill, lambda s: s.state is ConnectionState.STALLED))
     until(lambda: len(notes.frames) >= before + 4)
     arrived = notes.spans[0].arrived[25:]
     assert max(b - a for a, b in pairwise(arrived)) < 1.0
@@ -248,7 +247,7 @@ def test_times_begin_after_what_was_there_before(rtsp: Make, films: Films, watch
 
 @pytest.mark.slow
 def test_a_server_killed_twenty_times_is_live_again_each_time(rtsp: Make, films: Films, watch: Watch) -> None:
-    """With the waits that a user gets: what brings a camera back soon is knocking, not a short wait."""
+    """With the waits that a user gets: what brings a camera back soon is probing its port, not a short wait."""
     server = rtsp(films)
     reader, notes = watch(server.url("yard"))
     until(live(reader))
@@ -262,7 +261,7 @@ def test_a_server_killed_twenty_times_is_live_again_each_time(rtsp: Make, films:
         until(lambda killed=killed, kill=kill: (datetime.now(UTC) - killed).total_seconds() > kill % 4 / 2)  # type: ignore[misc]
         server.start()
         waits.append(until(live(reader, kill + 2), 10))
-        away.append((notes.spans[-1].noted - killed).total_seconds() - SETTLE)
+        away.append((notes.spans[-1].noted - killed).total_seconds() - HOLD_SECONDS)
     gaps = [seconds for _, seconds in notes.gaps]
     errors = [abs(gap - real) for gap, real in zip(gaps, away, strict=True)]
     print(f"\nlive again after {sorted(waits)[10]:.2f} s (median), {max(waits):.2f} s (most); ", end="")

@@ -1,4 +1,4 @@
-"""Odd streams, packet by packet: a session repairs them, begins a new timeline or asks for a new connection."""
+"""Tests that a session repairs odd streams, begins a new timeline or asks for a new connection."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import av
 import pytest
 
-from footage.stream.live.connection import LostError
+from footage.stream.live.connection import ConnectionLostError
 from footage.stream.live.contracts import LivePacket
-from footage.stream.live.session import EndedError, Session
+from footage.stream.live.session import LiveSession, ReconnectError
 from tests.films import encode, number, numbered
-from tests.rtsp.film import film
-from tests.stream.live.livefeed import FilmFeed, Notes
+from tests.rtsp.film import encode_elementary_stream
+from tests.stream.live.livefeed import FileConnection, RecordingSink
 
 BEGIN = 1_800_000_000.0
 FPS = 25
@@ -32,18 +32,18 @@ def play(
     edit: Callable[[int, LivePacket], LivePacket | None] = lambda _, p: p,
     every: float = 1.0,
     arrival: Callable[[int], float] = lambda i: i / FPS,
-) -> tuple[Notes, dict[str, Any], Session]:
+) -> tuple[RecordingSink, dict[str, Any], LiveSession]:
     """Run a film through a session until the connection ends."""
-    notes, status = Notes(), {}  # type: ignore[var-annotated]
-    feed = FilmFeed(path, edit)
-    session = Session(feed, notes, every, 64, None, lambda **changed: status.update(changed))
+    notes, status = RecordingSink(), {}  # type: ignore[var-annotated]
+    feed = FileConnection(path, edit)
+    session = LiveSession(feed, notes, every, 64, None, lambda **changed: status.update(changed))
     i = 0
     try:
         while (packet := feed.read()) is not None:
-            session.take(packet, BEGIN + arrival(i))
+            session.add(packet, BEGIN + arrival(i))
             i += 1
-    except (LostError, EndedError) as end:
-        session.end(str(end))
+    except (ConnectionLostError, ReconnectError) as end:
+        session.close(str(end))
     feed.close()
     assert notes.faults == []
     return notes, status, session
@@ -190,7 +190,10 @@ def test_no_keyframe_for_a_minute_asks_for_a_new_connection(tmp_path: Path) -> N
 
 
 def test_a_new_size_asks_for_a_new_connection(tmp_path: Path) -> None:
-    small, large = film(tmp_path / "small.h264", gop=FPS), film(tmp_path / "large.h264", gop=FPS, size=(480, 256))
+    small, large = (
+        encode_elementary_stream(tmp_path / "small.h264", gop=FPS),
+        encode_elementary_stream(tmp_path / "large.h264", gop=FPS, size=(480, 256)),
+    )
     both = tmp_path / "both.h264"
     both.write_bytes(small.read_bytes() + large.read_bytes())
     notes, _, _ = play(both)
@@ -200,21 +203,21 @@ def test_a_new_size_asks_for_a_new_connection(tmp_path: Path) -> None:
 
 
 def test_a_keyframe_in_pieces_is_put_together(tmp_path: Path) -> None:
-    path = film(tmp_path / "sliced.h264", gop=FPS, slices=2)
+    path = encode_elementary_stream(tmp_path / "sliced.h264", gop=FPS, slices=2)
     with av.open(str(path)) as container:
         whole = [p for p in container.demux() if p.size]
         stream = container.streams.video[0]
         parts = [part for packet in whole for part in _cut(packet)]
     assert len(parts) == len(whole) + 4
-    feed = FilmFeed(path)
+    feed = FileConnection(path)
     for part in parts:
         part.stream = feed.video
     feed.packets = iter(parts)
-    notes = Notes()
-    session = Session(feed, notes, 1.0, 64, None, lambda **_: None)
+    notes = RecordingSink()
+    session = LiveSession(feed, notes, 1.0, 64, None, lambda **_: None)
     for i, part in enumerate(parts):
-        session.take(part, BEGIN + i / FPS)
-    session.end("ended")
+        session.add(part, BEGIN + i / FPS)
+    session.close("ended")
     assert stream.codec_context.name == "h264"
     assert notes.faults == []
     assert len(notes.times) == 4 * FPS

@@ -1,11 +1,11 @@
-"""An address is shown without what opens it."""
+"""Tests that URLs are shown without credentials, and that errors do not reveal them."""
 
 from __future__ import annotations
 
 import av.error
 import pytest
 
-from footage.stream.live.url import door, redacted, revealing, words
+from footage.stream.live.url import contains_credentials, describe_error, host_and_port, redact_url
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,10 @@ from footage.stream.live.url import door, redacted, revealing, words
     ],
 )
 def test_credentials_are_left_out(url: str) -> None:
-    assert "hunter2" not in redacted(url)
-    assert "ter2" not in redacted(url)
+    assert "hunter2" not in redact_url(url)
+    assert "ter2" not in redact_url(url)
 
-    assert revealing(url)
+    assert contains_credentials(url)
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_credentials_are_left_out(url: str) -> None:
     ],
 )
 def test_an_address_with_variables_reveals_nothing(url: str) -> None:
-    assert not revealing(url)
-    assert revealing(url.replace("${YARD_PASSWORD}", "hunter2")) == ("YARD_PASSWORD" in url)
+    assert not contains_credentials(url)
+    assert contains_credentials(url.replace("${YARD_PASSWORD}", "hunter2")) == ("YARD_PASSWORD" in url)
 
 
 def test_the_rest_is_left_in() -> None:
-    assert redacted("rtsp://a:b@cam.local:8554/ch0/main") == "rtsp://***@cam.local:8554/ch0/main"
-    assert redacted("/dev/video0") == "/dev/video0"
+    assert redact_url("rtsp://a:b@cam.local:8554/ch0/main") == "rtsp://***@cam.local:8554/ch0/main"
+    assert redact_url("/dev/video0") == "/dev/video0"
 
 
 @pytest.mark.parametrize(
@@ -62,15 +62,15 @@ def test_the_rest_is_left_in() -> None:
         ("rtsp://cam:port/x", None),
     ],
 )
-def test_the_port_to_knock_at(url: str, where: tuple[str, int] | None) -> None:
-    assert door(url) == where
+def test_the_port_to_probe(url: str, where: tuple[str, int] | None) -> None:
+    assert host_and_port(url) == where
 
 
-def test_words_never_hold_what_ffmpeg_said() -> None:
+def test_descriptions_never_contain_the_text_of_ffmpeg() -> None:
     address = "rtsp://admin:hunter2@cam.local/ch0"
     for name in dir(av.error):
         kind = getattr(av.error, name)
         if isinstance(kind, type) and issubclass(kind, av.error.FFmpegError):
-            text = words(kind(1, "it failed", address, (0, "rtsp", f"cannot open {address}")))
+            text = describe_error(kind(1, "it failed", address, (0, "rtsp", f"cannot open {address}")))
             assert "hunter2" not in text
             assert text

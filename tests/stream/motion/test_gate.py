@@ -1,4 +1,4 @@
-"""The gate on pictures whose every change is known."""
+"""Tests the gate on images whose every change is known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import supervision as sv
 
 from footage.stream.frame import Image
-from footage.stream.motion.gate import Gate, Sight
+from footage.stream.motion.gate import Gate, GateDecision
 from tests.films import photograph
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,8 +44,8 @@ def person(scene: Image, x: int, y: int, height: int = 10) -> Image:
 
 
 def reasons(gate: Gate, pictures: list[Image], first: int = 0) -> list[str]:
-    sights = [gate.look(picture, second(first + i)) for i, picture in enumerate(pictures)]
-    return [sight.reason if sight else "" for sight in sights]
+    decisions = [gate.decide(picture, second(first + i)) for i, picture in enumerate(pictures)]
+    return [decision.reason if decision else "" for decision in decisions]
 
 
 def settled(scene: Image, seconds: int = 8, **options: object) -> Gate:
@@ -66,15 +66,15 @@ def test_a_static_scene_gives_one_frame_per_max_gap(scene: Image, sigma: float) 
 def test_a_person_far_away_is_kept_on_coming_and_on_leaving(scene: Image, place: tuple[int, int]) -> None:
     gate = settled(scene)
     there, gone = noisy(person(scene, *place), seed=1), noisy(scene, seed=2)
-    sight = gate.look(next(there), second(8))
-    assert isinstance(sight, Sight)
-    assert sight.reason == "changed"
+    decision = gate.decide(next(there), second(8))
+    assert isinstance(decision, GateDecision)
+    assert decision.reason == "changed"
     x, y = place
-    box = sight.detections.xyxy[0]
-    overlap = sv.box_iou_batch(np.array([[x, y, x + 3, y + 10]]), sight.detections.xyxy)
+    box = decision.detections.xyxy[0]
+    overlap = sv.box_iou_batch(np.array([[x, y, x + 3, y + 10]]), decision.detections.xyxy)
     assert overlap.max() > 0.05, box
     assert np.all(box[2:] - box[:2] < 40)
-    drawn = sv.BoxAnnotator().annotate(scene.copy(), sight.detections)
+    drawn = sv.BoxAnnotator().annotate(scene.copy(), decision.detections)
     assert np.any(drawn != scene)
     assert reasons(gate, list(islice(there, 3)), 9) == ["", "", ""]
     assert reasons(gate, list(islice(gone, 3)), 12) == ["changed", "", ""]
@@ -96,16 +96,16 @@ def test_a_soft_shadow_is_nothing_new(scene: Image, seed: int) -> None:
     gate = settled(scene)
     x = np.linspace(-2, 2, SIZE[0]) + 0.5 * seed
     shadow = (0.8 + 0.2 * np.tanh(2 * x))[None, :, None]
-    assert gate.look(next(noisy((scene * shadow).astype(np.uint8), seed=9)), second(8)) is None
+    assert gate.decide(next(noisy((scene * shadow).astype(np.uint8), seed=9)), second(8)) is None
 
 
 @pytest.mark.parametrize("switch", ["exposure", "infrared", "cut"])
 def test_a_switch_is_kept_once(scene: Image, switch: str) -> None:
     gate = settled(scene)
-    grey = np.repeat(scene[..., :1] // 2 + 20, 3, axis=2)
+    gray = np.repeat(scene[..., :1] // 2 + 20, 3, axis=2)
     after = {
         "exposure": np.clip(scene * 1.8, 0, 255).astype(np.uint8),
-        "infrared": grey,
+        "infrared": gray,
         "cut": photograph("rocket", SIZE),
     }[switch]
     noise = 6.0 if switch == "infrared" else 2.0
@@ -119,16 +119,16 @@ def test_a_switch_is_kept_once(scene: Image, switch: str) -> None:
 def test_what_happens_in_an_ignored_area_does_not_count(scene: Image) -> None:
     left = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
     gate = settled(scene, ignore=[left])
-    assert gate.look(next(noisy(person(scene, 40, 100, 80), seed=1)), second(8)) is None
-    sight = gate.look(next(noisy(person(scene, 340, 100, 80), seed=2)), second(9))
-    assert sight is not None
-    assert np.all(sight.detections.xyxy[:, 2] > SIZE[0] / 2)
+    assert gate.decide(next(noisy(person(scene, 40, 100, 80), seed=1)), second(8)) is None
+    decision = gate.decide(next(noisy(person(scene, 340, 100, 80), seed=2)), second(9))
+    assert decision is not None
+    assert np.all(decision.detections.xyxy[:, 2] > SIZE[0] / 2)
 
 
 def test_sensitivity_decides_on_faint_things(scene: Image) -> None:
     faint = scene.copy()
     faint[215:235, 40:50] += 12
-    assert settled(scene).look(faint, second(8)) is None
+    assert settled(scene).decide(faint, second(8)) is None
     sharp = Gate(max_gap=1000, sensitivity=3)
     assert reasons(sharp, [scene, scene, scene, faint]) == ["first", "", "", "changed"]
 
@@ -136,12 +136,12 @@ def test_sensitivity_decides_on_faint_things(scene: Image) -> None:
 def test_regions_lie_around_what_moved(scene: Image) -> None:
     gate = settled(scene, regions=True)
     both = person(person(scene, 40, 30, 24), 400, 200, 24)
-    sight = gate.look(next(noisy(both, seed=1)), second(8))
-    assert sight is not None
-    assert len(sight.regions) == 2
+    decision = gate.decide(next(noisy(both, seed=1)), second(8))
+    assert decision is not None
+    assert len(decision.regions) == 2
     for x, y in ((44, 42), (404, 212)):
-        assert any(r.x0 < x / SIZE[0] < r.x1 and r.y0 < y / SIZE[1] < r.y1 for r in sight.regions)
-    for r in sight.regions:
+        assert any(r.x0 < x / SIZE[0] < r.x1 and r.y0 < y / SIZE[1] < r.y1 for r in decision.regions)
+    for r in decision.regions:
         assert 0 <= r.x0 < r.x1 <= 1
         assert 0 <= r.y0 < r.y1 <= 1
         assert (r.x1 - r.x0) * SIZE[0] == pytest.approx((r.y1 - r.y0) * SIZE[1])  # a square
@@ -153,11 +153,11 @@ def test_regions_are_few_and_none_is_the_whole_picture(scene: Image) -> None:
     for x in range(20, 440, 100):
         for y in (20, 120, 220):
             crowd = person(crowd, x, y, 16)
-    sight = gate.look(next(noisy(crowd, seed=1)), second(8))
-    assert sight is not None
-    assert len(sight.detections) >= 12
-    assert 1 <= len(sight.regions) <= 3
-    cut = gate.look(photograph("rocket", SIZE), second(9))
+    decision = gate.decide(next(noisy(crowd, seed=1)), second(8))
+    assert decision is not None
+    assert len(decision.detections) >= 12
+    assert 1 <= len(decision.regions) <= 3
+    cut = gate.decide(photograph("rocket", SIZE), second(9))
     assert cut is not None
     assert all((r.x1 - r.x0) * (r.y1 - r.y0) < 0.6 for r in cut.regions)
 

@@ -1,4 +1,4 @@
-"""Real packets, recorded: nothing is lost at the seams, and times are those of the feed."""
+"""Tests recording real packets: nothing is lost between segments, and times are those of the stream."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import av
 import numpy as np
 import pytest
 
-from footage.stream.files.video_file import Film
+from footage.stream.files.video_file import VideoFile
 from footage.stream.frame import Clock, Media
-from footage.stream.recording.recorder import State
+from footage.stream.recording.recorder import RecorderState
 from tests import films
-from tests.stream.live.feeds import BEGIN, Taped, feed, shown
+from tests.stream.live.feeds import BEGIN, RecorderHarness, feed, numbered_frames
 
 FRAME = timedelta(seconds=1 / 25)
 MILLISECOND = timedelta(milliseconds=1)
@@ -27,8 +27,8 @@ FILMS = ["mp4", "mp4-late-start", "ts-late-start", "mkv-longer-sound", "hevc", "
 
 @pytest.mark.parametrize("name", FILMS)
 def test_every_picture_is_kept_at_its_time(film: Callable[[str], Media], name: str, tmp_path: Path) -> None:
-    segments = Taped(tmp_path).tape(film(name).path)
-    pictures = [picture for media in segments for picture in shown(media)]
+    segments = RecorderHarness(tmp_path).record(film(name).path)
+    pictures = [picture for media in segments for picture in numbered_frames(media)]
     lost = 250 - len(pictures)
     assert lost <= (len(segments) - 1 if name == "hevc" else 0)  # x265 makes pictures that lean over a keyframe
     for time, number in pictures:
@@ -37,10 +37,10 @@ def test_every_picture_is_kept_at_its_time(film: Callable[[str], Media], name: s
 
 @pytest.mark.parametrize("name", FILMS)
 def test_segments_join_and_say_how_long_they_are(film: Callable[[str], Media], name: str, tmp_path: Path) -> None:
-    taped = Taped(tmp_path)
-    segments = taped.tape(film(name).path)
+    harness = RecorderHarness(tmp_path)
+    segments = harness.record(film(name).path)
     assert len(segments) >= 2
-    assert [m.id for m in taped.opened] == [m.id for m in segments]
+    assert [m.id for m in harness.opened] == [m.id for m in segments]
     assert segments[0].start == BEGIN
     assert all(one.end == two.start for one, two in pairwise(segments))
     assert all(m.duration >= 2 for m in segments[:-1])
@@ -52,46 +52,46 @@ def test_segments_join_and_say_how_long_they_are(film: Callable[[str], Media], n
 def test_an_open_gop_loses_only_the_pictures_that_lean_over_the_seam(
     film: Callable[[str], Media], tmp_path: Path
 ) -> None:
-    segments = Taped(tmp_path, length=4).tape(film("mp4-open-gop").path)
-    pictures = [picture for media in segments for picture in shown(media)]
+    segments = RecorderHarness(tmp_path, length=4).record(film("mp4-open-gop").path)
+    pictures = [picture for media in segments for picture in numbered_frames(media)]
     assert len(pictures) >= 250 - 3 * (len(segments) - 1)
     assert all(abs(time - (BEGIN + number * FRAME)) < MILLISECOND for time, number in pictures)
 
 
 def test_the_growing_segment_can_be_read(film: Callable[[str], Media], tmp_path: Path) -> None:
-    taped = Taped(tmp_path, length=60)
+    harness = RecorderHarness(tmp_path, length=60)
     with feed(film("mp4").path) as (streams, packets):
-        taped.recorder.begin(streams, Clock.RTCP)
-        assert taped.recorder.media is None
+        harness.recorder.begin(streams, Clock.RTCP)
+        assert harness.recorder.media is None
         for packet, time in packets:
-            taped.recorder.packet(packet, time, packet.is_keyframe)
-        growing = taped.recorder.media
+            harness.recorder.packet(packet, time, packet.is_keyframe)
+        growing = harness.recorder.media
         assert growing is not None
         assert (growing.duration, growing.clock) == (0, Clock.RTCP)
-        assert len(shown(growing)) >= 250 - 30
-        taped.recorder.end()
-    assert taped.recorder.media is None
-    assert len(shown(taped.closed[0])) == 250
+        assert len(numbered_frames(growing)) >= 250 - 30
+        harness.recorder.end()
+    assert harness.recorder.media is None
+    assert len(numbered_frames(harness.closed[0])) == 250
 
 
 def test_a_packet_can_be_decoded_after_it_was_recorded(film: Callable[[str], Media], tmp_path: Path) -> None:
-    taped = Taped(tmp_path)
+    harness = RecorderHarness(tmp_path)
     with feed(film("mp4").path) as (streams, packets):
-        taped.recorder.begin(streams, Clock.ARRIVAL)
+        harness.recorder.begin(streams, Clock.ARRIVAL)
         numbers = []
         for packet, time in packets:
             before = packet.pts, packet.dts, packet.duration, packet.time_base, packet.stream, bytes(packet)
-            taped.recorder.packet(packet, time, packet.is_keyframe)
+            harness.recorder.packet(packet, time, packet.is_keyframe)
             assert (packet.pts, packet.dts, packet.duration, packet.time_base, packet.stream, bytes(packet)) == before
             numbers += [films.number(f.to_ndarray(format="rgb24")) for f in packet.decode()]
-        taped.recorder.end()
+        harness.recorder.end()
     assert numbers == list(range(len(numbers)))
     assert len(numbers) > 200
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("aac", ".mp4"), ("pcm_alaw", ".mov"), ("libopus", ".mp4")])
 def test_sound_is_kept(codec: str, suffix: str, tmp_path: Path) -> None:
-    segments = Taped(tmp_path / "tape").tape(_talking(tmp_path / f"talk{suffix}", codec))
+    segments = RecorderHarness(tmp_path / "tape").record(_talking(tmp_path / f"talk{suffix}", codec))
     assert {Path(m.path).suffix for m in segments} == {suffix}
     heard = 0.0
     for media in segments:
@@ -104,105 +104,105 @@ def test_sound_is_kept(codec: str, suffix: str, tmp_path: Path) -> None:
 
 def test_sound_with_the_headers_of_mpeg_ts_is_kept(tmp_path: Path) -> None:
     source = films.encode(tmp_path / "talk.ts", films.numbered(150), audio=6)
-    segments = Taped(tmp_path / "tape").tape(source)
+    segments = RecorderHarness(tmp_path / "tape").record(source)
     with av.open(segments[0].path) as container:
         assert sum(f.samples for f in container.decode(audio=0)) / 16_000 == pytest.approx(2, abs=0.2)
 
 
 def test_hevc_is_tagged_as_apple_wants(film: Callable[[str], Media], tmp_path: Path) -> None:
-    with Film(Taped(tmp_path).tape(film("hevc").path)[0].path) as made:
+    with VideoFile(RecorderHarness(tmp_path).record(film("hevc").path)[0].path) as made:
         assert made.stream.codec_context.codec_tag == "hvc1"
 
 
 def test_decoding_times_that_are_missing_or_stand_still_are_mended(
     film: Callable[[str], Media], tmp_path: Path
 ) -> None:
-    taped = Taped(tmp_path)
+    harness = RecorderHarness(tmp_path)
     with feed(film("mp4").path) as (streams, packets):
-        taped.recorder.begin(streams, Clock.ARRIVAL)
+        harness.recorder.begin(streams, Clock.ARRIVAL)
         for i, (packet, time) in enumerate(packets):
             if i % 7 == 3:
                 packet.dts = None
             elif i % 5 == 2:
                 packet.dts -= round(0.1 / packet.time_base)
-            taped.recorder.packet(packet, time, packet.is_keyframe)
-        taped.recorder.end()
-    assert taped.recorder.trouble == ""
-    pictures = [picture for media in taped.closed for picture in shown(media)]
+            harness.recorder.packet(packet, time, packet.is_keyframe)
+        harness.recorder.end()
+    assert harness.recorder.error == ""
+    pictures = [picture for media in harness.closed for picture in numbered_frames(media)]
     assert sorted(number for _, number in pictures) == list(range(250))
     assert all(abs(time - (BEGIN + number * FRAME)) < 2 * FRAME for time, number in pictures)
 
 
 @pytest.mark.parametrize("jump", [-3.0, 30.0])
 def test_a_jump_in_time_ends_the_segment(film: Callable[[str], Media], jump: float, tmp_path: Path) -> None:
-    taped = Taped(tmp_path, length=60)
+    harness = RecorderHarness(tmp_path, length=60)
     with feed(film("mp4").path) as (streams, packets):
-        taped.recorder.begin(streams, Clock.ARRIVAL)
+        harness.recorder.begin(streams, Clock.ARRIVAL)
         for i, (packet, time) in enumerate(packets):
             moved = time + timedelta(seconds=jump if i > 120 else 0)
-            taped.recorder.packet(packet, moved, packet.is_keyframe)
-        taped.recorder.end()
-    one, two = taped.closed
+            harness.recorder.packet(packet, moved, packet.is_keyframe)
+        harness.recorder.end()
+    one, two = harness.closed
     assert one.duration == pytest.approx(121 / 25, abs=0.1)
     assert two.start == BEGIN + timedelta(seconds=6 + jump)  # the next keyframe
 
 
 def test_a_better_clock_begins_a_segment_at_the_next_keyframe(film: Callable[[str], Media], tmp_path: Path) -> None:
-    taped = Taped(tmp_path, length=60)
+    harness = RecorderHarness(tmp_path, length=60)
     with feed(film("mp4").path) as (streams, packets):
-        taped.recorder.begin(streams, Clock.ARRIVAL)
+        harness.recorder.begin(streams, Clock.ARRIVAL)
         for i, (packet, time) in enumerate(packets):
             if i == 70:
-                taped.recorder.clock = Clock.RTCP
-            taped.recorder.packet(packet, time, packet.is_keyframe)
-        taped.recorder.end()
-    assert [(m.clock, m.duration) for m in taped.closed] == [(Clock.ARRIVAL, 4.0), (Clock.RTCP, 6.0)]
+                harness.recorder.clock = Clock.RTCP
+            harness.recorder.packet(packet, time, packet.is_keyframe)
+        harness.recorder.end()
+    assert [(m.clock, m.duration) for m in harness.closed] == [(Clock.ARRIVAL, 4.0), (Clock.RTCP, 6.0)]
 
 
 def test_times_follow_the_clock_where_the_stamps_do_not(film: Callable[[str], Media], tmp_path: Path) -> None:
     """A camera that stamps 25 frames a second and sends 22.7."""
-    taped = Taped(tmp_path)
+    harness = RecorderHarness(tmp_path)
     with feed(film("mkv-longer-sound").path) as (streams, packets):
-        taped.recorder.begin(streams, Clock.ARRIVAL)
+        harness.recorder.begin(streams, Clock.ARRIVAL)
         for packet, time in packets:
-            taped.recorder.packet(packet, BEGIN + (time - BEGIN) * 1.1, packet.is_keyframe)
-        taped.recorder.end()
-    pictures = [picture for media in taped.closed for picture in shown(media)]
+            harness.recorder.packet(packet, BEGIN + (time - BEGIN) * 1.1, packet.is_keyframe)
+        harness.recorder.end()
+    pictures = [picture for media in harness.closed for picture in numbered_frames(media)]
     assert [number for _, number in pictures] == list(range(250))
     assert all(abs(time - BEGIN - number * FRAME * 1.1) < MILLISECOND for time, number in pictures)
-    assert all(one.end == two.start for one, two in pairwise(taped.closed))
+    assert all(one.end == two.start for one, two in pairwise(harness.closed))
 
 
 def test_a_single_picture_is_a_segment(film: Callable[[str], Media], tmp_path: Path) -> None:
-    taped = Taped(tmp_path)
+    harness = RecorderHarness(tmp_path)
     with feed(film("mp4").path) as (streams, packets):
-        taped.recorder.begin(streams, Clock.ARRIVAL)
+        harness.recorder.begin(streams, Clock.ARRIVAL)
         packet, time = next(packets)
         packet.duration = 0
-        taped.recorder.packet(packet, time, True)
-        taped.recorder.end()
-    (media,) = taped.closed
+        harness.recorder.packet(packet, time, True)
+        harness.recorder.end()
+    (media,) = harness.closed
     assert 0 < media.duration < 0.1
-    assert shown(media) == [(BEGIN, 0)]
+    assert numbered_frames(media) == [(BEGIN, 0)]
 
 
 def test_a_new_connection_with_another_codec_goes_on(film: Callable[[str], Media], tmp_path: Path) -> None:
-    taped = Taped(tmp_path, length=60)
-    taped.tape(film("mp4").path)
-    taped.tape(film("webm").path)
-    assert [Path(m.path).suffix for m in taped.closed] == [".mp4", ".mkv"]
+    harness = RecorderHarness(tmp_path, length=60)
+    harness.record(film("mp4").path)
+    harness.record(film("webm").path)
+    assert [Path(m.path).suffix for m in harness.closed] == [".mp4", ".mkv"]
 
 
 def test_raw_pictures_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = films.encode(tmp_path / "raw.avi", films.numbered(10), codec="rawvideo", bframes=0)
-    taped = Taped(tmp_path / "tape")
+    harness = RecorderHarness(tmp_path / "tape")
     with feed(source) as (streams, packets):
-        taped.recorder.begin(streams, Clock.ARRIVAL)
+        harness.recorder.begin(streams, Clock.ARRIVAL)
         for packet, time in packets:
-            taped.recorder.packet(packet, time, True)
-        assert taped.recorder.state is State.FAILED
+            harness.recorder.packet(packet, time, True)
+        assert harness.recorder.state is RecorderState.FAILED
     assert "door" in caplog.text
-    assert "H.264" in taped.recorder.trouble
+    assert "H.264" in harness.recorder.error
     assert not list((tmp_path / "tape").rglob("*"))
 
 
@@ -210,18 +210,18 @@ def test_recording_stops_before_the_disk_is_full_and_goes_on(
     film: Callable[[str], Media], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    taped = Taped(tmp_path, length=60)
+    harness = RecorderHarness(tmp_path, length=60)
     states = set()
     with feed(film("mp4").path) as (streams, packets):
-        taped.recorder.begin(streams, Clock.ARRIVAL)
+        harness.recorder.begin(streams, Clock.ARRIVAL)
         for i, (packet, time) in enumerate(packets):
-            taped.room = not 60 <= i < 140
-            taped.recorder.packet(packet, time, packet.is_keyframe)
-            states.add((taped.room, taped.recorder.state))
-        assert taped.recorder.state is State.RECORDING
-        taped.recorder.end()
-    assert (False, State.FULL) in states
-    one, two = taped.closed
+            harness.room = not 60 <= i < 140
+            harness.recorder.packet(packet, time, packet.is_keyframe)
+            states.add((harness.room, harness.recorder.state))
+        assert harness.recorder.state is RecorderState.RECORDING
+        harness.recorder.end()
+    assert (False, RecorderState.FULL) in states
+    one, two = harness.closed
     assert 2.3 <= one.duration <= 3.5  # within a second of picture time
     assert two.start == BEGIN + timedelta(seconds=6)  # the first keyframe with room
     assert [("the disk is full" in r.message, "again" in r.message) for r in caplog.records] == [
@@ -235,11 +235,11 @@ def test_what_the_disk_refuses_ends_the_segment_only(film: Callable[[str], Media
     child = subprocess.run(
         [sys.executable, "-c", LIMITED, film("mp4").path, str(tmp_path)], capture_output=True, text=True, check=True
     )
-    state, trouble = child.stdout.strip().split("|")
+    state, error = child.stdout.strip().split("|")
     assert state == "failed"
-    assert str(tmp_path / "door") in trouble
+    assert str(tmp_path / "door") in error
     (path,) = tmp_path.rglob("*.mp4")
-    with Film(path) as made:
+    with VideoFile(path) as made:
         assert len(list(made.packets())) >= 25
     assert not list(tmp_path.rglob("*.tmp"))
 
@@ -247,15 +247,15 @@ def test_what_the_disk_refuses_ends_the_segment_only(film: Callable[[str], Media
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from tests.stream.live.feeds import Taped, feed
+from tests.stream.live.feeds import RecorderHarness, feed
 from footage.stream.frame import Clock
-taped = Taped(Path(sys.argv[2]), length=60)
+harness = RecorderHarness(Path(sys.argv[2]), length=60)
 resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))
 with feed(sys.argv[1]) as (streams, packets):
-    taped.recorder.begin(streams, Clock.ARRIVAL)
+    harness.recorder.begin(streams, Clock.ARRIVAL)
     for packet, time in packets:
-        taped.recorder.packet(packet, time, packet.is_keyframe)
-    print(taped.recorder.state, taped.recorder.trouble.splitlines()[0], sep="|")
+        harness.recorder.packet(packet, time, packet.is_keyframe)
+    print(harness.recorder.state, harness.recorder.error.splitlines()[0], sep="|")
 """
 
 
@@ -265,12 +265,12 @@ def test_a_camera_folder_that_leads_elsewhere_is_not_written_to(film: Callable[[
     folder = tmp_path / "tape"
     folder.mkdir()
     (folder / "door").symlink_to(elsewhere)
-    taped = Taped(folder)
+    harness = RecorderHarness(folder)
     with feed(film("mp4").path) as (streams, packets):
-        taped.recorder.begin(streams, Clock.ARRIVAL)
+        harness.recorder.begin(streams, Clock.ARRIVAL)
         for packet, time in packets:
-            taped.recorder.packet(packet, time, packet.is_keyframe)
-        assert taped.recorder.state is State.FAILED
+            harness.recorder.packet(packet, time, packet.is_keyframe)
+        assert harness.recorder.state is RecorderState.FAILED
     assert not list(elsewhere.rglob("*.*"))
 
 

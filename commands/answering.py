@@ -1,0 +1,103 @@
+"""Answers a question from an index and prints the answer, for ``footage search`` and ``footage demo``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from footage.commands.composition import SearchServices
+from footage.commands.errors import UsageError
+from footage.commands.output import local_time, position, print_columns
+from footage.indexer.store.base import CatalogEntry
+from footage.query.http.schemas import AnswerOut, MomentOut
+from footage.query.search.question import Question
+from footage.query.values.names import describe_unknown
+from footage.stream.frame import Kind
+
+MAX_GAPS = 5
+"""Gaps that are described one by one."""
+
+
+async def answer_question(
+    services: SearchServices, question: Question
+) -> tuple[AnswerOut, dict[str, list[CatalogEntry]]]:
+    """The answer, and the media of its moments by camera.
+
+    Raises:
+        UsageError: there is no such camera.
+    """
+    known = {c.camera for c in await services.catalog.cameras()}
+    requested = (*question.cameras, *question.postprocessing.then_cameras)
+    if message := describe_unknown("camera", requested, known):
+        raise UsageError(message)
+    found = await services.engine.search(question)
+    moments = [*found.moments, *(m for pair in found.pairs for m in (pair.first, pair.then))]
+    media: dict[str, list[CatalogEntry]] = {m.camera: [] for m in moments}
+    for entry in (await services.catalog.media([m.media for m in moments])).values():
+        media[entry.media.camera].append(entry)
+    return AnswerOut.of(question, found), media
+
+
+def print_moments(answer: AnswerOut, media: Mapping[str, Sequence[CatalogEntry]]) -> None:
+    """Print moments on standard output, one a line, in columns.
+
+    Args:
+        media: by camera, the media that may hold its moments, to tell the position in the file.
+    """
+    folded = any(m.count > 1 for m in answer.moments)
+    rows = [("score", "camera", "start", "length", *(["times"] if folded else []), "in the file", "moment")]
+    for m in answer.moments:
+        times = [str(m.count)] if folded else []
+        place = file_position(m, media.get(m.camera, ()))
+        rows.append((f"{m.score:.2f}", m.camera, local_time(m.start), moment_length(m), *times, place, m.id))
+    print_columns(rows)
+
+
+def print_pairs(answer: AnswerOut, media: Mapping[str, Sequence[CatalogEntry]]) -> None:
+    """Print pairs of moments on standard output, two lines each; the arguments are those of ``print_moments``."""
+    rows = [("score", "gap", "clocks", "camera", "start", "length", "in the file", "moment")]
+    for pair in answer.pairs:
+        cells = (f"{pair.score:.2f}", f"{pair.gap:.1f} s", pair.clocks)
+        for m, lead in ((pair.first, cells), (pair.then, ("", "", ""))):
+            place = file_position(m, media.get(m.camera, ()))
+            rows.append((*lead, m.camera, local_time(m.start), moment_length(m), place, m.id))
+    print_columns(rows)
+
+
+def moment_length(m: MomentOut) -> str:
+    """How long a moment lasts; that of a photograph is none."""
+    seconds = (m.end - m.start).total_seconds()
+    return f"{seconds:.1f} s" if seconds else "picture"
+
+
+def file_position(m: MomentOut, entries: Sequence[CatalogEntry]) -> str:
+    """File and position of a moment: ``bikes.mp4 0:03-0:08``; empty for footage that the recorder keeps."""
+    for entry in entries:
+        media = entry.media
+        if media.kind in (Kind.VIDEO, Kind.PHOTO) and media.start <= m.best.time <= media.end:
+            name = Path(media.path).name
+            if not media.duration:
+                return name
+            start, end = ((t - media.start).total_seconds() for t in (m.start, m.end))
+            return f"{name} {position(start)}-{position(end)}"
+    return ""
+
+
+def describe_no_match(answer: AnswerOut) -> str:
+    """One sentence for an empty answer, with its nearest miss."""
+    if not answer.near_misses:
+        return "nothing found"
+    near = answer.near_misses[0]
+    nearest = f"camera {near.camera} at {local_time(near.best.time)} (score {near.score:.2f}), moment {near.id}"
+    return f"nothing found; nearest was {nearest}"
+
+
+def describe_gaps(answer: AnswerOut) -> list[str]:
+    """Sentences on when the searched cameras were not watched, and why; the latest five one by one."""
+    lines = [
+        f"camera {c.camera} was not watched from {local_time(c.start)} to {local_time(c.end)}: {c.cause}"
+        for c in answer.coverage
+        if c.state == "gap"
+    ]
+    more = len(lines) - MAX_GAPS
+    return [*lines[-MAX_GAPS:], f"and {more} earlier gaps"] if more > 0 else lines

@@ -1,0 +1,166 @@
+"""Composes what ``footage serve`` runs beside HTTP: live cameras, watches, the worker and the audit log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from datetime import timedelta
+
+from footage.commands import worker
+from footage.commands.composition import SearchServices, audit_log, clip_cache, recordings_folder
+from footage.commands.errors import print_message
+from footage.commands.worker import run_tasks
+from footage.config.settings import Settings
+from footage.indexer.cluster.fence import Fence
+from footage.indexer.cluster.leases import Leases
+from footage.indexer.live.retention import Retention
+from footage.indexer.live.service import LiveService
+from footage.indexer.pipeline.spool import Spool
+from footage.indexer.store.base import Record, StoreError
+from footage.query.clips.service import ClipService, RetentionHold
+from footage.query.http import camera_status
+from footage.query.http.app import AppServices
+from footage.query.http.audit import AuditLog
+from footage.query.http.metrics import Metrics
+from footage.query.http.watch_routes import WatchContext
+from footage.query.watches.alerts import Alerts
+from footage.query.watches.evaluator import WatchEvaluator
+from footage.query.watches.scoring import WatchScorer
+from footage.query.watches.webhook import WebhookSender
+from footage.stream.recording.archive import SegmentArchive
+
+log = logging.getLogger(__name__)
+
+SPOOL_SIZE = 1 << 30
+"""Bytes of records that wait while a cluster is unreachable: at 2 kB each, half a million."""
+STOP_TIMEOUT = 10.0
+"""Seconds in which everything in flight is finished after SIGTERM."""
+MAINTENANCE_INTERVAL = 60.0
+"""Seconds between the times at which the store compacts and indexes what has been added."""
+
+
+@asynccontextmanager
+async def run_service(settings: Settings, services: SearchServices) -> AsyncIterator[AppServices]:
+    """Run watches, live cameras and the audit log while the block runs; what the HTTP routes need of them."""
+    metrics, alerts = Metrics(), Alerts()
+    async with (
+        worker.open_leases(settings, services.catalog) as leases,
+        _run_watches(settings, services, metrics, alerts, leases) as watches,
+        _run_cameras(settings, services, metrics, watches, leases) as live,
+        _run_audit_log(settings) as audit,
+    ):
+        hold: RetentionHold = live.archive.protect if live else lambda _: nullcontext()
+        yield AppServices(
+            services.store,
+            services.catalog,
+            services.engine,
+            ClipService(services.store, services.catalog, clip_cache(settings), hold=hold),
+            metrics,
+            live,
+            WatchContext(services.embedder, services.noun_bank, alerts),
+            audit,
+            settings.worker,
+        )
+
+
+@asynccontextmanager
+async def _run_audit_log(settings: Settings) -> AsyncIterator[AuditLog | None]:
+    """Delete old entries of the audit log while the block runs, even when it is off; None when it is off."""
+    audit = audit_log(settings)
+    async with run_tasks(audit.run()):
+        yield audit if settings.audit else None
+
+
+@asynccontextmanager
+async def _run_watches(
+    settings: Settings, services: SearchServices, metrics: Metrics, alerts: Alerts, leases: Leases | None
+) -> AsyncIterator[WatchEvaluator]:
+    """Evaluate the watches while the block runs: in a cluster, those of the cameras that are watched here."""
+    webhooks = WebhookSender(services.catalog, metrics.count_watch, leases=leases)
+    scorer = WatchScorer(services.embedder, services.store, services.noun_bank)
+    own = [] if settings.worker else [c.name for c in settings.cameras]
+    cameras = own if leases else None
+    watches = WatchEvaluator(
+        scorer, services.store, services.catalog, alerts, webhooks, metrics.count_watch, cameras=cameras
+    )
+    if leases and not own and not settings.worker:  # this service only answers searches
+        yield watches
+        return
+    async with run_tasks(watches.run()):
+        yield watches
+
+
+@asynccontextmanager
+async def _run_cameras(
+    settings: Settings, services: SearchServices, metrics: Metrics, watches: WatchEvaluator, leases: Leases | None
+) -> AsyncIterator[LiveService | None]:
+    """Index live cameras while the block runs: those of the settings, or a share of the cluster's; None without any."""
+    if not settings.cameras and not settings.worker:
+        yield None
+        return
+    archive = SegmentArchive(recordings_folder(settings))
+    fence = Fence(leases.seconds_left) if leases and settings.worker else None
+    live = await _start_live(settings, services, metrics, watches, archive, fence)
+    keep = {c.name: timedelta(seconds=c.keep) if c.keep else None for c in settings.cameras}
+    tasks = [
+        Retention(
+            services.store, services.catalog, archive, keep, settings.recordings_size, 2 * settings.disk_free
+        ).run(),
+        camera_status.publish_status(services.catalog, live, settings.worker),
+        _maintain(services),
+    ]
+    member = None
+    if leases and fence:
+        member = await worker.create_worker(settings.worker, services.catalog, leases, fence, live, watches, keep)
+        tasks.append(member.run())
+    else:
+        print_message(f"watching {len(keep)} camera{'s' * (len(keep) != 1)}: {', '.join(sorted(keep))}")
+    try:
+        async with run_tasks(*tasks):
+            yield live
+    finally:
+        if not await live.stop(STOP_TIMEOUT - 2.0):
+            print_message("not everything in flight could be finished in time; it was not acknowledged")
+        if member:
+            await member.stop()
+
+
+async def _start_live(
+    settings: Settings,
+    services: SearchServices,
+    metrics: Metrics,
+    watches: WatchEvaluator,
+    archive: SegmentArchive,
+    fence: Fence | None,
+) -> LiveService:
+    """The live service, started; a worker's begins without cameras."""
+
+    async def on_written(records: Sequence[Record]) -> None:
+        await metrics.observe_freshness(records)
+        await watches.on_written(records)
+
+    live = await LiveService.start(
+        services.embedder,
+        services.store,
+        services.catalog,
+        [] if fence else [worker.indexer_camera(c) for c in settings.cameras],
+        archive=archive,
+        least_free=settings.disk_free,
+        spool=None if settings.store == "embedded" else Spool(settings.data / "spool", SPOOL_SIZE),
+        fence=fence,
+        on_written=on_written,
+    )
+    metrics.add_cameras(live)
+    return live
+
+
+async def _maintain(services: SearchServices) -> None:
+    """Compact and index what has been added, every minute."""
+    while True:
+        await asyncio.sleep(MAINTENANCE_INTERVAL)
+        try:
+            await services.store.maintain()
+        except StoreError:
+            log.exception("maintenance failed; it is tried again in a minute")

@@ -1,0 +1,125 @@
+"""Leases of a service in a cluster, and the worker that takes its share of the shared cameras."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from footage.commands import shared_cameras
+from footage.commands.errors import UsageError, print_message
+from footage.config.settings import CameraSettings, Settings
+from footage.indexer import file_lock
+from footage.indexer.camera import Camera
+from footage.indexer.cluster.fence import Fence
+from footage.indexer.cluster.leases import Leases
+from footage.indexer.cluster.worker import Worker
+from footage.indexer.live.service import LiveService
+from footage.indexer.store.base import Catalog
+from footage.query.watches.evaluator import WatchEvaluator
+
+LOCK_TIMEOUT = 10.0
+"""Seconds for which a service that was told to stop may still use its data folder."""
+
+
+@asynccontextmanager
+async def open_leases(settings: Settings, catalog: Catalog) -> AsyncIterator[Leases | None]:
+    """Renew this service's leases while the block runs, then give them up; None where nothing is shared.
+
+    The data folder is locked meanwhile, because the spool and the recordings in it are of this service alone.
+    """
+    if settings.store == "embedded":
+        yield None
+        return
+    leases = Leases(catalog, f"{settings.worker or 'service'}~{secrets.token_hex(4)}")
+    async with _lock_folder(settings.data), run_tasks(leases.run()):
+        try:
+            yield leases
+        finally:
+            await leases.close()
+
+
+@asynccontextmanager
+async def _lock_folder(data: Path) -> AsyncIterator[None]:
+    """Be the only service of a data folder while the block runs.
+
+    Raises:
+        UsageError: there is another one.
+    """
+    await asyncio.to_thread(data.mkdir, parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(LOCK_TIMEOUT):
+                await stack.enter_async_context(file_lock.lock_file(data / "service.lock", pause=0.1))
+        except TimeoutError:
+            raise UsageError(f"another footage serve uses {data}; give each its own folder (--data)") from None
+        yield
+
+
+@asynccontextmanager
+async def run_tasks(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run these while the block runs, then cancel them."""
+    tasks = [asyncio.create_task(one) for one in coroutines]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def create_worker(
+    name: str,
+    catalog: Catalog,
+    leases: Leases,
+    fence: Fence,
+    live: LiveService,
+    watches: WatchEvaluator,
+    keep: dict[str, timedelta | None],
+) -> Worker:
+    """A worker over started services; the caller runs and stops it.
+
+    Args:
+        keep: is filled with how long each shared camera is kept.
+    """
+    list_cameras = partial(_list_cameras, catalog, keep, set[str]())
+    print_message(f"worker '{name}' takes its share of {len(await list_cameras())} shared cameras")
+    return Worker(
+        catalog,
+        leases,
+        fence,
+        live,
+        list_cameras,
+        on_added=watches.on_camera_added,
+        on_removed=watches.on_camera_removed,
+        on_lost=watches.on_camera_lost,
+    )
+
+
+async def _list_cameras(catalog: Catalog, keep: dict[str, timedelta | None], reported: set[str]) -> dict[str, Camera]:
+    """The shared cameras by name; ``keep`` gets how long they are kept, ``reported`` why some were left out."""
+    cameras = {c.name: indexer_camera(c) for c in await shared_cameras.load_shared_cameras(catalog, reported)}
+    keep.clear()
+    keep.update({name: c.keep for name, c in cameras.items()})
+    return cameras
+
+
+def indexer_camera(c: CameraSettings) -> Camera:
+    """A camera of the settings as the indexer takes it."""
+    return Camera(
+        name=c.name,
+        url=c.url.get_secret_value(),
+        every=c.every,
+        max_gap=c.max_gap,
+        ignore=c.ignore,
+        record=c.record,
+        keep=timedelta(seconds=c.keep) if c.keep else None,
+        regions=c.regions,
+        transport=c.transport,
+        stall=c.stall,
+    )

@@ -1,0 +1,24 @@
+"""Keys under which the aiohttp application holds its services."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from footage.indexer.live.service import LiveService
+from footage.indexer.store.base import Catalog, Store
+from footage.query.clips.service import ClipService
+from footage.query.http.audit import AuditLog
+from footage.query.http.metrics import Metrics
+from footage.query.http.tokens import Authenticator
+from footage.query.search.engine import SearchEngine
+
+STORE: web.AppKey[Store] = web.AppKey("store", Store)
+CATALOG: web.AppKey[Catalog] = web.AppKey("catalog", Catalog)
+SEARCH_ENGINE: web.AppKey[SearchEngine] = web.AppKey("search_engine", SearchEngine)
+CLIP_SERVICE: web.AppKey[ClipService] = web.AppKey("clip_service", ClipService)
+LIVE: web.AppKey[LiveService | None] = web.AppKey("live", LiveService)
+METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
+AUDIT_LOG: web.AppKey[AuditLog | None] = web.AppKey("audit", AuditLog)
+AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authenticator)
+WORKER: web.AppKey[str] = web.AppKey("worker", str)
+"""The name under which this service shares cameras with other workers; empty if it does not."""

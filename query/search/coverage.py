@@ -1,0 +1,30 @@
+"""Finds the time span of a question and which parts of it were watched."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from footage.indexer.store.base import Catalog, Coverage
+from footage.query.search.question import Question
+from footage.stream.instants import DISTANT_PAST, MICROSECOND
+
+
+async def load_coverage(catalog: Catalog, question: Question) -> list[Coverage]:
+    """Read which parts of the asked time were watched."""
+    start, end = await known_span(catalog, question.cameras, question.start, question.end)
+    if start is None or end is None or start >= end:
+        return []
+    return await catalog.coverage(question.cameras, start, end)
+
+
+async def known_span(
+    catalog: Catalog, cameras: tuple[str, ...], start: datetime | None, end: datetime | None
+) -> tuple[datetime | None, datetime | None]:
+    """Return the asked time; where it is open, the time known of the cameras, or None if nothing is."""
+    if start in (None, DISTANT_PAST) or end is None:
+        known = [c for c in await catalog.cameras() if not cameras or c.camera in cameras]
+        first = min((c.start for c in known if c.start), default=None)
+        last = max((c.end for c in known if c.end), default=None)
+        start = first if start in (None, DISTANT_PAST) else start
+        end = end or (last + MICROSECOND if last else None)
+    return start, end

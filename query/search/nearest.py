@@ -1,0 +1,122 @@
+"""Finds the best moments of a question around the records nearest to it, page by page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from footage.indexer.store.base import Catalog, Hit, Store
+from footage.query.moments.segmentation import MATCH_CUTOFF, Segmenter
+from footage.query.scoring.embedding import load_vector
+from footage.query.search.coverage import load_coverage
+from footage.query.search.cursor import Cursor, SortKey, score_key, time_key
+from footage.query.search.prepare import PreparedQuestion
+from footage.query.search.question import Answer
+from footage.query.values.ids import FrameId
+from footage.query.values.moment import Moment
+
+NEAR_MISSES = 3
+"""Near misses offered when nothing matches."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """The moments from which a page is taken.
+
+    Attributes:
+        cursor: the tier that was searched last.
+        hits: its hits.
+        earlier: moments of the tiers before, in order.
+        current: moments of this tier, in order.
+        beyond: whether hits beyond the last one may match.
+    """
+
+    cursor: Cursor
+    hits: Sequence[Hit]
+    earlier: list[Moment]
+    current: list[Moment]
+    beyond: bool
+
+    @property
+    def more(self) -> bool:
+        """Whether a further tier may find more."""
+        return self.beyond and not self.cursor.is_last_tier
+
+
+class NearestSearch:
+    """Searches for the moments around the nearest records."""
+
+    def __init__(self, store: Store, catalog: Catalog) -> None:
+        self._store, self._catalog = store, catalog
+
+    async def search(self, prepared: PreparedQuestion) -> Answer:
+        """Find the moments of one page, at most ``question.limit``.
+
+        Raises:
+            BadTerms: a hit was removed from the index meanwhile.
+            StoreError: the store failed.
+        """
+        question = prepared.question
+        order = score_key if question.sort == "score" else time_key
+        found = await self._collect(prepared, order)
+        moments = [*found.earlier, *found.current]
+        shown = moments[: question.limit]
+        following = ""
+        if len(moments) > len(shown) or found.more:
+            last = order(shown[-1]) if len(shown) > len(found.earlier) else found.cursor.after
+            following = replace(found.cursor, after=last).encode(question.identity)
+        near = [] if question.after or shown else await self._near_misses(prepared, found.hits)
+        coverage = await load_coverage(self._catalog, question)
+        return Answer(shown, near, coverage, following, complete=found.more or not found.beyond)
+
+    async def _collect(self, prepared: PreparedQuestion, order: Callable[[Moment], SortKey]) -> _Candidates:
+        """Search tier after tier until there are enough moments for a page."""
+        question, cursor = prepared.question, prepared.cursor
+        segmenter = Segmenter(self._store, self._catalog, prepared.scorer, prepared.where)
+        earlier: list[Moment] = []
+        while True:
+            hits = await self._store.nearest(prepared.direction, cursor.k, prepared.where)
+            moments = [m for m in await _find_moments(segmenter, hits) if not _contains_any(m, hits[: cursor.seen])]
+            current = sorted(moments, key=order)
+            if cursor.after is not None:
+                current = [m for m in current if order(m) > cursor.after]
+            beyond = len(hits) == cursor.k and await self._may_match_beyond(prepared, moments, hits[-1])
+            found = _Candidates(cursor, hits, earlier, current, beyond)
+            if not found.more or (question.sort == "score" and len(earlier) + len(current) >= question.limit):
+                return found
+            if not cursor.nothing_shown:
+                earlier = earlier + current
+            cursor = cursor.next_tier()
+
+    async def _may_match_beyond(self, prepared: PreparedQuestion, moments: Sequence[Moment], last: Hit) -> bool:
+        """Whether hits beyond the last may match: it lies in a moment, or only something unwanted excludes it."""
+        if any(_contains_any(m, [last]) for m in moments):
+            return True
+        if not prepared.has_unwanted:
+            return False
+        vector = await load_vector(self._store, FrameId(last.camera, last.time, last.region))
+        return bool(prepared.scorer.score_parts(vector[None])[0][0] >= MATCH_CUTOFF)
+
+    async def _near_misses(self, prepared: PreparedQuestion, hits: Sequence[Hit]) -> list[Moment]:
+        """Find the best moments below the cutoff, so that a user can judge 'nothing found' by eye."""
+        segmenter = Segmenter(
+            self._store, self._catalog, prepared.scorer, prepared.where, cutoff=0.0, max_extension=timedelta()
+        )
+        moments = await _find_moments(segmenter, hits[: 4 * NEAR_MISSES])
+        return sorted(moments, key=score_key)[:NEAR_MISSES]
+
+
+async def _find_moments(segmenter: Segmenter, hits: Sequence[Hit]) -> list[Moment]:
+    times: dict[str, list[datetime]] = defaultdict(list)
+    for hit in hits:
+        times[hit.camera].append(hit.time)
+    found = await asyncio.gather(*(segmenter.find_moments(camera, at) for camera, at in times.items()))
+    return [moment for moments in found for moment in moments]
+
+
+def _contains_any(moment: Moment, hits: Sequence[Hit]) -> bool:
+    """Whether one of the hits lies in the moment."""
+    return any(h.camera == moment.camera and moment.start <= h.time <= moment.end for h in hits)

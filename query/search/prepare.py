@@ -1,0 +1,85 @@
+"""Prepares a question: embeds its terms once, and makes its scorer and filter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from footage.indexer.embed.base import Embedder
+from footage.indexer.store.base import Catalog, Store, Vector, Where
+from footage.query.scoring.background import Background, BackgroundCache
+from footage.query.scoring.calibration import MatchScorer
+from footage.query.scoring.embedding import GetFrame, QueryEmbedder, combine_terms
+from footage.query.scoring.noun_bank import NounBank
+from footage.query.search.coverage import known_span
+from footage.query.search.cursor import Cursor
+from footage.query.search.question import Question
+from footage.stream.instants import DISTANT_PAST, MICROSECOND
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedQuestion:
+    """A question with everything that is derived from it once.
+
+    Attributes:
+        cursor: position of the page that is asked for.
+        direction: (dim,) unit vector for a nearest-neighbor search.
+        has_unwanted: whether anything must not be there.
+        scorer: gives vectors the probability of a match.
+        where: the filter of the records that are looked at.
+    """
+
+    question: Question
+    cursor: Cursor
+    direction: Vector
+    has_unwanted: bool
+    scorer: MatchScorer
+    where: Where
+
+
+class QuestionPreparer:
+    """Prepares questions.
+
+    Args:
+        bank: vectors of everyday nouns in the embedder's space.
+        get_frame: loads the image of a frame, for terms that ask for a part of it.
+    """
+
+    def __init__(self, embedder: Embedder, store: Store, catalog: Catalog, bank: NounBank, get_frame: GetFrame) -> None:
+        self._catalog, self._bank = catalog, bank
+        self._embedder = QueryEmbedder(embedder, store, get_frame)
+        self._backgrounds = BackgroundCache(store, bank)
+
+    async def prepare(self, question: Question) -> PreparedQuestion:
+        """Prepare a question for the page that ``question.after`` names, or for the first one.
+
+        Raises:
+            BadCursor: ``question.after`` is not a cursor of this question.
+            BadTerms, NotFound: a frame that is asked for is not in the index, or its footage is gone.
+            EmbedderError, StoreError: a component failed.
+        """
+        cursor, background = await (self._next_page(question) if question.after else self._first_page(question))
+        query = combine_terms(await self._embedder.embed_terms(question.terms), background.null)
+        scorer = MatchScorer(query, background.null, self._bank)
+        where = await self._make_filter(question, cursor)
+        return PreparedQuestion(question, cursor, query.direction, bool(query.unwanted), scorer, where)
+
+    async def _first_page(self, question: Question) -> tuple[Cursor, Background]:
+        """Return the cursor of the first page; an open end is fixed to what is known now."""
+        background = await self._backgrounds.current(question.cameras, question.has_images)
+        ends = [c.end for c in await self._catalog.cameras() if c.end]
+        end = question.end or max([datetime.now(UTC), *ends]) + MICROSECOND
+        return Cursor.first_page(question.start or DISTANT_PAST, end, background.before), background
+
+    async def _next_page(self, question: Question) -> tuple[Cursor, Background]:
+        cursor = Cursor.decode(question.after, question.identity)
+        before = cursor.background_before
+        return cursor, await self._backgrounds.restore(question.cameras, question.has_images, before)
+
+    async def _make_filter(self, question: Question, cursor: Cursor) -> Where:
+        if not question.schedule:
+            unlimited = not (question.after or question.start or question.end)  # unfiltered searches are the fastest
+            return Where(question.cameras, () if unlimited else ((cursor.start, cursor.end),))
+        start, end = await known_span(self._catalog, question.cameras, cursor.start, cursor.end)
+        spans = question.schedule.spans(start, end) if start and end else []
+        return Where(question.cameras, tuple(spans) or ((DISTANT_PAST, DISTANT_PAST + MICROSECOND),))

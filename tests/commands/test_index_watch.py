@@ -1,0 +1,38 @@
+"""``footage index FOLDER --watch`` beside a recorder that writes slowly."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+from tests import films
+from tests.commands.test_cli import footage
+
+
+def test_files_are_taken_when_they_have_stopped_growing(tmp_path):
+    folder, data = tmp_path / "nvr", tmp_path / "data"
+    folder.mkdir()
+    films.encode(folder / "first.mp4", films.numbered(30), fps=10, gop=10)
+    late = films.encode(tmp_path / "late.mp4", films.numbered(50), fps=10, gop=10).read_bytes()
+    command = [sys.executable, "-m", "footage", "index", str(folder), "--watch", "--data", str(data)]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert "watching" in running.stderr.readline()
+    with (folder / "second.mp4").open("wb") as file:  # a recorder that writes for longer than the quiet time
+        for i in range(8):
+            file.write(late[i * len(late) // 8 : (i + 1) * len(late) // 8])
+            file.flush()
+            time.sleep(0.4)
+    deadline = time.monotonic() + 60
+    while (records := held(data)) != 8:
+        assert time.monotonic() < deadline, records
+        time.sleep(0.5)
+    running.send_signal(signal.SIGTERM)
+    _, told = running.communicate(timeout=30)
+    assert running.returncode == 0, told
+    assert "damaged" not in told
+
+
+def held(data):
+    shown = footage("status", "--json", data=data)
+    return sum(c["records"] for c in json.loads(shown.stdout)["cameras"])

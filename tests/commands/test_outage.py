@@ -1,0 +1,177 @@
+"""A cluster is unreachable for a while as a camera and a file are being indexed: nothing acknowledged is lost."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from footage.commands.composition import find_index
+from footage.config.settings import load_settings
+from footage.indexer.pipeline.spool import Spool
+from footage.indexer.store.base import CoverageState, Where
+from tests.cassandra.fixture import need_driver
+from tests.commands.test_cli import footage
+from tests.commands.test_service import FAR, LONG_AGO, Service, ended  # noqa: F401
+from tests.commands.test_workers import until
+from tests.films import encode, numbered
+
+need_driver()
+
+from tests.cassandra.fixture import need_java  # noqa: E402
+from tests.cassandra.server import QUICK, Server  # noqa: E402
+
+OUTAGE = float(os.environ.get("FOOTAGE_TEST_OUTAGE", "15"))
+"""Seconds; at least."""
+SECONDS, EVERY = 30, 0.1
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A Cassandra of the test's own, which it may kill."""
+    need_java()
+    with Server(tmp_path / "server", options=QUICK) as server:
+        yield server
+
+
+@pytest.fixture
+def settings(server, rtsp, films, tmp_path):
+    """Settings files of a service with a camera of its own, and of a worker with a shared one; the tables are made."""
+    at, cameras, paths = server.contact, rtsp(films, login="user:secret"), []
+    for name in ("yard", "gate"):
+        paths.append(tmp_path / f"{name}.yaml")
+        paths[-1].write_text(
+            f"data: {tmp_path / name}\nembedder: lite\nport: 0\ndisk_free: 1MB\nstore: cassandra\n"
+            f"cassandra: {{hosts: ['{at.host}'], port: {at.port}, keyspace: footage,"
+            f" user: {at.user}, password: {at.password}}}\ncameras:\n  - name: {name}\n"
+            f"    url: {cameras.url(name, 'user:${CAMERA_PASSWORD}')}\n"
+            "    every: 250ms\n    max_gap: 1s\n    stall: 5s\n"
+        )
+    for command in (("store", "init"), ("cameras", "share")):
+        done = footage(*command, "--config", paths[1], CAMERA_PASSWORD="secret")
+        assert done.returncode == 0, done.stderr
+    return paths
+
+
+def index(settings, film):
+    """A running ``footage index``."""
+    command = [sys.executable, "-m", "footage", "index", str(film), "--every", f"{EVERY}s"]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")} | {"CAMERA_PASSWORD": "secret"}
+    command += ["--camera", "film", "--start", "2026-05-04T12:00:00Z", "--config", str(settings)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
+    Service.running.append(process)
+    return process
+
+
+def refused(service, path, **query):
+    """The error with which the service answers, if it does."""
+    try:
+        service.get(path, **query)
+    except urllib.error.HTTPError as error:
+        with error:
+            return json.loads(error.read())
+    return None
+
+
+def timed(work, *args, **more):
+    """What the work gives, and the seconds that it took."""
+    began = time.monotonic()
+    return work(*args, **more), time.monotonic() - began
+
+
+def stored(settings, monkeypatch):
+    """The times of all records by camera, and the coverage."""
+
+    async def read():
+        monkeypatch.setenv("CAMERA_PASSWORD", "secret")
+        index = await find_index(load_settings(file=settings))
+        found = {"yard": [], "gate": [], "film": []}
+        async for record in index.store.scan(Where()):
+            found[record.camera].append(record.time)
+        coverage = await index.catalog.coverage(["yard", "gate"], LONG_AGO, FAR)
+        await index.close()
+        return found, coverage
+
+    return asyncio.run(read())
+
+
+def waiting(spool, copy):
+    """The times of the records that wait in a spool, read from a copy of it."""
+    shutil.copy(spool, copy)
+    times = []
+
+    async def drain():
+        async def take(records):
+            times.extend(r.time for r in records)
+
+        await Spool(copy, 1 << 30).drain(take)
+
+    asyncio.run(drain())
+    return times
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_while_the_cluster_is_unreachable_records_are_spooled_and_nothing_is_lost(
+    server, settings, tmp_path, monkeypatch, capsys
+):
+    film = encode(tmp_path / "film.mp4", numbered(SECONDS * 10), fps=10, gop=10)
+    services = service, _ = Service(settings[0]), Service(settings[1], "--worker", "a")
+    live = {"yard", "gate"}
+    until(lambda: all(service.cameras().get(name, {}).get("records", 0) > 5 for name in live))
+    indexing = index(settings[0], film)
+    until(lambda: service.cameras().get("film", {}).get("records", 0) > 0)
+    indexing.send_signal(signal.SIGSTOP)  # in the middle, however fast this machine is
+    acknowledged, _ = stored(settings[0], monkeypatch)
+    assert len(acknowledged["film"]) < SECONDS / EVERY
+    server.kill()
+    indexing.send_signal(signal.SIGCONT)
+    left, began = datetime.now(UTC), time.monotonic()
+
+    spools = {name: tmp_path / name / "spool" for name in live}
+    with ThreadPoolExecutor() as threads:  # each of the three takes a time-out or two
+        search = threads.submit(timed, refused, service, "/api/search", q="a dog")
+        ready = threads.submit(refused, service, "/readyz")
+        until(lambda: all(spool.exists() and spool.stat().st_size > 0 for spool in spools.values()))
+        error, asked = search.result()
+        assert (error["ok"], error["status"], "no node answers" in error["error"]) == (False, 503, True), error
+        assert "no node answers" in ready.result()["error"]
+    assert json.loads(service.get("/healthz"))["ok"]
+    assert indexing.poll() is None
+    until(lambda: time.monotonic() > began + OUTAGE)
+    spooled = {name: waiting(spool, tmp_path / f"{name}.copy") for name, spool in spools.items()}
+    server.start()
+    server.wait()
+    outage, back = time.monotonic() - began, datetime.now(UTC)
+
+    drained = until(lambda: not any(spool.exists() for spool in spools.values()))
+    until(lambda: refused(service, "/api/search", q="a dog") is None)
+    until(lambda: refused(service, "/readyz") is None)
+    told = indexing.communicate(timeout=200)[1]
+    assert (indexing.returncode, "1 file indexed" in told) == (0, True), told
+    assert [one.end() for one in services] == [0, 0]
+    records, coverage = stored(settings[0], monkeypatch)
+    with capsys.disabled():
+        waited, held = ({name: len(found[name]) for name in sorted(found)} for found in (spooled, records))
+        print(
+            f"\noutage of {outage:.0f} s: search refused in {asked:.1f} s; waited {waited}, drained in {drained:.1f} s;"
+            f" in the end {held}"
+        )
+    for name, times in records.items():
+        assert len(set(times)) == len(times)
+        assert set(acknowledged[name]) <= set(times)
+    for name in live:
+        assert len(spooled[name]) > 5
+        assert spooled[name] == sorted(spooled[name])
+        assert set(spooled[name]) <= set(records[name])
+        (watched,) = [c for c in coverage if c.camera == name and c.state is CoverageState.WATCHED and c.start < left]
+        assert watched.end > back - timedelta(seconds=10)
+    assert len(records["film"]) == SECONDS / EVERY

@@ -1,0 +1,67 @@
+"""What the command line imports: ``--help`` and searches must not wait for packages that they do not use."""
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import pytest
+
+from footage.commands.composition import open_services
+from footage.config.settings import Settings
+
+MAIN = """
+import atexit, sys
+atexit.register(lambda: print("MODULES", *sys.modules, file=sys.stderr))
+from footage.__main__ import main
+main()
+"""
+SLOW = {"supervision", "scipy", "requests"}
+UNUSED = SLOW | {"matplotlib", "aiohttp.web", "prometheus_client", "footage.query.http.app"}
+HEAVY = UNUSED | {"numpy", "av", "cv2", "lancedb", "pyarrow", "openvino", "aiohttp", "footage.config.settings"}
+
+
+def loaded(*args, code=0):
+    """The modules that a command has loaded when it ends."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")}
+    command = [sys.executable, "-c", MAIN, *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=env)
+    assert done.returncode == code, done.stderr
+    return set(done.stderr.rpartition("MODULES")[2].split())
+
+
+@pytest.mark.parametrize("args", [["--help"], ["search", "--help"], ["watch", "add", "--help"]], ids=" ".join)
+def test_help_loads_nothing_heavy(args):
+    modules = loaded(*args)
+    assert "footage.commands.search" in modules
+    assert modules & HEAVY == set()
+
+
+def test_a_search_loads_only_what_it_uses(tmp_path):
+    async def create():
+        async with open_services(Settings(data=tmp_path, embedder="lite")):
+            pass
+
+    asyncio.run(create())
+    modules = loaded("search", "a cat", "--embedder", "lite", "--data", tmp_path, code=3)
+    assert {"lancedb", "footage.query.search.engine"} <= modules
+    assert modules & UNUSED == set()
+
+
+def test_a_search_without_an_index_does_not_wait_for_the_store(tmp_path):
+    assert loaded("search", "a cat", "--data", tmp_path, code=2) & (UNUSED | {"lancedb", "openvino"}) == set()
+
+
+def test_status_does_not_load_what_watches_cameras(tmp_path):
+    assert loaded("status", "--data", tmp_path) & SLOW == set()
+
+
+def test_the_client_loads_no_package_of_the_service():
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, footage.client; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert set(done.stdout.split()) & (SLOW | {"lancedb", "openvino"}) == set()
