@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from footage.commands.errors import UsageError
 from footage.config.settings import Settings
 from footage.indexer.embed.base import Space
 from footage.indexer.store.base import Catalog, Store
@@ -25,6 +26,7 @@ class Backend:
         """Connect to the cluster, if the settings name one.
 
         Raises:
+            UsageError: the settings of Astra are incomplete; nothing has been sent.
             StoreUnreachable: no node of the cluster answers.
             StoreError: the driver is missing, or the cluster refuses.
         """
@@ -33,6 +35,16 @@ class Backend:
         from footage.indexer.store.cassandra import connect_cassandra
 
         c, astra = settings.cassandra, settings.store == "astra"
+        if astra and c.bundle is None:
+            raise UsageError(
+                "store: astra needs the secure connect bundle: download it from Astra's console (Connect, Drivers) and "
+                "set cassandra: {bundle: FILE}"
+            )
+        if astra and not c.token and not (c.user and c.password):
+            raise UsageError(
+                "store: astra needs credentials: set cassandra: {token: AstraCS:...}, or user and password to the "
+                "client id and the client secret"
+            )
         session = await connect_cassandra(
             c.hosts,
             c.port,
@@ -53,7 +65,7 @@ class Backend:
             return self._path.exists()
         from footage.indexer.store.cassandra import schema
 
-        return await schema.keyspace_exists(self.session)
+        return await schema.tables_exist(self.session)
 
     @property
     def location(self) -> str:

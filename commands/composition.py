@@ -179,6 +179,11 @@ def require_index(settings: Settings) -> None:
 
 
 def _no_index(settings: Settings) -> UsageError:
+    if settings.store != "embedded":
+        return UsageError(
+            f"there is no index in the keyspace {settings.cassandra.keyspace} yet: make its tables with "
+            "footage store init, then index with footage index FILE_OR_FOLDER"
+        )
     return UsageError(f"there is no index in {settings.data}; make one with: footage index FILE_OR_FOLDER")
 
 

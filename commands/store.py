@@ -32,8 +32,8 @@ async def init_store(
     from footage.indexer.store.cassandra import schema
 
     settings = resolve_settings(config, data=data)
-    space = await _model_space(settings)
     async with _open_cluster(settings) as session:
+        space = await _model_space(settings)
         await schema.create_tables(session, space, replication=settings.cassandra.replication, rate=rate)
         problems = await schema.find_errors(session, space)
     print_message("\n".join([f"{session.location} is ready for {space.name}", *problems]))
@@ -46,9 +46,11 @@ async def check_store(data: Data = None, config: Config = None) -> None:
     from footage.indexer.store.cassandra import schema
 
     settings = resolve_settings(config, data=data)
-    space = await _model_space(settings)
     async with _open_cluster(settings) as session:
-        problems = await schema.find_errors(session, space)
+        if await schema.tables_exist(session):
+            problems = await schema.find_errors(session, await _model_space(settings))
+        else:
+            problems = [f"{session.location}: there are no tables yet; run `footage store init`"]
     for line in problems:
         print_message(line)
     if problems:

@@ -12,7 +12,7 @@ settings.load_profile("footage")
 
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # no test asks a real hub
 
-pytest_plugins = ["tests.cassandra.fixture", "tests.rtsp.fixture"]
+pytest_plugins = ["tests.astra.fixture", "tests.cassandra.fixture", "tests.rtsp.fixture"]
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -32,7 +33,7 @@ from cassandra.policies import (
     DCAwareRoundRobinPolicy,
     TokenAwarePolicy,
 )
-from cassandra.protocol import ProtocolHandler, ResultMessage
+from cassandra.protocol import OverloadedErrorMessage, ProtocolHandler, ResultMessage
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
 
 from footage.indexer.store.base import StoreError, StoreUnreachable
@@ -70,7 +71,8 @@ def make_cluster(
 def make_astra_cluster(bundle: Path, credentials: tuple[str, str]) -> Cluster:
     """Return an Astra database by its secure connect bundle, not connected yet."""
     cloud = {"secure_connect_bundle": str(bundle), "use_default_tempdir": True, "connect_timeout": CONNECT_TIMEOUT}
-    return Cluster(cloud=cloud, **_common(credentials, ""))
+    # Version 4 is what Astra speaks; without it three connections are refused first, each with a warning.
+    return Cluster(cloud=cloud, protocol_version=4, **_common(credentials, ""))
 
 
 def _common(credentials: tuple[str, str], datacenter: str) -> dict[str, Any]:
@@ -178,12 +180,26 @@ def to_asyncio_future(response: ResponseFuture, loop: asyncio.AbstractEventLoop)
     return future
 
 
+async def fetch_all(response: ResponseFuture, loop: asyncio.AbstractEventLoop) -> list[Any]:
+    """Return the rows of every page. A page may be short, or empty, and not be the last: only the server tells."""
+    rows: list[Any] = list(await to_asyncio_future(response, loop) or [])
+    while response.has_more_pages:
+        response.start_fetching_next_page()
+        rows += await to_asyncio_future(response, loop) or []
+    return rows
+
+
 def translate_error(error: Exception, location: str) -> StoreError:
     """Return the driver's error as a StoreError that says what to do."""
     if isinstance(error, StoreError):
         return error
     if isinstance(error, NoHostAvailable):
         return _no_host_error(error, location)
+    if "metadata service" in str(error) and isinstance(error, DriverException):
+        return StoreUnreachable(
+            f"{location}: Astra's metadata service does not answer; is the database awake (see the console), the "
+            "bundle the newest download, and the network open?"
+        )
     if isinstance(error, Unavailable):
         return StoreUnreachable(f"{location}: too few copies are reachable to read or write safely; are its nodes up?")
     if isinstance(error, (*TRANSIENT_ERRORS, OSError)):
@@ -195,13 +211,15 @@ def translate_error(error: Exception, location: str) -> StoreError:
             f"{location}: a write failed on the server, see its log; concurrent vector inserts fail without trie "
             f"memtables (CASSANDRA-21644): run `footage store check`. {_first_line(error)}"
         )
-    if isinstance(error, InvalidRequest) and ("unconfigured table" in str(error) or "keyspace" in str(error).lower()):
+    if isinstance(error, InvalidRequest) and re.search("unconfigured table|does not exist|keyspace", str(error), re.I):
         return StoreError(f"{location}: {_first_line(error)}; run `footage store init`")
     return StoreError(f"{location}: {_first_line(error)}")
 
 
 def _no_host_error(error: NoHostAvailable, location: str) -> StoreError:
     causes = list(error.errors.values()) if isinstance(error.errors, dict) else list(error.errors)
+    if any(isinstance(cause, OverloadedErrorMessage) for cause in causes):
+        return StoreUnreachable(f"{location}: it is overloaded; send less or add capacity")
     if any(isinstance(cause, AuthenticationFailed) for cause in causes):
         return StoreError(f"{location}: it refuses this user and password (or token)")
     others = [c for c in causes if isinstance(c, RequestExecutionException) and not isinstance(c, TRANSIENT_ERRORS)]
@@ -222,6 +240,7 @@ __all__ = [
     "InvalidRequest",
     "NoHostAvailable",
     "connect_cluster",
+    "fetch_all",
     "make_astra_cluster",
     "make_batch",
     "make_cluster",

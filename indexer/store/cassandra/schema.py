@@ -41,6 +41,8 @@ CREATE_INDEX = (
     "CREATE CUSTOM INDEX IF NOT EXISTS {table}_vector ON @{table} (vector) USING 'StorageAttachedIndex' "
     "WITH OPTIONS = {{'similarity_function': 'dot_product'}}"
 )
+# Astra wants an index on every column that restricts a search by vector; elsewhere a whole partition key suffices.
+CREATE_TIME_INDEX = "CREATE CUSTOM INDEX IF NOT EXISTS {table}_time ON @{table} (time) USING 'StorageAttachedIndex'"
 # Unified compaction, so that deleted rows leave the disk in time: docs/decisions/0007-cassandra.md
 TABLE_OPTIONS = "compaction = {'class': 'UnifiedCompactionStrategy'}"
 TRIE_OPTION = "memtable = 'trie'"  # on the default one concurrent vector inserts fail: CASSANDRA-21644
@@ -72,10 +74,10 @@ async def create_tables(
     Raises:
         StoreError: the keyspace is missing on Astra, or a newer version of Footage created the tables.
     """
-    if not session.astra:
+    if not await keyspace_exists(session):
+        if session.astra:
+            raise StoreError(f"{session.location}: make the keyspace {session.keyspace} in Astra's console first")
         await session.execute_ddl(f"CREATE KEYSPACE IF NOT EXISTS {session.keyspace} WITH replication = {replication}")
-    elif not await keyspace_exists(session):
-        raise StoreError(f"{session.location}: make the keyspace {session.keyspace} in Astra's console first")
     for name, columns in TABLE_COLUMNS.items():
         await session.execute_ddl(f"CREATE TABLE IF NOT EXISTS @{name} ({columns})")
     made = await bucket_duration(session)
@@ -96,6 +98,12 @@ async def bucket_duration(session: CassandraSession) -> int | None:
     if rows and rows[0][0] > SCHEMA_VERSION:
         raise StoreError(f"{session.location}: a newer version of Footage made its tables; upgrade")
     return int(rows[0][1]) if rows else None
+
+
+async def tables_exist(session: CassandraSession) -> bool:
+    """Whether ``create_tables`` has created tables in the keyspace, of any version."""
+    asked = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = 'about'"
+    return bool(await session.select(asked, session.keyspace))
 
 
 async def uses_trie(session: CassandraSession, table: str) -> bool:
@@ -131,9 +139,14 @@ async def _index_errors(session: CassandraSession, table: str) -> list[str]:
     asked = "SELECT options FROM system_schema.indexes WHERE keyspace_name = ? AND table_name = ?"
     options = [row[0] for row in await session.select(asked, session.keyspace, table)]
     right = {"target": "vector", "similarity_function": "dot_product"}
-    if any(right.items() <= {k: v.lower() for k, v in each.items()}.items() for each in options):
-        return []
-    return [f"the table {table} has no dot_product index on vector; run `footage store init`"]
+    wrong = []
+    if not any(right.items() <= {k: v.lower() for k, v in each.items()}.items() for each in options):
+        wrong.append(f"the table {table} has no dot_product index on vector; run `footage store init`")
+    if session.astra and not any(each.get("target") == "time" for each in options):
+        wrong.append(
+            f"the table {table} has no index on time, which searches of one camera need; run `footage store init`"
+        )
+    return wrong
 
 
 async def _memtable_errors(session: CassandraSession, table: str) -> list[str]:
@@ -157,6 +170,7 @@ async def _create_frames_table(session: CassandraSession, space: Space) -> None:
     create = f"CREATE TABLE IF NOT EXISTS @{table} ({FRAMES_COLUMNS.format(dim=space.dim)})"
     if session.astra:
         await session.execute_ddl(create)
+        await session.execute_ddl(CREATE_TIME_INDEX.format(table=table))
     else:
         try:
             await session.execute_ddl(f"{create} WITH {TABLE_OPTIONS} AND {TRIE_OPTION}")

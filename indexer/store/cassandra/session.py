@@ -65,7 +65,7 @@ class CassandraSession:
         await self._translate_errors(asyncio.to_thread(self._session.execute, self._with_keyspace(cql), timeout=120))
 
     async def select(self, cql: str, *values: Any, profile: str = "read") -> list[Row]:
-        """Return the rows of a SELECT, at most 5,000; ``profile`` is one of the driver module's profiles."""
+        """Return all rows of a SELECT, on however many pages; ``profile`` is one of the driver module's profiles."""
         return await self._execute_with_retry(await self._bind(cql, values), profile)
 
     async def select_pages(
@@ -165,7 +165,8 @@ class CassandraSession:
     async def _execute(self, statement: Any, profile: str) -> list[Row]:
         async with self._slots:
             response = self._session.execute_async(statement, execution_profile=profile)
-            return await self._driver.to_asyncio_future(response, asyncio.get_running_loop()) or []
+            rows: list[Row] = await self._driver.fetch_all(response, asyncio.get_running_loop())
+            return rows
 
     async def _translate_errors(self, work: Awaitable[T]) -> T:
         try:

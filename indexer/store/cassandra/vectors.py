@@ -20,7 +20,8 @@ from footage.indexer.store.cassandra.session import CassandraSession, Statement,
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros
 
-KEYS_PER_LOOKUP = 100  # keys per request
+KEYS_PER_LOOKUP = 25  # values in an IN: Astra refuses more, and elsewhere few more would be sensible
+KEYS_PER_DELETE = 100  # rows per batch of deletes
 ROWS_PER_INSERT = 10  # rows per insert: a node indexes some hundred vectors a second and must answer within two seconds
 ANN_LIMIT = 1_000  # rows: the most that an ANN search returns
 OVERSAMPLING = 2  # times k are requested, because a graph search has better recall for larger k
@@ -257,9 +258,9 @@ class CassandraStore:
             inside = "(time, region) >= (?, ?) AND (time, region) <= (?, ?)"
             await self._session.write(cql + inside, *partition, *keys[0], *keys[-1])
             return
-        for i in range(0, len(keys), KEYS_PER_LOOKUP):
+        for i in range(0, len(keys), KEYS_PER_DELETE):
             one = cql + "time = ? AND region = ?"
-            await self._session.write_batch([(one, (*partition, *key)) for key in keys[i : i + KEYS_PER_LOOKUP]])
+            await self._session.write_batch([(one, (*partition, *key)) for key in keys[i : i + KEYS_PER_DELETE]])
 
     async def maintain(self) -> None:
         """Do nothing: the server compacts and indexes by itself."""

@@ -1,0 +1,74 @@
+"""What Astra refuses, ignores or cuts short, judged by a statement's CQL and values.
+
+Sources, each named at its rule: [G] the guardrails that DataStax's own fork applies to the hosted service
+(github.com/datastax/cassandra, src/java/org/apache/cassandra/guardrails/GuardrailsConfig.java at 01c79d8, the second
+values of ``applyConfig``);
+[L] docs.datastax.com "Database limits" of Astra DB Serverless; [C] "CQL for Astra DB", limitations.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from math import prod
+
+IN_VALUES = 25  # [G] in_select_cartesian_product_failure_threshold
+IN_PARTITIONS = 20  # [G] partition_keys_in_select_failure_threshold
+TABLES = 200  # [G] tables_failure_threshold
+SAI_A_TABLE = 10  # [G] sai_indexes_per_table_failure_threshold
+SAI = 100  # [G] sai_indexes_total_failure_threshold
+COLUMNS = 50  # [G] columns_per_table_failure_threshold
+BATCH = 640 * 1024  # [G] batch_size_fail_threshold_in_kb, of a batch over several partitions
+PAGE = 512 * 1024  # [G] page_size_failure_threshold_in_kb: a page by rows is cut short in silence
+
+_WRITE = re.compile(r"\s*(INSERT|UPDATE|DELETE|BEGIN)\b", re.IGNORECASE)
+_KEYSPACE = re.compile(r"\s*(CREATE|ALTER|DROP)\s+(KEYSPACE|SCHEMA)\b", re.IGNORECASE)
+_IN = re.compile(r"\bIN\s*(\(\s*\?(?:\s*,\s*\?)*\s*\)|\?)", re.IGNORECASE)
+_PROPERTIES = re.compile(r"(\bCREATE\s+TABLE\b.*?)\s+WITH\s+(.*)$", re.IGNORECASE | re.DOTALL)
+
+
+def is_write(query: str) -> bool:
+    """Whether the statement changes rows."""
+    return _WRITE.match(query) is not None
+
+
+def is_keyspace_change(query: str) -> bool:
+    """[L] Keyspaces are made in the console or by the DevOps API, never by CQL."""
+    return _KEYSPACE.match(query) is not None
+
+
+def in_product(query: str, values: Sequence[bytes | None]) -> int:
+    """[G] The cartesian product of the numbers of values of a SELECT's INs; 0 without any."""
+    if not query.lstrip().upper().startswith("SELECT"):
+        return 0
+    counts = []
+    for match in _IN.finditer(query):
+        marks = match[1].count("?")
+        if match[1].startswith("("):
+            counts.append(marks)
+        else:  # one mark that stands for a list: [int] n, then n values
+            value = values[query[: match.start(1)].count("?")]
+            counts.append(int.from_bytes(value[:4]) if value else 0)
+    return prod(counts) if counts else 0
+
+
+def kept_properties(query: str) -> tuple[str, list[str]]:
+    """[C, G table_properties_ignored] A CREATE TABLE without what Astra ignores, and the names of that.
+
+    Only ``default_time_to_live`` is kept; CLUSTERING ORDER is no property.
+    """
+    match = _PROPERTIES.match(query.strip())
+    if not match:
+        return query, []
+    parts = re.split(r"\s+AND\s+(?![^{]*\})", match[2], flags=re.IGNORECASE)
+    kept = [part for part in parts if re.match(r"(default_time_to_live|CLUSTERING\s+ORDER)\b", part, re.IGNORECASE)]
+    ignored = [part.partition("=")[0].strip() for part in parts if part not in kept]
+    return match[1] + (f" WITH {' AND '.join(kept)}" if kept else ""), ignored
+
+
+def restricted(query: str) -> tuple[str, list[str]] | None:
+    """Table and restricted columns of a search by vector; None for other statements."""
+    found = re.search(r"\bFROM\s+([\w.]+)(?:\s+WHERE\s+(.*?))?\s+ORDER\s+BY\s+\w+\s+ANN\s+OF\b", query, re.I | re.S)
+    if not found:
+        return None
+    return found[1], sorted(set(re.findall(r"(\w+)\s*(?:=|<=?|>=?|\bIN\b)", found[2] or "")))

@@ -1,0 +1,344 @@
+"""A stand-in for Astra DB: bundle, metadata service with mutual TLS, and an SNI proxy that refuses what Astra refuses.
+
+What the driver expects is in its own source: ``cassandra/datastax/cloud/__init__.py`` (bundle, metadata) and
+``cassandra/connection.py`` (``SniEndPoint``). Behind the proxy is a real Cassandra; ``limits`` tells what does not
+reach it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import ssl
+import threading
+import zipfile
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.astra import frames, limits
+from tests.astra.certificates import Authority, authority
+from tests.astra.frames import Frame
+from tests.cassandra.server import Contact, free_port
+
+T = TypeVar("T")
+DATACENTER = "datacenter1"
+DISALLOWED = (
+    "Provided value {} is not allowed for Write Consistency Level (disallowed values are: [ANY, ONE, LOCAL_ONE])"
+)
+
+
+class Astra:
+    """One database with one keyspace, in front of a Cassandra that asks for passwords.
+
+    Threads: an event loop in a thread of its own serves metadata and connections; tests set the attributes below from
+    theirs. ``close`` ends it.
+
+    Attributes:
+        contact: the bundle, a token that may do everything in the keyspace, and the keyspace.
+        client_id, secret: the same rights by user and password.
+        delay: seconds that each request takes more.
+        overloaded: every statement is answered with Overloaded (0x1001).
+        building: searches by vector are answered with Read_failure, as while an index is built.
+        hibernated: the metadata service answers 503 and the proxy takes no connection.
+        page_size: given the rows that a client asks for a page, how many it gets; None: as many as 512 KiB hold.
+        refused: what was refused, in order: the CQL and why.
+        requests: statements that were executed.
+    """
+
+    def __init__(self, server: Contact, folder: Path) -> None:
+        self.delay = 0.0
+        self.overloaded = self.building = self.hibernated = False
+        self.page_size: Callable[[int], int] | None = None
+        self.refused: list[tuple[str, str]] = []
+        self.requests = 0
+        self._server = server
+        self._admin = server.cluster()
+        self._session = self._admin.connect()
+        self._host_id = str(self._session.execute("SELECT host_id FROM system.local").one()[0])
+        self._authority = authority(folder)
+        self._metadata_port, self._proxy_port = free_port("127.0.0.1"), free_port("127.0.0.1")
+        keyspace = f"astra_{secrets.token_hex(5)}"
+        token, self.client_id, self.secret = (
+            f"AstraCS:{secrets.token_hex(12)}",
+            secrets.token_hex(8),
+            secrets.token_hex(12),
+        )
+        self._prepare(keyspace, {"token": token, self.client_id: self.secret})
+        bundle = _bundle(folder / "secure-connect-footage.zip", self._authority, self._metadata_port, keyspace)
+        self.contact = Contact("", 0, "", "", bundle, token, keyspace)
+        self._prepared: dict[bytes, str] = {}
+        self._connections: set[asyncio.Task[None]] = set()
+        self._listening: list[asyncio.Server] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="astra", daemon=True)
+        self._thread.start()
+        self.come_back()
+
+    def go_away(self) -> None:
+        """Take no connection and drop those that there are."""
+        self._call(self._stop())
+
+    def come_back(self) -> None:
+        """Serve (again)."""
+        self._call(self._serve())
+
+    def recover(self) -> None:
+        """Serve without any fault, and forget what was refused."""
+        self.delay, self.page_size = 0.0, None
+        self.overloaded = self.building = self.hibernated = False
+        self.refused.clear()
+        self.come_back()
+
+    def close(self) -> None:
+        """End for good; the keyspace is dropped."""
+        self.go_away()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._session.execute(f"DROP KEYSPACE IF EXISTS {self.contact.keyspace}", timeout=120)
+        self._admin.shutdown()
+
+    def _prepare(self, keyspace: str, roles: dict[str, str]) -> None:
+        """[L] Keyspaces are made outside of CQL. What a token may not do, the proxy refuses."""
+        replication = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"
+        self._session.execute(f"CREATE KEYSPACE {keyspace} WITH replication = {replication}")
+        for role, password in roles.items():
+            self._session.execute(f'DROP ROLE IF EXISTS "{role}"')
+            self._session.execute(f"CREATE ROLE \"{role}\" WITH LOGIN = true AND PASSWORD = '{password}'")
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    async def _serve(self) -> None:
+        if self._listening:
+            return
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._authority.server.certificate, self._authority.server.key)
+        context.load_verify_locations(self._authority.ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.sni_callback = _remember_name
+        self._listening = [
+            await asyncio.start_server(self._answer_metadata, "127.0.0.1", self._metadata_port, ssl=context),
+            await asyncio.start_server(self._accept, "127.0.0.1", self._proxy_port, ssl=context),
+        ]
+
+    async def _stop(self) -> None:
+        for server in self._listening:
+            server.close()
+        self._listening = []
+        for task in list(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _answer_metadata(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            request = await reader.readuntil(b"\r\n\r\n")
+            found = request.startswith(b"GET /metadata ")
+            contact = {
+                "type": "sni_proxy",
+                "local_dc": DATACENTER,
+                "sni_proxy_address": f"127.0.0.1:{self._proxy_port}",
+                "contact_points": [self._host_id],
+            }
+            body = json.dumps({"version": 1, "region": "local", "contact_info": contact}).encode()
+            status = "503 Service Unavailable" if self.hibernated else "200 OK" if found else "404 Not Found"
+            head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)
+            await writer.drain()
+        writer.close()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            name = getattr(writer.get_extra_info("ssl_object"), "requested_name", None)
+            if name == self._host_id and not self.hibernated:
+                await _Connection(self, reader, writer).run(self._server)
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # one of the two sides has gone
+        finally:
+            self._connections.discard(task)
+            writer.transport.abort()
+
+    async def refusal(self, query: str, request: frames.Request) -> str | None:
+        """Why Astra does not execute a statement; None if it does."""
+        if limits.is_write(query) and request.consistency in frames.CONSISTENCY:
+            return DISALLOWED.format(frames.CONSISTENCY[request.consistency])
+        if (count := limits.in_product(query, request.values)) > limits.IN_VALUES:
+            return (
+                f"The cartesian product of the IN restrictions has {count} values, "
+                f"this exceeds the failure threshold of {limits.IN_VALUES}."
+            )
+        return None
+
+    async def preparation_refusal(self, query: str) -> tuple[int, str] | None:
+        """Why Astra does not take CQL at all: code and message."""
+        if limits.is_keyspace_change(query):
+            return frames.UNAUTHORIZED, f"Missing correct permission on {self.contact.keyspace}."
+        if search := limits.restricted(query):
+            missing = await asyncio.to_thread(self._unindexed, *search)
+            if missing:
+                text = "ANN ordering by vector requires each restricted column to be indexed; no index on: "
+                return frames.INVALID, text + ", ".join(missing)
+        return await asyncio.to_thread(self._too_many, query)
+
+    def prepared(self, statement: bytes) -> str | None:
+        """The CQL of a prepared statement."""
+        return self._prepared.get(statement)
+
+    def remember(self, statement: bytes, query: str) -> None:
+        """Note the id that the server gave to CQL."""
+        self._prepared[statement] = query
+
+    def _unindexed(self, table: str, columns: list[str]) -> list[str]:
+        """Restricted columns that have no SAI index and are not the whole partition key's."""
+        keyspace, _, name = table.rpartition(".")
+        where = (keyspace or self.contact.keyspace, name)
+        asked = "SELECT column_name, kind FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
+        partition = {row[0] for row in self._session.execute(asked, where) if row[1] == "partition_key"}
+        asked = "SELECT options FROM system_schema.indexes WHERE keyspace_name = %s AND table_name = %s"
+        indexed = {dict(row[0]).get("target", "") for row in self._session.execute(asked, where)}
+        free = partition if partition <= set(columns) else set()
+        return sorted(set(columns) - indexed - free)
+
+    def _too_many(self, query: str) -> tuple[int, str] | None:
+        words = query.upper().split()
+        if words[:2] == ["CREATE", "TABLE"]:
+            asked = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
+            count = len(list(self._session.execute(asked, (self.contact.keyspace,))))
+            if count >= limits.TABLES:
+                return frames.INVALID, f"Cannot have more than {limits.TABLES} tables, failed to create table"
+        if words[:1] == ["CREATE"] and "INDEX" in words[:3]:
+            asked = "SELECT table_name FROM system_schema.indexes WHERE keyspace_name = %s"
+            tables = [row[0] for row in self._session.execute(asked, (self.contact.keyspace,))]
+            if len(tables) >= limits.SAI or any(tables.count(t) >= limits.SAI_A_TABLE for t in set(tables)):
+                return frames.INVALID, "Cannot have more storage-attached indexes, failed to create index"
+        return None
+
+
+class _Connection:
+    """One client's connection: requests are judged on the way in, pages are cut on the way out."""
+
+    def __init__(self, astra: Astra, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._astra, self._reader, self._writer = astra, reader, writer
+        self._preparing: dict[int, str] = {}
+        self._paged: dict[int, tuple[Frame, int]] = {}
+
+    async def run(self, server: Contact) -> None:
+        """Forward until one side leaves."""
+        back, out = await asyncio.open_connection(server.host, server.port)
+        try:
+            async with asyncio.TaskGroup() as group:
+                requests = group.create_task(self._requests(out))
+                responses = group.create_task(self._responses(back, out))
+                for task in (requests, responses):
+                    task.add_done_callback(lambda _: (requests.cancel(), responses.cancel()))
+        except* (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            out.transport.abort()
+
+    async def _requests(self, out: asyncio.StreamWriter) -> None:
+        while True:
+            frame = await _read(self._reader)
+            if frame.version & 0x7F > 4:
+                text = f"Invalid or unsupported protocol version ({frame.version}); supported versions are (3/v3, 4/v4)"
+                await self._reply(frames.error(frame, frames.PROTOCOL_ERROR, text))
+                continue
+            if self._astra.delay:
+                await asyncio.sleep(self._astra.delay)
+            if frame.opcode in (frames.QUERY, frames.PREPARE):
+                frame, refused = await self._defined(frame)
+            else:
+                refused = None
+            if refused is None and frame.opcode in (frames.QUERY, frames.EXECUTE, frames.BATCH):
+                frame, refused = await self._executed(frame)
+            if refused is not None:
+                await self._reply(refused)
+                continue
+            out.write(bytes(frame))
+            await out.drain()
+
+    async def _defined(self, frame: Frame) -> tuple[Frame, Frame | None]:
+        """A QUERY or PREPARE as it may go on, or the refusal."""
+        query = frames.Reader(frame.body).long_string()
+        if refused := await self._astra.preparation_refusal(query):
+            return frame, self._refuse(frame, query, *refused)
+        kept, _ = limits.kept_properties(query)
+        if "VECTOR<" in kept.upper() and kept.upper().lstrip().startswith("CREATE TABLE"):
+            # The server behind has a bug that Astra's fork has not (CASSANDRA-21644), but not with this memtable.
+            kept += (" AND " if " WITH " in kept.upper() else " WITH ") + "memtable = 'trie'"
+        if kept != query:
+            frame = frames.with_query(frame, kept)
+        if frame.opcode == frames.PREPARE:
+            self._preparing[frame.stream] = query
+        return frame, None
+
+    async def _executed(self, frame: Frame) -> tuple[Frame, Frame | None]:
+        """A statement as it may go on, or the refusal."""
+        self._astra.requests += 1
+        if self._astra.overloaded:
+            return frame, frames.error(frame, frames.OVERLOADED, "Request rejected: the database is overloaded")
+        requests = frames.requests(frame)
+        for request in requests:
+            query = request.query or self._astra.prepared(request.prepared) or ""
+            if self._astra.building and limits.restricted(query):
+                return frame, frames.read_failure(frame)
+            if why := await self._astra.refusal(query, request):
+                return frame, self._refuse(frame, query, frames.INVALID, why)
+        at = requests[0].page_at if len(requests) == 1 else None
+        if at is not None:
+            if self._astra.page_size:
+                asked = int.from_bytes(frame.body[at : at + 4])
+                frame = frames.with_page_size(frame, at, max(1, self._astra.page_size(asked)))
+            self._paged[frame.stream] = (frame, at)
+        return frame, None
+
+    def _refuse(self, frame: Frame, query: str, code: int, why: str) -> Frame:
+        self._astra.refused.append((query, why))
+        return frames.error(frame, code, why)
+
+    async def _responses(self, back: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
+        while True:
+            frame = await _read(back)
+            asked = self._paged.pop(frame.stream, None)
+            if asked and len(frame.body) > limits.PAGE and (count := frames.row_count(frame)) and count > 1:
+                request, at = asked  # cut short: fewer rows, and the server says that there are more
+                fewer = max(1, min(count - 1, count * limits.PAGE // len(frame.body)))
+                request = frames.with_page_size(request, at, fewer)
+                self._paged[frame.stream] = (request, at)
+                out.write(bytes(request))
+                await out.drain()
+                continue
+            query = self._preparing.pop(frame.stream, None)
+            if query is not None and (statement := frames.prepared_id(frame)) is not None:
+                self._astra.remember(statement, query)
+            await self._reply(frames.without_compression(frame) if frame.opcode == frames.SUPPORTED else frame)
+
+    async def _reply(self, frame: Frame) -> None:
+        self._writer.write(bytes(frame))
+        await self._writer.drain()
+
+
+async def _read(reader: asyncio.StreamReader) -> Frame:
+    version, flags, stream, opcode, length = frames.HEADER.unpack(await reader.readexactly(frames.HEADER.size))
+    return Frame(version, flags, stream, opcode, await reader.readexactly(length))
+
+
+def _remember_name(connection: Any, name: str | None, _: ssl.SSLContext) -> None:
+    connection.requested_name = name
+
+
+def _bundle(path: Path, made: Authority, port: int, keyspace: str) -> Path:
+    """The secure connect bundle, with what the console's download holds of use to the driver."""
+    config = {"host": "127.0.0.1", "port": port, "cql_port": port, "keyspace": keyspace, "localDC": DATACENTER}
+    with zipfile.ZipFile(path, "w") as bundle:
+        bundle.writestr("config.json", json.dumps(config))
+        bundle.write(made.ca, "ca.crt")
+        bundle.write(made.client.certificate, "cert")
+        bundle.write(made.client.key, "key")
+    return path
