@@ -122,7 +122,7 @@ def wait_for_compactions(node: Server) -> None:
 
 
 def disk_usage(node: Server, name: str) -> dict[str, object]:
-    """What lies on the disk of a keyspace's vectors: files, bytes, rows (expired and hidden ones too)."""
+    """Measure a keyspace's vectors on the disk: files, bytes, rows (expired and hidden ones too)."""
     (folder,) = (node.folder / "data" / name).glob("frames_*")
     tables = sorted(folder.glob("*-Data.db"))
     size = sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
@@ -143,7 +143,7 @@ def disk_usage(node: Server, name: str) -> dict[str, object]:
 
 
 async def compare(node: Server, each: int, ttl: float, questions: int) -> dict[str, object]:
-    """Everything about the two compactions."""
+    """Measure both compactions."""
     data = make_corpus((DAYS + 1) * FLUSHES * each * CAMERAS, questions)
     keyspaces = [await Keyspace.open(node, name, ttl, compaction) for name, compaction in COMPACTIONS.items()]
     began = time.monotonic()

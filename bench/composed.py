@@ -119,7 +119,7 @@ async def search_composed_videos(
     """Compose videos of ``size`` photographs, index them at one frame a second, and search them by three methods.
 
     Args:
-        names: every class; those that a video lacks count as absent.
+        names: every class; classes that a video lacks count as absent.
     """
     tallies = {way: Tally() for way in ("as it is", "hits alone, not read again", "refined")}
     for seed in range(videos):

@@ -71,7 +71,7 @@ def image_rate(run: NetworkRunner, feeds: dict[str, NDArray[np.float32]]) -> flo
 
 
 def speed(folder: Path) -> None:
-    """Every runtime that is installed, beside ONNX Runtime's f32 in the same run."""
+    """Compare every installed runtime with ONNX Runtime's f32 in the same run."""
     layout = Layout.detect(folder)
     tower = Tower.read(layout.visual)
     recipe = ImagePreprocessor.from_config(layout.preprocessing, tower.image_side())
@@ -92,7 +92,7 @@ def speed(folder: Path) -> None:
 
 
 async def pipeline(folder: Path) -> None:
-    """The embedder with two batches in flight, beside its bare session."""
+    """Compare the embedder, with two batches in flight, with its bare session."""
     with tempfile.TemporaryDirectory() as cache:
         started = time.perf_counter()
         clip = await ClipEmbedder.open(folder, cache=Path(cache))
@@ -130,7 +130,7 @@ async def throughput(clip: ClipEmbedder, work: object, concurrent: int) -> float
 
 
 async def jpeg(folder: Path) -> None:
-    """What a picture of the network's size loses on its way as JPEG, and what it weighs."""
+    """Measure the size and the loss of an image of the network's size as JPEG."""
     with tempfile.TemporaryDirectory() as cache:
         clip, lite = await ClipEmbedder.open(folder, cache=Path(cache), plan=Plan()), LiteEmbedder()
         squares = [clip._preprocessor.to_square(image) for image in photos()]
@@ -152,7 +152,7 @@ async def jpeg(folder: Path) -> None:
 
 
 async def fit(folder: Path | None) -> None:
-    """mAP over photographs of COCO by way of making a square, as they are (4:3 mostly) and cut to 16:9."""
+    """Measure mAP over COCO photographs for each way to fit a square, as they are (mostly 4:3) and cropped to 16:9."""
     if not COCO_FOLDER.is_dir():
         print(f"fit: skipped, {COCO_FOLDER} is not there")
         return

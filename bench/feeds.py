@@ -79,7 +79,7 @@ def _render_images(visits: tuple[scenes.Visit, ...]) -> Iterator[Image]:
 
 @contextmanager
 def serve_cameras(count: int, height: int) -> Iterator[tuple[list[str], int]]:
-    """Serve so many cameras, every other one busy, while the block runs; their addresses, and the server's process."""
+    """Serve ``count`` cameras, every other one busy, while the block runs; yields URLs and the server's process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

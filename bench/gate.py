@@ -31,7 +31,7 @@ from footage.stream.motion import difference
 from footage.stream.motion.gate import Gate, GateDecision
 
 KBITS = 300  # a second at 5 frames: what 1.5 Mbit/s are at 25
-SURE = 3.0  # a score stands out when it is so many spreads above the middle one
+SURE = 3.0  # a score stands out when it is this many spreads above the median
 QUESTIONS = ("a person walking", "a car", "a woman in a red coat", "a group of people", "a dog", "a bicycle")
 THINGS = {"cat": "a cat", "coffee": "a cup of coffee", "rocket": "a rocket", "person": "a person"}
 PLACES = ((0.3, 0.72), (0.6, 0.75), (0.1, 0.3), (0.8, 0.72))
@@ -50,14 +50,14 @@ def tile_differences(level: float) -> ChangeDetector:
     """Frame differencing: the greatest mean difference of 8 x 8 pixels to the last kept frame, in gray levels."""
     kept: list[MatLike] = []
 
-    def look(frame: Frame) -> bool:
+    def detect(frame: Frame) -> bool:
         gray = difference.shrink(frame.image)
         if kept and float(cv2.blur(cv2.absdiff(gray, kept[0]), (8, 8)).max()) <= level:
             return False
         kept[:] = [gray]
         return True
 
-    return look
+    return detect
 
 
 def mog2(least: float) -> ChangeDetector:
@@ -65,11 +65,11 @@ def mog2(least: float) -> ChangeDetector:
     model = cv2.createBackgroundSubtractorMOG2(history=50, detectShadows=False)
     opening = np.ones((2, 2), np.uint8)
 
-    def look(frame: Frame) -> bool:
+    def detect(frame: Frame) -> bool:
         mask = model.apply(difference.shrink(frame.image))
         return float((cv2.morphologyEx(mask, cv2.MORPH_OPEN, opening) > 0).mean()) > least
 
-    return look
+    return detect
 
 
 LEVELS: tuple[tuple[str, Callable[[float], ChangeDetector], tuple[float, ...]], ...] = (
@@ -84,8 +84,8 @@ def tune_rivals(frames: Sequence[Frame]) -> dict[str, Callable[[], ChangeDetecto
     for name, make, levels in LEVELS:
 
         def wrong(level: float, make: Callable[[float], ChangeDetector] = make) -> int:
-            look = make(level)
-            noticed, _, false = count_detections(frames, [look(frame) for frame in frames])
+            detect = make(level)
+            noticed, _, false = count_detections(frames, [detect(frame) for frame in frames])
             return len(scenes.VISITS) - noticed + false
 
         best = min(levels, key=wrong)
@@ -93,18 +93,18 @@ def tune_rivals(frames: Sequence[Frame]) -> dict[str, Callable[[], ChangeDetecto
     return found
 
 
-def count_detections(frames: Sequence[Frame], looks: Sequence[bool]) -> tuple[int, list[str], int]:
+def count_detections(frames: Sequence[Frame], detected: Sequence[bool]) -> tuple[int, list[str], int]:
     """Count visitors detected in their first frame, describe the late ones, and count false changes."""
     offsets = np.array([frame.offset for frame in frames])
-    false = np.array(looks)
+    false = np.array(detected)
     false[0] = False
     late: list[str] = []
     for visit in scenes.VISITS:
         first, last = np.searchsorted(offsets, (visit.start, visit.end))
         false[first : last + 1] = False
-        if not looks[first]:
-            after = next((i for i in range(first, last) if looks[i]), None)
-            late.append(f"{visit.name}: {'never' if after is None else f'{after - first} looks late'}")
+        if not detected[first]:
+            after = next((i for i in range(first, last) if detected[i]), None)
+            late.append(f"{visit.name}: {'never' if after is None else f'{after - first} frames late'}")
     return len(scenes.VISITS) - len(late), late, int(false.sum())
 
 
@@ -124,11 +124,11 @@ def measure_streets(folder: Path) -> None:
         if name == "leaves":
             ignoring = {"gate, tree ignored": functools.partial(footage_gate, ignore=[scenes.TREE])}
         for rival, make in {**gates, **ignoring}.items():
-            look = make()
-            noticed, late, false = count_detections(frames, [look(frame) for frame in frames])
+            detect = make()
+            noticed, late, false = count_detections(frames, [detect(frame) for frame in frames])
             values = {
                 "at once": f"{noticed}/{len(scenes.VISITS)}",
-                "false": f"{false}/{count_quiet_looks(frames)}",
+                "false": f"{false}/{count_quiet_frames(frames)}",
                 "late": late,
             }
             print_result(f"street, {name}, {rival}", **values)
@@ -144,8 +144,8 @@ def measure_streets(folder: Path) -> None:
     )
 
 
-def count_quiet_looks(frames: Sequence[Frame]) -> int:
-    """Number of frames at which nothing is present, came or went."""
+def count_quiet_frames(frames: Sequence[Frame]) -> int:
+    """Number of frames in which nothing is present, appears or disappears."""
     return count_detections(frames, [True] * len(frames))[2]
 
 
@@ -163,12 +163,12 @@ def kept_share(seen: Sequence[GateDecision | None]) -> str:
 def measure_losses(
     vectors: Vectors, questions: Vectors, seen: Sequence[GateDecision | None], every: float
 ) -> dict[str, object]:
-    """Searches with kept records alone, each standing until the next, against searches in all frames.
+    """Compare searches in kept frames, each repeated until the next, with searches in all frames.
 
-    A moment is a run of frames that stand out for a question; it is lost when none of them does any more.
+    A moment is a run of frames that stand out for a question; it is lost when none of the kept ones does.
     """
     record = np.maximum.accumulate(np.where([s is not None for s in seen], np.arange(len(seen)), 0))
-    moments = gone = 0
+    moments = lost = 0
     overlaps: list[float] = []
     shifts: list[float] = []
     for scores in questions @ vectors.T:
@@ -178,11 +178,11 @@ def measure_losses(
         full, gated = scores > level, scores[record] > level
         for run in find_runs(full):
             moments += 1
-            gone += not gated[run].any()
+            lost += not gated[run].any()
         if full.any():
             overlaps.append(float((full & gated).sum() / (full | gated).sum()))
         shifts.append(abs(float(np.argmax(scores) - np.argmax(scores[record]))) * every)
-    return {"kept": kept_share(seen), "moments": moments, "lost": gone, "time IoU": np.round(np.mean(overlaps), 3),
+    return {"kept": kept_share(seen), "moments": moments, "lost": lost, "time IoU": np.round(np.mean(overlaps), 3),
             "best frame off by s, at most": max(shifts)}  # fmt: skip
 
 
@@ -193,13 +193,13 @@ def find_runs(mask: NDArray[np.bool_]) -> list[slice]:
 
 
 async def measure_searches(folder: Path, data: Path, lite: LiteEmbedder) -> None:
-    """Searches lost on the street with guests, and on real footage."""
+    """Measure searches lost on the street with visitors, and on real footage."""
     media = scenes.encode_video(folder / "guests.mp4", scenes.render_images(scenes.dusk, scenes.SEARCH_VISITS), KBITS)
     street = [frame.image for frame in read_frames(media, 0.5, difference.SIDE)]
     questions = await lite.texts([f"a photo of a {v.name}" for v in scenes.SEARCH_VISITS])
     vectors = await embed(lite, street)
     print_result(
-        "searches, street with guests at dusk", **measure_losses(vectors, questions, gate_decisions(street, 0.5), 0.5)
+        "searches, street with visitors at dusk", **measure_losses(vectors, questions, gate_decisions(street, 0.5), 0.5)
     )
     crossing = [frame.image for frame in read_vtest(data, difference.SIDE)]
     if crossing:

@@ -45,7 +45,7 @@ MAX_GROWTH = 4  # times as many cameras as were measured, at most, are tried nex
 
 @dataclass(frozen=True)
 class Run:
-    """What one process did with so many cameras over some seconds.
+    """What one process did with a number of cameras over some seconds.
 
     Attributes:
         fresh: seconds from capture to searchable (the loop: to embedded), of each frame.
@@ -187,7 +187,7 @@ async def _warm_embedder() -> LiteEmbedder:
 
 
 async def _wait_until_live(ready: Callable[[], bool]) -> None:
-    """Wait until cameras are live, or not all of them will be; then until they have settled."""
+    """Wait until all cameras are live or ``LIVE_TIMEOUT`` is over, then ``SETTLE_SECONDS`` more."""
     for _ in range(round(LIVE_TIMEOUT / 0.1)):
         if ready():
             break

@@ -126,7 +126,7 @@ def clouds(scene: Picture, time: float) -> Picture:
 
 
 def shake(scene: Picture, time: float) -> Picture:
-    """Wind on the pole: two pixels of 1080p either way."""
+    """Wind shakes the pole: two pixels of 1080p in each direction."""
     dx, dy = np.random.default_rng(round(time * FPS)).normal(0, 2 * SIZE[1] / 1080, 2)
     matrix = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
     return np.asarray(cv2.warpAffine(scene, matrix, SIZE, borderMode=cv2.BORDER_REPLICATE), np.float32)
@@ -147,7 +147,7 @@ TREE = ((0.0, 0.0), (0.41, 0.0), (0.41, 0.34), (0.0, 0.34))
 
 
 def infrared(scene: Picture, time: float) -> Picture:
-    """At half time the camera goes over to infrared: gray, darker, another contrast."""
+    """Halfway the camera switches to infrared: gray, darker, another contrast."""
     if time < SECONDS / 2:
         return scene
     gray = scene @ np.array([0.7, 0.3, 0.0], np.float32)

@@ -228,7 +228,7 @@ class Client:
 
     async def round(self, load: str, which: str, clients: int, n: int) -> Row:
         """``n`` questions; one client's take turns with ``nearest``."""
-        await self.ask(which)  # the background is learnt once a minute
+        await self.ask(which)  # the background is sampled once a minute
         store_seconds: list[float] = []
         answers: list[tuple[float, int]] = []
         left = iter(range(n))

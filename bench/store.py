@@ -150,7 +150,7 @@ async def measure_search(store: Store, data: Corpus, which: str, k: int = 10) ->
 
 
 async def measure(name: str, folder: Path, data: Corpus, batch: int) -> dict[str, object]:
-    """Everything about one store."""
+    """Measure one store."""
     async with STORES[name](folder) as store:
         rate = await write(store, data, batch)
         began = time.perf_counter()
@@ -192,7 +192,7 @@ def _size(folder: Path) -> int:
 
 
 def print_result(result: dict[str, object], searches: list[dict[str, float]]) -> None:
-    """The result as text."""
+    """Print the result."""
     print(", ".join(f"{name} {value}" for name, value in result.items() if name != "searches"))
     print(f"{'filter':>12} {'rows':>9} {'p50 ms':>8} {'p99 ms':>8} {'numpy p50':>10} {'recall@10':>10}")
     for row in searches:

@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 
 from footage.commands.errors import NOTHING, print_message, reports_errors
-from footage.commands.options import Config, Data, From, Json, To, resolve_settings
+from footage.commands.options import Config, Data, FromOption, JsonOption, ToOption, resolve_settings
 from footage.commands.output import local_time, print_columns
 
 
 @reports_errors
 async def audit(
-    start: From = None,
-    end: To = None,
+    start: FromOption = None,
+    end: ToOption = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Most entries to show.")] = 100,
-    as_json: Json = False,
+    as_json: JsonOption = False,
     data: Data = None,
     config: Config = None,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from footage.commands.errors import AWAY, UsageError, print_message, reports_errors
-from footage.commands.options import Config, Data, Every, option, resolve_settings
+from footage.commands.options import Config, Data, EveryOption, option, resolve_settings
 from footage.commands.output import can_draw_images, print_columns, print_image
 from footage.query.values.names import describe_unknown
 
@@ -32,7 +32,7 @@ Name = Annotated[str, typer.Argument(help="The camera's name.")]
 def add_camera(
     name: Name,
     url: Annotated[str, typer.Argument(help="rtsp://..., rtmp://..., http(s)://..., 0 or /dev/video0.")],
-    every: Every = None,
+    every: EveryOption = None,
     keep: Annotated[str | None, option("--keep", text="How long footage and records are kept: 7d.")] = None,
     record: Annotated[bool, typer.Option(help="Keep the footage.")] = True,
     regions: Annotated[bool, typer.Option(help="Also embed each moving region as an image of its own.")] = False,

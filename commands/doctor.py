@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from footage.commands.errors import FAILED, reports_errors
-from footage.commands.options import Config, Data, Json, resolve_settings
+from footage.commands.options import Config, Data, JsonOption, resolve_settings
 from footage.commands.output import format_size
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Finding = tuple[str, bool, str]
 
 
 @reports_errors
-async def doctor(as_json: Json = False, data: Data = None, config: Config = None) -> None:
+async def doctor(as_json: JsonOption = False, data: Data = None, config: Config = None) -> None:
     """Check what is installed, reachable and chosen, and how fast it is; exits with 1 when something does not work."""
     settings = resolve_settings(config, data=data)
     findings = [_check_python(), _check_packages(), _check_extras(), _check_folder(settings)]

@@ -30,10 +30,15 @@ def export(
     import asyncio
     import sys
 
+    from footage.query.export.archive import ExportRequest, sort_moments
+    from footage.query.export.manifest import Wanted
+
     settings = resolve_settings(config, data=data)
     # Not in a coroutine: Ctrl-C would not interrupt reading there.
-    text = sys.stdin.read() if list(moments) == ["-"] else " ".join(moments)
-    request = parse_request(text, precise, pad, query)
+    if list(moments) == ["-"]:
+        request = parse_request(sys.stdin.read(), precise, pad, query)
+    else:
+        request = ExportRequest(sort_moments(Wanted(id=moment) for moment in moments), query, {}, pad, precise)
     manifest = asyncio.run(_export(settings, request, out)) if request.moments else None
     if manifest is None:
         print_message("nothing could be exported")
@@ -46,7 +51,7 @@ def export(
 
 
 def parse_request(text: str, precise: bool, pad: float, query: str) -> ExportRequest:
-    """What to export: from the JSON answer of a search, or ids with spaces between them.
+    """What standard input asks to export: the JSON answer of a search, or ids with spaces between them.
 
     Raises:
         typer.BadParameter: it is neither.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from footage.commands.errors import NOTHING, print_message, reports_errors
-from footage.commands.options import Config, Data, From, To, resolve_settings
+from footage.commands.options import Config, Data, FromOption, ToOption, resolve_settings
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @reports_errors
 async def forget(
     camera: Annotated[str, typer.Option("--camera", help="The camera to forget.")],
-    start: From = None,
-    end: To = None,
+    start: FromOption = None,
+    end: ToOption = None,
     data: Data = None,
     config: Config = None,
 ) -> None:
@@ -73,7 +73,7 @@ async def _forget(index: Index, settings: Settings, camera: str, start: datetime
 async def _delete_segments(
     settings: Settings, segments: list[Media], camera: str, start: datetime, end: datetime
 ) -> list[str]:
-    """Delete the footage of segments; ids of those that are gone."""
+    """Delete the footage of segments; returns the ids of the deleted ones."""
     import asyncio
     from pathlib import Path
 

@@ -10,11 +10,11 @@ from footage.commands.errors import FAILED, INTERRUPTED, UsageError, print_messa
 from footage.commands.options import (
     Config,
     Data,
-    Embedder,
-    Every,
-    Fit,
-    ModelName,
-    Time,
+    EmbedderOption,
+    EveryOption,
+    FitOption,
+    ModelOption,
+    OptionalTime,
     option,
     resolve_settings,
     time_option,
@@ -30,33 +30,39 @@ if TYPE_CHECKING:
     from footage.indexer.files.file_indexer import FileIndexer, Job
 
 Sources = Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Files, folders, globs: videos, photographs.")]
-Camera = Annotated[str | None, option("--camera", text="Name of the view (default: the file's or folder's name).")]
-Start = Annotated[Time, option("--start", text="When the first frame was taken.", parser=time_option, metavar="TIME")]
+CameraOption = Annotated[
+    str | None, option("--camera", text="Name of the view (default: the file's or folder's name).")
+]
+StartOption = Annotated[
+    OptionalTime, option("--start", text="When the first frame was taken.", parser=time_option, metavar="TIME")
+]
 
 
 @reports_errors
-async def index(
+def index(
     sources: Sources,
-    camera: Camera = None,
-    start: Start = None,
-    every: Every = None,
+    camera: CameraOption = None,
+    start: StartOption = None,
+    every: EveryOption = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep running: index a folder's files as a recorder finishes them.")
     ] = False,
-    embedder: Embedder = None,
-    model: ModelName = None,
-    fit: Fit = None,
+    embedder: EmbedderOption = None,
+    model: ModelOption = None,
+    fit: FitOption = None,
     data: Data = None,
     config: Config = None,
 ) -> None:
     """Index video files and photographs; what is already indexed is skipped."""
+    import asyncio
+
     settings = resolve_settings(config, embedder=embedder, model=model, fit=fit, data=data, every=every)
     if watch:
         if start or len(sources) != 1:
             raise typer.BadParameter("--watch takes one folder, without --start", param_hint="SOURCE")
-        await _watch_folder(settings, *_parse_folder(sources[0], camera))
-    else:
-        await _index_files(settings, _list_jobs(sources, camera, start, settings.every))
+        asyncio.run(_watch_folder(settings, *_parse_folder(sources[0], camera)))
+    else:  # listed outside of the event loop, where Ctrl-C interrupts at once
+        asyncio.run(_index_files(settings, _list_jobs(sources, camera, start, settings.every)))
 
 
 async def _index_files(settings: Settings, jobs: list[Job]) -> None:

@@ -15,7 +15,7 @@ from footage.commands.composition import SearchServices
 from footage.commands.errors import print_message
 from footage.indexer.files.file_indexer import FileIndexer, IndexReport, Job
 
-MAINTENANCE_INTERVAL = 20.0
+INDEXING_MAINTENANCE_INTERVAL = 20.0
 """Seconds between the times at which the store compacts and indexes what has been added."""
 
 
@@ -48,7 +48,7 @@ async def index_files(services: SearchServices, jobs: list[Job]) -> IndexReport:
 async def _maintain(services: SearchServices) -> None:
     """Compact and index what long work has added so far."""
     while True:
-        await asyncio.sleep(MAINTENANCE_INTERVAL)
+        await asyncio.sleep(INDEXING_MAINTENANCE_INTERVAL)
         await services.store.maintain()
 
 
@@ -79,7 +79,7 @@ async def _show_progress(report: IndexReport, files: int) -> None:
 
 
 def print_report(report: IndexReport, seconds: float) -> None:
-    """Print what failed, and a summary of what was indexed in so many seconds."""
+    """Print what failed, and a summary of what was indexed in ``seconds``."""
     for path, reason in (report.failed | report.damaged).items():
         print_message(reason if path in reason else f"{path}: {reason}")
     new = report.done - report.known - len(report.failed)

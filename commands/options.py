@@ -1,4 +1,4 @@
-"""Options that several commands share, and the settings that follow from them."""
+"""Defines the options that several commands share, and loads settings from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def time_option(text: str) -> datetime:
-    """A time as people write it; a wrong one is wrong usage."""
+    """Parse a time as people write it; an invalid one is wrong usage."""
     from footage.query.values.times import parse_time
 
     try:
@@ -23,7 +23,7 @@ def time_option(text: str) -> datetime:
 
 
 def duration_option(text: str) -> float:
-    """Seconds from ``10s`` or ``5m``; anything else is wrong usage."""
+    """Parse ``10s`` or ``5m`` into seconds; anything else is wrong usage."""
     from footage.query.values.times import parse_duration
 
     try:
@@ -33,12 +33,12 @@ def duration_option(text: str) -> float:
 
 
 def option(*names: str, text: str, **more: Any) -> Any:
-    """An option without a default to show."""
+    """Define an option whose help shows no default."""
     return typer.Option(*names, help=text, show_default=False, **more)
 
 
 def resolve_settings(config: Path | None, **flags: Any) -> Settings:
-    """Settings from a command's flags, the environment and the settings file.
+    """Load settings from a command's flags, the environment and the settings file.
 
     Raises:
         SettingsError: names the setting, where it is, and what is allowed.
@@ -50,14 +50,14 @@ def resolve_settings(config: Path | None, **flags: Any) -> Settings:
 
 Data = Annotated[Path | None, option("--data", text="Folder of the index.")]
 Config = Annotated[Path | None, option("--config", text="Settings file (default: footage.yaml here).")]
-Json = Annotated[bool, option("--json", text="JSON on standard output, in the shape of the HTTP API.")]
-Time = datetime | None
-From = Annotated[
-    Time, option("--from", text="Not before: 2026-05-04T13:30, or -2h.", parser=time_option, metavar="TIME")
+JsonOption = Annotated[bool, option("--json", text="JSON on standard output, in the shape of the HTTP API.")]
+OptionalTime = datetime | None
+FromOption = Annotated[
+    OptionalTime, option("--from", text="Not before: 2026-05-04T13:30, or -2h.", parser=time_option, metavar="TIME")
 ]
-To = Annotated[Time, option("--to", text="Before this time.", parser=time_option, metavar="TIME")]
-Every = Annotated[str | None, option("--every", text="Time between samples: 1s, 500ms; 0 takes every frame.")]
-Cameras = Annotated[list[str] | None, option("--camera", text="Only this camera; may be repeated.")]
-Embedder = Annotated[str | None, option("--embedder", text="auto, lite, clip, inference or inference-server.")]
-ModelName = Annotated[str | None, option("--model", text="Which CLIP: a name, a folder, or owner/name of the hub.")]
-Fit = Annotated[str | None, option("--fit", text="Images that are not square: crop, pad or squash.")]
+ToOption = Annotated[OptionalTime, option("--to", text="Before this time.", parser=time_option, metavar="TIME")]
+EveryOption = Annotated[str | None, option("--every", text="Time between samples: 1s, 500ms; 0 takes every frame.")]
+CamerasOption = Annotated[list[str] | None, option("--camera", text="Only this camera; may be repeated.")]
+EmbedderOption = Annotated[str | None, option("--embedder", text="auto, lite, clip, inference or inference-server.")]
+ModelOption = Annotated[str | None, option("--model", text="Which CLIP: a name, a folder, or owner/name of the hub.")]
+FitOption = Annotated[str | None, option("--fit", text="Images that are not square: crop, pad or squash.")]

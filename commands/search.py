@@ -10,15 +10,15 @@ import typer
 
 from footage.commands.errors import NOTHING, UsageError, print_message, reports_errors
 from footage.commands.options import (
-    Cameras,
+    CamerasOption,
     Config,
     Data,
-    Embedder,
-    Fit,
-    From,
-    Json,
-    ModelName,
-    To,
+    EmbedderOption,
+    FitOption,
+    FromOption,
+    JsonOption,
+    ModelOption,
+    ToOption,
     option,
     resolve_settings,
 )
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from footage.query.search.question import Question
 
 
-class Sort(StrEnum):
-    """How an answer is ordered."""
+class SortName(StrEnum):
+    """The orders of an answer as the command line shows them."""
 
     SCORE = "score"
     TIME = "time"
@@ -48,12 +48,12 @@ async def search(
             metavar="WORDS...", help="What to look for: words, an image file, a frame's id; + and - between them."
         ),
     ],
-    camera: Cameras = None,
-    start: From = None,
-    end: To = None,
+    camera: CamerasOption = None,
+    start: FromOption = None,
+    end: ToOption = None,
     hours: Annotated[str, option("--hours", text="Only in these hours: 8-18, or 22-6 across midnight.")] = "",
     days: Annotated[str, option("--days", text="Only on these days: mon-fri, or sat,sun.")] = "",
-    sort: Annotated[Sort, typer.Option("--sort", help="Best score first, or newest first.")] = Sort.SCORE,
+    sort: Annotated[SortName, typer.Option("--sort", help="Best score first, or newest first.")] = SortName.SCORE,
     limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Most moments to answer with.")] = 10,
     after: Annotated[str, option("--after", text="'next' of the last answer, for the page after it.")] = "",
     refine: Annotated[bool, typer.Option("--refine", help="Find starts and ends in the footage, to 0.2 s.")] = False,
@@ -64,10 +64,10 @@ async def search(
     then: Annotated[str, option("--then", text="What has to follow; answers with pairs.")] = "",
     within: Annotated[str, option("--within", text="How soon it has to follow: 10s, 5m (default 10s).")] = "10s",
     then_camera: Annotated[list[str] | None, option("--then-camera", text="On which camera it has to follow.")] = None,
-    as_json: Json = False,
-    embedder: Embedder = None,
-    model: ModelName = None,
-    fit: Fit = None,
+    as_json: JsonOption = False,
+    embedder: EmbedderOption = None,
+    model: ModelOption = None,
+    fit: FitOption = None,
     data: Data = None,
     config: Config = None,
 ) -> None:
@@ -103,7 +103,7 @@ async def search(
 
 
 def _parse_terms(words: Sequence[str]) -> tuple[Term, ...]:
-    """The words of the command line; the name of an image file stands for the image.
+    """The words of the command line; the name of an image file is replaced by the image.
 
     Raises:
         UsageError: an image cannot be read.
@@ -157,7 +157,7 @@ def _print_notes(answer: AnswerOut, more: bool) -> None:
     from footage.commands.answering import describe_gaps, describe_no_match
 
     if answer.looked is not None:
-        print_message(f"looked at {answer.looked} records")
+        print_message(f"scanned {answer.looked} records")
     for line in describe_gaps(answer):
         print_message(line)
     if not answer.complete:

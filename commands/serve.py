@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from footage.commands.errors import MODEL, UsageError, print_message, reports_errors
-from footage.commands.options import Config, Data, Embedder, Fit, ModelName, resolve_settings
+from footage.commands.options import Config, Data, EmbedderOption, FitOption, ModelOption, resolve_settings
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,9 +31,9 @@ async def serve(
     worker: Annotated[
         str | None, typer.Option("--worker", metavar="NAME", help="Watch a share of the cluster's shared cameras.")
     ] = None,
-    embedder: Embedder = None,
-    model: ModelName = None,
-    fit: Fit = None,
+    embedder: EmbedderOption = None,
+    model: ModelOption = None,
+    fit: FitOption = None,
     data: Data = None,
     config: Config = None,
 ) -> None:
@@ -66,7 +66,7 @@ def _limit_malloc_arenas() -> None:
 
 
 async def _serve(settings: Settings, token: str | None) -> bool:
-    """Serve until told to stop; whether that was because the index has moved to another model."""
+    """Serve until a signal or until the index moves to another model; returns whether it moved."""
     import asyncio
     import signal
 
@@ -109,7 +109,7 @@ def _url(runner: web.AppRunner) -> str:
 
 
 async def _wait(stop: asyncio.Event, services: SearchServices) -> bool:
-    """Wait to be told to stop, or until the index moves to another model; whether that was it."""
+    """Wait for ``stop``, or until the index moves to another model; returns whether it moved."""
     import asyncio
     from contextlib import suppress
 

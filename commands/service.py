@@ -1,4 +1,4 @@
-"""Composes what ``footage serve`` runs beside HTTP: live cameras, watches, the worker and the audit log."""
+"""Composes what ``footage serve`` runs besides HTTP: live cameras, watches, the worker and the audit log."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from footage.stream.live.url import contains_credentials
 
 log = logging.getLogger(__name__)
 
-CAMERA_KIND = "camera"
+SHARED_CAMERA_KIND = "camera"
 """Documents of the catalog that hold cameras as settings have them, with ``${NAME}`` in place of passwords."""
 PLACE = "the shared cameras"
 
@@ -60,11 +60,11 @@ async def _put(settings: Settings, cameras: Mapping[str, dict[str, Any] | None])
     backend = await Backend.open(settings)
     try:
         catalog = await backend.catalog()
-        shared = await catalog.documents(CAMERA_KIND)
+        shared = await catalog.documents(SHARED_CAMERA_KIND)
         for name, camera in cameras.items():
             if camera is None and (message := describe_unknown("shared camera", [name], shared)):
                 raise UsageError(message)
-            await catalog.put_document(CAMERA_KIND, name, camera)
+            await catalog.put_document(SHARED_CAMERA_KIND, name, camera)
     finally:
         await backend.close()
 
@@ -76,7 +76,7 @@ async def load_shared_cameras(catalog: Catalog, reported: set[str]) -> list[Came
         reported: why some were left out; new reasons are logged and added.
     """
     cameras = []
-    for document in (await catalog.documents(CAMERA_KIND)).values():
+    for document in (await catalog.documents(SHARED_CAMERA_KIND)).values():
         try:
             cameras.append(parse_camera(document, PLACE))
         except SettingsError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from footage.commands.errors import print_message, reports_errors
-from footage.commands.options import Config, Data, Json, resolve_settings
+from footage.commands.options import Config, Data, JsonOption, resolve_settings
 from footage.commands.output import format_size, local_time, print_columns
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @reports_errors
-async def status(as_json: Json = False, data: Data = None, config: Config = None) -> None:
+async def status(as_json: JsonOption = False, data: Data = None, config: Config = None) -> None:
     """Show what is indexed of each camera."""
     settings = resolve_settings(config, data=data)
     cameras, model = await _read_cameras(settings)

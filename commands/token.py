@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from footage.commands.errors import UsageError, print_message, reports_errors
-from footage.commands.options import Config, Data, Json, option, resolve_settings
+from footage.commands.options import Config, Data, JsonOption, option, resolve_settings
 from footage.commands.output import local_time, print_columns
 from footage.query.values.names import describe_unknown
 
@@ -33,7 +33,7 @@ class RoleName(StrEnum):
 @reports_errors
 async def add_token(
     name: TokenName,
-    role: Annotated[RoleName, typer.Option(help="view: look; review: clips too; admin: all.")] = RoleName.VIEW,
+    role: Annotated[RoleName, typer.Option(help="view: search; review: clips too; admin: all.")] = RoleName.VIEW,
     camera: Limits = None,
     data: Data = None,
     config: Config = None,
@@ -56,7 +56,7 @@ async def add_token(
 
 @app.command("list")
 @reports_errors
-async def list_tokens(as_json: Json = False, data: Data = None, config: Config = None) -> None:
+async def list_tokens(as_json: JsonOption = False, data: Data = None, config: Config = None) -> None:
     """List the tokens: whose, with what role, for which cameras; not the tokens themselves."""
     from footage.commands.composition import stored_tokens
 

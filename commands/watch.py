@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from footage.commands.errors import AWAY, FAILED, NOTHING, UsageError, print_message, reports_errors
-from footage.commands.options import Cameras, Config, Data, Json, duration_option, option, resolve_settings
+from footage.commands.options import CamerasOption, Config, Data, JsonOption, duration_option, option, resolve_settings
 from footage.commands.output import local_time, print_columns
 from footage.query.values.names import describe_unknown
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from footage.query.watches.firing import Firing
     from footage.query.watches.watch import Watch
 
-app = typer.Typer(help="Standing queries: be told when a camera shows what they look for.", no_args_is_help=True)
+app = typer.Typer(help="Standing queries: get alerts when a camera shows what they search for.", no_args_is_help=True)
 WatchName = Annotated[str, typer.Argument(help="The watch's name.")]
 
 
@@ -33,7 +33,7 @@ async def add_watch(
     name: WatchName,
     text: Annotated[str | None, typer.Argument(help="What to look for, in words.", show_default=False)] = None,
     photograph: Annotated[Path | None, option("--picture", text="Look for more like this image instead.")] = None,
-    camera: Cameras = None,
+    camera: CamerasOption = None,
     hours: Annotated[str | None, option("--hours", text="8-18, or 22-6 across midnight.")] = None,
     days: Annotated[str | None, option("--days", text="mon-fri, or sat,sun.")] = None,
     cooldown: Annotated[
@@ -106,7 +106,7 @@ async def _embed_photograph(settings: Settings, watch: Watch, photograph: Path) 
 
 @app.command("list")
 @reports_errors
-async def list_watches(as_json: Json = False, data: Data = None, config: Config = None) -> None:
+async def list_watches(as_json: JsonOption = False, data: Data = None, config: Config = None) -> None:
     """List the watches, and how their deliveries go."""
     from footage.commands.composition import open_index
     from footage.query.http import watch_schemas
@@ -178,7 +178,7 @@ async def test_watch(
     last: Annotated[float, typer.Option(help="How far back.", parser=duration_option, metavar="TIME")] = 86400.0,
     threshold: Annotated[float | None, option("--threshold", text="In place of the watch's.", min=0.01, max=1)] = None,
     out: Annotated[Path | None, option("--out", text="Folder for the images.")] = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
     data: Data = None,
     config: Config = None,
 ) -> None:
@@ -255,11 +255,11 @@ async def _write_images(services: SearchServices, firings: Sequence[Firing], out
 async def follow_watches(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these (default: all).")] = None,
     url: Annotated[str | None, option("--url", text="The service (default: this machine's).")] = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Print firings of a running service as they happen; FOOTAGE_TOKEN where it asks for a token."""
+    """Print firings of a running service as they happen; FOOTAGE_TOKEN where it requires a token."""
     from footage.query.client.base_client import FootageError
     from footage.query.client.client import Client
 

@@ -1,4 +1,4 @@
-"""Leases of a service in a cluster, and the worker that takes its share of the shared cameras."""
+"""Holds a service's leases in a cluster, and creates the worker that takes its share of the shared cameras."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from footage.indexer.store.base import Catalog
 from footage.query.watches.evaluator import WatchEvaluator
 
 LOCK_TIMEOUT = 10.0
-"""Seconds for which a service that was told to stop may still use its data folder."""
+"""Seconds for which a service that is stopping may still use its data folder."""
 
 
 @asynccontextmanager

@@ -1,1 +1,1 @@
-"""Settings: flag, then environment, then YAML, then default."""
+"""Loads the settings: from a flag, else the environment, else YAML, else the default."""

@@ -1,1 +1,1 @@
-"""Timed frames in, stored records out. Imports ``stream``."""
+"""Indexes footage: embeds timed frames and stores the vectors as records. Imports ``stream``."""

@@ -1,1 +1,1 @@
-"""A question in, moments out."""
+"""Answers questions about indexed footage with moments. Imports ``stream`` and ``indexer``."""

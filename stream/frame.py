@@ -1,4 +1,4 @@
-"""The values that sources produce: media, frames, and regions of frames."""
+"""Defines the values that sources produce: media, frames, and regions of frames."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class Region(NamedTuple):
 
     @property
     def code(self) -> int:
-        """The box as one integer in 1..2**32-1, 8 bits an edge; 0 stands for the whole frame."""
+        """The box as one integer in 1..2**32-1, 8 bits an edge; 0 means the whole frame."""
         x0, y0, x1, y1 = (min(255, max(0, round(v * 255))) for v in self)
         return x0 << 24 | y0 << 16 | x1 << 8 | y1
 
     @classmethod
     def of(cls, code: int) -> Region | None:
-        """The box that ``code`` stands for, or None for the whole frame."""
+        """Decode ``code`` to its box, or None for the whole frame."""
         if code == 0:
             return None
         return cls(*((code >> shift & 255) / 255 for shift in (24, 16, 8, 0)))

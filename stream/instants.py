@@ -1,4 +1,4 @@
-"""UTC times as whole microseconds since 1970, the unit in which everything is stored and named."""
+"""Converts UTC times to whole microseconds since 1970, the unit of stored times and ids, and back."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 DISTANT_PAST = datetime(1, 1, 2, tzinfo=UTC)
-"""Before everything, and a day from the calendar's end, so that any time zone can show it."""
+"""Earlier than any stored time, but a day after the calendar begins, so that any time zone can show it."""
 DISTANT_FUTURE = datetime(9999, 12, 30, tzinfo=UTC)
-"""After everything."""
+"""Later than any stored time; a day before the calendar ends."""
 
 
 def to_micros(time: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Half-open spans of time, or of anything that has an order."""
+"""Merges half-open spans of time, or of anything that has an order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T", datetime, int, float)
 
 
 def merge(spans: Iterable[tuple[T, T]]) -> list[tuple[T, T]]:
-    """Spans in order of start, with those that overlap or touch joined."""
+    """Sort spans by start, and join overlapping or touching ones."""
     joined: list[tuple[T, T]] = []
     for start, end in sorted(spans):
         if joined and start <= joined[-1][1]:

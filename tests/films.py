@@ -1,4 +1,4 @@
-"""Encodes videos for tests with PyAV, whose every frame shows its number, and damages or turns them."""
+"""Encodes videos for tests with PyAV, whose frames show their number, and damages or rotates them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def photograph(name: str, size: tuple[int, int] = (320, 240)) -> Image:
 def compose(
     path: Path, shots: Sequence[tuple[str, float]], size: tuple[int, int] = (320, 240), fps: int = 10, gop: int = 20
 ) -> Path:
-    """A video of still photographs, each shown for so many seconds."""
+    """A video of still photographs, each shown for its number of seconds."""
     stills = [(photograph(name, size), round(seconds * fps)) for name, seconds in shots]
     return encode(path, (still for still, count in stills for _ in range(count)), fps=fps, gop=gop)
 

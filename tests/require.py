@@ -1,4 +1,4 @@
-"""Parts that a machine may lack: a test that needs one skips, or fails where it must not be skipped."""
+"""Skips tests that need something that the machine lacks, or fails them where it is required."""
 
 from __future__ import annotations
 

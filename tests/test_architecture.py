@@ -1,4 +1,4 @@
-"""The entrance for contributors is true: every file that it names or links to is there."""
+"""Tests that every file that the documentation for contributors names or links to exists."""
 
 import re
 from pathlib import Path
@@ -22,13 +22,13 @@ def named(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_file_that_it_names_is_there(page):
+def test_every_file_that_a_page_names_exists(page):
     files = linked(page) + named(page)
     assert files
     assert [str(file) for file in files if not file.exists()] == []
 
 
-def test_the_architecture_page_leads_into_the_rooms():
+def test_the_architecture_page_links_into_every_package():
     rooms = {str(file.resolve().parent.relative_to(ROOT)) for file in linked(PAGES[0])}
     stream = {
         str(folder.relative_to(ROOT)) for folder in (ROOT / "stream").iterdir() if (folder / "__init__.py").exists()
@@ -39,11 +39,11 @@ def test_the_architecture_page_leads_into_the_rooms():
     assert stream | indexer | query <= rooms
 
 
-def test_decisions_and_other_pages_name_no_file_that_is_gone():
+def test_decisions_and_other_pages_name_only_existing_files():
     pages = [page for page in (ROOT / "docs").rglob("*.md") if page not in PAGES]
     gone = {f"{page.name}: {file}" for page in pages for file in linked(page) + named(page) if not file.exists()}
     assert gone == set()
 
 
-def test_the_readme_leads_to_it():
+def test_the_readme_links_to_architecture_and_contributing():
     assert {PAGES[0], PAGES[1]} <= {file.resolve() for file in linked(PAGES[2])}

@@ -1,4 +1,4 @@
-"""The compose file: what it promises is there. (A Docker engine checks its schema where there is one.)"""
+"""Tests the compose file against the settings; Docker checks its schema where it is installed."""
 
 import re
 import shutil
@@ -27,7 +27,7 @@ def test_every_service_has_a_health_check_and_serves_loopback_only(services):
     assert {n for n, s in services.items() if "profiles" not in s} == {"footage"}
 
 
-def test_what_footage_is_given_are_settings(services):
+def test_environment_variables_of_footage_are_settings(services):
     names = [k for k in services["footage"]["environment"] if k.startswith("FOOTAGE_")]
     assert {re.split("__", n.removeprefix("FOOTAGE_"))[0].lower() for n in names} <= set(Settings.model_fields)
     assert ":?" in services["footage"]["environment"]["FOOTAGE_TOKEN"]

@@ -1,4 +1,4 @@
-"""What is promised is there, and what is there is told."""
+"""Tests that README and the example settings name exactly the existing commands, settings and routes."""
 
 import re
 import subprocess
@@ -40,7 +40,7 @@ def test_every_setting_is_in_the_readme_and_in_the_example_file(name):
     assert re.search(rf"^# {name}:", EXAMPLE, re.MULTILINE)
 
 
-def test_the_example_file_is_true(tmp_path):
+def test_the_example_file_shows_valid_settings_and_defaults(tmp_path):
     """Every commented line is a valid setting; those with a value hold the default."""
     lines = [line[2:] for line in EXAMPLE.splitlines() if re.match(r"# [a-z_]+:", line) and not line.endswith(".")]
     given = {k: v for k, v in yaml.safe_load("\n".join(lines)).items() if v is not None and k != "data"}
@@ -53,15 +53,15 @@ def test_every_route_is_in_the_readme(route):
     assert f"{route.method} {route.path}`" in README
 
 
-def test_the_readme_names_no_setting_route_or_command_that_is_not_there():
-    told = set(re.findall(r"`((?:GET|POST|PATCH|DELETE) /\S*?)`", README))
-    assert told == {f"{route.method} {route.path}" for route in ROUTES}
+def test_the_readme_names_only_existing_settings_routes_and_commands():
+    named = set(re.findall(r"`((?:GET|POST|PATCH|DELETE) /\S*?)`", README))
+    assert named == {f"{route.method} {route.path}" for route in ROUTES}
     used = set(re.findall(r"^(?:\S*/)?footage ([a-z]+)", README, re.MULTILINE))
     assert used <= set(commands())
     assert set(re.findall(r"^\| `([a-z_]+)` \|", README, re.MULTILINE)) == set(Settings.model_fields)
 
 
-def test_every_base_dependency_is_defended():
+def test_every_base_dependency_is_explained():
     text = (ROOT / "docs" / "dependencies.md").read_text()
     project = (ROOT / "pyproject.toml").read_text()
     names = re.findall(r'^  "([A-Za-z][\w-]+)', project.split("dependencies = [")[1].split("]")[0], re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The main job, end to end: real encoding, decoding, embedding and storing; each question finds its own interval."""
+"""Tests indexing and search end to end: real encoding, decoding, embedding, storing and searching."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The wheel: one name in site-packages, every module of the checkout under it, nothing of the checkout's own."""
+"""Tests the wheel: only ``footage`` in site-packages, with every module and no file of the checkout's tooling."""
 
 import tarfile
 import zipfile
@@ -18,12 +18,12 @@ def members(tmp_path_factory):
     return zipfile.ZipFile(wheel).namelist()
 
 
-def test_one_name_goes_into_site_packages(members):
+def test_only_the_footage_package_is_installed(members):
     names = {PurePosixPath(member).parts[0] for member in members}
     assert {name for name in names if not name.endswith(".dist-info")} == {"footage"}
 
 
-def test_every_file_of_the_rooms_is_in_the_wheel_under_that_name(members):
+def test_every_file_of_the_packages_is_in_the_wheel_under_footage(members):
     files = [path for room in ROOMS for path in (ROOT / room).rglob("*") if path.is_file()]
     wanted = {f"footage/{path.relative_to(ROOT)}" for path in files if "__pycache__" not in path.parts}
     assert len(wanted) > 150
@@ -31,11 +31,11 @@ def test_every_file_of_the_rooms_is_in_the_wheel_under_that_name(members):
     assert {"footage/__init__.py", "footage/__main__.py", "footage/client.py", "footage/py.typed"} <= set(members)
 
 
-def test_the_licenses_go_along(members):
+def test_the_licenses_are_included(members):
     assert {PurePosixPath(member).name for member in members if "/licenses/" in member} == {"LICENSE", "NOTICE"}
 
 
-def test_the_source_distribution_holds_each_room_once(tmp_path):
+def test_the_source_distribution_contains_each_package_once(tmp_path):
     (archive,) = SdistBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     with tarfile.open(archive) as file:
         names = {"/".join(PurePosixPath(name).parts[1:]) for name in file.getnames()}

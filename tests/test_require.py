@@ -1,4 +1,4 @@
-"""A part that is missing skips a test on a person's machine and fails it where it must be there."""
+"""Tests that a missing requirement skips a test, and fails it where ``FOOTAGE_REQUIRE`` names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what is refused."""
+"""Tests where settings come from, and which are refused."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path, monke
         ("every: [", ["YAML"]),
     ],
 )
-def test_what_is_wrong_is_refused_by_name(tmp_path, text, words):
+def test_an_invalid_setting_is_refused_by_name(tmp_path, text, words):
     written(tmp_path, text)
     with pytest.raises(SettingsError) as error:
         load_settings()

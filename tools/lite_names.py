@@ -1,4 +1,4 @@
-"""Names of the detector's labels, in the order of its outputs: the labels of COCO 2017 and their synonyms."""
+"""Lists the names of the detector's labels, in the order of its outputs: the labels of COCO 2017 and their synonyms."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def text_graph(language: Weights, labels: Labels, basis: Array) -> ModelProto:
     """Texts to unit vectors: ``ids`` and ``mask`` (n, t) to (n, DIM).
 
     The classifier of a phrase is the mean of the labels' classifiers, weighted by a softmax of its likeness to the
-    labels' names; which of the detector's labels it means is told in the same way.
+    labels' names; which of the detector's labels it means is found in the same way.
     """
     graph = Graph()
     phrase = sentence_vectors(graph, language, LAYER_BITS, WORD_BITS)

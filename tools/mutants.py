@@ -1,8 +1,7 @@
 """Runs mutation tests with mutmut: changes the code one spot at a time and prints the changes that no test notices.
 
 Run ``python -m tools.mutants [AREA...]``; the default is all areas. It needs ``pip install mutmut``. mutmut cannot
-follow the links of ``src/footage``, so the tree is copied to a scratch folder first. docs/mutants.md lists survivors
-and why.
+follow the links of ``src/footage``, so the tree is copied to a scratch folder first.
 """
 
 from __future__ import annotations
@@ -23,14 +22,17 @@ FOLDERS = ("stream", "indexer", "query", "config", "commands")
 AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "segmentation": (
         ("query/moments/segmentation.py", "query/scoring/hysteresis.py"),
-        ("tests/query/moments", "tests/query/scoring/test_hysteresis.py"),
+        ("tests/query/moments/test_segmentation.py", "tests/query/scoring/test_hysteresis.py"),
     ),
     "calibration": (("query/scoring/calibration.py",), ("tests/query/scoring/test_null_distribution.py",)),
     "clock": (("stream/live/clock.py",), ("tests/stream/live/test_clock.py",)),
     "gate": (("stream/motion/gate.py", "stream/motion/difference.py"), ("tests/stream/motion",)),
-    "retry": (("indexer/pipeline/retry.py", "indexer/pipeline/spool.py"), ("tests/indexer/pipeline",)),
-    "retention": (("indexer/live/retention.py",), ("tests/indexer/live",)),
-    "auth": (("query/http/auth.py",), ("tests/query/http/test_auth.py",)),
+    "retry": (
+        ("indexer/pipeline/retry.py", "indexer/pipeline/spool.py"),
+        ("tests/indexer/pipeline/test_retry.py", "tests/indexer/pipeline/test_spool.py"),
+    ),
+    "retention": (("indexer/live/retention.py",), ("tests/indexer/live/test_retention.py",)),
+    "auth": (("query/http/auth.py",), ("tests/query/http/test_auth.py", "tests/query/http/test_tokens.py")),
 }
 """What is mutated, and the tests that should notice."""
 KILLED = {"killed", "timeout", "segfault", "suspicious", "caught by type check"}

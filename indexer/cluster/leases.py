@@ -82,7 +82,7 @@ class Leases:
                         await self._catalog.release_lease(name, self.holder)
 
     async def renew(self) -> None:
-        """Renew every lease now; those that cannot be requested stay as they are."""
+        """Renew every lease now; a lease that cannot be requested stays as it is."""
         await asyncio.gather(*(self._renew(name) for name in list(self._held)))
 
     async def run(self) -> None:
@@ -122,7 +122,7 @@ class Leases:
             self._held[name] = _Lease(number, requested + self.seconds)
             return True
         self._held.pop(name, None)
-        if number is not None:  # somebody had it in between: begin anew rather than go on
+        if number is not None:  # somebody else held it in between: start over, do not continue
             with suppress(StoreError):
                 await self._catalog.release_lease(name, self.holder)
         return False

@@ -1,4 +1,4 @@
-"""Decides which of the cameras that workers share this one watches."""
+"""Decides which of the shared cameras this worker watches, and hands cameras over between workers."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Worker:
                 await asyncio.gather(*(self._on_removed(name) for name in self.cameras), *self._ending.values())
                 await self._catalog.put_document(WORKER_KIND, self._leases.holder, None)
         except (StoreError, TimeoutError):
-            log.warning("the other workers could not be told that this one ends")
+            log.warning("the other workers could not be notified that this one stops")
         await self._leases.close()
         self._cameras.clear()
 

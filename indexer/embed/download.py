@@ -101,7 +101,7 @@ async def _continue(session: aiohttp.ClientSession, url: str, file: HubFile, par
 
 
 def _matches(path: Path, file: HubFile) -> bool:
-    """Whether size and checksum are those that the hub listed."""
+    """Whether size and checksum equal the hub's."""
     if file_size(path) != file.size:
         return False
     digest = hashlib.sha256() if file.sha256 else hashlib.sha1(f"blob {file.size}\0".encode(), usedforsecurity=False)

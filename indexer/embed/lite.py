@@ -23,7 +23,7 @@ IMAGE_SIDE = 320
 """Pixels: the detector was trained with images of this size; the classifier gets four fifths of it."""
 SIZE_STEP = 32
 """The networks halve their input five times; whole multiples leave no partly covered cell."""
-MAX_SIDE = 2 * IMAGE_SIDE
+MAX_NETWORK_SIDE = 2 * IMAGE_SIDE
 """Pixels: longer images are squeezed to this, so that a panorama costs no more than two squares."""
 LITE_PRECISION = "f32"
 """bf16 would be twice as fast, but moves vectors to a cosine of 0.997 and costs 0.01 mAP: machines must agree."""
@@ -38,8 +38,8 @@ def network_size(image: Image) -> tuple[int, int]:
     """Return the height and width of the network's input: short side ``IMAGE_SIDE``, shape kept to ``SIZE_STEP``."""
     height, width = image.shape[:2]
     scale = IMAGE_SIDE / min(height, width)
-    return min(MAX_SIDE, round(height * scale / SIZE_STEP) * SIZE_STEP), min(
-        MAX_SIDE, round(width * scale / SIZE_STEP) * SIZE_STEP
+    return min(MAX_NETWORK_SIDE, round(height * scale / SIZE_STEP) * SIZE_STEP), min(
+        MAX_NETWORK_SIDE, round(width * scale / SIZE_STEP) * SIZE_STEP
     )
 
 

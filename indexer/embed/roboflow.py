@@ -1,4 +1,4 @@
-"""Shared by both Roboflow Inference embedders: its CLIP models, unit rows, and shortening of long texts."""
+"""Helps both Roboflow Inference embedders: lists its CLIP models, makes unit rows, shortens long texts."""
 
 from __future__ import annotations
 

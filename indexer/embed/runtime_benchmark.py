@@ -109,10 +109,10 @@ def _measure(tower: Tower, images: NDArray[np.float32], threads: int, seconds: f
     if not usable:
         raise EmbedderError(f"{tower.path} cannot be run here: {'; '.join(measurement.note for measurement in table)}")
     best = max(usable, key=lambda measurement: measurement.rate)
-    if grown := _measure_batches(tower, best, images, started + seconds):
-        table += grown
-        fastest = max(measurement.rate for measurement in grown)
-        best = next(measurement for measurement in grown if measurement.rate * MIN_GAIN >= fastest)
+    if larger := _measure_batches(tower, best, images, started + seconds):
+        table += larger
+        fastest = max(measurement.rate for measurement in larger)
+        best = next(measurement for measurement in larger if measurement.rate * MIN_GAIN >= fastest)
     cores = os.cpu_count() or 1
     if best.plan.device == "cpu" and not threads and cores > 2 and time.monotonic() < started + seconds:
         table.append(_measure_plan(tower, replace(best.plan, threads=cores), images, expected))

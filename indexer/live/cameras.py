@@ -1,4 +1,4 @@
-"""Runs the reader, gate and recorder of each live camera, and tells the state of all of them."""
+"""Runs the reader, gate and recorder of each live camera, and reports the state of all of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CameraState:
-    """One camera now: its reader's status, its recorder's state, frames looked at a second, and counts."""
+    """One camera now: its reader's status, its recorder's state, frames compared per second, and counts."""
 
     name: str
     status: ConnectionStatus

@@ -24,7 +24,7 @@ from footage.stream.recording.recorder import Recorder
 NOT_RUNNING = "footage was not running"
 
 MakeRecorder = Callable[[Callable[[Media], None], Callable[[Media], None]], Recorder]
-"""Makes a recorder from what is to be called when a segment begins and when it ends."""
+"""Makes a recorder from two callbacks: for the beginning and for the end of a segment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class CameraCapture:
     ``note_progress``. They share only ``_span``, which is immutable and replaced as a whole.
 
     Attributes:
-        seen, kept: frames looked at, and those of them that were embedded.
+        seen, kept: frames that the gate compared, and those of them that were embedded.
         dropped: frames dropped because the channel was full; whoever gets ``on_drop`` counts them.
-        rate: frames looked at a second.
+        rate: frames compared per second.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ async def recover_segments(catalog: Catalog, archive: SegmentArchive) -> None:
 
 
 async def remove_missing_segments(catalog: Catalog, archive: SegmentArchive, cameras: Sequence[str]) -> None:
-    """Correct entries of segments whose file is missing: update finished ones, remove those that held nothing.
+    """Correct entries of segments whose file is missing: update finished ones, remove empty ones.
 
     Only for cameras that no other worker may have recorded: its files are on another machine.
     """

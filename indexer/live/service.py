@@ -128,7 +128,7 @@ class LiveService:
             await asyncio.sleep(0.2)
 
     async def stop(self, within: float = 10.0) -> bool:
-        """Stop cleanly; returns whether everything in flight was finished within so many seconds."""
+        """Stop cleanly; returns whether everything in flight was finished within ``within`` seconds."""
         deadline = self._loop.time() + within
         self._ticking.cancel()
         ended = await self._cameras.stop(within / 2)

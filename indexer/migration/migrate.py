@@ -1,4 +1,4 @@
-"""Migrates an index to another model: embeds every record's image anew, cut from its media, into the new space."""
+"""Migrates an index to another model: extracts every record's image from its media again and embeds it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from footage.stream.files.video_file import MediaError
 from footage.stream.instants import MICROSECOND
 from footage.stream.recording import segment
 
-SCAN_WINDOW = 10_000  # records that are looked up before their images are cut
+SCAN_WINDOW = 10_000  # records that are looked up before their images are extracted
 MAX_PASSES = 8  # live cameras go on writing: each pass copies what came during the one before
 MAX_CLOCK_SKEW = timedelta(minutes=1)  # between a camera and this machine
 FLUSH_SECONDS = 1.0  # after which a frame is in the file of a segment that is being recorded
@@ -39,7 +39,7 @@ class NotMigrated(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class LostRecords:
-    """Records of one media that cannot be embedded anew; they stay in the old space.
+    """Records of one media that cannot be embedded again; they stay in the old space.
 
     Attributes:
         path: of the media; empty when it is not known any more, or was never recorded.
@@ -101,10 +101,10 @@ class MigrationReport:
 class Migration:
     """Copies an index into another space, while the old one is searched and live cameras still write to it.
 
-    Both spaces are scanned side by side in order of key, so that memory stays bounded and a run goes on where another
-    was killed. Images of missing records are cut from media by ``workers`` threads, one file each, and go through a
-    ``Pipeline``; a write is durable before it is counted. Passes repeat until one finds nothing new. ``stop`` may be
-    called from a signal handler: what is in flight is stored, and the next run goes on from there.
+    Both spaces are scanned side by side in order of key, so that memory stays bounded and a run continues where another
+    was killed. ``workers`` threads extract images of missing records from media, one file each, into a ``Pipeline``; a
+    write is durable before it is counted. Passes repeat until one finds nothing new. ``stop`` may be
+    called from a signal handler: what is in flight is stored, and the next run continues from there.
     """
 
     def __init__(
@@ -166,8 +166,8 @@ class Migration:
     async def switch(self) -> None:
         """Bind the index to the new space, in one step.
 
-        A service that is running goes on in the old space until it is started anew; run the migration once more
-        after that, for what it wrote until then.
+        A running service continues in the old space until it is restarted; run the migration again after that,
+        for what the service wrote until then.
 
         Raises:
             NotMigrated: the last run was not complete.
@@ -330,7 +330,7 @@ class Migration:
         return ""
 
     async def _spot_check(self, record: Record) -> None:
-        """Compare a vector of the new space with its image, cut in another way and embedded on its own."""
+        """Compare a vector of the new space with its image, extracted in another way and embedded on its own."""
         try:
             image = await asyncio.to_thread(self._images.image, await self._find_entry(record), record)
         except (MediaUnavailable, MediaError):

@@ -1,4 +1,4 @@
-"""Cuts the images that records were made of from their media once more, for migration."""
+"""Extracts the images of records from their media again, for migration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from footage.stream.frame import Frame, Image, Kind, Media
 
 
 class MediaUnavailable(Exception):
-    """Nothing can be cut from this media.
+    """No image can be extracted from this media.
 
     Attributes:
         reason: why.
@@ -30,10 +30,10 @@ class MediaUnavailable(Exception):
 
 
 class ImageReextractor:
-    """Cuts records' images at the size at which they were embedded; any thread may use it.
+    """Extracts records' images at the size at which they were embedded; any thread may use it.
 
     Args:
-        side: length in pixels of the shorter side; images that regions are cut from are larger, as for live cameras.
+        side: length in pixels of the shorter side; images to crop regions from are larger, as for live cameras.
     """
 
     def __init__(self, side: int) -> None:
@@ -45,7 +45,7 @@ class ImageReextractor:
         """Yield the frames that records of one media were made of, by time, each once; unreadable ones are left out.
 
         Raises:
-            MediaUnavailable: nothing can be cut from it.
+            MediaUnavailable: no image can be extracted from it.
             MediaError: its file cannot be read.
         """
         if not wanted:

@@ -1,4 +1,4 @@
-"""A bounded queue from capture threads into the event loop."""
+"""Passes items from capture threads into the event loop through a bounded queue."""
 
 from __future__ import annotations
 

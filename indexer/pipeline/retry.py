@@ -73,7 +73,7 @@ class SpoolingWriter:
             self._start_draining()
 
     async def write(self, records: Sequence[Record]) -> None:
-        """Return when the records are durable: in the store, or in the spool behind those that are still in it."""
+        """Return when the records are durable: in the store, or in the spool behind earlier records."""
         if self._spool is None:
             await retry_forever(lambda: self._store.write(records), self._error)
             return
@@ -96,7 +96,7 @@ class SpoolingWriter:
         assert spool is not None
         while spool.pending:
             count = await retry_forever(lambda: spool.drain(self._store.write), StoreError)
-            log.info("%d records that waited are in the store", count)
+            log.info("%d spooled records are in the store", count)
 
     async def close(self) -> None:
         """Stop draining; what is left in the spool is drained when the service starts again."""

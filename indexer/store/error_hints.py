@@ -18,8 +18,8 @@ HINTS = {
     "file exists": "it is not a folder; choose another one with --data",
     "unable to open": "it cannot be opened; check its owner, or choose another folder with --data",
     "not a database": "the file is damaged or something else; restore it, or choose another folder with --data",
-    "malformed": "the file is damaged; restore it from a copy, or index anew into another folder",
-    "schema does not match": "another version of Footage made it; index anew into another folder (--data)",
+    "malformed": "the file is damaged; restore it from a copy, or index again into another folder",
+    "schema does not match": "another version of Footage made it; index again into another folder (--data)",
     "database is locked": "another program holds it; try again when that one has finished",
 }
 

@@ -23,7 +23,7 @@ def check_binding(bound: Space, before: bytes, space: Space, now: bytes) -> None
     Raises:
         SpaceMismatch: another space, or the model of this name gives other vectors.
     """
-    advice = "choose the model that made it, or index anew into another folder (--data)"
+    advice = "choose the model that made it, or index again into another folder (--data)"
     if space != bound:
         made, used = (f"{one.name} ({one.dim} numbers)" for one in (bound, space))
         move = f"move the index to it (footage model migrate {space.name})"

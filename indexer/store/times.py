@@ -18,5 +18,5 @@ def micros(time: datetime) -> int:
 
 
 def merged_micros(intervals: Iterable[tuple[datetime, datetime]]) -> list[tuple[int, int]]:
-    """Return the intervals in microseconds, in order of start, with those that overlap or touch joined."""
+    """Return the intervals in microseconds by start, with overlapping or touching ones joined."""
     return merge((micros(start), micros(end)) for start, end in intervals)

@@ -1,4 +1,4 @@
-"""Base of the client: sends requests, parses answers into models or files, and raises FootageError."""
+"""Sends the client's requests, parses answers into models or files, and raises FootageError."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ class Clip:
 
     Attributes:
         path: the MP4 file.
-        requested_start: the start that was asked for.
-        requested_end: the end that was asked for.
+        requested_start: the requested start.
+        requested_end: the requested end.
         start: time of the first frame in the file.
         end: time at which the last frame in the file stops being shown.
         lead: seconds that a player shows before the requested start.
@@ -110,7 +110,7 @@ def plan_spans(media: Sequence[Media], start: datetime, end: datetime) -> list[M
 
 
 def _probe_parts(spans: Sequence[MediaSpan]) -> list[tuple[ClipPart, MediaSpan]]:
-    """Returns the parts that can be cut, with the spans they were asked for."""
+    """Returns the parts that can be cut, with their requested spans."""
     present = [span for span in spans if Path(span.media.path).exists()]
     if not present:
         raise ClipError(
@@ -119,7 +119,7 @@ def _probe_parts(spans: Sequence[MediaSpan]) -> list[tuple[ClipPart, MediaSpan]]
     probed = [(part, span) for part, span in ((probe_part(span), span) for span in present) if part.end > span.start]
     if not probed:
         raise ClipError(
-            f"{present[0].media.path} ends before that: it was cut short since; copy it again, or index it anew"
+            f"{present[0].media.path} ends before that: it was truncated since; copy it again, or index it again"
         )
     return probed
 

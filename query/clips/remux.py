@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from footage.query.clips.source import EPSILON, ClipPart, audio_packets, decode_time, open_video, video_packets
 
-AnyPacket: TypeAlias = "Packet[VideoStream] | Packet[AudioStream]"
+MediaPacket: TypeAlias = "Packet[VideoStream] | Packet[AudioStream]"
 
 VIDEO_DECODERS = {"h264", "hevc", "av1", "libdav1d", "vp9", "libvpx-vp9"}
 """Decoders of the video that MP4 carries and browsers play. MPEG-4 part 2 and MJPEG fit in MP4 too, but no browser
@@ -33,7 +33,7 @@ def can_copy_audio(parts: Sequence[ClipPart]) -> bool:
     return len(formats) == 1 and all(one.codec in AUDIO_DECODERS for one in formats)
 
 
-def copy_video(output: OutputContainer, parts: Sequence[ClipPart]) -> Iterator[AnyPacket]:
+def copy_video(output: OutputContainer, parts: Sequence[ClipPart]) -> Iterator[MediaPacket]:
     """Adds a video stream to ``output``, display matrix included, and returns the packets to write there.
 
     Raises:
@@ -47,7 +47,7 @@ def copy_video(output: OutputContainer, parts: Sequence[ClipPart]) -> Iterator[A
     return _join(stream, parts, lambda part: _fill_decode_times(_part_video(part)))
 
 
-def copy_audio(output: OutputContainer, parts: Sequence[ClipPart]) -> Iterator[AnyPacket]:
+def copy_audio(output: OutputContainer, parts: Sequence[ClipPart]) -> Iterator[MediaPacket]:
     """Adds an audio stream to ``output``, and returns the packets to write there.
 
     A packet belongs to a part when its middle does: a joint is right to half a packet, about 10 ms.
@@ -58,8 +58,8 @@ def copy_audio(output: OutputContainer, parts: Sequence[ClipPart]) -> Iterator[A
 
 
 def _join(
-    stream: VideoStream | AudioStream, parts: Sequence[ClipPart], read: Callable[[ClipPart], Iterable[AnyPacket]]
-) -> Iterator[AnyPacket]:
+    stream: VideoStream | AudioStream, parts: Sequence[ClipPart], read: Callable[[ClipPart], Iterable[MediaPacket]]
+) -> Iterator[MediaPacket]:
     base, newest = 0.0, float("-inf")
     for part in parts:
         for packet in read(part):

@@ -1,1 +1,1 @@
-"""The HTTP service on aiohttp: routes, tokens, the audit log, metrics and the OpenAPI document."""
+"""Serves the index over HTTP with aiohttp: routes, tokens, audit log, metrics and OpenAPI document."""

@@ -1,4 +1,4 @@
-"""Keys under which the aiohttp application holds its services."""
+"""Defines the keys under which the aiohttp application holds its services."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:  # importing them costs a second, which footage status should 
 
 log = logging.getLogger(__name__)
 
-CAMERA_KIND, LOAD_KIND = "live", "load"
+STATUS_KIND, LOAD_KIND = "live", "load"
 """Kinds of the catalog documents in which a service publishes the status of its cameras for other processes."""
-MAX_AGE = timedelta(seconds=15)
+MAX_STATUS_AGE = timedelta(seconds=15)
 """Age at which a published status is ignored."""
 PUBLISH_INTERVAL = 2.0
 """Seconds between two publications."""
@@ -65,7 +65,8 @@ def _load(live: LiveService) -> LoadOut:
 
 async def _published_load(catalog: Catalog) -> LoadOut | None:
     """The load of the busiest service."""
-    fresh = [d for d in (await catalog.documents(LOAD_KIND)).values() if _published_at(d) > datetime.now(UTC) - MAX_AGE]
+    oldest = datetime.now(UTC) - MAX_STATUS_AGE
+    fresh = [d for d in (await catalog.documents(LOAD_KIND)).values() if _published_at(d) > oldest]
     return max((LoadOut.model_validate(d["load"]) for d in fresh), key=lambda load: load.busy, default=None)
 
 
@@ -77,8 +78,8 @@ def _live_status(s: CameraState, worker: str) -> LiveOut:
 
 
 async def _published_cameras(catalog: Catalog) -> dict[str, LiveOut]:
-    documents = await catalog.documents(CAMERA_KIND)
-    oldest = datetime.now(UTC) - MAX_AGE
+    documents = await catalog.documents(STATUS_KIND)
+    oldest = datetime.now(UTC) - MAX_STATUS_AGE
     return {n: LiveOut.model_validate(d["live"]) for n, d in documents.items() if _published_at(d) > oldest}
 
 
@@ -100,5 +101,5 @@ async def _publish(catalog: Catalog, live: LiveService, worker: str) -> None:
     now = format_time(datetime.now(UTC))
     for state in live.cameras():
         status = _live_status(state, worker).model_dump(mode="json")
-        await catalog.put_document(CAMERA_KIND, state.name, {"at": now, "live": status})
+        await catalog.put_document(STATUS_KIND, state.name, {"at": now, "live": status})
     await catalog.put_document(LOAD_KIND, worker or "service", {"at": now, "load": _load(live).model_dump(mode="json")})

@@ -1,4 +1,4 @@
-"""Route of exports: sends a zip while it is written."""
+"""Handles exports over HTTP: sends the zip while it is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of the service, for Prometheus."""
+"""Collects the metrics of the service, for Prometheus."""
 
 from __future__ import annotations
 

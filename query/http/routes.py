@@ -1,4 +1,4 @@
-"""All routes of the HTTP service, with the handlers of moments, frames, cameras, health, audit and metrics."""
+"""Lists all routes of the HTTP service, and handles those of moments, frames, cameras, health, audit and metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pydantic models of the JSON answers, the same on the command line and over HTTP."""
+"""Defines the pydantic models of the JSON answers, the same on the command line and over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes of searches: GET for text queries, POST for queries with uploaded pictures."""
+"""Handles searches over HTTP: GET for text queries, POST for queries with uploaded pictures."""
 
 from __future__ import annotations
 
@@ -101,10 +101,12 @@ async def _answer(request: web.Request, params: SearchParams, pictures: tuple[Te
     if params.start and params.end and params.start >= params.end:
         raise ValueError("from: must be before to")
     terms = parse_sum(params.q, params.plus, params.minus, pictures)
+    require_visible(request, *(one.frame.camera for one in terms if one.frame))
+    cameras = visible_cameras(request, params.camera)
     then = parse_sum(params.then) if params.then.strip() else ()
-    require_visible(request, *(one.frame.camera for one in (*terms, *then) if one.frame))
+    require_visible(request, *(one.frame.camera for one in then if one.frame))
     options = SearchOptions(
-        cameras=visible_cameras(request, params.camera),
+        cameras=cameras,
         start=params.start,
         end=params.end,
         hours=params.hours,

@@ -1,4 +1,4 @@
-"""API tokens: whom a token identifies, with which role and for which cameras. Only their hashes are stored."""
+"""Manages API tokens: whom each identifies, with which role and cameras. Only their hashes are stored."""
 
 from __future__ import annotations
 

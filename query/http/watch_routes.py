@@ -1,4 +1,4 @@
-"""Routes of watches, and of the stream of their alerts."""
+"""Handles watches over HTTP, and the stream of their alerts."""
 
 from __future__ import annotations
 

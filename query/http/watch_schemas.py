@@ -1,4 +1,4 @@
-"""Pydantic models of watches, the same on the command line and over HTTP."""
+"""Defines the pydantic models of watches, the same on the command line and over HTTP."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def bracket_start(
     """
     at = bisect_left(frames, moment.start, key=lambda frame: frame.time)
     if at and frames[at - 1].p >= edge_level(moment.score):
-        return None  # the match continues: it was cut at the asked time, or another moment ends there
+        return None  # the match continues: it was cut at the end of the requested time, or another moment ends there
     earliest = max(chain[0].start, earliest_allowed or chain[0].start) - MICROSECOND
     outside = max(frames[at - 1].time, earliest) if at else earliest
     region = frames[at].region if at < len(frames) else moment.region

@@ -24,7 +24,7 @@ from footage.stream.spans import merge
 CONCURRENT_BATCHES = 2
 """Batches that are scored at once, while the next is read."""
 LAST_WINDOW, WINDOW_GROWTH = timedelta(minutes=10), 4
-"""The last moment is looked for in this much time at the end, then in four times as much, ..."""
+"""Length of the first window, at the end, that is scanned for the last moment, and the growth of later windows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from footage.stream.instants import DISTANT_PAST
 
 SAMPLE_SIZE = 2048
 """Vectors of the same cameras in a sample."""
-MAX_AGE = 60.0
+SAMPLE_CACHE_SECONDS = 60.0
 """Seconds for which a sample is cached."""
 SETTLE_TIME = timedelta(minutes=1)
 """Records older than this are complete: none will be added among them, so the same sample can be drawn again."""
@@ -53,9 +53,9 @@ class BackgroundCache:
             return self._floor
         now = time.monotonic()
         cached = self._cached.get(cameras)
-        if cached is None or now - cached[0] > MAX_AGE:
+        if cached is None or now - cached[0] > SAMPLE_CACHE_SECONDS:
             recent = [*self._cached.items()][-MAX_CACHED:]
-            self._cached = {key: entry for key, entry in recent if now - entry[0] <= MAX_AGE}
+            self._cached = {key: entry for key, entry in recent if now - entry[0] <= SAMPLE_CACHE_SECONDS}
             self._cached[cameras] = cached = (now, await self._sample(cameras, datetime.now(UTC) - SETTLE_TIME))
         return cached[1]
 

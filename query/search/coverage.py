@@ -10,7 +10,7 @@ from footage.stream.instants import DISTANT_PAST, MICROSECOND
 
 
 async def load_coverage(catalog: Catalog, question: Question) -> list[Coverage]:
-    """Read which parts of the asked time were watched."""
+    """Read which parts of the requested time range were watched."""
     start, end = await known_span(catalog, question.cameras, question.start, question.end)
     if start is None or end is None or start >= end:
         return []
@@ -20,7 +20,7 @@ async def load_coverage(catalog: Catalog, question: Question) -> list[Coverage]:
 async def known_span(
     catalog: Catalog, cameras: tuple[str, ...], start: datetime | None, end: datetime | None
 ) -> tuple[datetime | None, datetime | None]:
-    """Return the asked time; where it is open, the time known of the cameras, or None if nothing is."""
+    """Return the requested time range; an open end is that of the cameras' footage; None without any footage."""
     if start in (None, DISTANT_PAST) or end is None:
         known = [c for c in await catalog.cameras() if not cameras or c.camera in cameras]
         first = min((c.start for c in known if c.start), default=None)

@@ -1,6 +1,6 @@
 """Encodes the position of the next page of an answer, so that pages stay the same while new records arrive.
 
-The server keeps nothing. A search looks at the ``k`` records nearest to the question and finds the moments around
+The server keeps nothing. A search takes the ``k`` records nearest to the question and finds the moments around
 them. A page shows those that contain none of the first ``seen`` hits (earlier pages showed these), after the one with
 which the page before ended. When they are used up, the next tier begins: ``seen = k``, and ``k`` grows. What the first
 page fixed is passed on: where time begins and ends, and from which records the background was sampled.
@@ -19,7 +19,7 @@ from footage.query.values.moment import Moment
 from footage.stream.instants import from_micros, to_micros
 
 FIRST_HITS, MAX_HITS, HITS_GROWTH = 128, 8192, 4
-"""Hits asked for at first and at most, and their growth each time one long moment contains too many of them."""
+"""Hits requested at first and at most, and their growth each time one long moment contains too many of them."""
 
 SortKey = tuple[float, int, str]
 """The key by which the moments of an answer are sorted."""
@@ -35,7 +35,7 @@ class Cursor:
 
     Attributes:
         seen: number of hits whose moments were shown on earlier pages.
-        k: number of hits that this tier looks at.
+        k: number of hits in this tier.
         after: key of the last moment of this tier that was shown; None at its beginning.
         start, end: UTC; what is earlier, or later, is left out.
         background_before: as ``query.scoring.background.Background.before``.
@@ -60,7 +60,7 @@ class Cursor:
 
     @property
     def is_last_tier(self) -> bool:
-        """Whether no more hits may be asked for."""
+        """Whether no more hits may be requested."""
         return self.k >= MAX_HITS
 
     def next_tier(self) -> Cursor:

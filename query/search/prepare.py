@@ -22,11 +22,11 @@ class PreparedQuestion:
     """A question with everything that is derived from it once.
 
     Attributes:
-        cursor: position of the page that is asked for.
+        cursor: position of the requested page.
         direction: (dim,) unit vector for a nearest-neighbor search.
         has_unwanted: whether anything must not be there.
         scorer: gives vectors the probability of a match.
-        where: the filter of the records that are looked at.
+        where: the filter of the records that are searched.
     """
 
     question: Question

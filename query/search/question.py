@@ -92,9 +92,9 @@ class Answer:
     """The answer to a question.
 
     Attributes:
-        moments: in the order that was asked for.
+        moments: in the requested order.
         near: the best moments below the cutoff, when there are no others.
-        coverage: which parts of the asked time were watched.
+        coverage: which parts of the requested time range were watched.
         next: cursor of the next page; empty on the last one.
         refined: those whose boundaries were found in the footage.
         others: for each moment, the others that look like it.

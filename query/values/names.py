@@ -1,4 +1,4 @@
-"""Describes a name that does not exist, with the names that do."""
+"""Describes an unknown name in an error message, with the names that exist."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def parse_weekdays(text: str) -> frozenset[int]:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Hours and days on which a watch is active or a search looks; a night belongs to the day on which it begins.
+    """Hours and days on which a watch is active or a search covers; a night belongs to the day on which it begins.
 
     Attributes:
         hours: ``8-18`` or ``22-6``; empty means all.

@@ -34,7 +34,7 @@ class Subscription:
 
     Attributes:
         resume_from: number of the event from which the listener may resume before it has received any.
-        missed: earlier events that it asked for.
+        missed: earlier events that it requested.
         queue: new events; None when the service ends.
     """
 

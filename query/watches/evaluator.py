@@ -26,12 +26,12 @@ from footage.query.watches.webhook import WebhookSender
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL = 1.0
-"""Seconds between looks for changed watches."""
+"""Seconds between checks for changed watches."""
 CATCH_UP = timedelta(hours=1)
 """How far back records that were stored but not evaluated are caught up with."""
 CHECKPOINT = 60.0
 """Seconds after which the state of all triggers is saved; that of a trigger that fires is saved at once."""
-STOP_TIMEOUT = 5.0
+DRAIN_TIMEOUT = 5.0
 """Seconds to evaluate what is queued when it stops; the next start catches up with the rest."""
 
 
@@ -49,7 +49,7 @@ class WatchEvaluator:
 
     Args:
         on_event: called with the watch's name and ``fired``.
-        poll_interval: seconds between looks for changed watches.
+        poll_interval: seconds between checks for changed watches.
         cameras: the cameras to evaluate; None means all.
     """
 
@@ -128,7 +128,7 @@ class WatchEvaluator:
     async def _stop(self) -> None:
         self._scorer.stop()
         try:
-            async with asyncio.timeout(STOP_TIMEOUT):
+            async with asyncio.timeout(DRAIN_TIMEOUT):
                 while not self._queue.empty():
                     await self._queue.get_nowait()()
                 await self._save()

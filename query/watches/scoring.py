@@ -22,7 +22,7 @@ from footage.query.watches.watch import Watch, WatchError
 
 log = logging.getLogger(__name__)
 
-Cameras = tuple[str, ...]
+CameraNames = tuple[str, ...]
 """Names of cameras; empty means all."""
 
 REFRESH = 600.0
@@ -42,8 +42,8 @@ class WatchScorer:
     def __init__(self, embedder: Embedder, store: Store, bank: NounBank, refresh: float = REFRESH) -> None:
         self._embedder, self._store, self._bank, self._refresh = embedder, store, bank, refresh
         self._embedded: dict[str, tuple[TermEmbedding, ...]] = {}
-        self._queries: list[tuple[tuple[TermEmbedding, ...], Cameras]] = []
-        self._backgrounds: dict[Cameras, _SampledBackground] = {}
+        self._queries: list[tuple[tuple[TermEmbedding, ...], CameraNames]] = []
+        self._backgrounds: dict[CameraNames, _SampledBackground] = {}
         self._scorer: MultiQueryScorer | None = None
         self._refreshing: asyncio.Task[None] | None = None
 
@@ -56,7 +56,7 @@ class WatchScorer:
         """
         if watch.vector:
             if watch.space != self._embedder.space.name:
-                raise WatchError(f"watch '{watch.name}': its picture was embedded by {watch.space}; add it anew")
+                raise WatchError(f"watch '{watch.name}': its picture was embedded by {watch.space}; add it again")
             return (TermEmbedding(1.0, watch.decode_vector(), is_image=True),)
         if watch.text not in self._embedded:
             terms = parse_query(watch.text)
@@ -65,7 +65,7 @@ class WatchScorer:
         return self._embedded[watch.text]
 
     async def set_watches(self, watches: Sequence[Watch]) -> list[Watch]:
-        """Sets the watches to score from now on; returns those that can be scored, in order of the scores' columns."""
+        """Sets the watches to score from now on; returns the scorable ones, in order of the scores' columns."""
         queries, scored = [], []
         for watch in watches:
             try:
@@ -108,7 +108,7 @@ class WatchScorer:
         if self._refreshing:
             self._refreshing.cancel()
 
-    async def _sample(self, wanted: set[Cameras]) -> None:
+    async def _sample(self, wanted: set[CameraNames]) -> None:
         for cameras in wanted:
             background = await self._store.sample(SAMPLE_SIZE, Where(cameras))
             null = await asyncio.to_thread(NullDistribution, self._bank, background)
@@ -120,7 +120,7 @@ class WatchScorer:
         queries = [(combine_terms(parts, null), null) for parts, null in nulls]
         self._scorer = MultiQueryScorer(queries, self._bank) if queries else None
 
-    async def _sample_again(self, due: set[Cameras]) -> None:
+    async def _sample_again(self, due: set[CameraNames]) -> None:
         try:
             await self._sample(due)
             self._build_scorer()

@@ -148,7 +148,7 @@ class WebhookSender:
         self._done.clear()
 
     def set_watches(self, watches: Mapping[str, Watch]) -> None:
-        """Sets the current watches; stops the deliveries of those that were removed."""
+        """Sets the current watches; stops the deliveries of removed ones."""
         self._watches = watches
         for owner in [o for o in self._tasks if o not in {w.id for w in watches.values()}]:
             self._tasks.pop(owner).cancel()

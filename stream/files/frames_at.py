@@ -32,7 +32,7 @@ class WantedOffsets:
         )
 
     def match(self, time: int) -> float | None:
-        """The wanted offset that a time stamp stands for."""
+        """The wanted offset that matches a time stamp."""
         offset, remaining = self._video.offset(time), self._remaining
         place = bisect_left(remaining, offset)
         nearest = min(remaining[max(0, place - 1) : place + 1], key=lambda one: abs(one - offset), default=None)
@@ -46,7 +46,7 @@ class WantedOffsets:
 def read_images_at(path: Path, offsets: Collection[float], side: int | None) -> Iterator[tuple[float, Image]]:
     """Decode the frames at exactly these offsets, and nothing that they do not need.
 
-    Frames that are not found so are looked for once more with everything around them decoded.
+    Frames that are not found this way are searched for again with everything around them decoded.
 
     Args:
         offsets: seconds from the first frame, to the millisecond, as frames of this file had them.

@@ -1,4 +1,4 @@
-"""Groups of pictures between keyframes: which packets the decoder is given, so that no more is decoded than needed."""
+"""Groups packets by keyframe and decides which of them the decoder gets, so that no more is decoded than needed."""
 
 from __future__ import annotations
 

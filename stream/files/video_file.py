@@ -26,7 +26,7 @@ from footage.stream.frame import Image
 
 MAX_REORDERING = 32  # packets; H.264 and HEVC reorder at most 16 frames
 MAX_READ_ERRORS = 16  # read errors in a row, after which the rest of a file is given up
-MAX_STEP_BACK = 10  # seconds; a jump back that is longer is a new recording in the same file, not reordering
+MAX_REORDER_STEP = 10  # seconds; a jump back that is longer is a new recording in the same file, not reordering
 SEEK_MARGINS = (0, 5, 30)  # seconds before the wanted time, tried in turn where an index is imprecise
 LOWEST_TIMESTAMP = -(1 << 62)  # lower than any real one
 BT709, BT601, RGB_MATRIX = 1, 5, 4  # as swscale numbers them
@@ -200,7 +200,7 @@ class VideoFile:
                     if packet.size == 0 or at is None:
                         self._saw_untimed = self._saw_untimed or packet.size > 0
                         continue
-                    if at < self.end - MAX_STEP_BACK / self.time_base:
+                    if at < self.end - MAX_REORDER_STEP / self.time_base:
                         self.read_error = (
                             "its time stamps start again, as if two recordings were joined; split it there"
                         )

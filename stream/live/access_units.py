@@ -27,7 +27,7 @@ class AccessUnitAssembler:
         self._splits_seen = False
 
     def add(self, packet: LivePacket) -> list[LivePacket]:
-        """Take a video packet; returns those that are complete, in order."""
+        """Take a video packet; returns the packets that are complete now, in order."""
         held, self._held = self._held, None
         if held is not None and continues_picture(bytes(packet), self._codec):
             self._splits_seen = True

@@ -33,7 +33,7 @@ class TimestampRepairer:
         self._uses_arrival = not has_timestamps
 
     def repair(self, packet: LivePacket, arrival: float) -> list[LivePacket]:
-        """Take a packet; returns those that can be used now, with PTS and rising DTS.
+        """Take a packet; returns the packets that can be used now, with PTS and rising DTS.
 
         Args:
             arrival: UTC in seconds.

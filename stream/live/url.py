@@ -1,4 +1,4 @@
-"""URLs of live sources: hides credentials, probes the host's TCP port, and describes connection errors for users."""
+"""Handles URLs of live sources: hides credentials, probes the TCP port, and describes connection errors for users."""
 
 from __future__ import annotations
 

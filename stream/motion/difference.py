@@ -38,30 +38,30 @@ def shrink(image: Image) -> MatLike:
 class Reference:
     """An image that later ones are compared with.
 
-    Light is taken out by fitting, around each place, a gain and an offset to the reference, as the guided filter
-    does (He, Sun, Tang 2010; on a coarse grid as in He and Sun 2015, arXiv 1505.00996). What counts of each pixel is
-    how far it lies outside the range of its 3 x 3 neighbors in the other image, so that edges may tremble by one.
+    Changes of light are removed by fitting, around each place, a gain and an offset to the reference, as the guided
+    filter does (He, Sun, Tang 2010; on a coarse grid as in He and Sun 2015, arXiv 1505.00996). A pixel's difference is
+    how far it lies outside the range of its 3 x 3 neighbors in the other image, so that an edge may shift by one pixel.
 
     Attributes:
-        local_contrast: mean square of that range: the contrast that trembling and compression can act on.
+        local_contrast: mean square of that range: the contrast that small shifts and compression can act on.
     """
 
     def __init__(self, gray: MatLike) -> None:
-        self._grey = gray
+        self._gray = gray
         self._mean = _mean_of_neighbors(_block_means(gray))
         self._variance = np.maximum(_mean_of_neighbors(_block_means(gray, gray)) - self._mean**2, 0)
         self.local_contrast = _mean_square(cv2.subtract(cv2.dilate(gray, NEIGHBORS), cv2.erode(gray, NEIGHBORS)))
 
     def difference(self, gray: MatLike) -> Cells:
-        """Mean square of what neither light nor trembling explains, for each cell; gray levels squared."""
+        """Mean square, for each cell, of what neither light nor a shift by one pixel explains; gray levels squared."""
         gain, offset = (cv2.resize(blocks, gray.shape[::-1]) for blocks in self._fit_light(gray))
-        expected = cv2.add(cv2.multiply(gain, self._grey, dtype=cv2.CV_32F), offset, dtype=cv2.CV_8U)
+        expected = cv2.add(cv2.multiply(gain, self._gray, dtype=cv2.CV_32F), offset, dtype=cv2.CV_8U)
         return _mean_square(cv2.max(_excess(gray, expected), _excess(expected, gray)))
 
     def _fit_light(self, gray: MatLike) -> tuple[Cells, Cells]:
         """Gain and offset from the reference to this image around each block."""
         mean = _mean_of_neighbors(_block_means(gray))
-        covariance = _mean_of_neighbors(_block_means(gray, self._grey)) - self._mean * mean
+        covariance = _mean_of_neighbors(_block_means(gray, self._gray)) - self._mean * mean
         overall = np.clip(covariance.sum() / (self._variance.sum() + FLAT_VARIANCE), 1 / MAX_GAIN, MAX_GAIN)
         gain = np.clip((covariance + FLAT_VARIANCE * overall) / (self._variance + FLAT_VARIANCE), 0, MAX_GAIN)
         return gain, mean - gain * self._mean

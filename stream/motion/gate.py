@@ -23,12 +23,12 @@ _Square = tuple[float, float, float, float]
 MIN_DIFFERENCE = 25.0  # gray levels squared, the mean of 8 x 8 pixels: a quarter of them 10 gray levels off
 CONTRAST_SHARE = 0.01  # of the image's own contrast that counts as noise
 NOISE_FACTOR = 8.0  # times the noise
-NOISE_LIMITS = (0.1, 25.0)  # gray levels squared; what changes more than this is never taken for noise
+NOISE_LIMITS = (0.1, 25.0)  # gray levels squared; a larger change never counts as noise
 NOISE_RISE, NOISE_FALL = 0.6, 0.1  # of the noise's logarithm, a frame: it converges above six of seven differences
 SCENE_CHANGE = 0.5  # share of the image that changes with the scene
 MERGE_DISTANCE = 3  # cells; changes that are closer together are one object
 PADDING = 1.3  # a region's side over its object's
-MIN_SIDE, MAX_SIDE = 0.12, 0.75  # a region's side over the image's shorter side
+MIN_REGION_SIDE, MAX_REGION_SIDE = 0.12, 0.75  # a region's side over the image's shorter side
 MAX_REGIONS = 3
 
 
@@ -182,14 +182,14 @@ def _regions(boxes: NDArray[np.float32], width: int, height: int) -> tuple[Regio
     short = min(width, height)
     kept: list[_Square] = []
     for x0, y0, x1, y1 in boxes.tolist():
-        side = max(MIN_SIDE * short, PADDING * max(x1 - x0, y1 - y0))
-        if side > MAX_SIDE * short:
+        side = max(MIN_REGION_SIDE * short, PADDING * max(x1 - x0, y1 - y0))
+        if side > MAX_REGION_SIDE * short:
             continue
         left = min(max((x0 + x1 - side) / 2, 0), width - side)
         top = min(max((y0 + y1 - side) / 2, 0), height - side)
         square = (left, top, left + side, top + side)
         for other in tuple(kept):
-            if merged := _merge(square, other, MAX_SIDE * short):
+            if merged := _merge(square, other, MAX_REGION_SIDE * short):
                 kept.remove(other)
                 square = merged
         kept.append(square)
@@ -197,7 +197,7 @@ def _regions(boxes: NDArray[np.float32], width: int, height: int) -> tuple[Regio
 
 
 def _merge(a: _Square, b: _Square, longest: float) -> _Square | None:
-    """What holds both, when they overlap and it is not longer than that either way."""
+    """The box around both, if they overlap and neither of its sides exceeds ``longest``."""
     apart = a[0] >= b[2] or b[0] >= a[2] or a[1] >= b[3] or b[1] >= a[3]
     both = (min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]))
     return None if apart or max(both[2] - both[0], both[3] - both[1]) > longest else both

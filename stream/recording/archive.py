@@ -223,7 +223,7 @@ class SegmentArchive:
 
 
 def _finished_segments(day: Path, first: str | None, last: str | None) -> Iterator[Media]:
-    """Finished segments of a day in order: those named from ``first`` to ``last``, and those that may overlap it."""
+    """Finished segments of a day in order, named ``first`` to ``last``, and earlier ones that may overlap them."""
     names = sorted(name for name in _files(day) if not name.endswith(segment.UNFINISHED_SUFFIX))
     begin = max(0, bisect_right(names, first) - SEGMENTS_BEFORE) if first else 0
     for name in names[begin : bisect_right(names, last) if last else None]:

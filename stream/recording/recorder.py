@@ -63,7 +63,7 @@ class _OpenSegment:
 class Recorder:
     """Records one camera's stream as segments that begin at keyframes.
 
-    Used by one thread, the camera's reader; others may look at ``state``, ``error`` and ``media``. Errors of the
+    Used by one thread, the camera's reader; other threads may read ``state``, ``error`` and ``media``. Errors of the
     disk are logged and shown there, never raised: indexing goes on.
 
     Attributes:

@@ -25,6 +25,7 @@ from tests.cassandra.server import Contact, free_port
 
 T = TypeVar("T")
 DATACENTER = "datacenter1"
+TOKEN = "AstraCS:stand-in"  # one for all databases in front of a server, since the role `token` is the server's
 DISALLOWED = (
     "Provided value {} is not allowed for Write Consistency Level (disallowed values are: [ANY, ONE, LOCAL_ONE])"
 )
@@ -61,14 +62,10 @@ class Astra:
         self._authority = authority(folder)
         self._metadata_port, self._proxy_port = free_port("127.0.0.1"), free_port("127.0.0.1")
         keyspace = f"astra_{secrets.token_hex(5)}"
-        token, self.client_id, self.secret = (
-            f"AstraCS:{secrets.token_hex(12)}",
-            secrets.token_hex(8),
-            secrets.token_hex(12),
-        )
-        self._prepare(keyspace, {"token": token, self.client_id: self.secret})
+        self.client_id, self.secret = secrets.token_hex(8), secrets.token_hex(12)
+        self._prepare(keyspace, {"token": TOKEN, self.client_id: self.secret})
         bundle = _bundle(folder / "secure-connect-footage.zip", self._authority, self._metadata_port, keyspace)
-        self.contact = Contact("", 0, "", "", bundle, token, keyspace)
+        self.contact = Contact("", 0, "", "", bundle, TOKEN, keyspace)
         self._prepared: dict[bytes, str] = {}
         self._connections: set[asyncio.Task[None]] = set()
         self._listening: list[asyncio.Server] = []
@@ -106,8 +103,7 @@ class Astra:
         replication = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"
         self._session.execute(f"CREATE KEYSPACE {keyspace} WITH replication = {replication}")
         for role, password in roles.items():
-            self._session.execute(f'DROP ROLE IF EXISTS "{role}"')
-            self._session.execute(f"CREATE ROLE \"{role}\" WITH LOGIN = true AND PASSWORD = '{password}'")
+            self._session.execute(f"CREATE ROLE IF NOT EXISTS \"{role}\" WITH LOGIN = true AND PASSWORD = '{password}'")
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)

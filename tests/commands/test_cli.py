@@ -1,4 +1,4 @@
-"""The command as a person runs it: a process, its standard output, its messages and its exit code."""
+"""Tests the command line as a process: its standard output, messages and exit codes."""
 
 import asyncio
 import json
@@ -68,6 +68,7 @@ def test_json_is_the_answer_of_the_http_api_and_alone_on_standard_output(film, d
     assert answer["moments"][0]["start"] == "2026-05-04T12:00:15Z"
 
 
+@pytest.mark.slow
 def test_refining_counting_and_sequences(film, data):
     fine = json.loads(footage("search", "a cat", "--refine", "--fold", "--json", data=data).stdout)
     assert [(m["refined"], m["count"]) for m in fine["moments"]] == [(True, 1)]
@@ -82,7 +83,8 @@ def test_refining_counting_and_sequences(film, data):
     assert (both.returncode, "--last" in both.stderr) == (2, True)
 
 
-def test_a_question_is_a_sum_of_words_pictures_and_frames(film, data, tmp_path):
+@pytest.mark.slow
+def test_a_query_sums_words_pictures_and_frames(film, data, tmp_path):
     Pillow.fromarray(chelsea()[10:-10, 20:-20]).save(tmp_path / "cat.jpg")
     found = footage("search", tmp_path / "cat.jpg", "+", "0.5*a", "cat", "-", "a rocket", "--json", data=data)
     assert found.returncode == 0, found.stderr
@@ -97,7 +99,7 @@ def test_a_question_is_a_sum_of_words_pictures_and_frames(film, data, tmp_path):
         assert (refused.returncode, refused.stdout) == (2, ""), words
 
 
-def test_nothing_found_is_exit_code_3_with_the_nearest(film, data):
+def test_nothing_found_is_exit_code_3_with_the_nearest_miss(film, data):
     found = footage("search", "an airport runway", "--json", data=data)
     assert found.returncode == 3, found.stdout
     assert json.loads(found.stdout)["moments"] == []
@@ -136,7 +138,7 @@ def test_errors_name_what_is_wrong_and_have_their_code(film, data, args, code, w
     assert done.stdout == ""
 
 
-def test_a_misspelled_setting_is_refused_with_the_nearest(tmp_path):
+def test_a_misspelled_setting_is_refused_with_the_nearest_name(tmp_path):
     path = tmp_path / "footage.yaml"
     path.write_text("evry: 2s\n")
     done = footage("status", "--config", path)
@@ -166,7 +168,8 @@ def test_an_index_of_another_model_is_refused_with_both_names(tmp_path, made, em
     assert "footage model migrate" in done.stderr
 
 
-def test_forget_removes_what_search_then_no_longer_finds(film, data, tmp_path):
+@pytest.mark.slow
+def test_forgotten_records_are_no_longer_found(film, data, tmp_path):
     own = tmp_path / "own"
     footage("index", film, "--camera", "hall", "--start", "2026-05-04T12:00:00Z", data=own)
     cats = ("--from", "2026-05-04T12:00:14Z", "--to", "2026-05-04T12:00:21Z")
@@ -184,6 +187,7 @@ def test_doctor_reports_what_is_chosen(data, film):
     assert re.search(r"\d+ pictures/s", done.stdout)
 
 
+@pytest.mark.slow
 def test_interrupting_resumes(tmp_path):
     film = films.encode(tmp_path / "long.mp4", films.numbered(3000), fps=10, gop=10)
     own = tmp_path / "data"

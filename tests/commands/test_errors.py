@@ -1,4 +1,4 @@
-"""Which exit code an error gets."""
+"""Tests which exit code an error gets."""
 
 import pkgutil
 
@@ -12,7 +12,7 @@ from footage.query.clips.service import NotFound
 
 
 @pytest.mark.parametrize("name", EXIT_CODES)
-def test_every_name_is_that_of_an_error(name):
+def test_every_name_is_an_error_class(name):
     error = pkgutil.resolve_name(name)
     assert issubclass(error, Exception)
     assert f"{error.__module__}.{error.__qualname__}" == name

@@ -1,4 +1,4 @@
-"""``footage export`` as a person runs it: what searches find, piped, and what is reported of unverified clips."""
+"""Tests ``footage export``: moments of a search, read from a pipe, and reports of clips that are not verified."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def manifest(path: Path):
         return json.loads(archive.read("manifest.json"))
 
 
-def test_what_a_search_found_is_exported_and_verified(answer, data, tmp_path):
+def test_moments_of_a_search_are_exported_and_verified(answer, data, tmp_path):
     done = piped(answer, "-o", tmp_path / "cats.zip", "--query", "a cat", "--precise", "--pad", "1", data=data)
     assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "cats.zip")), done.stderr
     assert "1 proved" in done.stderr
@@ -46,7 +46,7 @@ def test_what_a_search_found_is_exported_and_verified(answer, data, tmp_path):
     assert told["moments"][0]["score"] == json.loads(answer)["moments"][0]["score"]
 
 
-def test_what_is_missing_changes_the_exit_code(answer, data, tmp_path):
+def test_missing_footage_changes_the_exit_code(answer, data, tmp_path):
     moment = json.loads(answer)["moments"][0]["id"]
     gone = "roof~1777896001000000~0~1000000"
     done = footage("export", moment, gone, "-o", tmp_path / "some.zip", data=data)
@@ -66,7 +66,7 @@ def test_wrong_input_is_wrong_usage(answer, data):
     assert nothing.returncode == 3
 
 
-def test_the_question_of_an_answer_goes_into_the_manifest():
+def test_the_query_of_an_answer_is_in_the_manifest():
     asked = parse_request(
         json.dumps({"moments": [{"id": "door~1~2~3", "score": 0.9}], "query": "a cat"}), False, 2.0, ""
     )

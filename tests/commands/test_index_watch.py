@@ -1,4 +1,4 @@
-"""``footage index FOLDER --watch`` beside a recorder that writes slowly."""
+"""Tests ``footage index FOLDER --watch`` while a recorder writes slowly into the folder."""
 
 import json
 import signal
@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from tests import films
 from tests.commands.test_cli import footage
 
 
-def test_files_are_taken_when_they_have_stopped_growing(tmp_path):
+@pytest.mark.slow
+def test_files_are_indexed_when_they_have_stopped_growing(tmp_path):
     folder, data = tmp_path / "nvr", tmp_path / "data"
     folder.mkdir()
     films.encode(folder / "first.mp4", films.numbered(30), fps=10, gop=10)

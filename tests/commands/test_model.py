@@ -1,4 +1,4 @@
-"""``footage model``: a real, tiny CLIP is chosen for an index, measured, and used by every other command."""
+"""Tests ``footage model``: a real, tiny CLIP is chosen for an index, measured, and used by every other command."""
 
 import json
 import os
@@ -18,6 +18,7 @@ def clip(tmp_path_factory):
     return tiny.immich(tmp_path_factory.mktemp("clip") / "tiny")
 
 
+@pytest.mark.slow
 def test_the_table_names_every_model_and_marks_the_one_in_use(tmp_path):
     shown = footage("model", "list", data=tmp_path).stdout
     assert "lite/2" in shown
@@ -30,6 +31,7 @@ def test_the_table_names_every_model_and_marks_the_one_in_use(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_chosen_model_is_used_until_another_is(tmp_path, clip):
     data, cache = tmp_path / "data", {"FOOTAGE_CACHE": str(tmp_path / "cache")}
     used = footage("model", "use", clip, data=data, **cache)
@@ -52,6 +54,7 @@ def test_a_chosen_model_is_used_until_another_is(tmp_path, clip):
     assert "cosine" in told.stdout
 
 
+@pytest.mark.slow
 def test_migrating_keeps_the_moments_and_reports_what_is_lost(tmp_path, clip):
     data, cache = tmp_path / "data", {"FOOTAGE_CACHE": str(tmp_path / "cache")}
     kept = films.encode(tmp_path / "kept.mp4", films.numbered(40), fps=10, gop=10)
@@ -69,6 +72,7 @@ def test_migrating_keeps_the_moments_and_reports_what_is_lost(tmp_path, clip):
     assert (again.returncode, "0 records embedded again, 4 were already" in again.stderr) == (0, True)
 
 
+@pytest.mark.slow
 def test_a_running_service_stops_when_its_index_moves_to_another_model(tmp_path, clip):
     data, cache = tmp_path / "data", {"FOOTAGE_CACHE": str(tmp_path / "cache")}
     film = films.encode(tmp_path / "kept.mp4", films.numbered(20), fps=10, gop=10)
@@ -90,7 +94,7 @@ def test_a_model_that_cannot_be_fetched_says_so(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_an_absent_inference_server_says_how_to_start_one(tmp_path):
+def test_an_unreachable_inference_server_error_says_how_to_start_one(tmp_path):
     env = {"FOOTAGE_EMBEDDER": "inference-server", "FOOTAGE_INFERENCE_URL": "http://127.0.0.1:9"}
     done = footage("doctor", data=tmp_path, **env)
     assert done.returncode == 1

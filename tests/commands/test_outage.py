@@ -1,4 +1,4 @@
-"""A cluster is unreachable for a while as a camera and a file are being indexed: nothing acknowledged is lost."""
+"""Tests that nothing acknowledged is lost when a cluster is unreachable while a camera and a file are indexed."""
 
 import asyncio
 import json
@@ -82,7 +82,7 @@ def refused(service, path, **query):
 
 
 def timed(work, *args, **more):
-    """What the work gives, and the seconds that it took."""
+    """The result of the work, and the seconds that it took."""
     began = time.monotonic()
     return work(*args, **more), time.monotonic() - began
 

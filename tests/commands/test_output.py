@@ -1,4 +1,4 @@
-"""What is printed in the terminal."""
+"""Tests what is printed in the terminal."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ def at(second):
     return datetime(2026, 5, 4, 12, tzinfo=UTC) + timedelta(seconds=second)
 
 
-def test_holes_in_a_clip_are_counted_apart_from_what_is_outside_the_footage():
+def test_gaps_in_a_clip_are_counted_apart_from_time_outside_the_footage():
     gaps = ((at(0), at(1)), (at(4), at(5)), (at(8), at(10.5)))
     clip = Clip(Path("a.mp4"), at(0), at(10.5), at(1), at(8), 0.0, True, gaps, False, ((at(1), at(4)), (at(5), at(8))))
     assert describe_clip(clip).startswith("7.0 s from ")

@@ -1,4 +1,4 @@
-"""What the command line imports: ``--help`` and searches must not wait for packages that they do not use."""
+"""Tests what the command line imports: ``--help`` and searches must not load packages that they do not use."""
 
 import asyncio
 import os
@@ -52,7 +52,7 @@ def test_a_search_without_an_index_does_not_wait_for_the_store(tmp_path):
     assert loaded("search", "a cat", "--data", tmp_path, code=2) & (UNUSED | {"lancedb", "openvino"}) == set()
 
 
-def test_status_does_not_load_what_watches_cameras(tmp_path):
+def test_status_does_not_load_the_live_service(tmp_path):
     assert loaded("status", "--data", tmp_path) & SLOW == set()
 
 

@@ -51,7 +51,7 @@ def test_an_index_in_a_cluster_answers_as_the_embedded_one_does(cluster, tmp_pat
     assert [c["camera"] for c in held["cameras"]] == ["film"]
 
 
-def test_a_cluster_that_is_away_is_exit_code_5(tmp_path):
+def test_an_unreachable_cluster_is_exit_code_5(tmp_path):
     path = tmp_path / "away.yaml"
     path.write_text(
         f"data: {tmp_path}\nembedder: lite\nstore: cassandra\ncassandra: {{hosts: ['127.0.0.1'], port: 9}}\n"

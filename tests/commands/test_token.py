@@ -1,4 +1,4 @@
-"""``footage token`` and ``footage audit`` as a person runs them."""
+"""Tests ``footage token`` and ``footage audit`` on the command line."""
 
 import asyncio
 import json
@@ -30,12 +30,12 @@ def test_tokens_are_added_listed_and_removed(tmp_path):
     assert (gone.returncode, "no token 'anna'" in gone.stderr) == (2, True)
 
 
-def test_a_token_for_a_camera_that_is_not_there_is_wrong_usage(tmp_path):
+def test_a_token_for_an_unknown_camera_is_wrong_usage(tmp_path):
     refused = footage("token", "add", "anna", "--camera", "roof", "--data", str(tmp_path))
     assert (refused.returncode, "roof" in refused.stderr) == (2, True)
 
 
-def test_what_was_asked_is_shown(tmp_path):
+def test_the_audit_log_is_shown(tmp_path):
     data = ("--data", str(tmp_path))
     nothing = footage("audit", *data)
     assert (nothing.returncode, "nothing" in nothing.stderr) == (3, True)
@@ -47,8 +47,8 @@ def test_what_was_asked_is_shown(tmp_path):
     assert footage("audit", "--to", "-1h", *data).returncode == 3
 
 
-def test_another_address_is_served_only_when_there_is_a_token(tmp_path):
-    """192.0.2.7 is nobody's (RFC 5737): serving on it fails for want of the address, not of a token."""
+def test_a_public_address_is_served_only_with_a_token(tmp_path):
+    """192.0.2.7 belongs to no machine (RFC 5737): with a token, serving on it fails because of the address."""
     serve = ("serve", "--host", "192.0.2.7", "--embedder", "lite", "--data", str(tmp_path))
     refused = footage(*serve)
     assert (refused.returncode, "footage token add" in refused.stderr) == (2, True)

@@ -1,4 +1,4 @@
-"""``footage watch`` as a person runs it."""
+"""Tests ``footage watch`` on the command line."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def ok(*args, data):
     return done
 
 
-def test_a_watch_is_tried_before_it_is_trusted(data, tmp_path):
+def test_a_backtest_shows_when_a_watch_would_have_fired(data, tmp_path):
     ok("add", "pet", "a cat", "--camera", "yard", "--cooldown", "1s", "--base-url", "https://cams.example", data=data)
     tried = ok("test", "pet", "--last", "1d", "--out", tmp_path / "seen", "--json", data=data)
     found = json.loads(tried.stdout)
@@ -58,7 +58,7 @@ def test_a_watch_is_tried_before_it_is_trusted(data, tmp_path):
     assert never.returncode == 3
 
 
-def test_it_is_paused_and_removed(data):
+def test_a_watch_is_paused_and_removed(data):
     ok("add", "truck", "a truck", "--webhook", "https://hooks.example/T0/secret", "--days", "mon-fri", data=data)
     ok("pause", "truck", data=data)
     (shown,) = [w for w in json.loads(ok("list", "--json", data=data).stdout)["watches"] if w["name"] == "truck"]
@@ -67,7 +67,7 @@ def test_it_is_paused_and_removed(data):
     assert "truck" not in ok("list", data=data).stdout
 
 
-def test_more_like_a_picture(data, tmp_path):
+def test_a_watch_searches_for_a_picture(data, tmp_path):
     path = tmp_path / "cup.png"
     Image.fromarray(pictures.coffee()).save(path)
     ok("add", "cup", "--picture", path, data=data)
@@ -85,13 +85,13 @@ def test_more_like_a_picture(data, tmp_path):
         (["bad", "x", "--cooldown", "soon"], "soon"),
     ],
 )
-def test_a_watch_that_cannot_be_is_refused_with_what_to_do(data, args, word):
+def test_an_invalid_watch_is_refused_with_a_hint(data, args, word):
     refused = footage("watch", "add", *args, data=data)
     assert refused.returncode == 2, refused.stderr
     assert word in refused.stderr
 
 
-def test_without_an_index_it_says_how_to_make_one(tmp_path):
+def test_without_an_index_the_error_says_how_to_make_one(tmp_path):
     refused = footage("watch", "list", data=tmp_path)
     assert refused.returncode == 2
     assert "footage index" in refused.stderr
@@ -109,7 +109,7 @@ class Hook(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_):
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def following(settings, url):
             process.send_signal(signal.SIGINT)
 
 
-def test_a_service_that_is_not_there_cannot_be_followed():
+def test_following_an_unreachable_service_fails():
     told = footage("watch", "follow", "--url", f"http://127.0.0.1:{free_port()}")
     assert told.returncode == 5
     assert "footage serve" in told.stderr

@@ -1,4 +1,4 @@
-"""Two ``footage serve --worker`` share the cameras of one real cluster; one is killed, one is frozen."""
+"""Tests two ``footage serve --worker`` that share the cameras of a real cluster; one is killed, one is frozen."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Videos that several tests read."""
+"""Provides videos that several tests read."""
 
 from __future__ import annotations
 

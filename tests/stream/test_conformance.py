@@ -40,7 +40,7 @@ def frames(request: pytest.FixtureRequest, folder: Path) -> list[list[Frame]]:
     return [list(read_frames(identify_media(path, source.name)[0], 0.5, SIDE)) for path in source.paths]
 
 
-def test_each_file_begins_at_its_beginning(frames: list[list[Frame]]) -> None:
+def test_each_file_starts_at_its_first_frame(frames: list[list[Frame]]) -> None:
     for one in frames:
         assert one[0].offset == 0
         assert one[0].time == one[0].media.start
@@ -53,7 +53,7 @@ def test_times_are_utc_rise_and_agree_with_offsets(frames: list[list[Frame]]) ->
         assert one[-1].offset <= one[0].media.duration
 
 
-def test_pictures_are_what_was_asked_for(frames: list[list[Frame]]) -> None:
+def test_images_have_the_requested_size(frames: list[list[Frame]]) -> None:
     for one in frames:
         for frame in one:
             assert frame.image.dtype == np.uint8
@@ -62,7 +62,7 @@ def test_pictures_are_what_was_asked_for(frames: list[list[Frame]]) -> None:
             assert frame.image.shape[2] == 3
 
 
-def test_it_can_be_continued_anywhere(frames: list[list[Frame]]) -> None:
+def test_reading_can_resume_anywhere(frames: list[list[Frame]]) -> None:
     for one in frames:
         for i, frame in enumerate(one):
             rest = list(read_frames(frame.media, 0.5, SIDE, after=frame.offset))
@@ -70,7 +70,7 @@ def test_it_can_be_continued_anywhere(frames: list[list[Frame]]) -> None:
             assert all(np.array_equal(a.image, b.image) for a, b in zip(rest, one[i + 1 :], strict=True))
 
 
-def test_media_can_be_found_again(frames: list[list[Frame]]) -> None:
+def test_media_are_identified_again(frames: list[list[Frame]]) -> None:
     for one in frames:
         again, _ = identify_media(Path(one[0].media.path), one[0].camera)
         assert again == one[0].media

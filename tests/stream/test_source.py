@@ -17,7 +17,7 @@ from tests import films
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Names alone: parsing opens nothing."""
+    """Empty files: parsing does not open them."""
     root = tmp_path / "Front door"
     for name in ("clip 10.mp4", "clip 9.MP4", "notes.txt", ".hidden.mp4", "2024/b.jpg", ".trash/c.mp4", "2024/._b.jpg"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -25,18 +25,18 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def test_a_file(folder: Path) -> None:
+def test_a_file_is_a_source(folder: Path) -> None:
     source = parse_source(str(folder / "clip 9.MP4"))
     assert (source.name, source.live, source.paths) == ("clip-9", False, (folder / "clip 9.MP4",))
     assert parse_source(f"file://{folder}/clip%209.MP4").paths == source.paths
 
 
-def test_a_file_with_a_pattern_in_its_name(tmp_path: Path) -> None:
+def test_a_file_with_a_pattern_in_its_name_is_a_source(tmp_path: Path) -> None:
     (tmp_path / "clip[1].mp4").touch()
     assert parse_source(str(tmp_path / "clip[1].mp4")).paths == (tmp_path / "clip[1].mp4",)
 
 
-def test_a_folder_is_read_through_in_natural_order_without_hidden_files(folder: Path) -> None:
+def test_a_folder_is_walked_in_natural_order_without_hidden_files(folder: Path) -> None:
     source = parse_source(str(folder))
     assert source.name == "Front-door"
     assert [str(p.relative_to(folder)) for p in source.paths] == ["2024/b.jpg", "clip 9.MP4", "clip 10.mp4"]
@@ -69,20 +69,20 @@ def test_a_glob_takes_the_name_of_the_folder_of_its_matches(folder: Path) -> Non
         ("/dev/video2", "video2"),
     ],
 )
-def test_a_feed(spec: str, name: str) -> None:
+def test_a_url_or_webcam_is_a_live_source(spec: str, name: str) -> None:
     source = parse_source(spec)
     assert (source.spec, source.name, source.live, source.paths) == (spec, name, True, ())
     assert "secret" not in repr(source)
 
 
 @pytest.mark.parametrize("spec", ["gone.mp4", "gone/*.mp4", "ftp://host/a.mp4", "", "a\0b"])
-def test_what_is_not_there_says_so(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_source_is_reported(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError):
         parse_source(spec)
 
 
-def test_a_folder_without_media_says_so(tmp_path: Path) -> None:
+def test_a_folder_without_media_is_reported(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(SourceError, match="no video or photograph"):
         parse_source(str(tmp_path))

@@ -20,7 +20,7 @@ from footage.indexer.store.cassandra.session import CassandraSession, Statement,
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros
 
-KEYS_PER_LOOKUP = 25  # values in an IN: Astra refuses more, and elsewhere few more would be sensible
+KEYS_PER_LOOKUP, ASTRA_KEYS = 100, 25  # values in an IN; Astra refuses more than 25
 KEYS_PER_DELETE = 100  # rows per batch of deletes
 ROWS_PER_INSERT = 10  # rows per insert: a node indexes some hundred vectors a second and must answer within two seconds
 ANN_LIMIT = 1_000  # rows: the most that an ANN search returns
@@ -50,6 +50,7 @@ class CassandraStore:
         self._buckets = BucketIndex(session, space, bucket)
         self._bucket = bucket
         self._ttl = ttl
+        self._keys_per_lookup = ASTRA_KEYS if session.astra else KEYS_PER_LOOKUP
         self._inserts = asyncio.Semaphore(insert_limit)
 
     @classmethod
@@ -82,9 +83,9 @@ class CassandraStore:
         for key in sorted(fresh):
             by_partition.setdefault((key[0], key[1] // self._bucket), []).append(key)
         parts = [
-            (partition, keys[i : i + KEYS_PER_LOOKUP])
+            (partition, keys[i : i + self._keys_per_lookup])
             for partition, keys in by_partition.items()
-            for i in range(0, len(keys), KEYS_PER_LOOKUP)
+            for i in range(0, len(keys), self._keys_per_lookup)
         ]
         await gather_all(
             self._write_missing(partition, {key: (fresh[key], units[key]) for key in keys}) for partition, keys in parts
@@ -189,9 +190,9 @@ class CassandraStore:
         for time, bucket_slice in _evenly_spaced(keys, max(n, 0)):
             wanted.setdefault(bucket_slice, []).append(time)
         parts = [
-            (bucket_slice, times[i : i + KEYS_PER_LOOKUP])
+            (bucket_slice, times[i : i + self._keys_per_lookup])
             for bucket_slice, times in wanted.items()
-            for i in range(0, len(times), KEYS_PER_LOOKUP)
+            for i in range(0, len(times), self._keys_per_lookup)
         ]
         picked = await gather_all(self._vectors(bucket_slice, times) for bucket_slice, times in parts)
         vectors = [vector for part in picked for vector in part]

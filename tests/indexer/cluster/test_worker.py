@@ -1,4 +1,4 @@
-"""Leases, the fence, and workers that share cameras, over one SQLite catalog, with a fake clock."""
+"""Tests leases, the fence, and workers that share cameras, over one SQLite catalog, with a fake clock."""
 
 import asyncio
 import math
@@ -57,7 +57,7 @@ class UnreachableCatalog:
         return asked
 
 
-async def test_a_lease_is_sure_for_its_length_since_it_was_asked_for(catalog, clock):
+async def test_a_lease_is_valid_for_its_length_from_its_request(catalog, clock):
     leases = Leases(catalog, "a", 8, clock)
     assert await leases.acquire("yard")
     assert (leases.is_valid("yard"), leases.seconds_left("yard"), leases.seconds_left("gate")) == (True, 8, None)
@@ -70,7 +70,7 @@ async def test_a_lease_is_sure_for_its_length_since_it_was_asked_for(catalog, cl
     assert not leases.is_valid("yard")
 
 
-async def test_nobody_else_holds_a_lease_while_it_is_sure(catalog, clock):
+async def test_nobody_else_holds_a_lease_while_it_is_valid(catalog, clock):
     one, two = Leases(catalog, "a", 8, clock), Leases(catalog, "b", 8, clock)
     assert await one.acquire("yard")
     while one.is_valid("yard"):
@@ -81,7 +81,7 @@ async def test_nobody_else_holds_a_lease_while_it_is_sure(catalog, clock):
     assert await one.acquire("yard")
 
 
-async def test_a_lease_that_ran_out_goes_on_if_nobody_had_it(catalog, clock):
+async def test_an_expired_lease_is_kept_if_nobody_else_acquired_it(catalog, clock):
     away = UnreachableCatalog(catalog)
     leases, lost = Leases(away, "a", 8, clock), []
     leases.on_lost = lost.append
@@ -97,7 +97,7 @@ async def test_a_lease_that_ran_out_goes_on_if_nobody_had_it(catalog, clock):
 
 
 @pytest.mark.parametrize("given_up", [False, True])
-async def test_a_lease_that_somebody_had_in_between_is_lost(catalog, clock, given_up):
+async def test_a_lease_that_somebody_else_acquired_in_between_is_lost(catalog, clock, given_up):
     leases, other, lost = Leases(catalog, "a", 8, clock), Leases(catalog, "b", 8, clock), []
     leases.on_lost = lost.append
     await leases.acquire("yard")
@@ -110,7 +110,7 @@ async def test_a_lease_that_somebody_had_in_between_is_lost(catalog, clock, give
     assert await catalog.acquire_lease("yard", "c", 8) is not None or not given_up
 
 
-async def test_a_catalog_that_does_not_answer_in_time_is_away(catalog):
+async def test_a_catalog_that_does_not_answer_in_time_is_unreachable(catalog):
     class Slow(UnreachableCatalog):
         def __getattr__(self, name):
             return lambda *_: asyncio.sleep(3600)
@@ -134,7 +134,7 @@ def record(clock, camera="yard"):
     return Record(camera, clock.now(), camera, 0.0, np.ones(3, np.float32))
 
 
-async def test_a_fenced_worker_writes_nothing_of_what_it_captured(clock):
+async def test_a_fenced_worker_does_not_write_its_captured_records(clock):
     left = {"yard": 5.0}
     fence, store = Fence(left.get, clock.now), FakeStore()
     fenced = FencedWriter(store, fence)
@@ -176,7 +176,7 @@ async def test_a_write_that_outlasts_its_lease_is_not_acknowledged(clock):
 
 
 class FakeHost:
-    """A camera host that only notes what it watches."""
+    """A camera host that only records which cameras it watches."""
 
     def __init__(self):
         self.watching, self.lost = set(), []
@@ -238,7 +238,7 @@ async def members(tmp_path, clock):
 
 
 async def steps(clock, members, seconds):
-    """Let time pass; after each step no two have the same camera, if each of them is sure of it."""
+    """Advance the clock; after each step no two workers hold a valid lease of the same camera."""
     for _ in range(int(seconds / 2)):
         for member in members:
             await member.step()
@@ -251,7 +251,7 @@ def shares(members):
     return sorted(len(m.host.watching) for m in members)
 
 
-async def test_shares_are_fair_whoever_comes_and_goes(members, clock):
+async def test_shares_stay_fair_as_workers_join_and_leave(members, clock):
     a = await members("a")
     await steps(clock, [a], 4)
     assert a.host.watching == set(NAMES)
@@ -272,14 +272,14 @@ async def test_shares_are_fair_whoever_comes_and_goes(members, clock):
     assert a.host.watching | c.host.watching == {*NAMES, "c6", "c7"} - {"c1"}
 
 
-async def test_workers_that_begin_together_share_at_once(members, clock):
+async def test_workers_that_start_together_share_at_once(members, clock):
     all_of_them = [await members(name) for name in "abc"]
     await asyncio.gather(*(m.step() for m in all_of_them))
     await steps(clock, all_of_them, 20)
     assert shares(all_of_them) == [1, 2, 2]
 
 
-async def test_a_dead_workers_cameras_move_within_a_lease_and_its_sign_goes(members, clock):
+async def test_a_dead_workers_cameras_move_within_a_lease_and_its_heartbeat_is_deleted(members, clock):
     a, b = await members("a"), await members("b")
     await steps(clock, [a, b], 20)
     died = clock.seconds
@@ -289,7 +289,7 @@ async def test_a_dead_workers_cameras_move_within_a_lease_and_its_sign_goes(memb
     assert set(await b.catalog.documents(WORKER_KIND)) == {"b"}
 
 
-async def test_a_worker_that_was_frozen_finds_its_cameras_gone_and_gets_a_share_again(members, clock):
+async def test_a_frozen_worker_loses_its_cameras_and_gets_a_share_again(members, clock):
     a, b = await members("a"), await members("b")
     await steps(clock, [a, b], 20)
     before = set(a.host.watching)
@@ -300,7 +300,7 @@ async def test_a_worker_that_was_frozen_finds_its_cameras_gone_and_gets_a_share_
     assert shares([a, b]) == [2, 3]
 
 
-async def test_while_the_catalog_is_away_everybody_keeps_what_he_has(members, clock):
+async def test_while_the_catalog_is_unreachable_every_worker_keeps_its_cameras(members, clock):
     a, b = await members("a"), await members("b")
     await steps(clock, [a, b], 20)
     before = [set(m.host.watching) for m in (a, b)]
@@ -312,7 +312,7 @@ async def test_while_the_catalog_is_away_everybody_keeps_what_he_has(members, cl
     assert a.host.lost == b.host.lost == []
 
 
-async def test_a_worker_ends_though_the_catalog_is_away(members, clock):
+async def test_a_worker_stops_although_the_catalog_is_unreachable(members, clock):
     a = await members("a")
     await steps(clock, [a], 4)
     a.leases.seconds = 0.2
@@ -327,7 +327,7 @@ async def test_a_worker_ends_though_the_catalog_is_away(members, clock):
     assert a.worker.cameras == []
 
 
-async def test_a_camera_that_cannot_begin_is_left_to_others(members, clock):
+async def test_a_camera_that_cannot_start_is_left_to_other_workers(members, clock):
     a = await members("a")
 
     async def failing(camera):

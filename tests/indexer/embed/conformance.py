@@ -28,28 +28,28 @@ class EmbedderConformance:
             assert vectors.dtype == np.float32
             np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
 
-    async def test_hints_for_the_caller_are_sane(self, embedder: Embedder) -> None:
+    async def test_side_and_batch_are_plausible(self, embedder: Embedder) -> None:
         assert embedder.space.name
         assert 32 <= embedder.side <= 1024
         assert embedder.batch >= 1
 
-    async def test_nothing_in_nothing_out(self, embedder: Embedder) -> None:
+    async def test_an_empty_batch_gives_no_vectors(self, embedder: Embedder) -> None:
         for vectors in (await embedder.images([]), await embedder.texts([])):
             assert vectors.shape == (0, embedder.space.dim)
             assert vectors.dtype == np.float32
 
     @pytest.mark.parametrize("shape", [(37, 53, 3), (640, 90, 3), (90, 640, 3), (1, 1, 3), (257, 255, 3)])
-    async def test_any_size_and_shape(self, embedder: Embedder, shape: tuple[int, ...]) -> None:
+    async def test_images_of_any_size_and_shape_are_embedded(self, embedder: Embedder, shape: tuple[int, ...]) -> None:
         image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         vectors = await embedder.images([image, data.chelsea()])
         assert np.isfinite(vectors).all()
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
 
-    async def test_images_without_contrast(self, embedder: Embedder) -> None:
+    async def test_images_without_contrast_are_embedded(self, embedder: Embedder) -> None:
         flat = [np.full((120, 160, 3), level, np.uint8) for level in (0, 127, 255)]
         assert np.isfinite(await embedder.images(flat)).all()
 
-    async def test_views_of_larger_arrays(self, embedder: Embedder) -> None:
+    async def test_views_of_larger_arrays_are_embedded(self, embedder: Embedder) -> None:
         whole = data.chelsea()
         views = [whole[20:280, 50:400], whole[:, ::-1], whole[::2, ::2]]
         copies = [np.ascontiguousarray(view) for view in views]
@@ -61,20 +61,20 @@ class EmbedderConformance:
         for image, vector in zip(mixed, together, strict=True):
             assert (await embedder.images([image]))[0] @ vector > 0.99
 
-    async def test_more_than_a_batch(self, embedder: Embedder) -> None:
+    async def test_more_images_than_a_batch_are_embedded(self, embedder: Embedder) -> None:
         many = await embedder.images([data.chelsea()] * (embedder.batch + 3))
         assert (many @ many[0] > 0.99).all()
         assert (await embedder.texts(["a dog"] * 70)).shape[0] == 70
 
-    async def test_text_alone_is_text_in_company(self, embedder: Embedder) -> None:
+    async def test_a_text_has_the_same_vector_alone_and_in_a_batch(self, embedder: Embedder) -> None:
         together = await embedder.texts(["a cat", "a man in a yellow coat who waits for the last bus at night"])
         assert (await embedder.texts(["a cat"]))[0] @ together[0] > 0.999
 
     @pytest.mark.parametrize("text", ["", "   ", "猫", "dog " * 1000, "\x00\n<b>'; DROP TABLE", "🐈"])
-    async def test_any_text(self, embedder: Embedder, text: str) -> None:
+    async def test_any_text_is_embedded(self, embedder: Embedder, text: str) -> None:
         assert np.isfinite(await embedder.texts([text])).all()
 
-    async def test_same_in_same_out(self, embedder: Embedder) -> None:
+    async def test_the_same_input_gives_the_same_vectors(self, embedder: Embedder) -> None:
         np.testing.assert_allclose(
             await embedder.images(photographs()), await embedder.images(photographs()), atol=1e-5
         )
@@ -103,7 +103,7 @@ class EmbedderConformance:
         )
         assert (scores.argmax(axis=1) == np.arange(3)).all()
 
-    async def test_close_twice_then_refuse(self, embedder: Embedder) -> None:
+    async def test_closing_twice_does_no_harm_and_later_calls_are_refused(self, embedder: Embedder) -> None:
         await embedder.texts(["a cat"])
         await embedder.close()
         await embedder.close()

@@ -36,7 +36,7 @@ async def embedder(folder: Path, tmp_path: Path) -> AsyncIterator[ClipEmbedder]:
 
 class TestClip(EmbedderConformance):
     async def test_texts_find_their_image(self) -> None:  # type: ignore[override]
-        """Skipped: random weights know no words."""
+        """Skipped: random weights do not relate texts to images."""
 
 
 def raw(folder: Path, side: int) -> tuple[Vectors, Vectors]:
@@ -65,7 +65,7 @@ async def test_images_and_texts_equal_the_reference(embedder: ClipEmbedder, fold
     assert vector @ nothing[0] / np.linalg.norm(nothing[0]) > 0.9999
 
 
-async def test_every_layout_is_one_space(tmp_path: Path) -> None:
+async def test_every_layout_gives_the_same_space(tmp_path: Path) -> None:
     answers = []
     for name, make in LAYOUTS.items():
         clip = await ClipEmbedder.open(make(tmp_path / name), cache=tmp_path, plan=F32)
@@ -75,21 +75,23 @@ async def test_every_layout_is_one_space(tmp_path: Path) -> None:
         assert ((answers[0] * other).sum(axis=1) > 0.9999).all()
 
 
-async def test_a_text_too_long_is_cut_with_a_warning(embedder: ClipEmbedder, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_long_text_is_truncated_with_a_warning(
+    embedder: ClipEmbedder, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         long, longer = await embedder.texts(["cat " * 100, "cat " * 200])
     assert long @ longer > 0.9999
     assert "only the first 77 tokens" in caplog.text
 
 
-async def test_batches_in_flight_are_answered_each(embedder: ClipEmbedder) -> None:
+async def test_concurrent_batches_get_their_own_vectors(embedder: ClipEmbedder) -> None:
     images = [data.chelsea(), data.coffee(), data.rocket(), data.astronaut()] * 5
     calls = [embedder.images(images[i : i + 10]) for i in (0, 10)]
     together = np.concatenate(await asyncio.gather(*calls))
     np.testing.assert_allclose(together, await embedder.images(images), atol=1e-5)
 
 
-async def test_the_runtime_is_measured_once_and_remembered(tmp_path: Path) -> None:
+async def test_the_runtime_is_measured_once_and_cached(tmp_path: Path) -> None:
     folder = tiny.immich(tmp_path / "model")
     first = await ClipEmbedder.open(folder, cache=tmp_path / "cache")
     second = await ClipEmbedder.open(folder, cache=tmp_path / "cache")
@@ -112,7 +114,7 @@ async def test_the_runtime_is_measured_once_and_remembered(tmp_path: Path) -> No
         (tiny.xenova, "preprocessor_config.json", r"preprocessor_config\.json is missing"),
     ],
 )
-async def test_what_is_missing_is_named(tmp_path: Path, make: type, lost: str, said: str) -> None:
+async def test_a_missing_file_is_named(tmp_path: Path, make: type, lost: str, said: str) -> None:
     folder = make(tmp_path / "model")
     (folder / lost).unlink()
     with pytest.raises(EmbedderError, match=said):
@@ -148,7 +150,7 @@ async def test_preprocessing_of_another_size_is_refused(tmp_path: Path) -> None:
         await ClipEmbedder.open(folder, cache=tmp_path, plan=F32)
 
 
-async def test_a_variant_is_taken_or_the_ones_there_are_named(tmp_path: Path) -> None:
+async def test_a_variant_is_used_or_the_existing_ones_are_listed(tmp_path: Path) -> None:
     folder = tiny.xenova(tmp_path / "model")
     for part in ("vision", "text"):
         network = folder / "onnx" / f"{part}_model.onnx"

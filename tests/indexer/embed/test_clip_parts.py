@@ -39,7 +39,7 @@ def test_pixels_equal_the_reference(cut: tuple[slice, slice]) -> None:
     assert np.abs(mine - expected).mean() < 1e-4
 
 
-def test_fits_keep_what_they_promise() -> None:
+def test_crop_pad_and_squash_keep_the_right_parts() -> None:
     wide = np.full((100, 300, 3), 200, np.uint8)
     wide[:, :60], wide[:, 240:] = 0, 50
     crop, pad, squash = (
@@ -54,7 +54,7 @@ def test_fits_keep_what_they_promise() -> None:
 
 
 @pytest.mark.parametrize(("mode", "fit"), [("shortest", "crop"), ("longest", "pad"), ("squash", "squash")])
-def test_openclip_says_how_to_resize(mode: str, fit: str) -> None:
+def test_openclip_configurations_set_the_resizing(mode: str, fit: str) -> None:
     assert ImagePreprocessor.from_config(OPENCLIP | {"resize_mode": mode}, 96).fit == fit
     assert ImagePreprocessor.from_config(OPENCLIP | {"resize_mode": mode}, 96, "pad").fit == "pad"
 
@@ -182,7 +182,7 @@ def test_a_network_without_its_projection_is_reported(tmp_path: Path) -> None:
         Tower.read(path).image_side()
 
 
-def test_only_long_texts_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_only_long_texts_cause_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     cut = TextTokenizer.load(tiny.write_vocabulary(tmp_path), None, {}, {})
     with caplog.at_level(logging.WARNING):
         cut(["cat " * 75])

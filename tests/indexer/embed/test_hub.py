@@ -141,7 +141,7 @@ async def test_one_of_several_models_of_a_repository_is_fetched(hub: Hub, fake: 
     await clip.close()
 
 
-async def test_what_breaks_off_is_continued(hub: Hub, fake: FakeHub) -> None:
+async def test_an_interrupted_download_is_resumed(hub: Hub, fake: FakeHub) -> None:
     fake.breaks = 1
     folder = await hub.fetch(REPO)
     path = "onnx/text_model.onnx"
@@ -150,7 +150,7 @@ async def test_what_breaks_off_is_continued(hub: Hub, fake: FakeHub) -> None:
     assert (path, f"bytes={half}-") in fake.fetched
 
 
-async def test_what_is_lost_is_fetched_again_as_it_was(hub: Hub, fake: FakeHub) -> None:
+async def test_a_deleted_file_is_fetched_again_at_the_same_revision(hub: Hub, fake: FakeHub) -> None:
     folder = await hub.fetch(REPO)
     (folder / "onnx" / "text_model.onnx").unlink()
     assert hub.downloaded_folder(REPO) is None
@@ -162,7 +162,7 @@ async def test_what_is_lost_is_fetched_again_as_it_was(hub: Hub, fake: FakeHub) 
     assert not (folder / "onnx" / "text_model.onnx").exists()
 
 
-async def test_damage_on_the_way_is_noticed(hub: Hub, fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_corrupted_download_is_detected(hub: Hub, fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = fake._entry
     monkeypatch.setattr(
         fake, "_entry", lambda path: entry(path) | ({"blobId": "1" * 40} if path.suffix == ".json" else {})
@@ -171,7 +171,7 @@ async def test_damage_on_the_way_is_noticed(hub: Hub, fake: FakeHub, monkeypatch
         await hub.fetch(REPO)
 
 
-async def test_what_the_hub_lacks_is_reported(hub: Hub, fake: FakeHub) -> None:
+async def test_a_model_missing_from_the_hub_is_reported(hub: Hub, fake: FakeHub) -> None:
     with pytest.raises(HubError, match="no public model nobody/nothing"):
         await hub.fetch("nobody/nothing")
     with pytest.raises(HubError, match="no 'int8' networks"):
@@ -192,7 +192,7 @@ async def test_a_path_outside_its_folder_is_refused(hub: Hub, fake: FakeHub, mon
     assert not list(folder.parent.parent.glob("config.json"))
 
 
-async def test_an_absent_hub_is_reported_in_time(tmp_path: Path) -> None:
+async def test_an_unreachable_hub_is_reported_in_time(tmp_path: Path) -> None:
     hub = Hub(tmp_path, f"http://localhost:{free_port()}")
     assert not await hub.reachable()
     with pytest.raises(HubError, match="HF_ENDPOINT"):
@@ -230,7 +230,9 @@ async def test_auto_takes_clip_where_the_hub_is_reachable(hub: Hub, fake: FakeHu
         await chosen.embedder.close()
 
 
-async def test_auto_takes_lite_where_it_is_not_and_asks_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_auto_takes_lite_where_the_hub_is_unreachable_and_asks_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
     answers = Hub.reachable
 
@@ -255,14 +257,14 @@ async def test_auto_keeps_to_the_space_of_the_index(hub: Hub, tmp_path: Path, ta
     await chosen.embedder.close()
 
 
-async def test_a_folder_is_a_model(tmp_path: Path) -> None:
+async def test_a_folder_is_accepted_as_a_model(tmp_path: Path) -> None:
     folder = tiny.immich(tmp_path / "mine")
     chosen = await choose(EmbedderOptions(cache=tmp_path, kind="clip", model=str(folder), fit="pad"))
     assert chosen.embedder.space.name == "clip/mine"
     await chosen.embedder.close()
 
 
-async def test_the_other_routes_by_name(tmp_path: Path) -> None:
+async def test_other_embedders_are_chosen_by_name(tmp_path: Path) -> None:
     for kind, made in (
         ("inference", InferenceLocalEmbedder),
         ("inference-server", InferenceServerEmbedder),
@@ -280,7 +282,7 @@ async def test_a_model_nobody_publishes_says_how_to_make_it(tmp_path: Path) -> N
         await choose(EmbedderOptions(cache=tmp_path, kind="clip", model="clip/ViT-B-32-256-datacomp"))
 
 
-def test_names_are_found_or_listed() -> None:
+def test_a_model_is_found_by_name_or_the_names_are_listed() -> None:
     assert find_model("ViT-B-32").name == "clip/ViT-B-32"
     assert find_model("owner/name").repo == "owner/name"
     with pytest.raises(EmbedderError, match="there are clip/ViT-B-16"):

@@ -78,7 +78,7 @@ def install(monkeypatch: pytest.MonkeyPatch, get_model: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [Adapter, OlderModel])
-async def test_it_is_one_space_with_the_weights_run_directly(
+async def test_the_space_equals_that_of_the_weights_run_directly(
     kind: type, inference_model: Model, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, giving(kind(inference_model)))
@@ -92,7 +92,7 @@ async def test_it_is_one_space_with_the_weights_run_directly(
     await direct.close()
 
 
-async def test_long_texts_are_cut_with_a_warning(
+async def test_long_texts_are_truncated_with_a_warning(
     inference_model: Model, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     install(monkeypatch, giving(Adapter(inference_model)))
@@ -128,6 +128,6 @@ async def test_a_model_that_cannot_be_fetched_says_what_to_do(
     await local.close()
 
 
-def test_a_model_that_it_lacks_is_refused_at_once() -> None:
+def test_an_unsupported_model_is_refused_at_once() -> None:
     with pytest.raises(EmbedderError, match="it has: RN50"):
         InferenceLocalEmbedder(model="clip/SigLIP2-B-16")

@@ -52,7 +52,7 @@ async def embedder(start: Start) -> InferenceServerEmbedder:
 
 class TestInferenceServer(EmbedderConformance):
     async def test_texts_find_their_image(self) -> None:  # type: ignore[override]
-        """Skipped: random weights know no words."""
+        """Skipped: random weights do not relate texts to images."""
 
 
 class TestRealServer(EmbedderConformance):
@@ -66,7 +66,7 @@ class TestRealServer(EmbedderConformance):
         await client.close()
 
 
-async def test_it_is_one_space_with_the_weights_run_directly(
+async def test_the_space_equals_that_of_the_weights_run_directly(
     embedder: InferenceServerEmbedder, weights: Path, tmp_path: Path
 ) -> None:
     direct = await ClipEmbedder.open(weights, cache=tmp_path, plan=Plan())
@@ -90,14 +90,16 @@ async def test_an_index_refuses_another_fit(embedder: InferenceServerEmbedder, s
     await catalog.close()
 
 
-async def test_requests_hold_eight_and_run_side_by_side(embedder: InferenceServerEmbedder, server: Server) -> None:
+async def test_requests_hold_eight_images_and_run_concurrently(
+    embedder: InferenceServerEmbedder, server: Server
+) -> None:
     vectors = await embedder.images([data.chelsea()] * 20)
     assert len(vectors) == 20
     assert sorted(count for _, count in server.asked) == [4, 8, 8]
     assert server.busiest > 1
 
 
-async def test_a_lower_limit_is_learned_and_remembered(embedder: InferenceServerEmbedder, server: Server) -> None:
+async def test_a_lower_request_limit_is_remembered(embedder: InferenceServerEmbedder, server: Server) -> None:
     server.limit = 2
     images = [data.chelsea(), data.coffee(), data.rocket(), data.astronaut(), data.chelsea()[::-1]]
     vectors = await embedder.images(images)
@@ -116,18 +118,18 @@ async def test_a_server_that_joins_images_is_sent_one_at_a_time(
     assert embedder.limits["image"] == 1
 
 
-async def test_one_failure_by_chance_teaches_nothing(embedder: InferenceServerEmbedder, server: Server) -> None:
+async def test_a_single_failure_does_not_lower_the_limit(embedder: InferenceServerEmbedder, server: Server) -> None:
     server.faults = [500]
     await embedder.images(photographs())
     assert embedder.limits["image"] == 8
 
 
-async def test_what_passes_is_tried_again(embedder: InferenceServerEmbedder, server: Server) -> None:
+async def test_transient_errors_are_retried(embedder: InferenceServerEmbedder, server: Server) -> None:
     server.faults = [503, 0, 502, 429]
     assert len(await embedder.images(photographs())) == 4
 
 
-async def test_a_server_that_always_fails_says_so(embedder: InferenceServerEmbedder, server: Server) -> None:
+async def test_a_server_that_always_fails_is_reported(embedder: InferenceServerEmbedder, server: Server) -> None:
     server.faults = [500] * 100
     with pytest.raises(EmbedderError, match="fails: Internal error"):
         await embedder.images(photographs())
@@ -140,7 +142,7 @@ async def test_many_failures_at_once_are_one_error(start: Start, server: Server)
         await client.images(photographs() * 3)
 
 
-async def test_an_absent_server_is_waited_for_then_reported(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unreachable_server_is_retried_then_reported(caplog: pytest.LogCaptureFixture) -> None:
     client = InferenceServerEmbedder(f"http://localhost:{free_port()}", key=KEY, max_wait=0.3)
     with (
         caplog.at_level(logging.DEBUG),
@@ -153,7 +155,7 @@ async def test_an_absent_server_is_waited_for_then_reported(caplog: pytest.LogCa
     await client.close()
 
 
-async def test_a_server_that_comes_late_is_found(server: Server) -> None:
+async def test_a_server_that_starts_late_is_used(server: Server) -> None:
     port = free_port()
     client = InferenceServerEmbedder(f"http://localhost:{port}", key=KEY, max_wait=20)
     waiting = asyncio.ensure_future(client.images(photographs()))
@@ -165,7 +167,7 @@ async def test_a_server_that_comes_late_is_found(server: Server) -> None:
             await client.close()
 
 
-async def test_a_slow_server_is_away(server: Server, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_server_is_unreachable(server: Server, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     release = asyncio.Event()
 
     async def stuck(*_: object) -> None:
@@ -186,7 +188,7 @@ async def test_a_wrong_key_is_reported_without_showing_it(start: Start, caplog: 
     assert "5678" not in str(raised.value) + "".join(ours)
 
 
-async def test_a_model_it_lacks_is_reported(start: Start) -> None:
+async def test_an_unsupported_model_is_reported(start: Start) -> None:
     client = await start(model="ViT-L-14")
     with pytest.raises(EmbedderError, match="not found"):
         await client.texts(["a cat"])
@@ -194,7 +196,7 @@ async def test_a_model_it_lacks_is_reported(start: Start) -> None:
         await start(model="clip/ViT-X")
 
 
-async def test_long_texts_are_cut_with_a_warning(
+async def test_long_texts_are_truncated_with_a_warning(
     embedder: InferenceServerEmbedder, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):

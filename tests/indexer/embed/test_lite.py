@@ -39,7 +39,7 @@ PHOTOGRAPHS = {
 }
 
 
-async def test_questions_find_their_photograph(embedder: LiteEmbedder) -> None:
+async def test_queries_find_their_photograph(embedder: LiteEmbedder) -> None:
     images = [_rgb(load()) for load in PHOTOGRAPHS.values()]
     scores = await embedder.texts(list(PHOTOGRAPHS)) @ (await embedder.images(images)).T
     assert (scores.argmax(axis=1) == np.arange(len(images))).all()
@@ -63,7 +63,7 @@ async def test_gray_images_are_embedded(embedder: LiteEmbedder) -> None:
 
 
 async def test_every_machine_computes_the_same_space(embedder: LiteEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An index made on one machine is asked on another: half precision in hardware must not move a vector."""
+    """An index made on one machine is searched on another: half precision in hardware must not change a vector."""
     before = await embedder.images([data.chelsea(), data.coffee(), data.rocket()])
     monkeypatch.setattr("footage.indexer.embed.runtime.hardware_precision", lambda _: "bf16")
     other = LiteEmbedder(threads=1)
@@ -72,7 +72,7 @@ async def test_every_machine_computes_the_same_space(embedder: LiteEmbedder, mon
     assert ((before * after).sum(axis=1) > 0.9999).all()
 
 
-async def test_a_damaged_artefact_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_damaged_artifact_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "picture.onnx.gz").write_bytes(b"not a network")
     monkeypatch.setattr(lite, "LITE_FOLDER", tmp_path)
     embedder = LiteEmbedder()
@@ -93,7 +93,7 @@ def test_networks_are_valid_onnx_for_any_runtime(name: str) -> None:
     )
 
 
-def test_artefacts_stay_small() -> None:
+def test_artifacts_stay_small() -> None:
     assert sum(path.stat().st_size for path in lite.LITE_FOLDER.iterdir()) <= 25_000_000
 
 

@@ -44,7 +44,7 @@ def test_every_runtime_gives_the_same_vectors(either: Tower) -> None:
         assert cosines(vectors, expected).min() > 0.995
 
 
-def test_a_network_that_widens_wrongly_is_run_row_by_row(tower: Tower, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_batches_wrongly_is_run_row_by_row(tower: Tower, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tower.path.with_name("single.onnx")
     path.write_bytes(tiny.visual(tiny.Shape(), "input", "output", batch=1))
     expected = compile_tower(tower, Plan())({"input": PIXELS})
@@ -99,7 +99,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> FakeRuntimes:
     return stage
 
 
-def test_the_fastest_is_chosen(tower: Tower, tmp_path: Path, stage: FakeRuntimes) -> None:
+def test_the_fastest_plan_is_chosen(tower: Tower, tmp_path: Path, stage: FakeRuntimes) -> None:
     assert runtime_benchmark.benchmark_runtimes(tower, PIXELS, tmp_path / "one").plan.precision == "bf16"
     stage.speeds["onnxruntime f32"] = 400
     found = runtime_benchmark.benchmark_runtimes(tower, PIXELS, tmp_path / "two")
@@ -107,14 +107,14 @@ def test_the_fastest_is_chosen(tower: Tower, tmp_path: Path, stage: FakeRuntimes
     assert stage.clock < 50
 
 
-def test_a_fast_one_of_another_space_is_refused(tower: Tower, tmp_path: Path, stage: FakeRuntimes) -> None:
+def test_a_fast_plan_with_different_vectors_is_refused(tower: Tower, tmp_path: Path, stage: FakeRuntimes) -> None:
     stage.turned = ("openvino bf16",)
     found = runtime_benchmark.benchmark_runtimes(tower, PIXELS, tmp_path)
     assert found.plan.runtime == "onnxruntime"
     assert "too low" in found.table[0].note
 
 
-def test_one_that_cannot_run_is_noted(tower: Tower, tmp_path: Path, stage: FakeRuntimes) -> None:
+def test_a_plan_that_cannot_run_is_noted(tower: Tower, tmp_path: Path, stage: FakeRuntimes) -> None:
     stage.speeds["onnxruntime f32"] = 0
     assert "no such device" in runtime_benchmark.benchmark_runtimes(tower, PIXELS, tmp_path).table[2].note
 
@@ -126,7 +126,7 @@ def test_slow_machines_are_not_measured_for_long(tower: Tower, tmp_path: Path, s
     assert stage.clock < 40
 
 
-def test_a_trial_is_remembered_for_this_network_and_machine(
+def test_a_benchmark_is_cached_for_this_network_and_machine(
     tower: Tower, tmp_path: Path, stage: FakeRuntimes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = runtime_benchmark.benchmark_runtimes(tower, PIXELS, tmp_path)
@@ -141,7 +141,7 @@ def test_a_trial_is_remembered_for_this_network_and_machine(
     assert stage.opened > opened
 
 
-def test_a_damaged_memory_is_measured_anew(tower: Tower, tmp_path: Path, stage: FakeRuntimes) -> None:
+def test_a_damaged_cache_is_measured_again(tower: Tower, tmp_path: Path, stage: FakeRuntimes) -> None:
     plan = runtime_benchmark.benchmark_runtimes(tower, PIXELS, tmp_path).plan
     path = tmp_path / "trials.json"
     keys = list(json.loads(path.read_text()))

@@ -44,7 +44,7 @@ def parts(store, catalog):
     return ColorEmbedder(), store, catalog
 
 
-async def test_a_film_becomes_records_with_their_times_and_coverage(parts, film):
+async def test_a_video_gives_records_with_times_and_coverage(parts, film):
     report = await index(parts, Job(film, "yard", 1.0, START))
     found = await records(parts[1])
     assert [(r.time - START).total_seconds() for r in found] == [0, 1, 2, 3, 4, 5]
@@ -56,7 +56,7 @@ async def test_a_film_becomes_records_with_their_times_and_coverage(parts, film)
     assert (covered[0].end - START).total_seconds() == pytest.approx(6.0, abs=0.11)
 
 
-async def test_a_known_file_costs_nothing_the_second_time(parts, film):
+async def test_an_indexed_file_is_skipped_the_second_time(parts, film):
     await index(parts, Job(film, "yard", 1.0))
     before = list(parts[0].batches)
     report = await index(parts, Job(film, "yard", 1.0))
@@ -65,7 +65,7 @@ async def test_a_known_file_costs_nothing_the_second_time(parts, film):
     assert await parts[1].count() == 6
 
 
-async def test_a_moved_file_is_known_and_found_at_its_new_place(parts, film):
+async def test_a_moved_file_is_recognized_at_its_new_path(parts, film):
     await index(parts, Job(film, "yard", 1.0))
     moved = film.rename(film.with_name("moved.mp4"))
     report = await index(parts, Job(moved, "yard", 1.0))
@@ -74,7 +74,7 @@ async def test_a_moved_file_is_known_and_found_at_its_new_place(parts, film):
     assert await parts[2].media_at_path(str(film)) == []
 
 
-async def test_a_changed_file_is_indexed_anew(parts, film):
+async def test_a_changed_file_is_indexed_again(parts, film):
     await index(parts, Job(film, "yard", 1.0, START))
     films.encode(film, plain(["white", "blue"]), fps=10, gop=10)
     report = await index(parts, Job(film, "yard", 1.0, START))
@@ -85,7 +85,7 @@ async def test_a_changed_file_is_indexed_anew(parts, film):
     assert len(await parts[2].media_at_path(str(film))) == 1
 
 
-async def test_another_interval_or_another_start_means_anew(parts, film):
+async def test_another_interval_or_start_indexes_the_file_again(parts, film):
     await index(parts, Job(film, "yard", 1.0, START))
     await index(parts, Job(film, "yard", 0.5, START))
     assert await parts[1].count() == 12
@@ -106,7 +106,7 @@ async def test_photographs_of_one_and_the_same_second_are_all_kept(parts, tmp_pa
     assert await parts[1].count() == 30
 
 
-async def test_a_bad_file_is_named_and_the_others_go_on(parts, film, tmp_path):
+async def test_a_bad_file_is_named_and_the_others_are_indexed(parts, film, tmp_path):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"this is not a film" * 100)
     sound = films.sound_only(tmp_path / "sound.mp4")
@@ -116,7 +116,7 @@ async def test_a_bad_file_is_named_and_the_others_go_on(parts, film, tmp_path):
     assert await parts[1].count() == 6
 
 
-async def test_what_is_good_of_a_damaged_file_is_kept_and_the_rest_is_a_gap(parts, tmp_path):
+async def test_the_readable_part_of_a_damaged_file_is_indexed_and_the_rest_is_a_gap(parts, tmp_path):
     whole = films.encode(tmp_path / "cut.mp4", films.numbered(100), fps=10, gop=10, options={"movflags": "faststart"})
     films.truncate(whole, 0.6)
     report = await index(parts, Job(whole, "yard", 1.0, START))
@@ -129,7 +129,7 @@ async def test_what_is_good_of_a_damaged_file_is_kept_and_the_rest_is_a_gap(part
     assert (await index(parts, Job(whole, "yard", 1.0, START))).known == 1
 
 
-async def test_stopping_keeps_what_was_captured_and_the_next_run_goes_on(parts, tmp_path):
+async def test_stopping_keeps_captured_frames_and_the_next_run_resumes(parts, tmp_path):
     film = films.encode(tmp_path / "long.mp4", films.numbered(400), fps=10, gop=10)
     slow = ColorEmbedder(0.4)
     indexer = FileIndexer(slow, parts[1], parts[2])
@@ -147,7 +147,7 @@ async def test_stopping_keeps_what_was_captured_and_the_next_run_goes_on(parts, 
     assert [round((r.time - START).total_seconds() * 10) for r in await records(parts[1])] == list(range(400))
 
 
-async def test_when_the_store_fails_the_files_that_wait_are_not_opened(parts, film, monkeypatch):
+async def test_when_the_store_fails_waiting_files_are_not_opened(parts, film, monkeypatch):
     async def full(_):
         raise StoreError("the disk is full")
 
@@ -188,7 +188,7 @@ asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
 
 
 @pytest.mark.slow
-async def test_after_sigkill_it_resumes_without_loss_or_repeats(tmp_path, store, catalog):
+async def test_after_sigkill_indexing_resumes_without_loss_or_repeats(tmp_path, store, catalog):
     film = films.encode(tmp_path / "long.mp4", films.numbered(1200), fps=10, gop=10)
     acknowledged = 0
     for writes in (1, 3, 7):

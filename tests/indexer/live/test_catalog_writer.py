@@ -1,4 +1,4 @@
-"""Notes for the catalog are written in order, whatever the catalog does meanwhile."""
+"""Tests that notes for the catalog are written in order although the catalog fails meanwhile."""
 
 import asyncio
 from dataclasses import replace
@@ -24,7 +24,7 @@ async def written(writer):
     await running
 
 
-async def test_a_media_that_ends_has_its_duration_and_an_empty_one_goes(catalog):
+async def test_an_ended_media_has_its_duration_and_an_empty_one_is_removed(catalog):
     writer, empty = CatalogWriter(catalog), replace(MEDIA, id="e" * 16)
     for media in (MEDIA, empty):
         writer.add_media(media)
@@ -37,7 +37,7 @@ async def test_a_media_that_ends_has_its_duration_and_an_empty_one_goes(catalog)
     assert (entry.media.id, entry.media.path, entry.media.duration) == (MEDIA.id, "/yard.mp4", 3.0)
 
 
-async def test_a_note_is_retried_before_the_next_one_and_one_that_is_refused_is_passed_over(catalog, monkeypatch):
+async def test_a_note_is_retried_before_the_next_one_and_a_refused_one_is_skipped(catalog, monkeypatch):
     cover, errors = catalog.set_coverage, [StoreUnreachable("no node answers"), StoreError("refused")]
     calls = []
 

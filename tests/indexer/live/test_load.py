@@ -3,7 +3,7 @@ import pytest
 from footage.indexer.live.load import LoadMeter
 
 
-def test_the_meter_tells_how_many_cameras_are_sustained():
+def test_the_meter_estimates_how_many_cameras_are_sustained():
     meter = LoadMeter()
     assert meter.load(4).sustained is None
     for second in range(0, 100, 2):

@@ -1,4 +1,4 @@
-"""Catalog entries of a killed service are corrected by what its archive holds."""
+"""Tests that catalog entries of a killed service are corrected from the files in its archive."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ async def test_entries_without_a_file_are_removed_and_finished_ones_get_their_pa
     opened = [
         segment.new_segment(folder, camera, START + timedelta(minutes=minute), Clock.RTCP, ".mp4")
         for folder, camera, minute in (
-            (archive.folder, "yard", 0),  # finished, but the catalog was not told
+            (archive.folder, "yard", 0),  # finished, but not updated in the catalog
             (archive.folder, "yard", 1),  # held nothing
             (tmp_path / "elsewhere", "yard", 2),  # another folder's
             (archive.folder, "gate", 3),  # a camera that was not asked for

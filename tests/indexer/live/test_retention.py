@@ -1,4 +1,4 @@
-"""Retention over a real store and catalog; the archive is a fake."""
+"""Tests retention over a real store and catalog; the archive is a fake."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ def segment(number, second):
     return Media(f"s{number}", "yard", "", Kind.SEGMENT, START + timedelta(seconds=second), Clock.RTCP, 10.0)
 
 
-async def test_what_lies_between_expired_segments_is_not_said_to_have_expired(store, catalog):
+async def test_time_between_expired_segments_is_not_marked_as_expired(store, catalog):
     """It may be another worker's, who had the camera then."""
     due = [segment(i, second) for i, second in enumerate((0, 10, 60))]
     archive = SimpleNamespace(find_expired=lambda *_: due, delete=lambda found: found)

@@ -1,4 +1,4 @@
-"""Indexes live cameras of a real RTSP server."""
+"""Tests indexing of live cameras of a real RTSP server."""
 
 import asyncio
 import time
@@ -97,7 +97,7 @@ async def test_a_camera_is_indexed_recorded_and_covered(live, rtsp, films, store
 
 async def test_a_records_picture_is_the_frame_that_was_embedded(live, rtsp, films, store, catalog, tmp_path):
     class NumberReader(ColorEmbedder):
-        """Notes the numbers shown in the images that it embeds."""
+        """Records the numbers shown in the images that it embeds."""
 
         seen: ClassVar[list[int]] = []
 
@@ -160,7 +160,7 @@ async def test_an_unrecorded_camera_has_records_without_footage(live, rtsp, film
     assert await catalog.media_between(["yard"], kept[-1].time, DISTANT_FUTURE)
 
 
-async def test_overload_drops_the_oldest_frames_and_says_so(live, rtsp, films):
+async def test_overload_drops_the_oldest_frames_and_counts_them(live, rtsp, films):
     slow = ColorEmbedder(2.0)
     slow.batch = 1
     service = await live(camera(rtsp(films), every=0.04), embedder=slow)
@@ -169,9 +169,7 @@ async def test_overload_drops_the_oldest_frames_and_says_so(live, rtsp, films):
     assert service.load().dropped > 0
 
 
-async def test_while_the_store_is_away_writes_are_tried_again_and_nothing_is_lost(
-    live, rtsp, films, store, monkeypatch
-):
+async def test_while_the_store_fails_writes_are_retried_and_nothing_is_lost(live, rtsp, films, store, monkeypatch):
     write, refused = store.write, Counter()
 
     async def failing(found):
@@ -188,7 +186,7 @@ async def test_while_the_store_is_away_writes_are_tried_again_and_nothing_is_los
     assert await store.count() == state(service).kept
 
 
-async def test_while_the_store_cannot_be_reached_records_wait_in_a_file(
+async def test_while_the_store_is_unreachable_records_are_spooled(
     live, rtsp, films, store, catalog, tmp_path, monkeypatch
 ):
     write, amend, cover = store.write, catalog.update_media, catalog.set_coverage
@@ -239,7 +237,7 @@ async def test_after_a_restart_the_time_between_is_a_gap(live, rtsp, films, cata
     ]
 
 
-async def test_cameras_come_and_go_while_it_runs(live, rtsp, films, store, catalog):
+async def test_cameras_are_added_and_removed_while_the_service_runs(live, rtsp, films, store, catalog):
     server = rtsp(films)
     service = await live(camera(server))
     await service.add(camera(server, "gate"))
@@ -263,7 +261,7 @@ async def test_cameras_come_and_go_while_it_runs(live, rtsp, films, store, catal
     assert [s.state for s in spans] == [CoverageState.WATCHED, CoverageState.GAP, CoverageState.WATCHED]
 
 
-async def test_a_lost_camera_leaves_nothing_behind_its_fence(live, rtsp, films, store, catalog, tmp_path):
+async def test_records_of_a_lost_camera_are_not_written(live, rtsp, films, store, catalog, tmp_path):
     left = {"yard": 60.0, "gate": 60.0}
     fence = Fence(left.get)
     spool = Spool(tmp_path / "spool", 1 << 20)

@@ -1,4 +1,4 @@
-"""Migrates an index to another model: all that can be cut again is copied once; the old space is used until then."""
+"""Tests migration to another model: records with footage are copied once; the old space is used until the switch."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ class OtherEmbedder(ColorEmbedder):
 
 
 class WaitingEmbedder(OtherEmbedder):
-    """Embeds one batch, then none until it is told to go."""
+    """Embeds one batch, then none until it is released."""
 
     def __init__(self):
         super().__init__()
@@ -107,7 +107,7 @@ async def best(store, embedder, text):
     return {(hit.camera, hit.time, hit.media, hit.offset) for hit in hits}
 
 
-async def test_films_and_photographs_are_copied_and_answer_as_before_after_the_switch(
+async def test_videos_and_photographs_are_copied_and_answer_as_before_after_the_switch(
     index, migration, store, target, catalog, film, tmp_path
 ):
     for i in range(3):
@@ -136,7 +136,7 @@ async def test_films_and_photographs_are_copied_and_answer_as_before_after_the_s
         assert {camera for camera, *_ in answer} == {"yard"}
 
 
-async def test_every_record_gets_its_own_picture(index, migration, target, tmp_path):
+async def test_every_record_gets_its_own_image(index, migration, target, tmp_path):
     shades = [np.full((64, 96, 3), (5 * i, 250 - 5 * i, 90), np.uint8) for i in range(50)]
     film = films.encode(tmp_path / "shades.mkv", shades, times=films.uneven(50), gop=7)
     await index(Job(film, "yard", 0.0, START))
@@ -149,7 +149,7 @@ async def test_every_record_gets_its_own_picture(index, migration, target, tmp_p
     assert cosines.diagonal().min() > 0.999
 
 
-async def test_regions_are_cut_from_a_larger_picture_and_embedded_as_such(migration, store, target, catalog, tmp_path):
+async def test_regions_are_cropped_from_a_larger_image_and_embedded(migration, store, target, catalog, tmp_path):
     path = films.encode(tmp_path / "large.mp4", films.numbered(30, (1440, 960)), fps=10, gop=10)
     media = replace(identify_media(path, "gate", START)[0], kind=Kind.SEGMENT)
     await catalog.add_media(media, "live")
@@ -176,7 +176,7 @@ async def test_regions_are_cut_from_a_larger_picture_and_embedded_as_such(migrat
         assert min(hit.score for hit in hits) > 0.98
 
 
-async def test_a_live_frame_is_found_in_the_segment_before_the_one_it_was_noted_in(
+async def test_a_live_frame_is_found_in_the_segment_before_that_of_its_record(
     migration, store, target, catalog, tmp_path
 ):
     parts = [films.encode(tmp_path / f"{c}.mp4", plain([c]), fps=10, gop=10) for c in ("red", "blue")]
@@ -195,7 +195,9 @@ async def test_a_live_frame_is_found_in_the_segment_before_the_one_it_was_noted_
     assert record.vector @ (await OtherEmbedder().texts(["red"]))[0] > 0.99
 
 
-async def test_the_old_space_is_searched_and_grows_meanwhile(index, migration, store, target, film, tmp_path):
+async def test_the_old_space_is_searched_and_written_during_a_migration(
+    index, migration, store, target, film, tmp_path
+):
     await index(Job(film, "yard", 0.5, START))
     later = films.encode(tmp_path / "later.mp4", plain(["blue", "red"]), fps=10, gop=10)
     embedder = OtherEmbedder()
@@ -216,7 +218,7 @@ async def test_the_old_space_is_searched_and_grows_meanwhile(index, migration, s
     assert await keys(target) == await keys(store)
 
 
-async def test_a_camera_that_never_pauses_does_not_keep_it_from_ending(index, migration, store, target, catalog, film):
+async def test_a_migration_ends_while_a_camera_keeps_recording(index, migration, store, target, catalog, film):
     await index(Job(film, "yard", 1.0, START))
     embedder = OtherEmbedder()
     plainly = embedder.images
@@ -241,7 +243,7 @@ async def test_a_camera_that_never_pauses_does_not_keep_it_from_ending(index, mi
     assert await keys(target) == await keys(store)
 
 
-async def test_a_frame_that_is_not_in_the_file_yet_is_waited_for_unless_its_recording_broke_off(
+async def test_a_frame_not_in_its_file_yet_is_waiting_unless_its_recording_was_interrupted(
     migration, store, target, catalog, film, tmp_path
 ):
     vector = np.array([1, 0, 0], np.float32)
@@ -262,7 +264,7 @@ async def test_a_frame_that_is_not_in_the_file_yet_is_waited_for_unless_its_reco
     assert [camera for _, camera, _ in await keys(target)] == ["now"]
 
 
-async def test_what_cannot_be_cut_again_is_listed_and_stays_in_the_old_space(
+async def test_records_without_footage_are_listed_and_stay_in_the_old_space(
     index, migration, store, target, catalog, film, tmp_path
 ):
     gone, changed, damaged = tmp_path / "gone.mp4", tmp_path / "changed.mp4", noise(tmp_path / "damaged.mp4")
@@ -295,7 +297,7 @@ async def test_what_cannot_be_cut_again_is_listed_and_stays_in_the_old_space(
     assert await catalog.bound_space() == OtherEmbedder.space
 
 
-async def test_a_file_that_is_back_is_copied_by_the_next_run(index, migration, target, film):
+async def test_a_restored_file_is_copied_by_the_next_run(index, migration, target, film):
     await index(Job(film, "yard", 1.0, START))
     away = film.rename(film.with_suffix(".away"))
     assert [one.count for one in (await migration().run()).lost] == [8]
@@ -305,7 +307,7 @@ async def test_a_file_that_is_back_is_copied_by_the_next_run(index, migration, t
     assert await target.count() == 8
 
 
-async def test_it_is_not_switched_before_it_is_whole(index, migration, store, target, catalog, film):
+async def test_an_incomplete_migration_cannot_switch(index, migration, store, target, catalog, film):
     await index(Job(film, "yard", 0.1, START))
     embedder = WaitingEmbedder()
     this = migration(embedder)
@@ -353,7 +355,7 @@ async def test_a_failing_embedder_ends_the_run_and_the_next_one_resumes(index, m
     assert (report.present, report.present + report.copied, report.complete) == (kept, 80, True)
 
 
-async def test_a_store_that_loses_what_it_acknowledged_is_noticed(index, migration, target, film):
+async def test_a_store_that_loses_acknowledged_records_is_detected(index, migration, target, film):
     await index(Job(film, "yard", 1.0, START))
     write = target.write
     target.write = lambda records: write([r for r in records if r.time != START])
@@ -364,7 +366,9 @@ async def test_a_store_that_loses_what_it_acknowledged_is_noticed(index, migrati
         await this.switch()
 
 
-async def test_vectors_of_another_model_under_the_same_name_are_noticed(index, migration, store, target, catalog, film):
+async def test_vectors_of_another_model_under_the_same_name_are_detected(
+    index, migration, store, target, catalog, film
+):
     await index(Job(film, "yard", 1.0, START))
     wrong = np.array([0, 0, 0, 1], np.float32)
     await target.write([replace(r, vector=wrong) async for r in store.scan(Where())])
@@ -377,7 +381,7 @@ async def test_vectors_of_another_model_under_the_same_name_are_noticed(index, m
     assert await catalog.bound_space() == ColorEmbedder.space
 
 
-async def test_what_the_old_space_has_forgotten_is_no_fault(index, migration, store, target, film):
+async def test_records_forgotten_in_the_old_space_are_no_error(index, migration, store, target, film):
     await index(Job(film, "yard", 1.0, START), Job(film, "door", 1.0, START))
     await migration().run()
     await store.forget(Where(("door",)))
@@ -385,7 +389,7 @@ async def test_what_the_old_space_has_forgotten_is_no_fault(index, migration, st
     assert (report.complete, report.present, report.verified) == (True, 8, {"yard": (8, 8)})
 
 
-def test_spaces_that_do_not_fit_are_refused(store, target, catalog):
+def test_incompatible_spaces_are_refused(store, target, catalog):
     with pytest.raises(NotMigrated, match="already"):
         Migration(store, store, catalog, ColorEmbedder())
     with pytest.raises(NotMigrated, match="test/color"):

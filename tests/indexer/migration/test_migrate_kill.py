@@ -1,4 +1,4 @@
-"""A migration that is killed goes on where it was."""
+"""Tests that a killed migration resumes."""
 
 import signal
 import subprocess
@@ -39,7 +39,7 @@ asyncio.run(main(Path(sys.argv[1])))
 """
 
 
-async def test_after_sigkill_it_goes_on_without_loss_or_repeats(store, catalog, tmp_path):
+async def test_after_sigkill_a_migration_resumes_without_loss_or_repeats(store, catalog, tmp_path):
     film = films.encode(tmp_path / "long.mp4", films.numbered(600), fps=10, gop=10)
     await FileIndexer(ColorEmbedder(), store, catalog).run([Job(film, "yard", 0.5, START)])
     target = await LanceStore.open(tmp_path / "index" / "vectors", OtherEmbedder.space)

@@ -20,13 +20,13 @@ async def test_a_full_channel_makes_a_thread_wait_and_keeps_the_order():
     assert got == list(range(100))
 
 
-async def test_a_batch_goes_when_its_time_is_up_though_it_is_not_full():
+async def test_a_batch_is_returned_after_its_wait_although_it_is_not_full():
     channel: Channel[int] = Channel(10)
     channel.put(1)
     assert await asyncio.wait_for(channel.get(8, 0.05), 2) == [1]
 
 
-async def test_closing_lets_waiting_threads_go_and_keeps_what_is_inside():
+async def test_closing_releases_waiting_threads_and_keeps_queued_items():
     channel: Channel[int] = Channel(1)
     assert channel.put(1)
     refused = []
@@ -40,7 +40,7 @@ async def test_closing_lets_waiting_threads_go_and_keeps_what_is_inside():
         await channel.get(5, 0.1)
 
 
-async def test_live_items_push_out_the_oldest_that_may_go():
+async def test_a_full_channel_drops_the_oldest_droppable_item():
     channel: Channel[int] = Channel(3)
     for item in (1, 2, 3):
         assert channel.offer(item, lambda i: i != 1) == []
@@ -48,7 +48,7 @@ async def test_live_items_push_out_the_oldest_that_may_go():
     assert channel.drain(9) == [1, 3, 4]
 
 
-async def test_an_item_is_dropped_itself_when_nothing_else_may_go():
+async def test_a_new_item_is_dropped_when_nothing_else_may_be():
     channel: Channel[int] = Channel(1)
     channel.put(1)
     assert channel.offer(2, lambda _: False) == [2]

@@ -21,7 +21,7 @@ def frame(second: int, color=(255, 0, 0), size=(4, 4)) -> Frame:
 
 
 class FakeStore:
-    """A store that only notes what was written, and can be slow or fail."""
+    """A store that only records what was written, and can be slow or fail."""
 
     def __init__(self, delay=0.0, error=None):
         self.writes, self.delay, self.error = [], delay, error
@@ -37,7 +37,7 @@ class FakeStore:
         return [r for write in self.writes for r in write]
 
 
-async def test_frames_come_out_in_order_with_their_own_vectors():
+async def test_records_are_written_in_order_with_their_own_vectors():
     channel, store = Channel(8), FakeStore()
     colors = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
 
@@ -74,7 +74,7 @@ async def test_a_barrier_is_reached_only_when_all_before_it_is_durable():
     assert len(store.records) == 30
 
 
-async def test_records_are_written_when_they_are_old_enough_though_they_are_few():
+async def test_a_few_records_are_written_after_their_wait():
     channel, store = Channel(64), FakeStore()
     channel.put(PipelineItem(frame(0)))
     running = asyncio.create_task(Pipeline(channel, ColorEmbedder(), store, wait=0.01, rows=1000, seconds=0.05).run())
@@ -86,7 +86,7 @@ async def test_records_are_written_when_they_are_old_enough_though_they_are_few(
     assert len(store.records) == 1
 
 
-async def test_after_a_pause_records_are_written_at_once_and_what_follows_is_gathered():
+async def test_after_a_pause_records_are_written_at_once_and_later_ones_are_collected():
     channel, store = Channel(64), FakeStore()
     pipeline = Pipeline(channel, ColorEmbedder(), store, wait=0.01, rows=5, seconds=3600)
     running = asyncio.create_task(pipeline.run())
@@ -117,7 +117,7 @@ async def test_regions_are_records_of_the_same_time_beside_the_whole_frame():
 
 
 @pytest.mark.parametrize("broken", ["embedder", "store"])
-async def test_an_error_of_a_stage_reaches_the_caller_and_frees_the_capture_threads(broken):
+async def test_an_error_of_a_stage_reaches_the_caller_and_releases_the_capture_threads(broken):
     channel = Channel(2)
     embedder, store = ColorEmbedder(), FakeStore(error=OSError("disk full") if broken == "store" else None)
     if broken == "embedder":

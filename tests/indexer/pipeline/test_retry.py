@@ -1,4 +1,4 @@
-"""Records that a store refuses are retried, or spooled and written in order."""
+"""Tests that records that a store refuses are retried, or spooled and written in order."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from footage.indexer.pipeline.retry import SpoolingWriter
+import numpy as np
+import pytest
+
+from footage.indexer.embed.base import EmbedderError, Vectors
+from footage.indexer.pipeline.retry import RetryingEmbedder, SpoolingWriter
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Record, StoreError, StoreUnreachable
+from footage.stream.frame import Image
+from tests.indexer.color_embedder import ColorEmbedder
 from tests.indexer.store.store_contract import make_records, record_keys
 
 LIMIT = 1_000_000
@@ -45,7 +51,7 @@ async def test_while_the_spool_is_drained_new_records_queue_behind_it(tmp_path: 
     await writer.close()
 
 
-async def test_what_an_earlier_process_left_in_the_spool_is_drained_at_once(tmp_path: Path) -> None:
+async def test_records_left_in_the_spool_by_an_earlier_process_are_drained_at_once(tmp_path: Path) -> None:
     records, store = make_records(20), FlakyStore(StoreUnreachable("away"))
     before = SpoolingWriter(store, Spool(tmp_path / "spool", LIMIT))
     await before.write(records)
@@ -58,7 +64,7 @@ async def test_what_an_earlier_process_left_in_the_spool_is_drained_at_once(tmp_
     await writer.close()
 
 
-async def test_without_a_spool_a_write_waits_until_the_store_takes_it() -> None:
+async def test_without_a_spool_a_write_waits_until_the_store_accepts_it() -> None:
     records, store = make_records(3), FlakyStore(StoreError("the disk is full"))
     writing = asyncio.create_task(SpoolingWriter(store, None, StoreError).write(records))
     await asyncio.sleep(0.05)
@@ -67,3 +73,57 @@ async def test_without_a_spool_a_write_waits_until_the_store_takes_it() -> None:
     async with asyncio.timeout(20):
         await writing
     assert record_keys(store.records) == record_keys(records)
+
+
+class FailingEmbedder(ColorEmbedder):
+    """Fails so many times first."""
+
+    def __init__(self, failures: int, error: Exception) -> None:
+        super().__init__()
+        self.failures, self.error = failures, error
+
+    async def images(self, batch: Sequence[Image]) -> Vectors:
+        if self.failures:
+            self.failures -= 1
+            raise self.error
+        return await super().images(batch)
+
+
+async def test_an_embedder_that_fails_is_tried_again_and_that_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    image = np.full((8, 8, 3), 200, np.uint8)
+    failing = FailingEmbedder(2, EmbedderError("the model is away"))
+    embedder = RetryingEmbedder(failing)
+    assert (embedder.space, embedder.floor, embedder.side, embedder.batch) == (
+        failing.space,
+        failing.floor,
+        failing.side,
+        failing.batch,
+    )
+    found = await embedder.images([image])
+    np.testing.assert_array_equal(found, await ColorEmbedder().images([image]))
+    np.testing.assert_array_equal(await embedder.texts(["red"]), await ColorEmbedder().texts(["red"]))
+    logged = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "footage.indexer.pipeline.retry"]
+    assert logged == [("WARNING", "the model is away; it is tried again until it succeeds")]
+
+
+async def test_another_error_of_an_embedder_reaches_the_caller_at_once() -> None:
+    embedder = RetryingEmbedder(FailingEmbedder(1, ValueError("no image")))
+    with pytest.raises(ValueError, match="no image"):
+        await embedder.images([np.zeros((8, 8, 3), np.uint8)])
+
+
+async def test_an_outage_and_its_end_are_logged_once_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    records, store = make_records(20), FlakyStore(StoreUnreachable("the database is away"))
+    spool = Spool(tmp_path / "folder" / "spool", LIMIT)
+    writer = SpoolingWriter(store, spool)
+    await writer.write(records[:10])
+    await writer.write(records[10:])
+    assert (tmp_path / "folder" / "spool").exists()
+    store.error = None
+    await drained(spool)
+    await writer.close()
+    logged = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "footage.indexer.pipeline.retry"]
+    assert logged[0] == ("WARNING", "records wait in a file: the database is away")
+    assert logged[-1] == ("INFO", "20 spooled records are in the store")
+    assert len([text for _, text in logged if text.startswith("records wait")]) == 1

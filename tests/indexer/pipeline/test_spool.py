@@ -1,4 +1,4 @@
-"""Records in the spool come out in order once the store is back, however the process ended."""
+"""Tests that spooled records are drained in order once the store is back, also after the process was killed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class FakeStore:
         self.records += records
 
 
-async def test_records_come_back_in_order_and_as_they_went_in(tmp_path: Path) -> None:
+async def test_records_are_drained_in_order_and_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "spool"
     odd = Record("Tür 門", START, "m", 1 / 3, unit_vectors(1)[0], BOX)
     records = [*make_records(30), odd]
@@ -62,7 +62,7 @@ async def test_records_come_back_in_order_and_as_they_went_in(tmp_path: Path) ->
     assert await spool.drain(store.write) == 0
 
 
-async def test_a_store_that_goes_away_again_leaves_the_rest(tmp_path: Path) -> None:
+async def test_the_rest_stays_spooled_when_the_store_fails_again(tmp_path: Path) -> None:
     path = tmp_path / "spool"
     records = make_records(50)
     spool = Spool(path, LIMIT)
@@ -78,7 +78,7 @@ async def test_a_store_that_goes_away_again_leaves_the_rest(tmp_path: Path) -> N
     assert record_keys(store.records) == record_keys(records)
 
 
-async def test_records_may_come_while_others_are_drained(tmp_path: Path) -> None:
+async def test_records_may_be_appended_while_others_are_drained(tmp_path: Path) -> None:
     records = make_records(30)
     spool = Spool(tmp_path / "spool", LIMIT)
     await spool.append(records[:10])
@@ -93,7 +93,7 @@ async def test_records_may_come_while_others_are_drained(tmp_path: Path) -> None
     assert record_keys(store.records) == record_keys(records)
 
 
-async def test_a_full_spool_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:
+async def test_a_full_spool_refuses_records_and_keeps_the_others(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool", 2_000)
     records = make_records(20)
     await spool.append(records[:5])
@@ -107,7 +107,7 @@ async def test_a_full_spool_refuses_and_keeps_what_it_has(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("damage", ["short", "head", "flipped"])
-async def test_a_half_written_end_is_cut_off(tmp_path: Path, damage: str) -> None:
+async def test_an_incomplete_block_at_the_end_is_truncated(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "spool"
     records = make_records(4)
     spool = Spool(path, LIMIT)
@@ -125,7 +125,7 @@ async def test_a_half_written_end_is_cut_off(tmp_path: Path, damage: str) -> Non
     assert record_keys(store.records) == record_keys([*records[:2], records[3]])
 
 
-async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+async def test_acknowledged_records_survive_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "spool"
     command = [sys.executable, "-c", APPEND_AND_DIE, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

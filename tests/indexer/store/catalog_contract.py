@@ -57,7 +57,7 @@ class CatalogContract:
     async def catalog(self, opening: Opening) -> Catalog:
         return await opening()
 
-    async def test_an_empty_catalog_answers_everything_with_nothing(self, catalog: Catalog) -> None:
+    async def test_an_empty_catalog_returns_nothing(self, catalog: Catalog) -> None:
         assert await catalog.bound_space() is None
         assert await catalog.media(["nobody"]) == {}
         assert await catalog.media_at_path("/nowhere") == []
@@ -94,7 +94,7 @@ class CatalogContract:
         await again.rebind_space(SPACE, FINGERPRINT.tobytes())
         await catalog.bind_space(SPACE, FINGERPRINT.tobytes())
 
-    async def test_a_media_is_known_once(self, catalog: Catalog, opening: Opening) -> None:
+    async def test_a_media_is_added_once(self, catalog: Catalog, opening: Opening) -> None:
         media = Media("01", "Tür 'Süd'", "/ä/ö '.mp4", Kind.VIDEO, at(0.000001), Clock.RTCP, 12.3456789)
         assert await catalog.add_media(media, "every 1 s") == CatalogEntry(media, "every 1 s")
         await catalog.finish_media("01", "3 frames were damaged")
@@ -103,14 +103,14 @@ class CatalogContract:
         assert await catalog.media(["01", "02"]) == {"01": done}
         assert await catalog.media_at_path("/ä/ö '.mp4") == [done]
 
-    async def test_another_recipe_means_anew_under_the_same_start(self, catalog: Catalog) -> None:
+    async def test_another_recipe_keeps_the_start_and_is_not_done(self, catalog: Catalog) -> None:
         await catalog.add_media(video("01"), "r")
         moved = await catalog.add_media(video("02"), "r")
         await catalog.finish_media("02", "a note")
         assert await catalog.add_media(video("02"), "other") == CatalogEntry(moved.media, "other")
         assert (await catalog.media(["02"]))["02"].recipe == "other"
 
-    async def test_starts_of_overlapping_media_are_moved_apart_once(self, catalog: Catalog, opening: Opening) -> None:
+    async def test_starts_of_overlapping_media_are_shifted_once(self, catalog: Catalog, opening: Opening) -> None:
         starts = [0, 0, 10, 30, 0, 60]
         entries = [await catalog.add_media(video(f"{i}", start), "r") for i, start in enumerate(starts)]
         moved = [entry.media.start - at(start) for entry, start in zip(entries, starts, strict=True)]
@@ -136,12 +136,12 @@ class CatalogContract:
         one, other = [(await catalog.add_media(video(id, -30), "r")).media for id in ("one", "other")]
         assert one.start != other.start
 
-    async def test_two_at_once_are_still_moved_apart(self, opening: Opening) -> None:
+    async def test_media_added_at_once_are_shifted_apart(self, opening: Opening) -> None:
         one, other = await opening(), await opening()
         work = [each.add_media(video(f"{i}{each is one}", 0, 0), "r") for i in range(30) for each in (one, other)]
         assert len({entry.media.start for entry in await asyncio.gather(*work)}) == 60
 
-    async def test_between_finds_what_overlaps(self, catalog: Catalog) -> None:
+    async def test_media_between_finds_overlapping_media(self, catalog: Catalog) -> None:
         await catalog.add_media(video("long", 0, 1000), "r")
         await catalog.add_media(video("short", 100, 10), "r")
         await catalog.add_media(video("photo", 105.5, 0), "r")
@@ -159,7 +159,7 @@ class CatalogContract:
         assert await ids(1000.1, 1001) == []
         assert await ids(-5, 0) == []
 
-    async def test_a_file_may_move_and_go(self, catalog: Catalog) -> None:
+    async def test_a_media_can_be_moved_and_removed(self, catalog: Catalog) -> None:
         for id in ("1", "2", "3"):
             await catalog.add_media(video(id), "r")
         known = (await catalog.media(["1"]))["1"].media
@@ -180,7 +180,7 @@ class CatalogContract:
         assert (await catalog.media(["2"]))["2"].media == closed
         assert [e.media.id for e in await catalog.media_between(["gate"], at(22), at(23))] == ["2"]
 
-    async def test_documents_are_kept_by_kind_and_name(self, opening: Opening) -> None:
+    async def test_documents_are_stored_by_kind_and_name(self, opening: Opening) -> None:
         catalog, other = await opening(), await opening()
         await catalog.put_document("watch", "b", {"text": 'a "dog"', "on": True})
         await catalog.put_document("watch", "a", {"n": [1, 2.5, None]})
@@ -213,7 +213,7 @@ class CatalogContract:
         assert third > second
         assert await other.acquire_lease("yard", "b", 30) is None
 
-    async def test_of_many_that_ask_one_gets_the_lease(self, opening: Opening) -> None:
+    async def test_one_of_many_holders_gets_the_lease(self, opening: Opening) -> None:
         catalogs = [await opening() for _ in range(4)]
         got = await asyncio.gather(*(c.acquire_lease("gate", str(i), 30) for i, c in enumerate(catalogs)))
         assert sum(number is not None for number in got) == 1

@@ -58,7 +58,7 @@ class StoreContract:
     async def store(self, opening: Opening) -> Store:
         return await opening(SPACE)
 
-    async def test_an_empty_store_answers_everything_with_nothing(self, store: Store) -> None:
+    async def test_an_empty_store_returns_nothing(self, store: Store) -> None:
         assert store.space == SPACE
         assert await store.count() == 0
         assert await store.nearest(unit_vectors(1)[0], 5) == []
@@ -69,7 +69,7 @@ class StoreContract:
         await store.write([])
         await store.maintain()
 
-    async def test_a_record_comes_back_as_it_went_in(self, store: Store) -> None:
+    async def test_a_record_is_read_as_it_was_written(self, store: Store) -> None:
         time = datetime(2026, 3, 29, 3, 30, 0, 123457, tzinfo=UTC)
         record = Record("Tür 'Süd\" \\ 門", time, "0123456789abcdef", 12.345678, unit_vectors(1)[0], BOX)
         await store.write([record])
@@ -117,7 +117,7 @@ class StoreContract:
         ],
         ids=["long", "zero", "nan", "short", "matrix"],
     )
-    async def test_what_is_not_a_unit_vector_is_refused_whole(self, store: Store, vector: Vectors) -> None:
+    async def test_a_batch_with_a_vector_that_is_not_unit_is_refused(self, store: Store, vector: Vectors) -> None:
         with pytest.raises(StoreError, match="gate"):
             await store.write([*make_records(2), Record("gate", at(9), "m", 9, vector)])
         assert await store.count() == 0
@@ -192,7 +192,7 @@ class StoreContract:
         await store.write(crowd)
         assert record_keys(await scan_all(store)) == record_keys(crowd)
 
-    async def test_a_sample_is_spread_whole_and_the_same_each_time(self, store: Store, opening: Opening) -> None:
+    async def test_a_sample_is_spread_over_whole_frames_and_deterministic(self, store: Store, opening: Opening) -> None:
         frames = make_records(1000)
         boxes = [
             Record(r.camera, r.time, r.media, r.offset, v, BOX)
@@ -212,14 +212,14 @@ class StoreContract:
         assert len(await store.sample(5000)) == 2000
         assert len(await store.sample(10)) == 10
 
-    async def test_last_is_the_newest_record_of_a_media(self, store: Store) -> None:
+    async def test_last_time_is_that_of_the_newest_record_of_a_media(self, store: Store) -> None:
         records = make_records(30)
         await store.write(records[10:])
         await store.write(records[:10])
         assert await store.last_time("gate-0") == at(29)
         assert await store.last_time("gate-1") is None
 
-    async def test_what_is_written_is_seen_at_once_by_others(self, opening: Opening) -> None:
+    async def test_written_records_are_visible_at_once_to_other_instances(self, opening: Opening) -> None:
         one, other = await opening(SPACE), await opening(SPACE)
         assert await other.count() == 0
         for i in range(5):
@@ -229,7 +229,7 @@ class StoreContract:
             assert (await other.nearest(record.vector, 1))[0].time == record.time
             assert await other.last_time(record.media) == record.time
 
-    async def test_forgetting_takes_what_matches_and_no_more(self, store: Store, opening: Opening) -> None:
+    async def test_forgetting_deletes_only_matching_records(self, store: Store, opening: Opening) -> None:
         records = make_records(100) + make_records(100, "door", seed=1)
         await store.write(records)
         other = await opening(SPACE)
@@ -247,7 +247,7 @@ class StoreContract:
         await other.write(records)
         assert await store.count() == 200
 
-    async def test_maintenance_changes_no_answer(self, store: Store) -> None:
+    async def test_maintenance_does_not_change_results(self, store: Store) -> None:
         for i in range(30):
             await store.write(make_records(20, first=20 * i, seed=i))
         question = unit_vectors(1, seed=99)[0]
@@ -256,7 +256,7 @@ class StoreContract:
         await store.forget(Where(cameras=("late",)))
         assert (await store.nearest(question, 20), record_keys(await scan_all(store))) == before
 
-    async def test_writers_readers_and_maintenance_go_on_together(self, opening: Opening) -> None:
+    async def test_writers_readers_and_maintenance_run_concurrently(self, opening: Opening) -> None:
         first, second, reader = [await opening(SPACE) for _ in range(3)]
         writing = asyncio.gather(_write_all(first, "a"), _write_all(second, "b"), _write_all(second, "b"))
         while not writing.done():
@@ -267,7 +267,7 @@ class StoreContract:
         await writing
         assert record_keys(await scan_all(reader)) == [(camera, at(i), None) for i in range(200) for camera in "ab"]
 
-    async def test_readers_go_on_while_records_are_forgotten(self, opening: Opening) -> None:
+    async def test_readers_continue_while_records_are_forgotten(self, opening: Opening) -> None:
         store, reader = await opening(SPACE), await opening(SPACE)
         await store.write(make_records(600))
 
@@ -287,7 +287,7 @@ class StoreContract:
         assert asked
         assert await reader.count() == 480
 
-    async def test_two_spaces_live_side_by_side(self, opening: Opening) -> None:
+    async def test_two_spaces_do_not_mix(self, opening: Opening) -> None:
         one, other = await opening(SPACE), await opening(Space("test_one", 16))
         await one.write(make_records(3))
         await other.write([Record("gate", at(0), "m", 0, unit_vectors(1, dim=16)[0])])

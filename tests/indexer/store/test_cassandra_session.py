@@ -64,9 +64,8 @@ async def test_missing_tables_are_reported_and_created(session: CassandraSession
     ]
     await session.execute_ddl(f"DROP INDEX {session.keyspace}.{schema.frames_table(SPACE)}_vector")
     await session.execute_ddl("ALTER TABLE @media ADD color text")
-    assert [fault[:46] for fault in await schema.find_errors(session, SPACE)] == [
-        "the table media is of another version: color;"
-    ]
+    (fault,) = await schema.find_errors(session, SPACE)
+    assert fault.startswith("the table media is of another version: color;")
     await session.execute_ddl("ALTER TABLE @media DROP color")
     (fault,) = await schema.find_errors(session, SPACE)
     assert "no dot_product index" in fault

@@ -68,7 +68,7 @@ async def same(one: Index, other: Index) -> None:
     assert await one[1].cameras() == await other[1].cameras()
 
 
-async def test_an_index_is_the_same_after_it_has_moved(full: Index, tmp_path: Path) -> None:
+async def test_a_copied_index_equals_its_source(full: Index, tmp_path: Path) -> None:
     target = await embedded(tmp_path / "new")
     reported: list[int] = []
     assert await copy_index(*full, *target, reported.append) == CopyResult(2117, 4, 3, 1)
@@ -78,7 +78,7 @@ async def test_an_index_is_the_same_after_it_has_moved(full: Index, tmp_path: Pa
     assert await copy_index(*full, *target) == CopyResult(2117, 4, 3, 1)
 
 
-async def test_to_the_cluster_and_back(full: Index, cluster: Index, tmp_path: Path) -> None:
+async def test_an_index_is_copied_to_the_cluster_and_back(full: Index, cluster: Index, tmp_path: Path) -> None:
     await copy_index(*full, *cluster)
     await same(full, cluster)
     back = await embedded(tmp_path / "back")

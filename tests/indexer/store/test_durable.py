@@ -41,7 +41,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> FsyncLog:
     return FsyncLog(monkeypatch)
 
 
-async def test_a_write_is_on_the_disk_when_it_returns(tmp_path: Path, log: FsyncLog) -> None:
+async def test_a_write_is_fsynced_when_it_returns(tmp_path: Path, log: FsyncLog) -> None:
     store = await LanceStore.open(tmp_path, SPACE)
     table = tmp_path / f"{lance.table_name(SPACE)}.lance"
     before = files(table)
@@ -53,7 +53,7 @@ async def test_a_write_is_on_the_disk_when_it_returns(tmp_path: Path, log: Fsync
     await store.close()
 
 
-async def test_deletion_and_compaction_are_on_the_disk_when_they_return(
+async def test_deletion_and_compaction_are_fsynced_when_they_return(
     tmp_path: Path, log: FsyncLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lance, "MAX_UNINDEXED", 1)

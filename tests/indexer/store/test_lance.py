@@ -38,7 +38,7 @@ def on_disk(folder: Path, needle: bytes) -> list[str]:
     return [file.name for file in folder.rglob("*") if file.is_file() and needle in file.read_bytes()]
 
 
-async def test_what_is_forgotten_leaves_the_disk(tmp_path: Path) -> None:
+async def test_forgotten_records_are_deleted_from_the_disk(tmp_path: Path) -> None:
     store = await LanceStore.open(tmp_path, SPACE)
     reader = await LanceStore.open(tmp_path, SPACE)
     records = make_records(2000) + make_records(2000, "door", seed=1)
@@ -74,7 +74,7 @@ async def test_a_large_table_gets_a_vector_index_that_finds_what_exact_search_fi
             found += len({round(hit.score, 5) for hit in hits} & {round(float(s), 5) for s in np.sort(scores)[-10:]})
         assert found >= 190
     monkeypatch.setattr(lance, "PARTITION_ROWS", 50)
-    await store.maintain()  # the table has outgrown the index: it is trained anew, and the old one goes
+    await store.maintain()  # the table has outgrown the index: it is trained again, and the old one is removed
     table = await (await lancedb.connect_async(tmp_path)).open_table(lance.table_name(SPACE))
     assert [index.name for index in await table.list_indices() if "vector" in index.columns] == ["vector_120"]
     assert await store.forget(Where(cameras=("door",))) == 2000
@@ -100,7 +100,7 @@ async def test_a_filter_searches_more_partitions(tmp_path: Path, monkeypatch: py
     await store.close()
 
 
-async def test_a_reader_outlives_the_files_of_an_older_version(tmp_path: Path) -> None:
+async def test_a_reader_survives_the_removal_of_an_older_version(tmp_path: Path) -> None:
     store, reader = [await LanceStore.open(tmp_path, SPACE) for _ in range(2)]
     await store.write(make_records(5000, every=0.5))
     scan = reader.scan()
@@ -110,7 +110,7 @@ async def test_a_reader_outlives_the_files_of_an_older_version(tmp_path: Path) -
     assert len(seen) == 5000
 
 
-async def test_a_missing_file_of_an_older_version_is_known_for_what_it_is(tmp_path: Path) -> None:
+async def test_a_missing_file_of_an_older_version_is_recognized(tmp_path: Path) -> None:
     store = await LanceStore.open(tmp_path, SPACE)
     await store.write(make_records(2000))
     old = await (await lancedb.connect_async(tmp_path)).open_table(
@@ -146,13 +146,13 @@ async def test_a_table_of_another_version_is_refused(tmp_path: Path) -> None:
         await LanceStore.open(tmp_path, SPACE)
 
 
-async def test_a_folder_that_is_a_file_is_explained(tmp_path: Path) -> None:
+async def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "vectors").write_text("not a folder")
     with pytest.raises(StoreError, match="not a folder"):
         await LanceStore.open(tmp_path / "vectors", SPACE)
 
 
-def test_names_of_spaces_never_meet() -> None:
+def test_table_names_of_different_spaces_differ() -> None:
     spaces = [Space("a/b", 4), Space("a_b", 4), Space("a_2f_b", 4), Space("a/b", 44), Space("A/b", 4), Space("ä", 4)]
     assert len({lance.table_name(space) for space in spaces}) == len(spaces)
     assert lance.table_name(Space("clip/ViT-B-16", 512)) == "clip_2f_ViT-B-16_512"

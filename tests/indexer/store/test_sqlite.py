@@ -47,7 +47,7 @@ async def test_ten_thousand_photographs_of_one_moment_are_quick(tmp_path: Path) 
     await catalog.close()
 
 
-async def test_a_newer_file_is_refused_and_an_older_one_brought_forward(tmp_path: Path) -> None:
+async def test_a_newer_file_is_refused_and_an_older_one_is_migrated(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite"
     await (await SqliteCatalog.open(path)).close()
     with sqlite3.connect(path) as connection:
@@ -64,7 +64,7 @@ async def test_a_newer_file_is_refused_and_an_older_one_brought_forward(tmp_path
         await SqliteCatalog.open(path)
 
 
-async def test_a_file_that_is_no_catalog_is_explained(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_catalog_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite"
     path.write_text("this is a letter to the landlord, and no catalog" * 100)
     with pytest.raises(StoreError, match=r"catalog\.sqlite.*damaged or something else"):
@@ -73,14 +73,14 @@ async def test_a_file_that_is_no_catalog_is_explained(tmp_path: Path) -> None:
         await SqliteCatalog.open(path / "catalog.sqlite")
 
 
-async def test_a_closed_catalog_says_so(tmp_path: Path) -> None:
+async def test_a_closed_catalog_raises_an_error(tmp_path: Path) -> None:
     catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
     await catalog.close()
     with pytest.raises(StoreError, match="closed"):
         await catalog.set_coverage(span(0, 1))
 
 
-async def test_coverage_of_long_neighbours_is_found_from_inside(tmp_path: Path) -> None:
+async def test_coverage_of_long_neighbors_is_found_from_inside(tmp_path: Path) -> None:
     catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
     for i in range(50):
         await catalog.set_coverage(span(i * 10, i * 10 + 10, "odd" if i % 2 else ""))
@@ -96,7 +96,7 @@ NOTES = st.lists(
 
 
 @given(NOTES)
-def test_carving_agrees_with_a_list_of_seconds(notes: list[tuple[int, int, str | None]]) -> None:
+def test_replacing_spans_agrees_with_a_list_of_seconds(notes: list[tuple[int, int, str | None]]) -> None:
     spans: list[CoverageSpan] = []
     seconds: list[str | None] = [None] * SECONDS
     for since, until, state in notes:

@@ -1,4 +1,4 @@
-"""The client against a real service, and what README says about it."""
+"""Tests the client against a real service, and the program in README."""
 
 import asyncio
 import os

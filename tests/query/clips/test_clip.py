@@ -1,4 +1,4 @@
-"""Cuts clips from real videos, and reads from the images which frames they contain."""
+"""Tests clips cut from real videos, by the frame numbers drawn in their images."""
 
 from __future__ import annotations
 

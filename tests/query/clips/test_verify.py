@@ -1,4 +1,4 @@
-"""Verification tolerates re-encoding and detects any other change, however small."""
+"""Tests that verification tolerates re-encoding and detects any other change, however small."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opens exports as a reviewer would: with zipfile, hashlib, and a decoder of the tests' own."""
+"""Tests exports as a reviewer opens them: with zipfile, hashlib, and a separate decoder."""
 
 from __future__ import annotations
 

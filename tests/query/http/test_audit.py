@@ -1,4 +1,4 @@
-"""The audit log, through a real service and as files."""
+"""Tests the audit log, through a real service and as files."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Who is let in, told by the answers of a small application behind the same middleware."""
+"""Tests authentication with a small application behind the real middleware."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ async def test_a_token_is_taken_from_a_bearer_header_alone(serve, headers, statu
         assert (await answer.json())["name"] == "anna"
 
 
-async def test_what_is_no_bearer_header_is_asked_for_as_an_empty_token(serve):
+async def test_another_authorization_header_counts_as_an_empty_token(serve):
     client = await serve(Callers(**{"": ANNA, "secret": ANNA}))
     assert (await client.get("/whoami", headers={"Authorization": "Basic secret"})).status == 200
     assert (await client.get("/healthz")).status == 200
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:8710", "127.0.0.1", "127.0.0.1:8710", "[::1]", "[::1]:8710"])
-async def test_without_tokens_this_machine_is_answered_by_name(serve, host):
+async def test_without_tokens_requests_addressed_to_localhost_are_answered(serve, host):
     client = await serve(Callers())
     answer = await client.get("/whoami", headers={"Host": host})
     assert answer.status == 200
@@ -87,7 +87,7 @@ async def test_without_tokens_this_machine_is_answered_by_name(serve, host):
 @pytest.mark.parametrize(
     "host", ["example.org", "example.org:8710", "192.0.2.1:80", "localhost.example.org", "[::2]", "::1"]
 )
-async def test_without_tokens_no_other_name_is_answered(serve, host):
+async def test_without_tokens_requests_addressed_to_other_hosts_are_refused(serve, host):
     client = await serve(Callers())
     answer = await client.get("/whoami", headers={"Host": host})
     assert answer.status == 403

@@ -1,4 +1,4 @@
-"""Exports over HTTP, and how they fail."""
+"""Tests exports over HTTP, and how they fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens against a real service over two cameras: roles, limits to cameras, and when they take effect."""
+"""Tests tokens against a real service over two cameras: roles, limits to cameras, and when they take effect."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Moments in a space of eight dimensions, with a look for each scene and noise on every frame."""
+"""Tests grouping of duplicates in a space of eight dimensions: one vector per scene, noise on every frame."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def unit(row):
 
 
 async def film(store, scene, tremble, camera="yard", scale=1.0, seed=0):
-    """A record a second. ``scale``: how far apart looks are; small in a model whose cosines are all high."""
+    """A record a second. ``scale``: how far apart scenes are; small in a model whose cosines are all high."""
     rng = np.random.default_rng(seed)
     records = []
     for i, look in enumerate(scene):
@@ -53,19 +53,19 @@ def parts(folds):
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.1])
-async def test_the_same_look_is_folded_whatever_the_scale_of_the_model(space, scale):
+async def test_similar_moments_are_grouped_at_any_scale_of_the_model(space, scale):
     await film(space, (["empty"] * 20 + ["guard"] + ["empty"] * 20 + ["car"]) * 3, 0.05, scale=scale)
     seen = [moment(20, 0.8), moment(62, 0.9), moment(104, 0.7), moment(41, 0.95), moment(83, 0.6)]
     folds = parts(await Deduplicator(space, 2e-2 * scale**2).deduplicate(seen))
     assert folds == [[62, 20, 104], [41, 83]]
 
 
-async def test_different_looks_stay_apart_and_in_their_order(space):
+async def test_different_moments_stay_apart_and_in_order(space):
     await film(space, ["guard"] * 10 + ["car"] * 10 + ["fox"] * 10, 0.05)
     assert parts(await Deduplicator(space, NOISE).deduplicate([moment(25), moment(5), moment(15)])) == [[25], [5], [15]]
 
 
-async def test_a_parked_car_in_a_scene_where_nothing_moves_is_one(space):
+async def test_moments_of_a_static_scene_are_one_group(space):
     await film(space, ["car"] * 200, 0.01)
     seen = [moment(s, 0.5 + s / 1000) for s in range(5, 200, 10)]
     (fold,) = await Deduplicator(space, 2e-4).deduplicate(seen)
@@ -73,7 +73,7 @@ async def test_a_parked_car_in_a_scene_where_nothing_moves_is_one(space):
     assert set(fold.others) == set(seen[:-1])
 
 
-async def test_restless_footage_has_a_wider_measure(space):
+async def test_busy_footage_has_a_larger_threshold(space):
     rng = np.random.default_rng(5)
     await film(space, [["guard", "car", "fox"][i] for i in rng.integers(0, 3, 60)], 0.3)
     folds = await Deduplicator(space, NOISE).deduplicate([moment(s) for s in range(0, 60, 6)])
@@ -86,7 +86,7 @@ async def test_cameras_are_not_mixed(space):
     assert len(await Deduplicator(space, 1e-2).deduplicate([moment(5), moment(9, camera="gate")])) == 2
 
 
-async def test_a_part_of_a_frame_is_compared_as_a_part(space):
+async def test_regions_are_compared_by_their_own_vectors(space):
     await film(space, ["empty"] * 60, 0.01)
     fox, car = np.full(DIM, 1.0), np.full(DIM, 1.0)
     fox[3], car[2] = 3.0, 3.0
@@ -101,7 +101,7 @@ async def test_a_moment_whose_frame_is_not_stored_stays_alone(space):
     assert parts(await Deduplicator(space, 1e-2).deduplicate([moment(5), moment(7.5), moment(9)])) == [[5, 9], [7.5]]
 
 
-async def test_nothing_to_fold(space):
+async def test_no_moments_give_no_groups(space):
     assert await Deduplicator(space, NOISE).deduplicate([]) == []
 
 
@@ -117,7 +117,7 @@ class FixedEmbedder:
         return self.vectors
 
 
-async def test_what_noise_does_in_a_model_counts_for_nothing(space):
+async def test_differences_within_the_noise_distance_are_ignored(space):
     await film(space, ["car"] * 30, 0.01, seed=1)
     await space.write([Record("yard", at(40), "n", 0.0, unit(np.array([1.2, 1, 3, 1, 1, 1, 1, 1.0])))])
     seen = [moment(5), replace(moment(40), media="n")]

@@ -1,4 +1,4 @@
-"""A full scan against a naive implementation: all records in a list, and the same rules."""
+"""Tests the full scan against a naive implementation: all records in a list, and the same rules."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -104,7 +104,7 @@ def worlds(draw):
 
 @settings(deadline=None)
 @given(worlds(), st.sampled_from([1, 3, 1000]))
-async def test_it_finds_what_all_records_together_make(world, rows):
+async def test_a_full_scan_finds_the_moments_of_all_records(world, rows):
     memory, where = world
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("footage.query.values.batches.BATCH_ROWS", rows)  # moments cross the borders of batches
@@ -118,7 +118,7 @@ async def test_it_finds_what_all_records_together_make(world, rows):
         assert [m.start for m in last.moments] == [m.start for m in every.moments[-1:]]
 
 
-async def test_over_a_real_index_it_agrees_with_the_segmenter(store, catalog):
+async def test_over_a_real_index_a_full_scan_agrees_with_the_segmenter(store, catalog):
     rng = np.random.default_rng(3)
     await film(store, catalog, "a", rng.random(400) ** 3)
     await film(store, catalog, "b", rng.random(300) ** 3, start=400)
@@ -133,7 +133,7 @@ async def test_over_a_real_index_it_agrees_with_the_segmenter(store, catalog):
     assert gate.count == sum(m.camera == "gate" for m in grown)
 
 
-async def test_first_and_last_look_at_no_more_than_they_must(store, catalog):
+async def test_first_and_last_scan_no_more_than_needed(store, catalog):
     scores = np.full(20_000, 0.05)
     scores[[100, 101, 19_000]] = 0.9
     await film(store, catalog, "a", scores)
@@ -146,10 +146,10 @@ async def test_first_and_last_look_at_no_more_than_they_must(store, catalog):
     assert (await scan.count(FirstComponentScorer())).count == 2
     begun = Where((), ((at(0), at(18_000)),))
     assert (await scan.last(FirstComponentScorer(), begun)).moments == first.moments
-    assert (await scan.last(FirstComponentScorer(), begun)).looked < 25_000  # no window is looked at again
+    assert (await scan.last(FirstComponentScorer(), begun)).looked < 25_000  # no window is scanned twice
 
 
-async def test_a_feed_that_is_not_recorded_is_looked_at_too(store, catalog):
+async def test_an_unrecorded_feed_is_scanned_too(store, catalog):
     media = Media("f" * 16, "yard", "", Kind.FEED, START, Clock.ARRIVAL, 0.0)
     await catalog.add_media(media, "")
     await store.write(
@@ -159,7 +159,7 @@ async def test_a_feed_that_is_not_recorded_is_looked_at_too(store, catalog):
     assert [(m.start, m.end) for m in found.moments] == [(at(7200), at(7201))]
 
 
-async def test_nothing_in_an_empty_index(store, catalog):
+async def test_an_empty_index_has_no_moments(store, catalog):
     scan = FullScan(store, catalog)
     where = Where((), ((datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)),))
     for ask in (scan.first, scan.last, scan.count, scan.all):

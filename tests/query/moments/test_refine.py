@@ -1,4 +1,4 @@
-"""Films whose edges are known to the frame, indexed once a second."""
+"""Tests refinement on videos whose boundaries are known to the frame, indexed once a second."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -57,7 +57,7 @@ def seconds(moment: Moment) -> tuple[float, float]:
 
 @pytest.mark.parametrize("gop", [10, 250])
 @pytest.mark.parametrize(("start", "end"), [(3.37, 7.61), (4.05, 5.9), (2.96, 9.04), (3.12, 3.12 + 1.2)])
-async def test_an_edge_is_found_to_a_fifth_of_a_second(store, catalog, tmp_path, start, end, gop):
+async def test_a_boundary_is_found_to_a_fifth_of_a_second(store, catalog, tmp_path, start, end, gop):
     await indexed(store, catalog, film(tmp_path / "a.mp4", ("red", start), ("green", end), ("blue", 12), gop=gop))
     (coarse,) = await found(store, catalog)
     (fine,) = await refined(store, catalog, [coarse])
@@ -67,7 +67,7 @@ async def test_an_edge_is_found_to_a_fifth_of_a_second(store, catalog, tmp_path,
     assert fine.moment.start <= fine.moment.best < fine.moment.end
 
 
-async def test_records_far_apart_are_narrowed_again_and_again(store, catalog, tmp_path):
+async def test_boundaries_between_distant_records_are_narrowed_repeatedly(store, catalog, tmp_path):
     path = film(tmp_path / "a.mp4", ("red", 33.3), ("green", 64.7), ("red", 90))
     await indexed(store, catalog, path, every=20.0)
     (coarse,) = await found(store, catalog)
@@ -77,7 +77,7 @@ async def test_records_far_apart_are_narrowed_again_and_again(store, catalog, tm
     assert seconds(fine.moment) == pytest.approx((33.3, 64.7), abs=0.2)
 
 
-async def test_it_follows_the_camera_from_file_to_file(store, catalog, tmp_path):
+async def test_a_moment_is_refined_across_files(store, catalog, tmp_path):
     first = film(tmp_path / "a.mp4", ("red", 3.6), ("green", 4))
     await indexed(store, catalog, first)
     second = film(tmp_path / "b.mp4", ("green", 0.4), ("red", 3))
@@ -101,7 +101,7 @@ async def test_a_better_frame_between_two_records_becomes_the_best(store, catalo
     assert fine.moment.score > coarse.score
 
 
-async def test_footage_that_is_gone_leaves_the_moment_as_it_was(store, catalog, tmp_path):
+async def test_a_moment_without_footage_is_unchanged(store, catalog, tmp_path):
     await indexed(store, catalog, film(tmp_path / "a.mp4", ("red", 3.37), ("green", 7.6), ("red", 10)))
     gate = film(tmp_path / "b.mp4", ("blue", 2.5), ("green", 5.5), ("red", 8))
     await indexed(store, catalog, gate, camera="gate")
@@ -114,7 +114,7 @@ async def test_footage_that_is_gone_leaves_the_moment_as_it_was(store, catalog, 
     assert seconds(by_camera["gate"].moment) == pytest.approx((2.5, 5.5), abs=0.2)
 
 
-async def test_what_cannot_be_decoded_leaves_the_moment_as_it_was(store, catalog, tmp_path):
+async def test_a_moment_of_damaged_footage_is_unchanged(store, catalog, tmp_path):
     path = film(tmp_path / "a.mp4", ("red", 3.37), ("green", 7.6), ("red", 10))
     await indexed(store, catalog, path)
     moments = await found(store, catalog)
@@ -123,7 +123,7 @@ async def test_what_cannot_be_decoded_leaves_the_moment_as_it_was(store, catalog
     assert (same.moment, same.refined) == (moments[0], False)
 
 
-async def test_a_feed_that_was_not_recorded_stays_as_it_was(store, catalog):
+async def test_a_moment_of_an_unrecorded_feed_is_unchanged(store, catalog):
     media = Media("f" * 16, "yard", "", Kind.FEED, START, Clock.ARRIVAL, 0.0)
     await catalog.add_media(media, "")
     green, red = np.eye(3, dtype=np.float32)[[1, 0]]
@@ -134,7 +134,7 @@ async def test_a_feed_that_was_not_recorded_stays_as_it_was(store, catalog):
     assert (same.moment, same.refined) == (moments[0], False)
 
 
-async def test_no_moment_leaves_the_asked_time(store, catalog, tmp_path):
+async def test_no_moment_leaves_the_requested_time(store, catalog, tmp_path):
     await indexed(store, catalog, film(tmp_path / "a.mp4", ("red", 3.2), ("green", 8.7), ("red", 12)))
     spans = ((START + timedelta(seconds=3.5), START + timedelta(seconds=8.3)),)
     (coarse,) = await found(store, catalog, Where((), spans))
@@ -144,7 +144,7 @@ async def test_no_moment_leaves_the_asked_time(store, catalog, tmp_path):
     assert spans[0][0] <= fine.moment.start < fine.moment.end <= spans[0][1]
 
 
-async def test_a_region_is_looked_at_as_a_picture_of_its_own(store, catalog, tmp_path):
+async def test_a_region_is_scored_as_an_image_of_its_own(store, catalog, tmp_path):
     corner = Region.of(Region(0.0, 0.0, 0.25, 0.25).code)
 
     def scene():
@@ -164,7 +164,7 @@ async def test_a_region_is_looked_at_as_a_picture_of_its_own(store, catalog, tmp
     assert fine.moment.region == corner
 
 
-async def test_it_costs_no_more_than_was_allowed(store, catalog, tmp_path):
+async def test_refining_stays_within_its_limits(store, catalog, tmp_path):
     await indexed(store, catalog, film(tmp_path / "a.mp4", ("red", 3.37), ("green", 7.6), ("red", 10)))
     moments = await found(store, catalog)
     embedder = ColorEmbedder()

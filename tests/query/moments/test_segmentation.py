@@ -68,29 +68,29 @@ async def test_a_long_moment_is_followed_far_beyond_the_first_window(store, cata
     assert spans(await grow(store, catalog, 300)) == [(5, 605)]
 
 
-async def test_sparse_records_stand_until_the_next(store, catalog):
+async def test_a_sparse_record_counts_until_the_next(store, catalog):
     await film(store, catalog, "a", [0.1, 0.9, 0.1], step=300)
     assert spans(await grow(store, catalog, 300)) == [(300, 600)]
 
 
-async def test_the_last_moment_ends_with_its_film(store, catalog):
+async def test_the_last_moment_ends_with_its_video(store, catalog):
     await film(store, catalog, "a", [0.1, 0.9, 0.9])
     assert spans(await grow(store, catalog, 2)) == [(1, 3)]
 
 
-async def test_films_that_follow_each_other_are_one_view(store, catalog):
+async def test_consecutive_videos_are_continuous(store, catalog):
     await film(store, catalog, "a", [0.1, 0.9, 0.9])
     await film(store, catalog, "b", [0.9, 0.1, 0.1], start=3)
     assert spans(await grow(store, catalog, 1)) == [(1, 4)]
 
 
-async def test_a_hole_in_the_footage_parts_moments(store, catalog):
+async def test_a_gap_in_the_footage_splits_moments(store, catalog):
     await film(store, catalog, "a", [0.1, 0.9, 0.9])
     await film(store, catalog, "b", [0.9, 0.1, 0.1], start=10)
     assert spans(await grow(store, catalog, 1, 10)) == [(1, 3), (10, 11)]
 
 
-async def test_films_that_overlap_do_not_mix(store, catalog):
+async def test_overlapping_videos_do_not_mix(store, catalog):
     await film(store, catalog, "a", [0.1, 0.9, 0.9, 0.9, 0.9, 0.1])
     await film(store, catalog, "b", [0.1] * 6, start=0)
     found = await grow(store, catalog, 2)
@@ -103,7 +103,7 @@ async def test_photographs_are_moments_without_length(store, catalog):
     assert spans(await grow(store, catalog, 0, 0.5)) == [(0, 0), (0.5, 0.5)]
 
 
-async def test_the_best_region_of_a_frame_speaks_for_it(store, catalog):
+async def test_a_frame_scores_as_its_best_region(store, catalog):
     media = await film(store, catalog, "a", [0.1, 0.1, 0.1])
     corner = Region.of(Region(0.0, 0.0, 0.5, 0.5).code)
     await store.write([Record("yard", media.at(1), media.id, 1.0, vector(0.9), corner)])
@@ -111,7 +111,7 @@ async def test_the_best_region_of_a_frame_speaks_for_it(store, catalog):
     assert (spans([moment]), moment.region) == ([(1, 2)], corner)
 
 
-async def test_no_moment_leaves_the_asked_time(store, catalog):
+async def test_no_moment_leaves_the_requested_time(store, catalog):
     await film(store, catalog, "a", [0.9] * 20)
     where = Where(("yard",), ((at(5), at(8)),))
     assert spans(await grow(store, catalog, 6, where=where)) == [(5, 8)]
@@ -123,7 +123,7 @@ async def test_below_the_cutoff_there_is_no_moment(store, catalog):
 
 
 @given(st.lists(st.floats(0, 1), max_size=60), st.floats(0.05, 1))
-def test_segments_hold_every_match_once_and_are_apart(p, cutoff):
+def test_segments_contain_every_match_once_and_do_not_touch(p, cutoff):
     scores = np.array(p)
     found = find_segments(scores, cutoff)
     inside = [i for a, b in found for i in range(a, b)]

@@ -35,7 +35,7 @@ def naive(firsts, thens, within):
 
 
 @given(moments(), moments(), st.integers(0, 15), st.integers(1, 40))
-def test_it_finds_the_best_of_all_pairs(firsts, thens, within, limit):
+def test_the_best_of_all_pairs_are_found(firsts, thens, within, limit):
     span = timedelta(seconds=within)
     expected = sorted((a.score * b.score for a, b in naive(firsts, thens, span)), reverse=True)
     found = find_pairs(firsts, thens, span, limit)

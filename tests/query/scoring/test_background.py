@@ -1,4 +1,4 @@
-"""Which records a background is sampled from."""
+"""Tests which records a background is sampled from."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.indexer.color_embedder import ColorEmbedder
 
 
 @pytest.mark.parametrize(("floor", "pictures", "learnt"), [(0.2, False, False), (0.2, True, True), (None, False, True)])
-async def test_footage_is_sampled_only_where_it_says_something(
+async def test_a_background_is_sampled_only_where_it_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, floor: float | None, pictures: bool, learnt: bool
 ) -> None:
-    """Words in a space with a floor are judged without a background, on the first page and on those that follow."""
+    """In a space with a floor words are scored without a background, on the first page and on later ones."""
     store = await LanceStore.open(tmp_path, ColorEmbedder.space)
     bank = NounBank(np.eye(3, dtype=np.float32), floor)
     sampled = []

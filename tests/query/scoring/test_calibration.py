@@ -40,7 +40,7 @@ def film() -> list[Image]:
     return [*[data.chelsea()] * 3, BLACK, *[data.coffee()] * 3, BLACK, *[data.rocket()] * 3]
 
 
-async def test_what_is_there_matches_where_it_is_and_what_is_not_does_not(lite: LiteEmbedder) -> None:
+async def test_present_things_match_where_they_are_and_absent_ones_do_not(lite: LiteEmbedder) -> None:
     bank = await NounBank.build(lite)
     frames = await lite.images(film())
     for question, places in {"a cat": (0, 1, 2), "a cup of coffee": (4, 5, 6), "a rocket": (8, 9, 10)}.items():
@@ -64,7 +64,7 @@ async def test_one_frame_is_background_enough(lite: LiteEmbedder) -> None:
     assert (await matcher(lite, bank, "a train", frames)).probability(frames)[0] < 0.5
 
 
-async def test_without_background_only_a_floor_tells_a_match(lite: LiteEmbedder) -> None:
+async def test_without_a_background_only_a_floor_decides_a_match(lite: LiteEmbedder) -> None:
     bank = await NounBank.build(lite)
     cat, none = await lite.images([data.chelsea()]), np.empty((0, lite.space.dim), np.float32)
     asked = await matcher(lite, bank, "a cat", none)
@@ -73,8 +73,8 @@ async def test_without_background_only_a_floor_tells_a_match(lite: LiteEmbedder)
     assert (await matcher(lite, NounBank(bank.vectors), "a cat", none)).probability(cat)[0] < 0.5
 
 
-async def test_what_shows_nothing_matches_nothing(lite: LiteEmbedder) -> None:
-    """A black, a gray, a white and a noisy picture, asked for all of the nouns."""
+async def test_images_without_content_match_nothing(lite: LiteEmbedder) -> None:
+    """A black, a gray, a white and a noisy picture, queried for all nouns."""
     noise = np.random.default_rng(0).integers(0, 256, BLACK.shape).astype(np.uint8)
     blank = await lite.images([BLACK, BLACK + 128, BLACK + 255, noise])
     bank = await NounBank.build(lite)
@@ -109,13 +109,13 @@ def test_any_space_gets_its_own_cutoff(dim: int, offset: float) -> None:
     assert np.mean(absent >= 0.5) < 0.2
 
 
-def test_the_nouns_are_clean() -> None:
+def test_nouns_are_unique_and_trimmed() -> None:
     words = load_nouns()
     assert len(words) == len(set(words)) > 800
     assert all(word == word.strip() and word for word in words)
 
 
-def test_many_aims_at_once_are_judged_as_each_alone() -> None:
+def test_queries_score_together_as_each_alone() -> None:
     rng = np.random.default_rng(1)
 
     def unit(n: int) -> Vectors:
@@ -136,7 +136,7 @@ def test_many_aims_at_once_are_judged_as_each_alone() -> None:
     np.testing.assert_array_equal(there * free, MultiQueryScorer(aims, bank).probability(frames))
 
 
-async def test_what_must_not_be_there_is_judged_and_not_taken_away(lite: LiteEmbedder) -> None:
+async def test_unwanted_terms_are_scored_separately_not_subtracted(lite: LiteEmbedder) -> None:
     bank = await NounBank.build(lite)
     frames = await lite.images(film())
     cat, rocket, coffee = await lite.texts(["a cat", "a rocket", "a cup of coffee"])
@@ -148,14 +148,14 @@ async def test_what_must_not_be_there_is_judged_and_not_taken_away(lite: LiteEmb
     assert (MatchScorer(QueryEmbedding(cat, ((1.0, cat),)), null, bank).probability(frames) < 0.5).all()
 
 
-def test_what_one_record_of_a_time_shows_counts_for_all_of_that_time() -> None:
+def test_an_exclusion_applies_to_all_records_of_its_time() -> None:
     at = [datetime(2026, 5, 4, 12, 0, s, tzinfo=UTC) for s in (0, 0, 1)]
     records = [Record("yard", time, "m", 0.0, np.zeros(1, np.float32)) for time in at]
     found = apply_exclusions(records, np.array([0.2, 0.9, 0.9]), np.array([0.1, 1.0, 1.0]))
     np.testing.assert_allclose(found, [0.02, 0.09, 0.9])
 
 
-async def test_a_picture_finds_itself_and_no_other(lite: LiteEmbedder) -> None:
+async def test_an_image_matches_itself_and_no_other(lite: LiteEmbedder) -> None:
     bank = await NounBank.build(lite)
     frames = await lite.images(film())
     altered = [np.ascontiguousarray(image[20:-20, 30:-30][:, ::-1]) for image in (data.chelsea(), data.rocket())]
@@ -167,7 +167,7 @@ async def test_a_picture_finds_itself_and_no_other(lite: LiteEmbedder) -> None:
         assert set(np.flatnonzero(p >= 0.5)) == places
 
 
-async def test_the_nouns_are_kept_for_one_model_and_no_other(lite: LiteEmbedder, tmp_path: Path) -> None:
+async def test_cached_nouns_are_used_for_their_model_only(lite: LiteEmbedder, tmp_path: Path) -> None:
     made = await NounBank.build(lite, tmp_path)
     (kept,) = tmp_path.iterdir()
     again = await NounBank.build(lite, tmp_path)

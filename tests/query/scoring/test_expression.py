@@ -20,13 +20,13 @@ MOMENT = "yard~1777901400000000~1000000~4000000"
 BEST = "yard~1777901401000000"
 
 
-def test_a_sum_is_read_as_it_is_written_on_a_command_line():
+def test_a_sum_is_parsed_as_written_on_a_command_line():
     found = parse_words(["a person", "+", "0.5*dog.jpg", "-", "a", "bicycle", "-", "2 * rain"])
     assert [(t.weight, t.text) for t in found] == [(1, "a person"), (0.5, "dog.jpg"), (-1, "a bicycle"), (-2, "rain")]
     assert format_query(found) == "a person + 0.5*dog.jpg - a bicycle - 2*rain"
 
 
-def test_frames_moments_and_parts_of_frames_are_known_by_their_ids():
+def test_ids_of_frames_moments_and_parts_of_frames_are_parsed():
     assert parse_term(BEST).frame == FrameId.parse(BEST)
     assert parse_term(MOMENT).frame == MomentId.parse(MOMENT).frame
     part = parse_term(f"0.5*{BEST}@0.1,0.2,0.5,0.9", -1)
@@ -47,7 +47,7 @@ def test_frames_moments_and_parts_of_frames_are_known_by_their_ids():
         ("a knot", [(1, "a knot")]),
     ],
 )
-def test_what_a_sentence_says_is_not_there_is_a_term_of_its_own(text, parts):
+def test_a_negation_in_a_sentence_is_an_unwanted_term(text, parts):
     if parts is None:
         with pytest.raises(BadTerms, match="what should be there"):
             validate_terms(parse_query(text))
@@ -59,7 +59,7 @@ def test_what_a_sentence_says_is_not_there_is_a_term_of_its_own(text, parts):
     "words",
     [[], ["+"], ["a", "+"], ["a", "+", "-", "b"], ["-", "a bicycle"], ["no people"], ["  "], ["0*a"], ["1000*a"]],
 )
-def test_what_asks_for_nothing_is_refused(words):
+def test_a_query_without_wanted_terms_is_refused(words):
     with pytest.raises(BadTerms):
         parse_words(words)
 
@@ -81,11 +81,11 @@ def test_a_question_has_a_bounded_number_of_parts():
 @given(
     st.lists(st.tuples(st.sampled_from([1.0, -1.0, 0.5, -2.0]), st.sampled_from(["a dog", "rain", BEST])), max_size=7)
 )
-def test_what_is_written_is_read_again(rest):
+def test_a_formatted_query_parses_to_the_same_terms(rest):
     terms = [Term(1.0, "a person"), *(parse_term(text, 1 if w > 0 else -1) for w, text in rest)]
     words = [word for one in terms for word in (("-" if one.weight < 0 else "+"), str(one))][1:]
     assert list(parse_words(words)) == terms
 
 
-def test_terms_with_other_pictures_are_equal_terms():
+def test_terms_with_different_images_are_equal():
     assert Term(text="a", image=np.zeros((2, 2, 3), np.uint8)) == Term(text="a")

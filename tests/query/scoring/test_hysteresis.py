@@ -1,4 +1,4 @@
-"""Where a match begins and ends: three frames in ten of a peak, over one bad frame and not over two."""
+"""Tests where a match begins and ends: at three tenths of a peak, across one bad frame but not two."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_stream_of_records_gives_the_same_segments(p: list[float], segments: l
     assert found == [(media.at(a), media.at(b)) for a, b in segments]
 
 
-def test_an_edge_is_not_looked_for_where_it_may_not_be() -> None:
+def test_an_edge_is_searched_in_free_indices_only() -> None:
     row = [0.9, 0.9, 0.9, 0.0, 0.9]
     assert find_edge(row, 0.5, 0, +1) == 4
     assert find_edge(row, 0.5, 4, -1) == 0

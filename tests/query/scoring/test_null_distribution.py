@@ -1,11 +1,20 @@
-"""Probabilities from cosines, on vectors small enough to work out by hand."""
+"""Tests probabilities from cosines, on vectors small enough to compute by hand."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
-from footage.query.scoring.calibration import MatchScorer, MultiQueryScorer, NullDistribution, QueryEmbedding
+from footage.indexer.store.base import Record
+from footage.query.scoring.calibration import (
+    MatchScorer,
+    MultiQueryScorer,
+    NullDistribution,
+    QueryEmbedding,
+    apply_exclusions,
+)
 from footage.query.scoring.noun_bank import NounBank
 
 NONE = np.empty((0, 3), np.float32)
@@ -23,7 +32,7 @@ def floor():
 
 
 @pytest.mark.parametrize(("cosine", "p"), [(0.4, 0.5), (0.0, logistic(-4)), (0.8, logistic(4)), (0.5, logistic(1))])
-def test_a_floor_is_the_cutoff_and_four_widths_above_nothing(floor, cosine, p):
+def test_a_floor_is_the_cutoff_and_four_widths_above_zero(floor, cosine, p):
     assert NullDistribution(floor, NONE).probability(np.array([cosine])) == pytest.approx(p)
     assert NullDistribution(floor, NONE).exclusion_probability(np.array([cosine])) == pytest.approx(p)
 
@@ -48,7 +57,7 @@ def nouns(scores):
     return NounBank(np.stack([scores, np.sqrt(1 - scores**2), np.zeros_like(scores)], 1)), X[None]
 
 
-def test_the_cutoff_is_what_one_noun_in_twenty_reaches():
+def test_one_noun_in_twenty_reaches_the_cutoff():
     scores = np.linspace(0, 0.5, 101)
     bank, frame = nouns(scores)
     nearest = np.sort(scores)[-10:].mean()  # subtracted from every cosine with this frame
@@ -86,12 +95,12 @@ def test_in_a_space_with_a_floor_an_image_needs_seven_tenths_more(floor):
     assert p[1] == pytest.approx(0.5)
 
 
-def test_a_vector_of_nothing_stays_finite(floor):
+def test_a_zero_vector_stays_finite(floor):
     assert np.isfinite(NullDistribution(floor, NONE).align_image(0 * X)).all()
     assert np.isfinite(QueryEmbedding(0 * X).direction).all()
 
 
-def test_what_is_unwanted_takes_away_by_its_weight_and_each_query_by_its_own(floor):
+def test_unwanted_terms_lower_the_score_by_weight_per_query(floor):
     null = NullDistribution(floor, NONE)
     frames = np.array([[0.4, 0.4, 0], [0.4, 0, 0], [0, 0.4, 0.8]], np.float32)
     there, low, high = 0.5, logistic(-4), logistic(4)
@@ -113,7 +122,7 @@ def test_what_is_unwanted_takes_away_by_its_weight_and_each_query_by_its_own(flo
     np.testing.assert_allclose(np.stack(one.score_parts(frames)), [wanted[:, 1], clear[:, 1]])
 
 
-def test_each_query_is_judged_by_its_own_cameras():
+def test_each_query_is_scored_against_its_own_cameras():
     bank, frame = nouns(np.linspace(0, 0.5, 101))
     quiet, busy = NullDistribution(bank, frame), NullDistribution(bank, np.stack([X, Y, -X, Z]))
     queries = [(QueryEmbedding(X), quiet), (QueryEmbedding(X, ((1.0, Y),)), busy), (QueryEmbedding(Y), quiet)]
@@ -124,7 +133,35 @@ def test_each_query_is_judged_by_its_own_cameras():
     assert not np.allclose(together[:, 0], together[:, 1])
 
 
-def test_no_query_and_no_frame(floor):
+def test_an_unwanted_thing_is_found_sooner_than_a_wanted_one():
+    """Against nouns: halfway from the median noun to the cutoff an unwanted thing is as likely there as not."""
+    scores = np.linspace(0, 0.5, 101)
+    bank, frame = nouns(scores)
+    null = NullDistribution(bank, frame)
+    nearest = np.sort(scores)[-10:].mean()
+    cutoff, median = np.quantile(scores, 0.95) - nearest, 0.25 - nearest
+    halfway = np.array([(cutoff + median) / 2])
+    assert null.probability(halfway) < 0.2
+    direction = np.float32([(cutoff + median) / 2 + nearest, 0, 0])  # on this frame its evidence is halfway
+    queries = [(QueryEmbedding(X, ((1.0, direction),)), null), (QueryEmbedding(direction), null)]
+    wanted, clear = MultiQueryScorer(queries, bank).score_parts(frame)
+    assert clear[0, 0] == pytest.approx(0.5, abs=0.01)
+    assert clear[0, 1] == 1
+    assert wanted[0, 0] > 0.99
+    assert wanted[0, 1] == pytest.approx(null.probability(halfway)[0], rel=1e-3)
+
+
+def test_an_exclusion_counts_for_all_records_of_its_time():
+    at = [datetime(2026, 5, 4, 12, 0, s, tzinfo=UTC) for s in (0, 0, 1)]
+    records = [Record("yard", time, "m", 0.0, np.zeros(1, np.float32)) for time in at]
+    records.append(Record("door", at[0], "m", 0.0, np.zeros(1, np.float32)))
+    found = apply_exclusions(records, np.array([0.2, 0.9, 0.9, 0.8]), np.array([0.1, 1.0, 1.0, 0.5]))
+    np.testing.assert_allclose(found, [0.02, 0.09, 0.9, 0.4])
+    several = apply_exclusions(records, np.full((4, 2), 0.5), np.array([[0.1, 1], [1, 0.2], [1, 1], [0.4, 1]]))
+    np.testing.assert_allclose(several, [[0.05, 0.1], [0.05, 0.1], [0.5, 0.5], [0.2, 0.5]])
+
+
+def test_no_queries_or_no_frames_give_an_empty_result(floor):
     assert MultiQueryScorer([], floor).probability(np.stack([X, Y])).shape == (2, 0)
     scorer = MultiQueryScorer([(QueryEmbedding(X), NullDistribution(floor, NONE))], floor)
     assert scorer.probability(NONE).shape == (0, 1)

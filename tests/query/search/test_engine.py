@@ -1,4 +1,4 @@
-"""Questions of words, images and frames; hours; order; stable pages; and how often a question is embedded."""
+"""Tests queries of words, images and frames, hours, order, stable pages, and how often a query is embedded."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -66,7 +66,7 @@ def spans(answer):
     return [((m.start - START) / SECOND, (m.end - START) / SECOND) for m in answer.moments]
 
 
-async def test_a_picture_and_a_frame_of_the_index_are_looked_for(search_engine, yard):
+async def test_an_image_and_a_frame_of_the_index_are_searched_for(search_engine, yard):
     assert spans(await search_engine.search(Question((picture("green"),)))) == [(10, 20)]
     blue = FrameId("yard", START + 25 * SECOND)
     assert spans(await search_engine.search(Question(parse_words([str(blue)])))) == [(20, 30)]
@@ -78,7 +78,7 @@ async def test_a_frame_that_is_not_in_the_index_is_an_error(search_engine, yard)
         await search_engine.search(Question(parse_words(["yard~5"])))
 
 
-async def test_what_must_not_be_there_is_left_out(search_engine, yard):
+async def test_matches_of_unwanted_terms_are_left_out(search_engine, yard):
     assert spans(await search_engine.search(Question(parse_query("something green without red")))) == [(10, 20)]
     assert spans(await search_engine.search(Question(parse_query("something green without green")))) == []
     assert (
@@ -91,7 +91,7 @@ async def test_what_must_not_be_there_is_left_out(search_engine, yard):
     )
 
 
-async def test_weights_turn_a_sum(search_engine, yard):
+async def test_weights_decide_which_term_dominates(search_engine, yard):
     mostly_red = await search_engine.search(Question(parse_words(["red", "+", "0.05*blue"]), limit=1))
     mostly_blue = await search_engine.search(Question(parse_words(["0.05*red", "+", "blue"]), limit=1))
     assert (spans(mostly_red), spans(mostly_blue)) == ([(0, 10)], [(20, 30)])
@@ -124,7 +124,7 @@ def shades(n, seed=0):
 
 @pytest.mark.parametrize("sort", ["score", "time"])
 @pytest.mark.parametrize("limit", [1, 3, 7, 200])
-async def test_pages_hold_every_moment_once_and_in_order(search_engine, flashes, sort, limit):
+async def test_pages_contain_every_moment_once_and_in_order(search_engine, flashes, sort, limit):
     await flashes("yard", shades(12))
     await flashes("gate", shades(9, 1))
     found = await pages(search_engine, limit, sort=sort)
@@ -133,8 +133,8 @@ async def test_pages_hold_every_moment_once_and_in_order(search_engine, flashes,
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7])
-async def test_pages_go_on_where_the_first_hits_end(search_engine, flashes, monkeypatch, limit):
-    """So few hits at first that pages need many tiers: within a tier by score, and nothing twice or never."""
+async def test_pages_continue_beyond_the_first_hits(search_engine, flashes, monkeypatch, limit):
+    """With few first hits, pages need many tiers: by score within a tier, each moment exactly once."""
     monkeypatch.setattr(cursor, "FIRST_HITS", 2)
     await flashes("yard", shades(40))
     found = await pages(search_engine, limit)
@@ -142,7 +142,7 @@ async def test_pages_go_on_where_the_first_hits_end(search_engine, flashes, monk
 
 
 @pytest.mark.parametrize(("most", "complete"), [(8, False), (200, True)])
-async def test_an_answer_that_ends_before_the_matches_do_says_so(search_engine, flashes, monkeypatch, most, complete):
+async def test_an_incomplete_answer_is_marked(search_engine, flashes, monkeypatch, most, complete):
     monkeypatch.setattr(cursor, "FIRST_HITS", 2)
     monkeypatch.setattr(cursor, "MAX_HITS", most)
     await flashes("yard", shades(40))
@@ -153,7 +153,7 @@ async def test_an_answer_that_ends_before_the_matches_do_says_so(search_engine, 
 
 
 @pytest.mark.parametrize("sort", ["score", "time"])
-async def test_pages_stay_as_they_are_while_new_records_arrive(search_engine, flashes, sort):
+async def test_pages_are_stable_while_new_records_arrive(search_engine, flashes, sort):
     await flashes("yard", shades(12))
     asked = Question(parse_query("something green"), limit=5, sort=sort)
     first = await search_engine.search(asked)
@@ -165,7 +165,7 @@ async def test_pages_stay_as_they_are_while_new_records_arrive(search_engine, fl
     assert (await search_engine.search(asked)).moments != first.moments or sort == "score"
 
 
-async def test_a_place_in_another_answer_is_refused(search_engine, flashes):
+async def test_a_cursor_of_another_question_is_refused(search_engine, flashes):
     await flashes("yard", shades(5))
     text = (await search_engine.search(Question(parse_query("something green"), limit=1))).next
     assert text

@@ -1,4 +1,4 @@
-"""The options of a search are the same on the command line, over HTTP and in one place of the code."""
+"""Tests that search options are the same on the command line, over HTTP and in ``SearchOptions``."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_options_make_a_question():
         (SearchOptions(then_cameras=("gate",)), ValueError, "then_camera"),
     ],
 )
-def test_options_that_make_no_question_are_refused(options, error, words):
+def test_invalid_options_are_refused(options, error, words):
     with pytest.raises(error, match=words):
         options.to_question(TERMS)
 

@@ -1,4 +1,4 @@
-"""What is asked beyond the best moments, over HTTP: two cameras whose colors change at odd times."""
+"""Tests post-processing over HTTP, with two cameras whose colors change at times between records."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -48,7 +48,7 @@ def second(text):
     return (datetime.fromisoformat(text) - START).total_seconds()
 
 
-async def test_edges_are_found_in_the_footage(client):
+async def test_boundaries_are_found_in_the_footage(client):
     _, coarse = await ask(client, q="green", sort="time")
     _, fine = await ask(client, q="green", sort="time", refine="true")
     assert [m["refined"] for m in coarse["moments"]] == [False, False]
@@ -59,7 +59,7 @@ async def test_edges_are_found_in_the_footage(client):
     assert (await client.get(f"/api/frames/{fine['moments'][0]['best']['frame']}.jpg")).status == 200
 
 
-async def test_what_looks_alike_is_one_moment_that_names_the_others(client):
+async def test_similar_moments_are_folded_into_one_that_lists_the_others(client):
     _, all_of_them = await ask(client, q="green")
     _, folded = await ask(client, q="green", fold="true", refine="true")
     (moment,) = folded["moments"]
@@ -69,7 +69,7 @@ async def test_what_looks_alike_is_one_moment_that_names_the_others(client):
     assert (await client.get(f"/api/moments/{other}")).status == 200
 
 
-async def test_the_first_the_last_and_how_many(client):
+async def test_first_last_and_count(client):
     _, first = await ask(client, q="green", only="first")
     _, last = await ask(client, q="green", only="last")
     _, count = await ask(client, q="green", only="count")
@@ -81,7 +81,7 @@ async def test_the_first_the_last_and_how_many(client):
     assert (await ask(client, q="white", only="count"))[1]["count"] == 0
 
 
-async def test_one_thing_then_another_on_any_camera(client):
+async def test_pairs_are_found_across_cameras(client):
     _, answer = await ask(client, q="green", then="blue", within="5s", refine="true")
     (pair,) = answer["pairs"]
     assert (pair["first"]["camera"], pair["then"]["camera"]) == ("yard", "gate")
@@ -106,7 +106,7 @@ async def test_one_thing_then_another_on_any_camera(client):
         ({"refine": "maybe"}, "refine"),
     ],
 )
-async def test_what_cannot_be_asked_is_refused(client, params, word):
+async def test_options_that_cannot_be_combined_are_refused(client, params, word):
     status, body = await ask(client, q="green", **params)
     assert status == 400
     assert word in body["error"]

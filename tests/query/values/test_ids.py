@@ -14,19 +14,19 @@ spans = st.integers(0, 10**10).map(lambda us: timedelta(microseconds=us))
 
 
 @given(cameras, times, regions)
-def test_a_frames_id_holds_all_of_it(camera, time, region):
+def test_a_frame_id_round_trips(camera, time, region):
     one = FrameId(camera, time, region)
     assert FrameId.parse(str(one)) == one
 
 
 @given(cameras, times, spans, spans, regions)
-def test_a_moments_id_holds_all_of_it(camera, start, before, after, region):
+def test_a_moment_id_round_trips(camera, start, before, after, region):
     one = MomentId(camera, start, start + before + after, start + before, region)
     assert MomentId.parse(str(one)) == one
 
 
 @given(st.integers(1, 2**32 - 1))
-def test_a_region_and_its_code_are_the_same(code):
+def test_a_region_code_round_trips(code):
     assert Region.of(code).code == code
 
 
@@ -34,13 +34,13 @@ def test_a_region_and_its_code_are_the_same(code):
     "text",
     ["", "yard", "yard~x~1~2", "../etc~1~2~3", "a/b~1~2~3", "yard~1~5~2", "yard~1~2~3~zz"],
 )
-def test_what_is_not_an_id_is_refused(text):
+def test_an_invalid_id_is_refused(text):
     with pytest.raises(BadId):
         MomentId.parse(text)
 
 
 @given(st.text(max_size=80))
-def test_any_text_is_an_id_or_is_refused_with_a_sentence(text):
+def test_any_text_is_parsed_or_refused_with_a_message(text):
     for kind in (FrameId, MomentId):
         try:
             read = str(kind.parse(text))

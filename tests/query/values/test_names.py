@@ -11,7 +11,7 @@ def test_nothing_is_described_when_every_name_is_known():
     assert describe_unknown("camera", [], []) == ""
 
 
-def test_the_place_is_named_and_none_known_is_said():
+def test_the_message_names_the_place_and_says_none_without_known_names():
     assert describe_unknown("camera", ["x"], [], "in the settings") == (
         "there is no camera 'x' in the settings; there are: none"
     )

@@ -23,7 +23,7 @@ def berlin(monkeypatch):
     assert os.environ.get("TZ") != "Europe/Berlin"
 
 
-def test_days_are_read_as_people_write_them():
+def test_days_are_parsed_as_people_write_them():
     assert parse_weekdays("sat-mon") == {5, 6, 0}
     assert parse_weekdays("mon, wed") == {0, 2}
     with pytest.raises(BadSchedule, match="mon-fri"):
@@ -45,7 +45,7 @@ def test_a_night_in_which_clocks_change_is_an_hour_shorter_or_longer(berlin):
     assert [b - a for a, b in spring + autumn] == [timedelta(hours=7), timedelta(hours=9)]
 
 
-def test_whole_days_join_and_the_span_is_cut():
+def test_whole_days_are_joined_and_clipped_to_the_span():
     spans = Schedule(days="mon-sun").spans(START, START + timedelta(days=9, hours=5))
     assert spans == [(START, START + timedelta(days=9, hours=5))]
     assert not Schedule()
@@ -57,7 +57,7 @@ days = st.sampled_from(["", "mon", "sat,sun", "fri-mon"])
 
 
 @given(hours, days, st.integers(0, 40 * 86400), st.integers(1, 30 * 86400))
-def test_an_instant_is_allowed_where_the_local_clock_says_so(hours, days, after, length):
+def test_an_instant_is_allowed_by_the_local_clock(hours, days, after, length):
     """Against a reading of the clock; hours in which clocks change are left to the tests above."""
     start = START + timedelta(seconds=after)
     this = Schedule(hours, days)

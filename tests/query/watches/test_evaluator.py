@@ -107,7 +107,7 @@ async def test_a_restart_neither_repeats_nor_misses_a_firing(harness):
     async with harness.run() as watches:
         await harness.write(watches, records[:7])
         await until(lambda: len(harness.firings()) == 1)
-    await harness.store.write(records[7:16])  # written, but nobody looked
+    await harness.store.write(records[7:16])  # stored, but not evaluated
     async with harness.run() as watches:
         await until(lambda: len(harness.firings()) == 2)
         await harness.write(watches, records[16:])
@@ -126,7 +126,7 @@ async def test_a_camera_that_moves_to_another_service_fires_there_and_only_there
         await until(lambda: len(harness.firings()) == 1)
         await harness.write(second, records[:7])  # not its camera: nothing is reported for it
         await first.on_camera_removed("yard")
-        await harness.store.write(records[7:10])  # by whoever had it; nobody looked
+        await harness.store.write(records[7:10])  # by the service that had it; not evaluated
         await second.on_camera_added("yard")
         await harness.write(second, records[10:16])
         await until(lambda: len(harness.firings()) == 2)
@@ -233,7 +233,7 @@ def test_a_trigger_continues_from_its_stored_state(frames, cut, cooldown):
     trigger = Trigger()
     run(frames[:cut], 0.5, cooldown, trigger)
     again = Trigger.model_validate_json(trigger.model_dump_json())
-    full = run(frames, 0.5, cooldown, again)  # all of it again: what was seen is passed over
+    full = run(frames, 0.5, cooldown, again)  # all frames again: those evaluated before are skipped
     assert full == whole[len(whole) - len(full) :]
     assert again == Trigger.model_validate(again.model_dump())
     assert len(run(frames[:cut], 0.5, cooldown, Trigger())) + len(full) == len(whole)

@@ -33,7 +33,7 @@ def run(media: Media, every: float = 1) -> tuple[list[tuple[float, int]], MediaE
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("part", [0.3, 0.9])
 @pytest.mark.parametrize("every", [0, 1, 2])
-def test_a_truncated_file_gives_its_beginning_then_an_error(
+def test_a_truncated_file_gives_its_first_frames_then_an_error(
     tmp_path: Path, suffix: str, part: float, every: float
 ) -> None:
     path = films.truncate(film(tmp_path / f"cut{suffix}"), part)
@@ -48,7 +48,7 @@ def test_a_truncated_file_gives_its_beginning_then_an_error(
     assert all(abs(offset - n / 25) < 0.002 for offset, n in got[:-1])  # the last picture may be torn itself
 
 
-def test_a_transport_stream_that_is_cut_is_a_shorter_one(tmp_path: Path) -> None:
+def test_a_truncated_transport_stream_is_a_shorter_video(tmp_path: Path) -> None:
     path = films.truncate(film(tmp_path / "cut.ts"), 0.5)
     found = identify_media(path, "door")[0]
     got, error = run(found)
@@ -58,7 +58,7 @@ def test_a_transport_stream_that_is_cut_is_a_shorter_one(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 @pytest.mark.parametrize("every", [0.2, 1, 2])
-def test_damage_in_the_middle_is_passed_over(
+def test_damaged_frames_in_the_middle_are_skipped(
     tmp_path: Path, suffix: str, every: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = films.corrupt(film(tmp_path / f"noise{suffix}"), 0.5, 0.6)
@@ -74,7 +74,7 @@ def test_damage_in_the_middle_is_passed_over(
         assert "damaged frames were skipped" in caplog.text
 
 
-def test_a_file_of_noise_behind_its_beginning_is_damaged(tmp_path: Path) -> None:
+def test_noise_after_the_first_frames_is_reported_as_damage(tmp_path: Path) -> None:
     path = films.corrupt(film(tmp_path / "noise.mp4"), 0.5, 1.0)
     got, error = run(identify_media(path, "door")[0])
     assert error is not None
@@ -100,7 +100,7 @@ def test_two_recordings_in_one_file_are_not_mixed(tmp_path: Path) -> None:
         ("notes.jpg", b"hello " * 999, "photograph"),
     ],
 )
-def test_what_is_no_video_says_so(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+def test_a_file_that_is_no_video_is_reported(tmp_path: Path, name: str, content: bytes, words: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(MediaError, match=words) as caught:
@@ -109,22 +109,22 @@ def test_what_is_no_video_says_so(tmp_path: Path, name: str, content: bytes, wor
     assert caught.value.path == path
 
 
-def test_a_missing_file_says_so(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"gone\.mp4.*check that it is there"):
         probe_file(tmp_path / "gone.mp4")
 
 
-def test_a_bare_stream_has_no_times_and_says_so(tmp_path: Path) -> None:
+def test_a_bare_stream_without_times_is_reported(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"bare\.h264.*without times"):
         probe_file(films.encode(tmp_path / "bare.h264", films.numbered(30)))
 
 
-def test_sound_alone_says_so(tmp_path: Path) -> None:
+def test_a_file_with_audio_only_is_reported(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"sound\.m4a.*only sound"):
         probe_file(films.sound_only(tmp_path / "sound.m4a"))
 
 
-def test_an_mp4_without_its_index_says_so(tmp_path: Path) -> None:
+def test_an_mp4_without_its_index_is_reported(tmp_path: Path) -> None:
     path = films.truncate(films.encode(tmp_path / "cut.mp4", films.numbered(50)), 0.9)
     with pytest.raises(MediaError, match=r"cut\.mp4.*cut short"):
         probe_file(path)

@@ -42,14 +42,14 @@ def test_every_frame_comes_once_and_in_order(film: Callable[[str], Media], name:
 
 
 @pytest.mark.parametrize("every", [0, 0.1, 1.0, 2.5])
-def test_times_of_a_variable_rate_are_true(uneven: Media, every: float) -> None:
+def test_times_of_a_variable_frame_rate_are_exact(uneven: Media, every: float) -> None:
     times = films.uneven(COUNT)
     got = seen(uneven, every)
     assert [n for _, n in got] == (films.expected(times, every) if every else list(range(COUNT)))
     assert [o for o, _ in got] == pytest.approx([times[n] for _, n in got], abs=1e-4)
 
 
-def test_keyframes_alone_are_taken_where_they_suffice(film: Callable[[str], Media]) -> None:
+def test_only_keyframes_are_decoded_where_they_suffice(film: Callable[[str], Media]) -> None:
     assert [n for _, n in seen(film("mp4"), 2)] == [0, 50, 100, 150, 200]
     assert [n for _, n in seen(film("mp4"), 3)] == [0, 100, 150]
 
@@ -59,7 +59,7 @@ def test_a_wide_gap_between_keyframes_is_decoded(film: Callable[[str], Media]) -
     assert got == [0, 50, 100, 150, 200]
 
 
-def test_pictures_that_build_up_gradually_are_waited_for(tmp_path: Path) -> None:
+def test_gradually_refreshed_frames_are_waited_for(tmp_path: Path) -> None:
     path = films.encode(tmp_path / "refresh.mp4", films.numbered(COUNT), bframes=0, x264="intra-refresh=1:keyint=50")
     offsets = [o for o, _ in seen(identify_media(path, "door")[0], 2)]
     assert len(offsets) >= 5
@@ -79,7 +79,9 @@ def count_decoded(monkeypatch: pytest.MonkeyPatch, media: Media, every: float) -
     return sum(f.decoded_frames for f in opened)
 
 
-def test_only_what_is_sampled_is_decoded(monkeypatch: pytest.MonkeyPatch, film: Callable[[str], Media]) -> None:
+def test_no_more_is_decoded_than_sampled_frames_need(
+    monkeypatch: pytest.MonkeyPatch, film: Callable[[str], Media]
+) -> None:
     assert count_decoded(monkeypatch, film("mp4"), 0) == COUNT
     assert count_decoded(monkeypatch, film("mp4"), 2) == 5
     assert count_decoded(monkeypatch, film("mp4"), 4) == 3
@@ -133,7 +135,7 @@ def test_resuming_does_not_decode_from_the_start(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(("degrees", "red", "green"), [(90, "NE", "SE"), (180, "SE", "SW"), (270, "SW", "NW")])
-def test_a_turned_video_comes_upright(tmp_path: Path, degrees: int, red: str, green: str) -> None:
+def test_a_rotated_video_is_decoded_upright(tmp_path: Path, degrees: int, red: str, green: str) -> None:
     path = films.turn(films.encode(tmp_path / "turned.mp4", films.numbered(10)), degrees)
     found, probe = identify_media(path, "door")
     image = next(iter(read_frames(found, 1, 64))).image
@@ -145,7 +147,7 @@ def test_a_turned_video_comes_upright(tmp_path: Path, degrees: int, red: str, gr
 
 
 @pytest.mark.parametrize("bt709", [False, True])
-def test_colours_are_true(tmp_path: Path, bt709: bool) -> None:
+def test_colors_are_correct(tmp_path: Path, bt709: bool) -> None:
     path = films.encode(tmp_path / "colors.mp4", films.numbered(5), bt709=bt709)
     image = next(iter(read_frames(identify_media(path, "door")[0], 1, 128))).image
     assert image[10, 10] == pytest.approx([255, 0, 0], abs=6)

@@ -20,7 +20,7 @@ from tests.stream.conftest import COUNT, MAKERS
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_the_picture_of_a_record_is_its_own_frame(film: Callable[[str], Media], name: str) -> None:
+def test_the_image_of_a_record_is_its_own_frame(film: Callable[[str], Media], name: str) -> None:
     found = film(name)
     for frame in [*read_frames(found, 1.7, 128)]:
         assert films.number(read_image_at(Path(found.path), found.kind, round(frame.offset, 6), 128)) == films.number(
@@ -28,8 +28,8 @@ def test_the_picture_of_a_record_is_its_own_frame(film: Callable[[str], Media], 
         )
 
 
-def test_the_frames_just_after_a_keyframe_are_their_own(film: Callable[[str], Media]) -> None:
-    """There Matroska does not tell in which order frames are decoded."""
+def test_frames_just_after_a_keyframe_are_exact(film: Callable[[str], Media]) -> None:
+    """Matroska does not store decoding times there."""
     found = film("mkv-longer-sound")
     for frame in list(read_frames(found, 0.0, 128))[40:64]:
         assert films.number(read_image_at(Path(found.path), found.kind, frame.offset)) == films.number(frame.image)
@@ -42,7 +42,7 @@ def test_between_two_frames_the_earlier_one_is_shown(uneven: Media) -> None:
         assert films.number(read_image_at(Path(uneven.path), uneven.kind, middle)) == n
 
 
-def test_behind_the_end_the_last_frame_is_shown(film: Callable[[str], Media]) -> None:
+def test_after_the_end_the_last_frame_is_shown(film: Callable[[str], Media]) -> None:
     assert films.number(read_image_at(Path(film("mp4").path), Kind.VIDEO, 99)) == COUNT - 1
 
 
@@ -56,12 +56,12 @@ def test_only_the_group_around_it_is_decoded(film: Callable[[str], Media], monke
     assert len(fed) < 12
 
 
-def test_a_missing_file_says_so(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"gone\.mp4"):
         read_image_at(tmp_path / "gone.mp4", Kind.VIDEO, 1)
 
 
-def test_jpeg_keeps_colours() -> None:
+def test_jpeg_keeps_colors() -> None:
     image = films.photograph("astronaut")
     back = np.asarray(Image.open(io.BytesIO(encode_jpeg(image))))
     assert np.abs(back.astype(int) - image).mean() < 4
@@ -69,7 +69,7 @@ def test_jpeg_keeps_colours() -> None:
 
 @pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (3, (-1, -1)), (6, (0, -1)), (8, (-1, 0))])
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
-def test_a_photograph_comes_upright_and_scaled(
+def test_a_photograph_is_decoded_upright_and_scaled(
     tmp_path: Path, orientation: int, corner: tuple[int, int], suffix: str
 ) -> None:
     path = tmp_path / f"a.{suffix}"
@@ -95,7 +95,7 @@ def test_photographs_of_every_mode_are_rgb(tmp_path: Path, mode: str) -> None:
     assert image.min() > 250
 
 
-def test_a_truncated_photograph_says_so(tmp_path: Path) -> None:
+def test_a_truncated_photograph_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     Image.fromarray(films.photograph("coffee")).save(path)
     films.truncate(path, 0.5)

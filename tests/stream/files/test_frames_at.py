@@ -18,12 +18,12 @@ from tests.stream.conftest import COUNT, MAKERS
 
 
 def found(path: Path | str, offsets: Sequence[float]) -> list[tuple[float, int]]:
-    """Offset and drawn number of what comes."""
+    """Offset and drawn number of each frame."""
     return sorted((offset, films.number(image)) for offset, image in read_images_at(Path(path), offsets, 64))
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_some_frames_of_any_film_are_found_at_their_offsets(film: Callable[[str], Media], name: str) -> None:
+def test_frames_of_any_video_are_found_at_their_offsets(film: Callable[[str], Media], name: str) -> None:
     media = film(name)
     all_of_it = [frame.offset for frame in read_frames(media, 0, 64)]
     chosen = np.random.default_rng(3).choice(COUNT, 60, replace=False).tolist()

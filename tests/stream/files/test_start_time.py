@@ -45,31 +45,31 @@ def photo(folder: Path, taken: str, zone: str | None = None) -> Path:
     return path
 
 
-def test_the_container_says_when(tmp_path: Path) -> None:
+def test_the_creation_time_of_the_container_is_used(tmp_path: Path) -> None:
     found, _ = identify_media(film(tmp_path, creation_time="2023-02-03T04:05:06.000000Z"), "door")
     assert (found.start, found.clock) == (datetime(2023, 2, 3, 4, 5, 6, tzinfo=UTC), Clock.CONTAINER)
 
 
-def test_a_telephone_says_when_with_its_zone(tmp_path: Path) -> None:
+def test_the_creation_time_of_a_phone_video_has_its_zone(tmp_path: Path) -> None:
     tags = {"com.apple.quicktime.creationdate": "2023-02-03T04:05:06+0200"}
     found, _ = identify_media(film(tmp_path, **tags), "door")
     assert (found.start, found.clock) == (datetime(2023, 2, 3, 2, 5, 6, tzinfo=UTC), Clock.CONTAINER)
 
 
 @pytest.mark.parametrize("absurd", ["1904-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "2999-01-01T00:00:00Z"])
-def test_a_clock_that_nobody_set_is_not_believed(tmp_path: Path, absurd: str) -> None:
+def test_an_implausible_creation_time_is_ignored(tmp_path: Path, absurd: str) -> None:
     found, _ = identify_media(film(tmp_path, creation_time=absurd), "door")
     assert (found.start, found.clock) == (MTIME - timedelta(seconds=2), Clock.MTIME)
 
 
-def test_the_file_was_written_when_its_last_frame_was(tmp_path: Path) -> None:
+def test_the_modification_time_is_the_end_of_the_last_frame(tmp_path: Path) -> None:
     found, _ = identify_media(film(tmp_path), "door")
     assert (found.start, found.clock) == (MTIME - timedelta(seconds=2), Clock.MTIME)
     assert found.end == MTIME
 
 
 @pytest.mark.usefixtures("tokyo")
-def test_a_given_time_goes_first_and_is_local(tmp_path: Path) -> None:
+def test_a_given_time_takes_precedence_and_is_local(tmp_path: Path) -> None:
     path = film(tmp_path, creation_time="2023-02-03T04:05:06Z")
     found, _ = identify_media(path, "door", datetime(2024, 1, 1, 9))
     assert (found.start, found.clock) == (datetime(2024, 1, 1, tzinfo=UTC), Clock.GIVEN)
@@ -77,13 +77,13 @@ def test_a_given_time_goes_first_and_is_local(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("tokyo")
 @pytest.mark.parametrize(("zone", "hour"), [(None, 3), ("+02:00", 10), ("nonsense", 3)])
-def test_a_photograph_says_when(tmp_path: Path, zone: str | None, hour: int) -> None:
+def test_the_exif_time_of_a_photograph_is_used(tmp_path: Path, zone: str | None, hour: int) -> None:
     found, _ = identify_media(photo(tmp_path, "2023:02:03 12:05:06", zone), "door")
     assert (found.start, found.clock) == (datetime(2023, 2, 3, hour, 5, 6, tzinfo=UTC), Clock.CONTAINER)
     assert (found.kind, found.duration) == (Kind.PHOTO, 0)
 
 
 @pytest.mark.parametrize("taken", ["0000:00:00 00:00:00", "1980:01:01 00:00:00", "yesterday", ""])
-def test_a_photograph_that_does_not_know(tmp_path: Path, taken: str) -> None:
+def test_a_photograph_without_a_plausible_time_uses_its_modification_time(tmp_path: Path, taken: str) -> None:
     found, _ = identify_media(photo(tmp_path, taken), "door")
     assert (found.start, found.clock) == (MTIME, Clock.MTIME)

@@ -57,7 +57,7 @@ class SinkSession:
     start: datetime
     clock: Clock
     template: VideoStream
-    noted: datetime  # when the sink was told
+    noted: datetime  # when the sink was called
     packets: list[tuple[datetime, int, bool]] = field(default_factory=list)  # time, dts, keyframe
     sounds: list[datetime] = field(default_factory=list)
     frames: list[tuple[datetime, Image]] = field(default_factory=list)
@@ -134,7 +134,7 @@ class RecordingSink:
 
 
 def until(condition: Callable[[], bool], seconds: float = 15.0) -> float:
-    """Seconds until something is so; fails when it does not become so."""
+    """Wait until a condition is true; returns the seconds, or fails."""
     began = monotonic()
     while not condition():
         if monotonic() - began > seconds:

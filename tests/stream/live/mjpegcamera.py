@@ -15,7 +15,7 @@ FPS = 10
 
 @contextmanager
 def mjpeg_camera() -> Iterator[str]:
-    """Its address; it is gone afterwards."""
+    """Serve while the block runs; yields the URL."""
     gone = Event()
     pictures = [encode_jpeg(picture) for picture in numbered(50)]
 
@@ -35,7 +35,7 @@ def mjpeg_camera() -> Iterator[str]:
                 i += 1
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
     server.daemon_threads = True

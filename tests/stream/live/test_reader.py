@@ -95,7 +95,7 @@ def test_sender_reports_take_over_from_arrival(rtsp: Make, films: Films, watch: 
 
 
 @reports
-def test_sound_comes_with_the_pictures(rtsp: Make, films: Films, watch: Watch) -> None:
+def test_audio_is_delivered_with_the_video(rtsp: Make, films: Films, watch: Watch) -> None:
     reader, notes = watch(rtsp(films, sound=True).url("yard"))
     until(has(reader, lambda s: s.clock is Clock.RTCP))  # FFmpeg may shift time stamps with the first report
     until(lambda: len(notes.frames) >= 5)
@@ -104,7 +104,7 @@ def test_sound_comes_with_the_pictures(rtsp: Make, films: Films, watch: Watch) -
     assert abs((span.sounds[-1] - notes.times[-1]).total_seconds()) < 1
 
 
-def test_a_camera_with_a_wrong_clock_is_reported_once_and_not_believed(
+def test_a_wrong_camera_clock_is_reported_once_and_not_used(
     films: Films, watch: Watch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Wrong(FileConnection):
@@ -122,7 +122,7 @@ def test_a_camera_with_a_wrong_clock_is_reported_once_and_not_believed(
 
 
 def _paced(feed: FileConnection) -> FileConnection:
-    """Gives packets when a camera would."""
+    """Delivers packets at the rate of a camera."""
     packets, began = feed.packets, monotonic()
 
     def pace() -> Iterator[LivePacket]:
@@ -134,7 +134,7 @@ def _paced(feed: FileConnection) -> FileConnection:
     return feed
 
 
-def test_pictures_over_http_are_timed_by_arrival(watch: Watch) -> None:
+def test_images_over_http_are_timed_by_arrival(watch: Watch) -> None:
     with mjpeg_camera() as url:
         reader, notes = watch(url, every=0.2)
         until(lambda: len(notes.frames) >= 8)
@@ -145,7 +145,7 @@ def test_pictures_over_http_are_timed_by_arrival(watch: Watch) -> None:
     assert notes.spans[0].cause.startswith("connection lost")
 
 
-def test_distant_keyframes_do_not_make_frames_rare(rtsp: Make, films: Films, watch: Watch) -> None:
+def test_distant_keyframes_do_not_reduce_the_sampling_rate(rtsp: Make, films: Films, watch: Watch) -> None:
     reader, notes = watch(rtsp(films).url("long"), every=0.5)
     until(lambda: len(notes.frames) >= 8)
     assert not reader.snapshot().keyframes_only
@@ -153,7 +153,7 @@ def test_distant_keyframes_do_not_make_frames_rare(rtsp: Make, films: Films, wat
     assert max(steps[1:]) < 0.7
 
 
-def test_a_server_that_hangs_is_noticed_and_read_again(rtsp: Make, films: Films, watch: Watch) -> None:
+def test_a_hanging_server_is_detected_and_reconnected(rtsp: Make, films: Films, watch: Watch) -> None:
     server = rtsp(films)
     reader, notes = watch(server.url("yard"), stall=4.0)
     until(live(reader))
@@ -166,7 +166,7 @@ def test_a_server_that_hangs_is_noticed_and_read_again(rtsp: Make, films: Films,
     assert reader.snapshot().reconnects == 1
 
 
-def test_a_hanging_network_does_not_hold_up_the_end(rtsp: Make, films: Films, watch: Watch) -> None:
+def test_a_hanging_network_does_not_delay_stopping(rtsp: Make, films: Films, watch: Watch) -> None:
     server = rtsp(films)
     reader, _ = watch(server.url("yard"))
     until(live(reader))
@@ -176,7 +176,7 @@ def test_a_hanging_network_does_not_hold_up_the_end(rtsp: Make, films: Films, wa
     assert monotonic() - began < 20
 
 
-def test_a_server_that_never_answers_does_not_hold_up_the_end(watch: Watch) -> None:
+def test_a_server_that_never_answers_does_not_delay_stopping(watch: Watch) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as mute:
         reader, _ = watch(f"rtsp://127.0.0.1:{mute.getsockname()[1]}/yard")
         until(has(reader, lambda s: s.state is ConnectionState.CONNECTING))
@@ -200,7 +200,7 @@ def test_a_wrong_password_is_named_but_not_shown(
     assert "admin" not in repr(wrong.snapshot()) + caplog.text
 
 
-def test_a_missing_stream_and_a_silent_port_are_told_apart(rtsp: Make, films: Films, watch: Watch) -> None:
+def test_a_missing_stream_and_a_closed_port_give_different_errors(rtsp: Make, films: Films, watch: Watch) -> None:
     server = rtsp(films)
     missing, _ = watch(server.url("cellar"))
     silent, _ = watch(f"rtsp://127.0.0.1:{free_port()}/yard")
@@ -225,7 +225,7 @@ def test_one_cameras_failure_does_not_slow_another(rtsp: Make, films: Films, wat
     assert max(b - a for a, b in pairwise(arrived)) < 1.0
 
 
-def test_a_fault_in_the_sink_is_logged_and_the_camera_read_again(
+def test_an_error_in_the_sink_is_logged_and_the_camera_reconnected(
     rtsp: Make, films: Films, watch: Watch, caplog: pytest.LogCaptureFixture
 ) -> None:
     reader, notes = watch(rtsp(films).url("yard"))
@@ -238,7 +238,7 @@ def test_a_fault_in_the_sink_is_logged_and_the_camera_read_again(
     assert "fault while reading" in caplog.text
 
 
-def test_times_begin_after_what_was_there_before(rtsp: Make, films: Films, watch: Watch) -> None:
+def test_times_begin_after_those_of_the_run_before(rtsp: Make, films: Films, watch: Watch) -> None:
     after = datetime.now(UTC) + timedelta(seconds=5)
     _, notes = watch(rtsp(films).url("yard"), after=after)
     until(lambda: bool(notes.spans))
@@ -247,7 +247,7 @@ def test_times_begin_after_what_was_there_before(rtsp: Make, films: Films, watch
 
 @pytest.mark.slow
 def test_a_server_killed_twenty_times_is_live_again_each_time(rtsp: Make, films: Films, watch: Watch) -> None:
-    """With the waits that a user gets: what brings a camera back soon is probing its port, not a short wait."""
+    """With the default waits: probing the port reconnects a camera soon, not a short wait."""
     server = rtsp(films)
     reader, notes = watch(server.url("yard"))
     until(live(reader))

@@ -72,7 +72,7 @@ def test_a_good_stream_gives_every_packet_and_a_frame_a_second(yard: Path) -> No
 
 @pytest.mark.parametrize("bframes", [0, 3])
 @pytest.mark.parametrize(("every", "gop"), [(1.0, 150), (0.2, 50), (0.0, 50), (2.0, 100)])
-def test_between_distant_keyframes_frames_are_taken_in_time(
+def test_frames_between_distant_keyframes_are_sampled_in_time(
     tmp_path: Path, every: float, gop: int, bframes: int
 ) -> None:
     path = encode(tmp_path / "long.mp4", numbered(8 * FPS), gop=gop, bframes=bframes)
@@ -86,7 +86,7 @@ def test_between_distant_keyframes_frames_are_taken_in_time(
         assert number(image) == round((time - first).total_seconds() * FPS) + number(notes.spans[0].frames[0][1])
 
 
-def test_a_group_that_grows_is_sampled_without_a_hole(tmp_path: Path) -> None:
+def test_a_growing_keyframe_interval_is_sampled_without_a_gap(tmp_path: Path) -> None:
     path = encode(tmp_path / "grows.mp4", numbered(10 * FPS), gop=[0, 25, 50, 75, 100, 220], bframes=0)
     notes, _, _ = play(path)
     steps = [(b - a).total_seconds() for a, b in pairwise(notes.frames)]
@@ -104,7 +104,7 @@ def test_missing_decoding_times_are_filled_in(yard: Path) -> None:
     assert len(notes.spans) == 1
 
 
-def test_first_packets_without_times_are_dated_by_the_next(yard: Path) -> None:
+def test_first_packets_without_times_are_timed_by_the_next(yard: Path) -> None:
     def edit(i: int, packet: LivePacket) -> LivePacket:
         if i < 2:
             packet.pts = packet.dts = None
@@ -125,7 +125,7 @@ def test_a_stream_that_has_no_times_is_timed_by_arrival(yard: Path) -> None:
     assert (notes.times[-1] - notes.times[0]).total_seconds() == pytest.approx(8, abs=0.1)
 
 
-def test_a_packet_that_runs_backwards_is_left_out(yard: Path) -> None:
+def test_a_packet_that_runs_backwards_is_dropped(yard: Path) -> None:
     notes, _, session = play(yard, lambda i, p: shift(p, -0.5) if i in (60, 90) else p)
     assert len(notes.times) == 8 * FPS - 2
     assert session.dropped == 2
@@ -133,7 +133,7 @@ def test_a_packet_that_runs_backwards_is_left_out(yard: Path) -> None:
 
 
 @pytest.mark.parametrize("jump", [3600.0, -3600.0, 8.0])
-def test_a_jump_begins_a_new_timeline_and_time_goes_on(yard: Path, jump: float) -> None:
+def test_a_jump_begins_a_new_timeline_and_times_keep_rising(yard: Path, jump: float) -> None:
     notes, _, _ = play(yard, lambda i, p: shift(p, jump) if i >= 100 else p)
     assert len(notes.spans) == 2
     assert notes.spans[0].cause == f"time stamps jumped by {jump:.0f} s"
@@ -141,7 +141,7 @@ def test_a_jump_begins_a_new_timeline_and_time_goes_on(yard: Path, jump: float) 
     assert (notes.times[-1] - notes.times[0]).total_seconds() == pytest.approx(8, abs=0.1)
 
 
-def test_times_that_stand_still_are_noticed(yard: Path) -> None:
+def test_time_stamps_that_do_not_advance_are_detected(yard: Path) -> None:
     def edit(i: int, packet: LivePacket) -> LivePacket:
         if i >= 50:
             packet.pts = packet.dts = 0
@@ -151,14 +151,14 @@ def test_times_that_stand_still_are_noticed(yard: Path) -> None:
     assert notes.spans[0].cause == "time stamps do not advance"
 
 
-def test_a_silence_of_the_camera_is_no_jump(yard: Path) -> None:
+def test_a_pause_of_the_camera_is_no_jump(yard: Path) -> None:
     notes, _, _ = play(
         yard, lambda i, p: shift(p, 8.0) if i >= 100 else p, arrival=lambda i: i / FPS + (8.0 if i >= 100 else 0.0)
     )
     assert len(notes.spans) == 1
 
 
-def test_packets_before_the_first_keyframe_and_corrupt_ones_are_left_out(yard: Path) -> None:
+def test_packets_before_the_first_keyframe_and_corrupt_ones_are_dropped(yard: Path) -> None:
     def edit(i: int, packet: LivePacket) -> LivePacket | None:
         return None if i == 0 else packet
 
@@ -166,7 +166,7 @@ def test_packets_before_the_first_keyframe_and_corrupt_ones_are_left_out(yard: P
     assert len(notes.times) == 7 * FPS
 
 
-def test_damaged_packets_cost_no_more_than_their_frames(yard: Path) -> None:
+def test_damaged_packets_lose_only_their_own_frames(yard: Path) -> None:
     def edit(i: int, packet: LivePacket) -> LivePacket:
         if i % FPS == 0 or i % 7:
             return packet
@@ -202,7 +202,7 @@ def test_a_new_size_asks_for_a_new_connection(tmp_path: Path) -> None:
     assert len(span.packets) == 4 * FPS  # not one of the new size
 
 
-def test_a_keyframe_in_pieces_is_put_together(tmp_path: Path) -> None:
+def test_a_split_keyframe_is_joined(tmp_path: Path) -> None:
     path = encode_elementary_stream(tmp_path / "sliced.h264", gop=FPS, slices=2)
     with av.open(str(path)) as container:
         whole = [p for p in container.demux() if p.size]
@@ -225,7 +225,7 @@ def test_a_keyframe_in_pieces_is_put_together(tmp_path: Path) -> None:
 
 
 def _cut(packet: Any) -> list[Any]:
-    """A keyframe as two packets of one time, each beginning with a parameter set; another picture as it is."""
+    """A keyframe as two packets of one time, each beginning with a parameter set; other packets unchanged."""
     data = bytes(packet)
     cut = data.rfind(b"\x00\x00\x01\x65") if packet.is_keyframe else -1
     parts = [data] if cut < 0 else [data[:cut], b"\x00\x00\x00\x01\x09\x10" + data[cut:]]
@@ -236,7 +236,7 @@ def _cut(packet: Any) -> list[Any]:
     return made
 
 
-def test_sound_is_passed_on_with_the_pictures_clock(tmp_path: Path) -> None:
+def test_audio_gets_the_clock_of_the_video(tmp_path: Path) -> None:
     path = encode(tmp_path / "loud.mp4", numbered(4 * FPS), gop=FPS, bframes=0, audio=4.0)
     notes, _, _ = play(path, arrival=lambda i: i / (FPS + 16_000 / 1024))
     (span,) = notes.spans

@@ -21,7 +21,7 @@ from footage.stream.live.url import contains_credentials, describe_error, host_a
         "RTSP://admin:hunter2@[::1]:554/",
     ],
 )
-def test_credentials_are_left_out(url: str) -> None:
+def test_credentials_are_redacted(url: str) -> None:
     assert "hunter2" not in redact_url(url)
     assert "ter2" not in redact_url(url)
 
@@ -46,7 +46,7 @@ def test_an_address_with_variables_reveals_nothing(url: str) -> None:
     assert contains_credentials(url.replace("${YARD_PASSWORD}", "hunter2")) == ("YARD_PASSWORD" in url)
 
 
-def test_the_rest_is_left_in() -> None:
+def test_other_parts_of_a_url_are_kept() -> None:
     assert redact_url("rtsp://a:b@cam.local:8554/ch0/main") == "rtsp://***@cam.local:8554/ch0/main"
     assert redact_url("/dev/video0") == "/dev/video0"
 

@@ -44,17 +44,17 @@ def test_a_picture_of_the_right_size_is_only_smoothed():
 
 @pytest.fixture
 def texture():
-    """Soft blobs of middling contrast."""
+    """Soft blobs of medium contrast."""
     noise = np.random.default_rng(1).normal(0, 60, (256, 320))
     return np.clip(128 + cv2.GaussianBlur(noise, (0, 0), 3) * 4, 0, 255).astype(np.uint8)
 
 
-def test_the_same_picture_does_not_differ(texture):
+def test_the_same_image_has_no_difference(texture):
     assert Reference(texture).difference(texture).max() == 0
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(0.5, 60), (1.4, -20), (1.0, 30), (0.25, 10)])
-def test_light_does_not_differ(texture, gain, offset):
+def test_a_change_of_light_is_no_difference(texture, gain, offset):
     lit = np.clip(texture.astype(float) * gain + offset, 0, 255)
     visible = (lit > 0) & (lit < 255)
     change = Reference(texture).difference(np.rint(lit).astype(np.uint8))
@@ -62,14 +62,14 @@ def test_light_does_not_differ(texture, gain, offset):
     assert np.median(change) < 1
 
 
-def test_a_shift_by_one_pixel_does_not_differ_and_by_four_does(texture):
+def test_a_shift_by_one_pixel_is_no_difference_and_by_four_is(texture):
     one = Reference(texture).difference(np.roll(texture, 1, axis=1))[:, 2:-2]
     four = Reference(texture).difference(np.roll(texture, 4, axis=1))[:, 2:-2]
     assert one.mean() < four.mean() / 20
 
 
 @pytest.mark.parametrize("level", [90, 170])
-def test_something_small_differs_where_it_is_whether_brighter_or_darker(level):
+def test_a_small_object_differs_where_it_is_whether_brighter_or_darker(level):
     plain = np.full((256, 320), 130, np.uint8)
     new = plain.copy()
     new[100:106, 120:126] = level
@@ -81,7 +81,7 @@ def test_something_small_differs_where_it_is_whether_brighter_or_darker(level):
     assert change[:, 50:].max() == 0
 
 
-def test_what_leaves_shows_as_well_as_what_comes(texture):
+def test_a_disappearing_object_differs_as_much_as_an_appearing_one(texture):
     there = texture.copy()
     there[100:140, 100:140] = 255 - there[100:140, 100:140]
     came, left = Reference(texture).difference(there), Reference(there).difference(texture)

@@ -24,7 +24,7 @@ def second(i: float) -> datetime:
 
 
 def noisy(picture: Image, sigma: float = 2.0, seed: int = 0) -> Iterator[Image]:
-    """The picture again and again, as a sensor sees it."""
+    """The same image repeatedly, each time with sensor noise."""
     rng = np.random.default_rng(seed)
     while True:
         yield np.clip(picture + rng.normal(0, sigma, picture.shape), 0, 255).astype(np.uint8)
@@ -36,7 +36,7 @@ def scene() -> Image:
 
 
 def person(scene: Image, x: int, y: int, height: int = 10) -> Image:
-    """Somebody far away: of 1080 lines 40 come to 10 here."""
+    """A distant person: 40 of 1080 lines are 10 here."""
     figure = cv2.resize(photograph("astronaut", (180, 512)), (max(2, height * 35 // 100), height))
     scene = scene.copy()
     scene[y : y + figure.shape[0], x : x + figure.shape[1]] = figure
@@ -49,7 +49,7 @@ def reasons(gate: Gate, pictures: list[Image], first: int = 0) -> list[str]:
 
 
 def settled(scene: Image, seconds: int = 8, **options: object) -> Gate:
-    """A gate that has looked at the scene for a while."""
+    """A gate that has learned the noise of the scene."""
     gate = Gate(max_gap=1000, **options)  # type: ignore[arg-type]
     assert reasons(gate, list(islice(noisy(scene), seconds))) == ["first"] + [""] * (seconds - 1)
     return gate
@@ -63,7 +63,7 @@ def test_a_static_scene_gives_one_frame_per_max_gap(scene: Image, sigma: float) 
 
 
 @pytest.mark.parametrize("place", [(30, 20), (60, 200), (420, 30), (390, 220)])
-def test_a_person_far_away_is_kept_on_coming_and_on_leaving(scene: Image, place: tuple[int, int]) -> None:
+def test_a_distant_person_is_kept_on_arriving_and_on_leaving(scene: Image, place: tuple[int, int]) -> None:
     gate = settled(scene)
     there, gone = noisy(person(scene, *place), seed=1), noisy(scene, seed=2)
     decision = gate.decide(next(there), second(8))
@@ -80,19 +80,19 @@ def test_a_person_far_away_is_kept_on_coming_and_on_leaving(scene: Image, place:
     assert reasons(gate, list(islice(gone, 3)), 12) == ["changed", "", ""]
 
 
-def test_what_walks_is_kept_at_every_look(scene: Image) -> None:
+def test_a_walking_person_is_kept_in_every_frame(scene: Image) -> None:
     gate = settled(scene)
     walk = [next(noisy(person(scene, 20 + 12 * i, 220), seed=i)) for i in range(6)]
     assert reasons(gate, walk, 8) == ["changed"] * 6
 
 
-def test_slow_light_is_nothing_new(scene: Image) -> None:
+def test_a_slow_change_of_light_is_ignored(scene: Image) -> None:
     dusk = [next(noisy((scene * (1 - 0.012 * i)).astype(np.uint8), seed=i)) for i in range(40)]
     assert reasons(Gate(max_gap=10), dusk).count("changed") == 0
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_soft_shadow_is_nothing_new(scene: Image, seed: int) -> None:
+def test_a_soft_shadow_is_ignored(scene: Image, seed: int) -> None:
     gate = settled(scene)
     x = np.linspace(-2, 2, SIZE[0]) + 0.5 * seed
     shadow = (0.8 + 0.2 * np.tanh(2 * x))[None, :, None]
@@ -100,7 +100,7 @@ def test_a_soft_shadow_is_nothing_new(scene: Image, seed: int) -> None:
 
 
 @pytest.mark.parametrize("switch", ["exposure", "infrared", "cut"])
-def test_a_switch_is_kept_once(scene: Image, switch: str) -> None:
+def test_a_sudden_change_of_the_scene_is_kept_once(scene: Image, switch: str) -> None:
     gate = settled(scene)
     gray = np.repeat(scene[..., :1] // 2 + 20, 3, axis=2)
     after = {
@@ -116,7 +116,7 @@ def test_a_switch_is_kept_once(scene: Image, switch: str) -> None:
         assert seen[0] == "changed"
 
 
-def test_what_happens_in_an_ignored_area_does_not_count(scene: Image) -> None:
+def test_changes_in_an_ignored_area_do_not_count(scene: Image) -> None:
     left = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
     gate = settled(scene, ignore=[left])
     assert gate.decide(next(noisy(person(scene, 40, 100, 80), seed=1)), second(8)) is None
@@ -125,7 +125,7 @@ def test_what_happens_in_an_ignored_area_does_not_count(scene: Image) -> None:
     assert np.all(decision.detections.xyxy[:, 2] > SIZE[0] / 2)
 
 
-def test_sensitivity_decides_on_faint_things(scene: Image) -> None:
+def test_sensitivity_decides_whether_faint_changes_count(scene: Image) -> None:
     faint = scene.copy()
     faint[215:235, 40:50] += 12
     assert settled(scene).decide(faint, second(8)) is None
@@ -133,7 +133,7 @@ def test_sensitivity_decides_on_faint_things(scene: Image) -> None:
     assert reasons(sharp, [scene, scene, scene, faint]) == ["first", "", "", "changed"]
 
 
-def test_regions_lie_around_what_moved(scene: Image) -> None:
+def test_regions_surround_moving_objects(scene: Image) -> None:
     gate = settled(scene, regions=True)
     both = person(person(scene, 40, 30, 24), 400, 200, 24)
     decision = gate.decide(next(noisy(both, seed=1)), second(8))
@@ -162,7 +162,7 @@ def test_regions_are_few_and_none_is_the_whole_picture(scene: Image) -> None:
     assert all((r.x1 - r.x0) * (r.y1 - r.y0) < 0.6 for r in cut.regions)
 
 
-def test_another_size_or_an_earlier_time_begins_anew(scene: Image) -> None:
+def test_another_size_or_an_earlier_time_resets_the_gate(scene: Image) -> None:
     gate = settled(scene)
     assert reasons(gate, [photograph("coffee", (320, 256))], 8) == ["first"]
     assert reasons(gate, [photograph("coffee", (320, 256))], 9) == [""]
@@ -170,7 +170,7 @@ def test_another_size_or_an_earlier_time_begins_anew(scene: Image) -> None:
 
 
 @pytest.mark.parametrize("size", [(16, 16), (40, 24), (1280, 720), (200, 1000), (711, 400)])
-def test_any_size_of_picture(size: tuple[int, int]) -> None:
+def test_images_of_any_size_are_accepted(size: tuple[int, int]) -> None:
     gate = Gate(ignore=[((0.9, 0.9), (1, 0.9), (1, 1))])
     picture = photograph("cat", size)
     assert reasons(gate, [picture, picture, 255 - picture]) == ["first", "", "changed"]
@@ -183,3 +183,41 @@ def test_any_size_of_picture(size: tuple[int, int]) -> None:
 def test_impossible_settings_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"above 0|corners"):
         Gate(**options)  # type: ignore[arg-type]
+
+
+def test_a_decision_tells_what_moved_and_nothing_else(scene: Image) -> None:
+    gate = Gate()
+    first = gate.decide(scene, second(0))
+    assert first is not None
+    assert (first.reason, len(first.detections), first.regions) == ("first", 0, ())
+    assert gate.decide(scene, second(0)) is None  # the same time is no jump back
+    assert gate.decide(scene, second(9.9)) is None
+    quiet = gate.decide(scene, second(10))
+    assert quiet is not None
+    assert (quiet.reason, len(quiet.detections), quiet.regions) == ("max_gap", 0, ())
+    changed = gate.decide(person(scene, 200, 100, 40), second(11))
+    assert changed is not None
+    assert (changed.reason, changed.regions) == ("changed", ())
+    assert changed.detections.confidence is not None
+    assert changed.detections.class_id is not None
+    assert np.all((changed.detections.confidence > 0) & (changed.detections.confidence < 1))
+    assert set(changed.detections.class_id.tolist()) == {0}
+
+
+def swaying(scene: Image, seed: int, sigma: float = 10.0) -> Image:
+    """The scene with a patch of leaves that are somewhere else each time."""
+    moved = scene.astype(np.float64)
+    leaves = cv2.GaussianBlur(np.random.default_rng(seed).normal(0, sigma, (60, 60)), (0, 0), 1.5) * 3
+    moved[60:120, 60:120] += leaves[..., None]
+    return np.clip(moved, 0, 255).astype(np.uint8)
+
+
+def test_what_moves_all_the_time_becomes_usual_and_what_has_calmed_down_is_noticed_again(scene: Image) -> None:
+    gate = settled(scene)
+    seen = reasons(gate, [swaying(scene, i) for i in range(40)], 8)
+    assert seen[:3] == ["changed"] * 3
+    assert seen[20:].count("changed") <= 1
+    assert reasons(gate, [person(swaying(scene, 99), 300, 100, 40)], 60) == ["changed"]  # elsewhere it still sees
+    calm = [next(noisy(scene, seed=i)) for i in range(60)]
+    reasons(gate, calm, 61)
+    assert reasons(gate, [swaying(scene, 7)], 130) == ["changed"]

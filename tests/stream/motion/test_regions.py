@@ -1,4 +1,4 @@
-"""Boxes of what changed, and the squares around them, on numbers that can be worked out by hand."""
+"""Tests boxes of changes, and the squares around them, on numbers that can be computed by hand."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def test_a_square_stays_inside_the_picture(box, square):
     assert squares(box) == [square]
 
 
-def test_what_is_nearly_as_large_as_the_picture_is_left_out_and_the_others_are_not():
+def test_squares_nearly_as_large_as_the_image_are_left_out():
     assert squares((100, 10, 500, 400), (800, 400, 810, 410)) == [(775, 375, 835, 435)]
     assert len(squares((100, 100, 380, 150))) == 1  # 364 of at most 375 pixels
     assert squares((100, 100, 390, 150)) == []  # 377
 
 
-def test_squares_that_overlap_become_one_if_that_stays_small():
+def test_overlapping_squares_are_merged_if_the_result_stays_small():
     assert squares((100, 100, 110, 110), (140, 120, 150, 130)) == [(75, 75, 175, 155)]
     apart = squares((100, 100, 110, 110), (200, 100, 210, 110))
     assert len(apart) == 2
@@ -59,7 +59,7 @@ def test_no_more_than_three_are_kept_the_most_changed_first():
 
 
 def test_joining_agrees_with_counting_pixels():
-    """Two squares are joined when they share a pixel and what holds both is not longer than allowed."""
+    """Two squares are merged when they share a pixel and the box around both is not longer than allowed."""
     rng = np.random.default_rng(0)
     outcomes = set()
     for _ in range(2000):
@@ -122,10 +122,10 @@ def test_an_ignored_polygon_covers_its_cells_and_their_border():
 @pytest.mark.parametrize(
     "options", [{"sensitivity": 0}, {"ignore": [((0, 0), (1, 1), (1, 1.5))]}, {"ignore": [((0, 0), (1, 1), (-0.1, 1))]}]
 )
-def test_settings_at_the_border_of_the_possible_are_refused(options):
+def test_settings_just_outside_the_limits_are_refused(options):
     with pytest.raises(ValueError, match=r"above 0|fractions"):
         Gate(**options)
 
 
-def test_the_smallest_settings_are_taken():
+def test_the_smallest_settings_are_accepted():
     Gate(max_gap=0.5, sensitivity=0.1, ignore=[((0, 0), (1, 1), (1, 0))])

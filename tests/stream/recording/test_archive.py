@@ -43,7 +43,7 @@ def archive(tmp_path: Path) -> SegmentArchive:
 
 @pytest.mark.parametrize("clock", list(Clock))
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
-def test_a_name_says_everything(clock: Clock, suffix: str) -> None:
+def test_a_segment_path_round_trips(clock: Clock, suffix: str) -> None:
     folder = Path("/rec")
     open_one = segment.new_segment(folder, "yard.2", BEGIN, clock, suffix)
     done = segment.finished_segment(open_one, 10.04)
@@ -63,7 +63,7 @@ def test_a_name_says_everything(clock: Clock, suffix: str) -> None:
         "20261399T235955.123457Z_10.040000s_rtcp.mp4",
     ],
 )
-def test_other_names_are_no_segments(name: str) -> None:
+def test_other_file_names_are_not_segments(name: str) -> None:
     assert segment.parse_path(f"/rec/yard/2026-11-23/{name}") is None
 
 
@@ -77,19 +77,19 @@ def test_segments_are_listed_by_camera_and_time(archive: SegmentArchive, tmp_pat
     assert list(archive.segments("nobody")) == []
 
 
-def test_what_is_recorded_is_what_is_listed(film: Callable[[str], Media], tmp_path: Path) -> None:
+def test_recorded_segments_are_listed(film: Callable[[str], Media], tmp_path: Path) -> None:
     segments = RecorderHarness(tmp_path).record(film("mp4").path)
     assert list(SegmentArchive(tmp_path).segments("door")) == segments
 
 
-def test_age_is_told_for_each_camera(archive: SegmentArchive, tmp_path: Path) -> None:
+def test_the_age_limit_is_set_per_camera(archive: SegmentArchive, tmp_path: Path) -> None:
     door, yard, gate = (put(tmp_path, name, 6) for name in ("door", "yard", "gate"))
     gone = retain(archive, {"door": 3 * LENGTH, "yard": 5 * LENGTH, "gate": None}, now=door[-1].end)
     assert gone == [door[0], yard[0], door[1], door[2]]
     assert [list(archive.segments(name)) for name in ("door", "yard", "gate")] == [door[3:], yard[1:], gate]
 
 
-def test_the_oldest_of_all_cameras_go_when_the_total_is_too_large(archive: SegmentArchive, tmp_path: Path) -> None:
+def test_the_oldest_of_all_cameras_expire_when_the_total_is_too_large(archive: SegmentArchive, tmp_path: Path) -> None:
     old, young = put(tmp_path, "yard", 4), put(tmp_path, "door", 4, BEGIN + 2.5 * LENGTH)
     assert retain(archive, {}, total=5 * SIZE) == old[:3]
     assert retain(archive, {}, total=5 * SIZE) == []
@@ -97,7 +97,7 @@ def test_the_oldest_of_all_cameras_go_when_the_total_is_too_large(archive: Segme
     assert retain(archive, {}, total=3 * SIZE) == [young[0], old[3]]
 
 
-def test_the_size_follows_what_others_do(archive: SegmentArchive, tmp_path: Path) -> None:
+def test_the_total_size_follows_changes_by_other_processes(archive: SegmentArchive, tmp_path: Path) -> None:
     made = put(tmp_path, "door", 6)
     assert archive.total_size() == 6 * SIZE
     Path(made[3].path).unlink()
@@ -107,7 +107,7 @@ def test_the_size_follows_what_others_do(archive: SegmentArchive, tmp_path: Path
     assert archive.total_size() == 3 * SIZE + 20 == SegmentArchive(tmp_path).total_size()
 
 
-def test_the_oldest_go_until_enough_of_the_disk_is_free(tmp_path: Path) -> None:
+def test_the_oldest_expire_until_enough_of_the_disk_is_free(tmp_path: Path) -> None:
     made = put(tmp_path, "door", 6)
     archive = SegmentArchive(
         tmp_path, free=lambda folder: 4500 - sum(p.stat().st_size for p in folder.rglob("*.mp4")) + 6000
@@ -119,12 +119,12 @@ def test_the_oldest_go_until_enough_of_the_disk_is_free(tmp_path: Path) -> None:
     assert archive.has_room(6000)
 
 
-def test_age_counts_towards_the_rest(archive: SegmentArchive, tmp_path: Path) -> None:
+def test_segments_expired_by_age_count_towards_the_total(archive: SegmentArchive, tmp_path: Path) -> None:
     made = put(tmp_path, "door", 6)
     assert retain(archive, {"door": 4 * LENGTH}, total=3 * SIZE, now=made[-1].end) == made[:3]
 
 
-def test_what_is_played_or_busy_or_open_stays(archive: SegmentArchive, tmp_path: Path) -> None:
+def test_protected_busy_and_open_segments_are_kept(archive: SegmentArchive, tmp_path: Path) -> None:
     made = put(tmp_path, "door", 4)
     growing = segment.new_segment(tmp_path, "door", BEGIN - LENGTH, Clock.RTCP, ".mp4")
     Path(growing.path).write_bytes(b"...")
@@ -137,14 +137,14 @@ def test_what_is_played_or_busy_or_open_stays(archive: SegmentArchive, tmp_path:
     assert Path(growing.path).exists()
 
 
-def test_what_expires_is_known_before_it_is_deleted(archive: SegmentArchive, tmp_path: Path) -> None:
+def test_expired_segments_are_known_before_they_are_deleted(archive: SegmentArchive, tmp_path: Path) -> None:
     made = put(tmp_path, "door", 3)
     assert archive.find_expired({}, total=SIZE) == made[:2] == archive.find_expired({}, total=SIZE)
     Path(made[0].path).unlink()  # a delete that was killed half way is done again
     assert archive.delete(made[:2]) == made[:2]
 
 
-def test_empty_folders_go(archive: SegmentArchive, tmp_path: Path) -> None:
+def test_empty_folders_are_removed(archive: SegmentArchive, tmp_path: Path) -> None:
     made = put(tmp_path, "door", 3)
     archive.delete(made[:1])
     assert [p.name for p in (tmp_path / "door").iterdir()] == ["2026-11-24"]
@@ -177,7 +177,7 @@ def _video(folder: Path) -> tuple[object, ...]:
     return "0" * 16, "door", str(folder / "holiday.mp4"), "video", BEGIN, Clock.GIVEN, 10.0
 
 
-def test_a_kill_costs_about_a_second(film: Callable[[str], Media], tmp_path: Path) -> None:
+def test_a_kill_loses_about_a_second(film: Callable[[str], Media], tmp_path: Path) -> None:
     """A real recorder is killed at random moments; everything but the last fragment can be played."""
     source = Path(film("mp4").path)
     rng = random.Random(7)
@@ -228,7 +228,7 @@ with feed(sys.argv[1]) as (streams, packets):
 
 
 def retain(archive, keep, **more):
-    """As retention does: what has to go, and then it goes."""
+    """Find expired segments and delete them, as retention does."""
     return archive.delete(archive.find_expired(keep, **more))
 
 
@@ -247,7 +247,7 @@ def halves(film: Callable[[str], Media], tmp_path: Path) -> tuple[Path, bytes]:
     return Path(growing.path), content
 
 
-def test_a_file_cut_anywhere_becomes_whole(halves: tuple[Path, bytes], tmp_path: Path) -> None:
+def test_a_file_truncated_anywhere_is_repaired(halves: tuple[Path, bytes], tmp_path: Path) -> None:
     path, content = halves
     for done in tmp_path.rglob("*.mp4"):
         done.unlink()
@@ -265,7 +265,7 @@ def test_a_file_cut_anywhere_becomes_whole(halves: tuple[Path, bytes], tmp_path:
     assert counts[-1] >= 200
 
 
-def test_a_torn_matroska_file_becomes_whole(film: Callable[[str], Media], tmp_path: Path) -> None:
+def test_a_truncated_matroska_file_is_repaired(film: Callable[[str], Media], tmp_path: Path) -> None:
     (media,) = RecorderHarness(tmp_path, length=60).record(film("webm").path)
     content = Path(media.path).read_bytes()
     Path(media.path).unlink()
@@ -276,7 +276,9 @@ def test_a_torn_matroska_file_becomes_whole(film: Callable[[str], Media], tmp_pa
     assert found.duration > 5
 
 
-def test_rubbish_is_removed_and_told(archive: SegmentArchive, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreadable_file_is_removed_and_logged(
+    archive: SegmentArchive, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     growing = Path(segment.new_segment(tmp_path, "door", BEGIN, Clock.RTCP, ".mp4").path)
     growing.parent.mkdir(parents=True)
     growing.write_bytes(bytes(5000))
@@ -288,7 +290,7 @@ def test_rubbish_is_removed_and_told(archive: SegmentArchive, tmp_path: Path, ca
     assert str(growing) in caplog.text
 
 
-def test_a_rescued_segment_can_be_sought(halves: tuple[Path, bytes], tmp_path: Path) -> None:
+def test_a_repaired_segment_is_seekable(halves: tuple[Path, bytes], tmp_path: Path) -> None:
     (media,) = SegmentArchive(tmp_path).segments("door")
     with VideoFile(media.path) as made:
         at = made.origin + round(7.3 / made.time_base)

@@ -26,7 +26,7 @@ FILMS = ["mp4", "mp4-late-start", "ts-late-start", "mkv-longer-sound", "hevc", "
 
 
 @pytest.mark.parametrize("name", FILMS)
-def test_every_picture_is_kept_at_its_time(film: Callable[[str], Media], name: str, tmp_path: Path) -> None:
+def test_every_frame_is_recorded_at_its_time(film: Callable[[str], Media], name: str, tmp_path: Path) -> None:
     segments = RecorderHarness(tmp_path).record(film(name).path)
     pictures = [picture for media in segments for picture in numbered_frames(media)]
     lost = 250 - len(pictures)
@@ -36,7 +36,9 @@ def test_every_picture_is_kept_at_its_time(film: Callable[[str], Media], name: s
 
 
 @pytest.mark.parametrize("name", FILMS)
-def test_segments_join_and_say_how_long_they_are(film: Callable[[str], Media], name: str, tmp_path: Path) -> None:
+def test_segments_are_contiguous_and_named_with_their_duration(
+    film: Callable[[str], Media], name: str, tmp_path: Path
+) -> None:
     harness = RecorderHarness(tmp_path)
     segments = harness.record(film(name).path)
     assert len(segments) >= 2
@@ -49,7 +51,7 @@ def test_segments_join_and_say_how_long_they_are(film: Callable[[str], Media], n
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_an_open_gop_loses_only_the_pictures_that_lean_over_the_seam(
+def test_an_open_gop_loses_only_frames_that_refer_to_the_segment_before(
     film: Callable[[str], Media], tmp_path: Path
 ) -> None:
     segments = RecorderHarness(tmp_path, length=4).record(film("mp4-open-gop").path)
@@ -90,7 +92,7 @@ def test_a_packet_can_be_decoded_after_it_was_recorded(film: Callable[[str], Med
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("aac", ".mp4"), ("pcm_alaw", ".mov"), ("libopus", ".mp4")])
-def test_sound_is_kept(codec: str, suffix: str, tmp_path: Path) -> None:
+def test_audio_is_recorded(codec: str, suffix: str, tmp_path: Path) -> None:
     segments = RecorderHarness(tmp_path / "tape").record(_talking(tmp_path / f"talk{suffix}", codec))
     assert {Path(m.path).suffix for m in segments} == {suffix}
     heard = 0.0
@@ -102,7 +104,7 @@ def test_sound_is_kept(codec: str, suffix: str, tmp_path: Path) -> None:
     assert heard == pytest.approx(6, abs=0.2)
 
 
-def test_sound_with_the_headers_of_mpeg_ts_is_kept(tmp_path: Path) -> None:
+def test_audio_with_mpeg_ts_headers_is_recorded(tmp_path: Path) -> None:
     source = films.encode(tmp_path / "talk.ts", films.numbered(150), audio=6)
     segments = RecorderHarness(tmp_path / "tape").record(source)
     with av.open(segments[0].path) as container:
@@ -114,9 +116,7 @@ def test_hevc_is_tagged_as_apple_wants(film: Callable[[str], Media], tmp_path: P
         assert made.stream.codec_context.codec_tag == "hvc1"
 
 
-def test_decoding_times_that_are_missing_or_stand_still_are_mended(
-    film: Callable[[str], Media], tmp_path: Path
-) -> None:
+def test_missing_or_constant_decoding_times_are_repaired(film: Callable[[str], Media], tmp_path: Path) -> None:
     harness = RecorderHarness(tmp_path)
     with feed(film("mp4").path) as (streams, packets):
         harness.recorder.begin(streams, Clock.ARRIVAL)
@@ -159,7 +159,7 @@ def test_a_better_clock_begins_a_segment_at_the_next_keyframe(film: Callable[[st
     assert [(m.clock, m.duration) for m in harness.closed] == [(Clock.ARRIVAL, 4.0), (Clock.RTCP, 6.0)]
 
 
-def test_times_follow_the_clock_where_the_stamps_do_not(film: Callable[[str], Media], tmp_path: Path) -> None:
+def test_times_follow_the_clock_instead_of_the_time_stamps(film: Callable[[str], Media], tmp_path: Path) -> None:
     """A camera that stamps 25 frames a second and sends 22.7."""
     harness = RecorderHarness(tmp_path)
     with feed(film("mkv-longer-sound").path) as (streams, packets):
@@ -173,7 +173,7 @@ def test_times_follow_the_clock_where_the_stamps_do_not(film: Callable[[str], Me
     assert all(one.end == two.start for one, two in pairwise(harness.closed))
 
 
-def test_a_single_picture_is_a_segment(film: Callable[[str], Media], tmp_path: Path) -> None:
+def test_a_single_frame_is_a_segment(film: Callable[[str], Media], tmp_path: Path) -> None:
     harness = RecorderHarness(tmp_path)
     with feed(film("mp4").path) as (streams, packets):
         harness.recorder.begin(streams, Clock.ARRIVAL)
@@ -186,14 +186,14 @@ def test_a_single_picture_is_a_segment(film: Callable[[str], Media], tmp_path: P
     assert numbered_frames(media) == [(BEGIN, 0)]
 
 
-def test_a_new_connection_with_another_codec_goes_on(film: Callable[[str], Media], tmp_path: Path) -> None:
+def test_recording_continues_on_a_connection_with_another_codec(film: Callable[[str], Media], tmp_path: Path) -> None:
     harness = RecorderHarness(tmp_path, length=60)
     harness.record(film("mp4").path)
     harness.record(film("webm").path)
     assert [Path(m.path).suffix for m in harness.closed] == [".mp4", ".mkv"]
 
 
-def test_raw_pictures_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_raw_video_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = films.encode(tmp_path / "raw.avi", films.numbered(10), codec="rawvideo", bframes=0)
     harness = RecorderHarness(tmp_path / "tape")
     with feed(source) as (streams, packets):
@@ -206,7 +206,7 @@ def test_raw_pictures_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert not list((tmp_path / "tape").rglob("*"))
 
 
-def test_recording_stops_before_the_disk_is_full_and_goes_on(
+def test_recording_stops_before_the_disk_is_full_and_resumes(
     film: Callable[[str], Media], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -230,7 +230,7 @@ def test_recording_stops_before_the_disk_is_full_and_goes_on(
     ]
 
 
-def test_what_the_disk_refuses_ends_the_segment_only(film: Callable[[str], Media], tmp_path: Path) -> None:
+def test_a_disk_error_ends_only_the_segment(film: Callable[[str], Media], tmp_path: Path) -> None:
     """A child that may write no file beyond 12 kB: a real failure of a real file."""
     child = subprocess.run(
         [sys.executable, "-c", LIMITED, film("mp4").path, str(tmp_path)], capture_output=True, text=True, check=True
@@ -259,7 +259,7 @@ with feed(sys.argv[1]) as (streams, packets):
 """
 
 
-def test_a_camera_folder_that_leads_elsewhere_is_not_written_to(film: Callable[[str], Media], tmp_path: Path) -> None:
+def test_a_camera_folder_that_links_elsewhere_is_not_written_to(film: Callable[[str], Media], tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     folder = tmp_path / "tape"
