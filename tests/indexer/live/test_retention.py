@@ -50,3 +50,120 @@ async def test_records_are_forgotten_before_their_footage_is_deleted(store, cata
     assert await held() != (0, {})
     assert await Retention(store, catalog, archive, {"yard": None}).delete_expired(START) == 1
     assert left == [(0, {})]
+
+
+def record(second, camera="yard", media="feed"):
+    return Record(camera, START + timedelta(seconds=second), media, float(second), np.array([1, 0, 0], np.float32))
+
+
+def feed(name, start, length, camera="yard"):
+    """A stretch of a camera that is not recorded."""
+    return Media(name, camera, "", Kind.FEED, START + timedelta(seconds=start), Clock.ARRIVAL, length)
+
+
+class EmptyArchive:
+    """No footage; it notes what is asked of it."""
+
+    def __init__(self):
+        self.asked = []
+
+    def find_expired(self, *asked):
+        self.asked.append(asked)
+        return []
+
+    def delete(self, found):
+        assert found == []
+        return []
+
+
+async def test_without_footage_records_media_and_coverage_expire_by_their_own_time(store, catalog):
+    """Of a camera that keeps 100 s; another one keeps everything."""
+    for media in (feed("old", 0, 50), feed("half", 50, 100), feed("new", 150, 50), feed("other", 0, 50, "door")):
+        await catalog.add_media(media, "live")
+    await store.write([record(second) for second in (0, 99, 100, 180)] + [record(0, "door", "other")])
+    for camera in ("yard", "door"):
+        spans = Coverage(camera, START, START + timedelta(seconds=200), CoverageState.WATCHED)
+        await catalog.set_coverage(spans)
+    archive, now = EmptyArchive(), START + timedelta(seconds=200)
+    keep = {"yard": timedelta(seconds=100), "door": None}
+    assert await Retention(store, catalog, archive, keep, 7, 9).delete_expired(now) == 0
+    assert archive.asked == [(keep, 7, 9, (), now)]
+    left = [(r.camera, (r.time - START).total_seconds()) async for r in store.scan()]
+    assert left == [("door", 0), ("yard", 100), ("yard", 180)]
+    held = await catalog.media_between([], EPOCH, DISTANT_FUTURE)
+    assert {entry.media.id for entry in held} == {"half", "new", "other"}
+    spans = await catalog.coverage(["yard"], EPOCH, DISTANT_FUTURE)
+    assert [(c.state, c.cause, (c.end - START).total_seconds()) for c in spans] == [
+        (CoverageState.GAP, "footage has expired", 100),
+        (CoverageState.WATCHED, "", 200),
+    ]
+    (door,) = await catalog.coverage(["door"], EPOCH, DISTANT_FUTURE)
+    assert door.state is CoverageState.WATCHED
+
+
+async def test_a_gap_that_is_older_than_everything_kept_stays_as_it_is(store, catalog):
+    gap = Coverage("yard", START, START + timedelta(seconds=50), CoverageState.GAP, "no connection")
+    await catalog.set_coverage(gap)
+    now = START + timedelta(seconds=200)
+    await Retention(store, catalog, EmptyArchive(), {"yard": timedelta(seconds=100)}).delete_expired(now)
+    assert await catalog.coverage(["yard"], EPOCH, DISTANT_FUTURE) == [gap]
+
+
+async def test_a_media_that_ends_at_the_border_expires(store, catalog):
+    await catalog.add_media(feed("old", 0, 100), "live")
+    now = START + timedelta(seconds=200)
+    await Retention(store, catalog, EmptyArchive(), {"yard": timedelta(seconds=100)}).delete_expired(now)
+    assert await catalog.media(["old"]) == {}
+
+
+class Disk(EmptyArchive):
+    """An archive whose disk is full when the test says so."""
+
+    def __init__(self):
+        super().__init__()
+        self.full, self.free = False, []
+
+    def has_room(self, free):
+        self.free.append(free)
+        return not self.full
+
+
+async def reached(condition):
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_it_deletes_at_once_then_at_intervals_and_whenever_the_disk_is_full(store, catalog):
+    disk = Disk()
+    running = asyncio.create_task(Retention(store, catalog, disk, {}, free=123).run(every=1000, check=0.01))
+    await reached(lambda: len(disk.free) >= 3)
+    assert len(disk.asked) == 1  # the first time without a look at the disk
+    assert set(disk.free) == {123}
+    disk.full = True
+    await reached(lambda: len(disk.asked) >= 3)
+    disk.full = False
+    running.cancel()
+    often = Disk()
+    soon = asyncio.create_task(Retention(store, catalog, often, {}).run(every=0.03, check=0.01))
+    await reached(lambda: len(often.asked) >= 3)
+    soon.cancel()
+    assert len(often.free) >= len(often.asked)  # two looks between two deletions
+    await asyncio.gather(running, soon, return_exceptions=True)
+
+
+async def test_a_failure_is_logged_and_does_not_end_it(store, catalog, caplog):
+    disk = Disk()
+
+    def failing(*_):
+        disk.asked.append(())
+        raise OSError("the disk is gone")
+
+    disk.find_expired = failing
+    running = asyncio.create_task(Retention(store, catalog, disk, {}).run(every=0.03, check=0.01))
+    await reached(lambda: len(disk.asked) >= 2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    first = next(r for r in caplog.records if r.name == "footage.indexer.live.retention")
+    assert first.getMessage() == "retention failed; it is tried again in 0.03 s"
+    assert "the disk is gone" in str(first.exc_info[1])
