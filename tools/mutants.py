@@ -35,10 +35,12 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "auth": (("query/http/auth.py",), ("tests/query/http/test_auth.py", "tests/query/http/test_tokens.py")),
 }
 """What is mutated, and the tests that should notice."""
+THREADED = {"segmentation", "retention"}
+"""Areas whose tests open a store: its threads do not survive a fork, so each change runs in a process of its own."""
 KILLED = {"killed", "timeout", "segfault", "suspicious", "caught by type check"}
 
 
-def prepare(folder: Path, sources: tuple[str, ...], tests: tuple[str, ...]) -> None:
+def prepare(folder: Path, sources: tuple[str, ...], tests: tuple[str, ...], isolation: str) -> None:
     """Copy the tree so that ``src/footage`` holds real folders, and tell mutmut what to change."""
     ignore = shutil.ignore_patterns("__pycache__", ".*_cache")
     for name in FOLDERS:
@@ -55,6 +57,8 @@ def prepare(folder: Path, sources: tuple[str, ...], tests: tuple[str, ...]) -> N
         "source_paths": ["src"],
         "only_mutate": [f"src/footage/{source}" for source in sources],
         "pytest_add_cli_args_test_selection": [test for test in tests if (ROOT / test).exists()],
+        "process_isolation": isolation,
+        "forkserver_warmup": "import",
         "pytest_add_cli_args": ["-m", "not slow", "-p", "no:cacheprovider", "-n", "0"],
     }
     lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in settings.items())
@@ -64,7 +68,7 @@ def prepare(folder: Path, sources: tuple[str, ...], tests: tuple[str, ...]) -> N
 
 def run(area: str, folder: Path, jobs: int) -> Counter[str]:
     """Mutate one area; prints every survivor's change and gives the counts by outcome."""
-    prepare(folder, *AREAS[area])
+    prepare(folder, *AREAS[area], "forkserver" if area in THREADED else "fork")
     with (folder / "run.log").open("w") as log:
         _mutmut(folder, "run", "--max-children", str(jobs), stdout=log, stderr=log)
     results = _mutmut(folder, "results", "--all", "true", capture_output=True).stdout

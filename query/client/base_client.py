@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from yarl import URL
 
 from footage.query.http.schemas import ErrorOut
+from footage.stream.atomic import atomic_write
 
 M = TypeVar("M", bound=BaseModel)
 CHUNK_SIZE = 1 << 20
@@ -83,15 +83,11 @@ class BaseClient:
         params: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Path:
-        partial = out.with_name(out.name + ".part")
-        try:
+        with atomic_write(out) as draft:
             async with self._open_response(method, path, params, json=body) as response:
-                with await asyncio.to_thread(partial.open, "wb") as file:
+                with await asyncio.to_thread(draft.open, "wb") as file:
                     async for chunk in response.content.iter_chunked(CHUNK_SIZE):
                         await asyncio.to_thread(file.write, chunk)
-            await asyncio.to_thread(os.replace, partial, out)
-        finally:
-            await asyncio.to_thread(partial.unlink, missing_ok=True)
         return out
 
     @asynccontextmanager

@@ -17,6 +17,8 @@ from footage.indexer.store.cassandra import CassandraSession, connect_cassandra
 from tests.astra.server import Astra
 from tests.indexer.store import cluster_contract
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def session(astra: Astra) -> AsyncIterator[CassandraSession]:

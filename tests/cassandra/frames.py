@@ -17,7 +17,7 @@ def make(session: Session, replicas: int) -> str:
     """Create a keyspace with an empty table and its vector index, and use it; return its name."""
     keyspace = f"t_{uuid.uuid4().hex}"
     replication = f"{{'class': 'SimpleStrategy', 'replication_factor': {replicas}}}"
-    session.execute(f"CREATE KEYSPACE {keyspace} WITH replication = {replication}")
+    session.execute(f"CREATE KEYSPACE {keyspace} WITH replication = {replication}", timeout=60)
     session.set_keyspace(keyspace)
     session.execute(
         "CREATE TABLE frames (camera text, bucket int, ts int, vec VECTOR<FLOAT, 64>, "

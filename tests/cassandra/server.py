@@ -142,8 +142,8 @@ class Server:
         def answers() -> bool:
             if self._running.poll() is not None:
                 raise RuntimeError(f"Cassandra ended with {self._running.returncode}: {self._log_end()}")
-            known = _ask(self.contact, "SELECT host_id FROM system.peers_v2")
-            return known is not None and len(known) >= peers
+            known = _ask(self.contact, "SELECT tokens FROM system.peers_v2")
+            return known is not None and sum(bool(row.tokens) for row in known) >= peers  # known, and part of the ring
 
         until(answers, timeout, lambda: f"Cassandra did not answer in {timeout:.0f} s: {self._log_end()}")
 

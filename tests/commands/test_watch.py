@@ -41,6 +41,7 @@ def ok(*args, data):
     return done
 
 
+@pytest.mark.slow
 def test_a_backtest_shows_when_a_watch_would_have_fired(data, tmp_path):
     ok("add", "pet", "a cat", "--camera", "yard", "--cooldown", "1s", "--base-url", "https://cams.example", data=data)
     tried = ok("test", "pet", "--last", "1d", "--out", tmp_path / "seen", "--json", data=data)

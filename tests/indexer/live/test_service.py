@@ -16,8 +16,10 @@ from footage.indexer.live.retention import EXPIRED, Retention
 from footage.indexer.live.service import LiveService
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Coverage, CoverageState, StoreError, StoreUnreachable, Where
-from footage.query.clips.service import ClipService
+from footage.query.clips.service import ClipService, NotFound
+from footage.query.clips.source import ClipError
 from footage.query.values.ids import MomentId
+from footage.stream.files.video_file import MediaError
 from footage.stream.frame import Kind
 from footage.stream.instants import DISTANT_FUTURE, EPOCH
 from footage.stream.live.contracts import ConnectionState
@@ -64,6 +66,16 @@ async def records(store, name="yard"):
     return [r async for r in store.scan(Where((name,)))]
 
 
+async def shown(clips, record):
+    """The image of a record, as soon as its footage can be read: a new segment's first second is still in memory."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await clips.get_frame(MomentId(record.camera, record.time, record.time, record.time).frame)
+            except (ClipError, MediaError, NotFound):
+                await asyncio.sleep(0.1)
+
+
 async def test_a_camera_is_indexed_recorded_and_covered(live, rtsp, films, store, catalog, tmp_path):
     server = rtsp(films)
     fresh = []
@@ -79,9 +91,7 @@ async def test_a_camera_is_indexed_recorded_and_covered(live, rtsp, films, store
     now = (await records(store))[-1]
     entry = (await catalog.media([now.media]))[now.media]
     assert entry.media.kind is Kind.SEGMENT
-    picture = await ClipService(store, catalog, tmp_path / "clips").get_frame(
-        MomentId("yard", now.time, now.time, now.time).frame
-    )
+    picture = await shown(ClipService(store, catalog, tmp_path / "clips"), now)
     assert picture.shape == (192, 320, 3)
     assert await service.stop()
     kept = await records(store)

@@ -31,6 +31,17 @@ async def lite() -> AsyncIterator[LiteEmbedder]:
     await embedder.close()
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("nouns")
+
+
+@pytest.fixture
+async def bank(lite: LiteEmbedder, cache: Path) -> NounBank:
+    """Return the bank of this model, which is embedded once."""
+    return await NounBank.build(lite, cache)
+
+
 async def matcher(lite: LiteEmbedder, bank: NounBank, question: str, background: Vectors) -> MatchScorer:
     return MatchScorer(QueryEmbedding((await lite.texts([question]))[0]), NullDistribution(bank, background), bank)
 
@@ -40,8 +51,7 @@ def film() -> list[Image]:
     return [*[data.chelsea()] * 3, BLACK, *[data.coffee()] * 3, BLACK, *[data.rocket()] * 3]
 
 
-async def test_present_things_match_where_they_are_and_absent_ones_do_not(lite: LiteEmbedder) -> None:
-    bank = await NounBank.build(lite)
+async def test_present_things_match_where_they_are_and_absent_ones_do_not(lite: LiteEmbedder, bank: NounBank) -> None:
     frames = await lite.images(film())
     for question, places in {"a cat": (0, 1, 2), "a cup of coffee": (4, 5, 6), "a rocket": (8, 9, 10)}.items():
         found = (await matcher(lite, bank, question, frames)).probability(frames) >= 0.5
@@ -50,22 +60,19 @@ async def test_present_things_match_where_they_are_and_absent_ones_do_not(lite: 
         assert (await matcher(lite, bank, question, frames)).probability(frames).max() < 0.5, question
 
 
-async def test_more_of_the_same_footage_changes_nothing(lite: LiteEmbedder) -> None:
-    bank = await NounBank.build(lite)
+async def test_more_of_the_same_footage_changes_nothing(lite: LiteEmbedder, bank: NounBank) -> None:
     frames = await lite.images(film())
     once, often = [await matcher(lite, bank, "a cat", np.tile(frames, (n, 1))) for n in (1, 20)]
     np.testing.assert_allclose(once.probability(frames), often.probability(frames), atol=1e-5)
 
 
-async def test_one_frame_is_background_enough(lite: LiteEmbedder) -> None:
-    bank = await NounBank.build(lite)
+async def test_one_frame_is_background_enough(lite: LiteEmbedder, bank: NounBank) -> None:
     frames = await lite.images([data.chelsea()])
     assert (await matcher(lite, bank, "a cat", frames)).probability(frames)[0] > 0.5
     assert (await matcher(lite, bank, "a train", frames)).probability(frames)[0] < 0.5
 
 
-async def test_without_a_background_only_a_floor_decides_a_match(lite: LiteEmbedder) -> None:
-    bank = await NounBank.build(lite)
+async def test_without_a_background_only_a_floor_decides_a_match(lite: LiteEmbedder, bank: NounBank) -> None:
     cat, none = await lite.images([data.chelsea()]), np.empty((0, lite.space.dim), np.float32)
     asked = await matcher(lite, bank, "a cat", none)
     assert asked.probability(none).shape == (0,)
@@ -73,11 +80,10 @@ async def test_without_a_background_only_a_floor_decides_a_match(lite: LiteEmbed
     assert (await matcher(lite, NounBank(bank.vectors), "a cat", none)).probability(cat)[0] < 0.5
 
 
-async def test_images_without_content_match_nothing(lite: LiteEmbedder) -> None:
+async def test_images_without_content_match_nothing(lite: LiteEmbedder, bank: NounBank) -> None:
     """A black, a gray, a white and a noisy picture, queried for all nouns."""
     noise = np.random.default_rng(0).integers(0, 256, BLACK.shape).astype(np.uint8)
     blank = await lite.images([BLACK, BLACK + 128, BLACK + 255, noise])
-    bank = await NounBank.build(lite)
     null = NullDistribution(bank, blank)
     assert (
         MultiQueryScorer([(QueryEmbedding(noun), null) for noun in bank.vectors], bank).probability(blank) < 0.5
@@ -136,8 +142,7 @@ def test_queries_score_together_as_each_alone() -> None:
     np.testing.assert_array_equal(there * free, MultiQueryScorer(aims, bank).probability(frames))
 
 
-async def test_unwanted_terms_are_scored_separately_not_subtracted(lite: LiteEmbedder) -> None:
-    bank = await NounBank.build(lite)
+async def test_unwanted_terms_are_scored_separately_not_subtracted(lite: LiteEmbedder, bank: NounBank) -> None:
     frames = await lite.images(film())
     cat, rocket, coffee = await lite.texts(["a cat", "a rocket", "a cup of coffee"])
     null = NullDistribution(bank, frames)
@@ -155,8 +160,7 @@ def test_an_exclusion_applies_to_all_records_of_its_time() -> None:
     np.testing.assert_allclose(found, [0.02, 0.09, 0.9])
 
 
-async def test_an_image_matches_itself_and_no_other(lite: LiteEmbedder) -> None:
-    bank = await NounBank.build(lite)
+async def test_an_image_matches_itself_and_no_other(lite: LiteEmbedder, bank: NounBank) -> None:
     frames = await lite.images(film())
     altered = [np.ascontiguousarray(image[20:-20, 30:-30][:, ::-1]) for image in (data.chelsea(), data.rocket())]
     null = NullDistribution(bank, frames)
