@@ -11,21 +11,24 @@ from cassandra.query import PreparedStatement
 from numpy.typing import NDArray
 
 DIM = 64
+SCHEMA_TIMEOUT = 60  # seconds: a cluster takes its time to agree on a change, and more on a busy machine
 
 
 def make(session: Session, replicas: int) -> str:
     """Create a keyspace with an empty table and its vector index, and use it; return its name."""
     keyspace = f"t_{uuid.uuid4().hex}"
     replication = f"{{'class': 'SimpleStrategy', 'replication_factor': {replicas}}}"
-    session.execute(f"CREATE KEYSPACE {keyspace} WITH replication = {replication}", timeout=60)
+    session.execute(f"CREATE KEYSPACE {keyspace} WITH replication = {replication}", timeout=SCHEMA_TIMEOUT)
     session.set_keyspace(keyspace)
     session.execute(
         "CREATE TABLE frames (camera text, bucket int, ts int, vec VECTOR<FLOAT, 64>, "
-        "PRIMARY KEY ((camera, bucket), ts)) WITH memtable = 'trie'"  # skip lists: CASSANDRA-21644
+        "PRIMARY KEY ((camera, bucket), ts)) WITH memtable = 'trie'",  # skip lists: CASSANDRA-21644
+        timeout=SCHEMA_TIMEOUT,
     )
     session.execute(
         "CREATE CUSTOM INDEX ON frames (vec) USING 'StorageAttachedIndex' "
-        "WITH OPTIONS = {'similarity_function': 'dot_product'}"
+        "WITH OPTIONS = {'similarity_function': 'dot_product'}",
+        timeout=SCHEMA_TIMEOUT,
     )
     return keyspace
 
