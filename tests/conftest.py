@@ -16,12 +16,24 @@ pytest_plugins = ["tests.astra.fixture", "tests.cassandra.fixture", "tests.rtsp.
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One per core; none where files are named, which starts sooner, or where tests share a keyspace of Astra DB."""
-    named = any(".py" in argument for argument in config.args)
-    return 0 if named or "FOOTAGE_ASTRA_BUNDLE" in os.environ else os.cpu_count() or 1
+    """One per core, and one more without the slow tests: the others wait for cameras a third of their time.
+
+    None where files are named, which starts sooner, or where tests share a keyspace of Astra DB.
+    """
+    if "FOOTAGE_ASTRA_BUNDLE" in os.environ or any(".py" in argument for argument in config.args):
+        return 0
+    return (os.cpu_count() or 1) + ("not slow" in config.option.markexpr)
 
 
+SERVERS = {"cassandra", "cassandra3", "astra_database"}
+"""Fixtures of servers that take half a minute of both cores before their first test."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Workers begin with the slow tests: then none is left to one of them at the end."""
+    """Mark what needs a Cassandra as slow; workers begin with slow tests, so that none is left to one at the end."""
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)

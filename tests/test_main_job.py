@@ -38,6 +38,7 @@ def iou(a, b):
     return max(0.0, inner) / (max(a[1], b[1]) - min(a[0], b[0])).total_seconds()
 
 
+@pytest.mark.slow
 async def test_each_question_finds_its_own_interval_and_absent_ones_find_nothing(film, tmp_path):
     async with open_services(Settings(data=tmp_path, embedder="lite")) as services:
         report = await FileIndexer(services.embedder, services.store, services.catalog).run(

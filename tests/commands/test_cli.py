@@ -218,6 +218,7 @@ def test_serve_answers_and_stops_on_sigterm(film, data):
         assert running.wait(15) == 0
 
 
+@pytest.mark.slow
 def test_the_demo_ends_with_moments_and_a_clip(tmp_path):
     done = footage("demo", data=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -13,6 +13,8 @@ from footage.commands.export import parse_request
 from tests import films
 from tests.commands.test_cli import footage
 
+pytestmark = pytest.mark.slow
+
 
 def piped(text, *args, data):
     command = [sys.executable, "-m", "footage", "export", "-", *map(str, args), "--data", str(data)]

@@ -5,6 +5,8 @@ import json
 import sqlite3
 from datetime import timedelta
 
+import pytest
+
 from footage.query.http.audit import AuditLog
 from tests.commands.test_cli import footage
 
@@ -47,6 +49,7 @@ def test_the_audit_log_is_shown(tmp_path):
     assert footage("audit", "--to", "-1h", *data).returncode == 3
 
 
+@pytest.mark.slow
 def test_a_public_address_is_served_only_with_a_token(tmp_path):
     """192.0.2.7 belongs to no machine (RFC 5737): with a token, serving on it fails because of the address."""
     serve = ("serve", "--host", "192.0.2.7", "--embedder", "lite", "--data", str(tmp_path))

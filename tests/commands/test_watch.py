@@ -22,6 +22,7 @@ from tests.ports import free_port
 
 __all__ = ["settings"]
 
+pytestmark = pytest.mark.slow
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
 
 
@@ -41,7 +42,6 @@ def ok(*args, data):
     return done
 
 
-@pytest.mark.slow
 def test_a_backtest_shows_when_a_watch_would_have_fired(data, tmp_path):
     ok("add", "pet", "a cat", "--camera", "yard", "--cooldown", "1s", "--base-url", "https://cams.example", data=data)
     tried = ok("test", "pet", "--last", "1d", "--out", tmp_path / "seen", "--json", data=data)
@@ -147,7 +147,6 @@ def test_following_an_unreachable_service_fails():
     assert "footage serve" in told.stderr
 
 
-@pytest.mark.slow
 def test_a_running_service_evaluates_a_new_watch_and_calls_the_webhook(settings, hook):
     """Added by another process while cameras run; with so low a threshold anything fires."""
     service = Service(settings)

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -12,22 +13,24 @@ import skimage
 from skimage import data
 
 from footage.indexer.embed import lite
-from footage.indexer.embed.base import EmbedderError
+from footage.indexer.embed.base import Embedder, EmbedderError
 from footage.indexer.embed.lite import LiteEmbedder
 from footage.indexer.embed.runtime import compile_model
 from footage.stream.frame import Image
 from tests.indexer.embed.conformance import EmbedderConformance
 
 
-@pytest.fixture
-async def embedder() -> AsyncIterator[LiteEmbedder]:
+@pytest.fixture(scope="module")
+def embedder() -> Iterator[LiteEmbedder]:
+    """Yield one embedder for all tests: its networks take a second to load."""
     lite = LiteEmbedder()
     yield lite
-    await lite.close()
+    asyncio.run(lite.close())
 
 
 class TestLite(EmbedderConformance):
-    pass
+    async def test_closing_twice_does_no_harm_and_later_calls_are_refused(self, embedder: Embedder) -> None:
+        await super().test_closing_twice_does_no_harm_and_later_calls_are_refused(LiteEmbedder())
 
 
 PHOTOGRAPHS = {

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.base import Catalog, Where
+from footage.indexer.store.base import Where
 from footage.indexer.store.cassandra import CassandraCatalog, CassandraSession, CassandraStore, schema
 from tests.indexer.store import catalog_contract, store_contract
 
@@ -48,7 +48,3 @@ class ClusterCatalogContract(catalog_contract.CatalogContract):
     @pytest.fixture
     def opening(self, session: CassandraSession) -> catalog_contract.Opening:
         return partial(CassandraCatalog.open, session)
-
-    @pytest.mark.slow
-    async def test_many_photographs_of_one_moment_each_get_their_own(self, catalog: Catalog) -> None:
-        await super().test_many_photographs_of_one_moment_each_get_their_own(catalog)

@@ -16,6 +16,8 @@ from footage.indexer.store.cassandra import CassandraSession, connect_cassandra
 from tests.cassandra.server import Contact
 from tests.indexer.store import cluster_contract
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def keyspace(cassandra: Contact) -> str:

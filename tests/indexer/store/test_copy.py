@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -13,9 +13,11 @@ from footage.indexer.store.base import Catalog, Record, Store, StoreError
 from footage.indexer.store.copy import CopyResult, copy_index
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
-from tests.cassandra.fixture import need_driver
 from tests.indexer.store.catalog_contract import span, video
 from tests.indexer.store.store_contract import BOX, SPACE, at, make_records, record_keys, scan_all, unit_vectors
+
+if TYPE_CHECKING:
+    from tests.cassandra.server import Contact
 
 DAY = 86_400
 Index = tuple[Store, Catalog]
@@ -46,13 +48,13 @@ async def full(tmp_path: Path) -> Index:
 
 
 @pytest.fixture
-async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Index]:
-    need_driver()
-    contact = request.getfixturevalue("cassandra")
+async def cluster(cassandra: Contact) -> AsyncIterator[Index]:
     from footage.indexer.store.cassandra import CassandraCatalog, CassandraStore, connect_cassandra, schema
 
     name = f"t_{uuid.uuid4().hex[:12]}"
-    session = await connect_cassandra([contact.host], contact.port, name, user=contact.user, password=contact.password)
+    session = await connect_cassandra(
+        [cassandra.host], cassandra.port, name, user=cassandra.user, password=cassandra.password
+    )
     await schema.create_tables(session, SPACE)
     yield await CassandraStore.open(session, SPACE), await CassandraCatalog.open(session)
     await session.execute_ddl(f"DROP KEYSPACE {name}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,11 +25,12 @@ from footage.stream.frame import Image
 BLACK = np.zeros((300, 400, 3), np.uint8)
 
 
-@pytest.fixture
-async def lite() -> AsyncIterator[LiteEmbedder]:
+@pytest.fixture(scope="module")
+def lite() -> Iterator[LiteEmbedder]:
+    """Yield one embedder for all tests: its networks take a second to load."""
     embedder = LiteEmbedder()
     yield embedder
-    await embedder.close()
+    asyncio.run(embedder.close())
 
 
 @pytest.fixture(scope="module")
