@@ -72,13 +72,18 @@ async def _serve(settings: Settings, token: str | None) -> bool:
 
     from footage.commands.composition import open_services
     from footage.commands.service import run_service
+    from footage.commands.service_lock import lock_service_folders
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if settings.worker and settings.store == "embedded":
         raise UsageError("worker: cameras are shared in a cluster; set store: cassandra or astra")
-    async with open_services(settings) as services, run_service(settings, services) as app_services:
+    async with (
+        lock_service_folders(settings),
+        open_services(settings) as services,
+        run_service(settings, services) as app_services,
+    ):
         runner = await _start_http(settings, token, app_services)
         try:
             print_message(f"serving {_url(runner)} (index {settings.data}, model {services.model})")

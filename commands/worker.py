@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from footage.commands import shared_cameras
-from footage.commands.errors import UsageError, print_message
+from footage.commands.errors import print_message
 from footage.config.settings import CameraSettings, Settings
-from footage.indexer import file_lock
 from footage.indexer.camera import Camera
 from footage.indexer.cluster.fence import Fence
 from footage.indexer.cluster.leases import Leases
@@ -23,42 +21,19 @@ from footage.indexer.live.service import LiveService
 from footage.indexer.store.base import Catalog
 from footage.query.watches.evaluator import WatchEvaluator
 
-LOCK_TIMEOUT = 10.0
-"""Seconds for which a service that is stopping may still use its data folder."""
-
 
 @asynccontextmanager
 async def open_leases(settings: Settings, catalog: Catalog) -> AsyncIterator[Leases | None]:
-    """Renew this service's leases while the block runs, then give them up; None where nothing is shared.
-
-    The data folder is locked meanwhile, because the spool and the recordings in it are of this service alone.
-    """
+    """Renew this service's leases while the block runs, then give them up; None where nothing is shared."""
     if settings.store == "embedded":
         yield None
         return
     leases = Leases(catalog, f"{settings.worker or 'service'}~{secrets.token_hex(4)}")
-    async with _lock_folder(settings.data), run_tasks(leases.run()):
+    async with run_tasks(leases.run()):
         try:
             yield leases
         finally:
             await leases.close()
-
-
-@asynccontextmanager
-async def _lock_folder(data: Path) -> AsyncIterator[None]:
-    """Be the only service of a data folder while the block runs.
-
-    Raises:
-        UsageError: there is another one.
-    """
-    await asyncio.to_thread(data.mkdir, parents=True, exist_ok=True)
-    async with AsyncExitStack() as stack:
-        try:
-            async with asyncio.timeout(LOCK_TIMEOUT):
-                await stack.enter_async_context(file_lock.lock_file(data / "service.lock", pause=0.1))
-        except TimeoutError:
-            raise UsageError(f"another footage serve uses {data}; give each its own folder (--data)") from None
-        yield
 
 
 @asynccontextmanager
