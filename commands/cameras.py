@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.video.stream import VideoStream
 
-    from footage.config.settings import CameraSettings
+    from footage.commands.protected_files import ProtectedFiles
+    from footage.config.settings import CameraSettings, Settings
     from footage.stream.frame import Clock, Image
     from footage.stream.live.contracts import ConnectionStatus, LivePacket
 
@@ -129,6 +130,8 @@ def test_camera(
     camera = next((c for c in settings.cameras if c.name == name), None)
     if camera is None:
         raise UsageError(describe_unknown("camera", [name], [c.name for c in settings.cameras], "in the settings"))
+    if out:
+        _check_image_file(settings, camera, out)
     status, image = _read_camera(camera, seconds)
     if image is None:
         print_message(f"camera '{name}': {status.error or 'no image came'}")
@@ -216,7 +219,35 @@ def _print_status(status: ConnectionStatus) -> None:
         print(f"the camera's clock is {abs(status.skew):.2f} s {side} this machine's")
 
 
+def _check_image_file(settings: Settings, camera: CameraSettings, out: Path) -> None:
+    """Refuse a file that an image cannot be kept in, before anything is connected to."""
+    import asyncio
+
+    import cv2
+
+    from footage.commands.composition import may_have_index
+    from footage.commands.protected_files import ProtectedFiles
+
+    if not cv2.haveImageWriter(str(out)):
+        raise UsageError(f"{out}: an image is written as .jpg or .png")
+    inputs = [camera.url.get_secret_value().removeprefix("file://")]
+    known = out.exists() and may_have_index(settings)  # else a database need not be reached to test a camera
+    protected = asyncio.run(_protect_footage(settings, inputs)) if known else ProtectedFiles(settings, inputs)
+    protected.check(out)
+
+
+async def _protect_footage(settings: Settings, inputs: list[str]) -> ProtectedFiles:
+    from footage.commands.composition import open_catalog
+    from footage.commands.protected_files import protect_footage
+
+    async with open_catalog(settings) as catalog:
+        return await protect_footage(settings, catalog, inputs)
+
+
 def _write_image(image: Image, path: Path) -> None:
     import cv2
 
-    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    from footage.stream.atomic import atomic_write
+
+    with atomic_write(path) as draft:  # a link of this name is replaced, not what it points to
+        cv2.imwrite(str(draft), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))

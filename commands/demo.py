@@ -28,6 +28,7 @@ async def demo(data: Data = None) -> None:
         settings = settings.model_copy(update={"data": settings.data / "demo"})
     settings = settings.model_copy(update={"embedder": "lite"})  # needs no download
     from footage.commands.composition import open_services
+    from footage.commands.protected_files import protect_footage
 
     async with open_services(settings) as services:
         print_message(f"model {services.model}, index {settings.data}")
@@ -35,7 +36,8 @@ async def demo(data: Data = None) -> None:
         answers = [await _ask(services, text) for text in QUESTIONS]
         first = next((a.moments[0].id for a in answers if a.moments), None)
         if first is not None:
-            await _cut(services, first, settings.data / "demo.mp4")
+            (await protect_footage(settings, services.catalog)).check(out := settings.data / "demo.mp4")
+            await _cut(services, first, out)
     if first is None:
         print_message("the demo found nothing; 'footage doctor' may tell why")
         raise typer.Exit(FAILED)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from footage.commands.composition import SearchServices
+    from footage.commands.protected_files import ProtectedFiles
     from footage.config.settings import Settings
     from footage.query.client.client import Client
     from footage.query.watches.backtest import BacktestResult
@@ -203,6 +204,7 @@ async def _backtest(
     settings: Settings, name: str, span: tuple[datetime, datetime], threshold: float | None, out: Path | None
 ) -> BacktestResult:
     from footage.commands.composition import open_services, require_index
+    from footage.commands.protected_files import protect_footage
     from footage.query.watches.backtest import run_backtest
     from footage.query.watches.scoring import WatchScorer
     from footage.query.watches.watch import WatchError, get_watch
@@ -218,7 +220,7 @@ async def _backtest(
         except WatchError as error:
             raise UsageError(str(error)) from None
         if out is not None:
-            await _write_images(services, found.firings, out)
+            await _write_images(services, found.firings, out, await protect_footage(settings, services.catalog))
         return found
 
 
@@ -231,9 +233,12 @@ def _print_firings(firings: Sequence[Firing]) -> None:
     print_columns(rows)
 
 
-async def _write_images(services: SearchServices, firings: Sequence[Firing], out: Path) -> None:
+async def _write_images(
+    services: SearchServices, firings: Sequence[Firing], out: Path, protected: ProtectedFiles
+) -> None:
     """Write the best frame of each firing; by name they are ordered by score, worst first."""
     from footage.query.clips.service import NotFound
+    from footage.stream.atomic import atomic_write
     from footage.stream.files import frame_at
     from footage.stream.files.video_file import MediaError
 
@@ -245,7 +250,9 @@ async def _write_images(services: SearchServices, firings: Sequence[Firing], out
             missing += 1
             continue
         file = out / f"{f.score:.3f}-{f.moment.camera}-{f.moment.best:%Y%m%dT%H%M%S.%fZ}.jpg"
-        file.write_bytes(frame_at.encode_jpeg(image))
+        protected.check(file)
+        with atomic_write(file) as draft:  # a link of this name is replaced, not what it points to
+            draft.write_bytes(frame_at.encode_jpeg(image))
     note = f"; the footage of {missing} is gone" if missing else ""
     print_message(f"{len(firings) - missing} images are in {out}{note}")
 

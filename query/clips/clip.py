@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -77,7 +78,9 @@ def cut_clip(media: Sequence[Media], start: datetime, end: datetime, out: Path, 
     Raises:
         ClipError: it cannot be cut; names the file and says what to do.
     """
-    probed = _probe_parts(plan_spans(media, start, end))
+    spans = plan_spans(media, start, end)
+    _refuse_source(out, [span.media for span in spans])
+    probed = _probe_parts(spans)
     parts = [part for part, _ in probed]
     exact = [part.trimmed(span) for part, span in probed]
     if precise or not remux.can_copy_video(parts) or not _write_file(out, parts, copy=True):
@@ -122,6 +125,14 @@ def _probe_parts(spans: Sequence[MediaSpan]) -> list[tuple[ClipPart, MediaSpan]]
             f"{present[0].media.path} ends before that: it was truncated since; copy it again, or index it again"
         )
     return probed
+
+
+def _refuse_source(out: Path, media: Sequence[Media]) -> None:
+    """Raises when ``out`` is a file that the clip is cut from, by whatever name: the clip would replace it."""
+    for one in media:
+        with suppress(OSError):
+            if out.samefile(one.path):
+                raise ClipError(f"{out} is footage that the clip is cut from: choose another file for the clip")
 
 
 def _explain_no_footage(touching: Sequence[Media], start: datetime, end: datetime) -> str:
