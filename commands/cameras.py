@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from footage.commands.errors import AWAY, UsageError, print_message, reports_errors
-from footage.commands.options import Config, Data, EveryOption, option, resolve_settings
+from footage.commands.options import Config, Data, EveryOption, option, resolve_settings, warn_about_cameras
 from footage.commands.output import can_draw_images, print_columns, print_image
 from footage.query.values.names import describe_unknown
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from footage.commands.protected_files import ProtectedFiles
-    from footage.config.settings import CameraSettings, Settings
+    from footage.config.cameras import CameraSettings
+    from footage.config.settings import Settings
     from footage.stream.frame import Clock, Image
     from footage.stream.live.contracts import ConnectionStatus, LivePacket
 
@@ -42,15 +43,17 @@ def add_camera(
     config: Config = None,
 ) -> None:
     """Add a live camera."""
-    from footage.config.settings import camera_file
+    from footage.config.cameras import camera_file, parse_camera
 
     settings = resolve_settings(config, data=data)
-    if name in {c.name for c in settings.cameras}:
+    if name in settings.camera_names:
         raise UsageError(f"there is already a camera '{name}'")
     camera: dict[str, Any] = {"name": name, "url": url, "every": every, "keep": keep, "transport": transport}
     camera |= {"record": record, "regions": regions}
+    given = {k: v for k, v in camera.items() if v is not None}
+    parse_camera(given, "not added")
     path = camera_file(settings.data)
-    _write_cameras(path, [*_read_cameras(path), {k: v for k, v in camera.items() if v is not None}])
+    _write_cameras(path, [*_read_cameras(path), given])
     print_message(f"camera '{name}' is in {path}; footage serve indexes it")
 
 
@@ -60,26 +63,29 @@ def list_cameras(data: Data = None, config: Config = None) -> None:
     """List the live cameras, without their passwords."""
     from footage.stream.live.url import redact_url
 
+    settings = resolve_settings(config, data=data)
     rows = [("camera", "address", "every", "record", "keep")]
-    for c in resolve_settings(config, data=data).cameras:
+    for c in settings.cameras:
         keep = f"{c.keep:g} s" if c.keep else "while there is room"
         rows.append((c.name, redact_url(c.url.get_secret_value()), f"{c.every:g} s", "yes" if c.record else "no", keep))
-    print_columns(rows)
+    print_columns([*rows, *((p.name or "?", "not watched", "", "", "") for p in settings.camera_problems)])
+    warn_about_cameras(settings)
 
 
 @app.command("remove")
 @reports_errors
 def remove_camera(name: Name, data: Data = None, config: Config = None) -> None:
     """Remove a live camera; what is indexed of it stays."""
-    from footage.config.settings import camera_file
+    from footage.config.cameras import camera_file
 
     settings = resolve_settings(config, data=data)
     path = camera_file(settings.data)
     cameras = _read_cameras(path)
-    if name not in {c["name"] for c in cameras}:
-        known = name in {c.name for c in settings.cameras}
+    kept_cameras = [c for c in cameras if _written_name(c) != name]
+    if len(kept_cameras) == len(cameras):
+        known = name in settings.camera_names
         raise UsageError(f"camera '{name}' {'is in footage.yaml: remove it there' if known else 'is not known'}")
-    _write_cameras(path, [c for c in cameras if c["name"] != name])
+    _write_cameras(path, kept_cameras)
     kept = f"what is indexed of it stays (footage forget --camera {name} removes that)"
     print_message(f"camera '{name}' is removed; {kept}")
 
@@ -127,6 +133,8 @@ def test_camera(
 ) -> None:
     """Connect to a camera and show what it sends; exits with 5 when it sends nothing."""
     settings = resolve_settings(config, data=data)
+    if wrong := [str(p) for p in settings.camera_problems if p.name == name]:
+        raise UsageError("\n".join(wrong))
     camera = next((c for c in settings.cameras if c.name == name), None)
     if camera is None:
         raise UsageError(describe_unknown("camera", [name], [c.name for c in settings.cameras], "in the settings"))
@@ -144,13 +152,25 @@ def test_camera(
         print_image(image)
 
 
-def _read_cameras(path: Path) -> list[dict[str, Any]]:
-    from footage.config.settings import read_yaml
+def _read_cameras(path: Path) -> list[Any]:
+    """The cameras as the file has them, good and bad ones.
 
-    return (read_yaml(path).get("cameras") or []) if path.exists() else []
+    Raises:
+        SettingsError: the file cannot be read, so that nothing in it may be replaced.
+    """
+    from footage.config.values import SettingsError, read_yaml
+
+    cameras = (read_yaml(path).get("cameras") or []) if path.exists() else []
+    if not isinstance(cameras, list):
+        raise SettingsError(f"{path}: cameras must be a list; edit the file, or remove it and add the cameras again")
+    return cameras
 
 
-def _write_cameras(path: Path, cameras: list[dict[str, Any]]) -> None:
+def _written_name(camera: Any) -> str:
+    return str(camera.get("name", "")) if isinstance(camera, dict) else ""
+
+
+def _write_cameras(path: Path, cameras: list[Any]) -> None:
     """Write the file whole, readable by its owner alone, since it holds passwords."""
     import yaml
 

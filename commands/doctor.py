@@ -26,7 +26,7 @@ async def doctor(as_json: JsonOption = False, data: Data = None, config: Config 
     """Check what is installed, reachable and chosen, and how fast it is; exits with 1 when something does not work."""
     settings = resolve_settings(config, data=data)
     findings = [_check_python(), _check_packages(), _check_extras(), _check_folder(settings)]
-    findings += [await _check_model(settings), await _check_index(settings)]
+    findings += [_check_cameras(settings), await _check_model(settings), await _check_index(settings)]
     if as_json:
         import json
 
@@ -84,6 +84,11 @@ def _check_folder(settings: Settings) -> Finding:
     except OSError as error:
         return "data", False, f"{settings.data} cannot be written: {error}"
     return "data", True, f"{settings.data}, {format_size(shutil.disk_usage(settings.data).free)} free"
+
+
+def _check_cameras(settings: Settings) -> Finding:
+    wrong = "\n".join(str(problem) for problem in settings.camera_problems)
+    return "cameras", not wrong, wrong or f"{len(settings.cameras)} in the settings"
 
 
 async def _check_model(settings: Settings) -> Finding:

@@ -15,7 +15,7 @@ FAILED, USAGE, NOTHING, MODEL, AWAY, INTERRUPTED = 1, 2, 3, 4, 5, 130
 EXIT_CODES = {
     "builtins.OSError": FAILED,
     "footage.commands.errors.UsageError": USAGE,
-    "footage.config.settings.SettingsError": USAGE,
+    "footage.config.values.SettingsError": USAGE,
     "footage.indexer.embed.base.EmbedderUnreachable": AWAY,
     "footage.indexer.embed.base.EmbedderError": FAILED,
     "footage.indexer.store.base.SpaceMismatch": MODEL,

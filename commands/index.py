@@ -110,11 +110,12 @@ def _parse_folder(spec: str, camera: str | None) -> tuple[Path, str]:
     from pathlib import Path
 
     from footage.stream import source
+    from footage.stream.camera_name import camera_name
 
     folder = Path(spec).expanduser()
     if not folder.is_dir():
         raise UsageError(f"{spec}: --watch takes one folder")
-    return folder, source.check_camera_name(camera) if camera else source.camera_name(folder.resolve().name)
+    return folder, source.check_camera_name(camera) if camera else camera_name(folder.resolve().name)
 
 
 async def _watch_folder(settings: Settings, folder: Path, camera: str) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from footage.commands.errors import print_message
+
 if TYPE_CHECKING:
     from footage.config.settings import Settings
 
@@ -46,6 +48,12 @@ def resolve_settings(config: Path | None, **flags: Any) -> Settings:
     from footage.config.settings import load_settings
 
     return load_settings(flags, config)
+
+
+def warn_about_cameras(settings: Settings) -> None:
+    """Say on standard error which cameras of the settings cannot be used, and why."""
+    for problem in settings.camera_problems:
+        print_message(f"not watched: {problem}")
 
 
 Data = Annotated[Path | None, option("--data", text="Folder of the index.")]

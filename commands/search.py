@@ -21,6 +21,7 @@ from footage.commands.options import (
     ToOption,
     option,
     resolve_settings,
+    warn_about_cameras,
 )
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ async def search(
     from footage.query.search.options import SearchOptions, choose_only
 
     settings = resolve_settings(config, embedder=embedder, model=model, fit=fit, data=data)
+    warn_about_cameras(settings)
     try:
         options = SearchOptions(
             cameras=camera or (),

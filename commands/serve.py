@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from footage.commands.errors import MODEL, UsageError, print_message, reports_errors
-from footage.commands.options import Config, Data, EmbedderOption, FitOption, ModelOption, resolve_settings
+from footage.commands.options import (
+    Config,
+    Data,
+    EmbedderOption,
+    FitOption,
+    ModelOption,
+    resolve_settings,
+    warn_about_cameras,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -43,6 +51,7 @@ async def serve(
 
     flags = {"embedder": embedder, "model": model, "fit": fit, "host": host, "port": port, "data": data}
     settings = resolve_settings(config, **flags, worker=worker)
+    warn_about_cameras(settings)
     token = settings.token.get_secret_value() if settings.token else None
     if not token and not auth.is_loopback(settings.host):
         auth.check_bind(settings.host, bool(await stored_tokens(settings)))

@@ -62,7 +62,14 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
             WatchContext(services.embedder, services.noun_bank, alerts),
             audit,
             settings.worker,
+            _note_misconfigured(settings, metrics),
         )
+
+
+def _note_misconfigured(settings: Settings, metrics: Metrics) -> dict[str, str]:
+    """Why cameras of the settings cannot be watched, by name; counted in the metrics."""
+    metrics.misconfigured.set(len(settings.camera_problems))
+    return {problem.name or "unnamed": problem.text for problem in settings.camera_problems}
 
 
 @asynccontextmanager

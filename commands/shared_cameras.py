@@ -8,7 +8,9 @@ from typing import Any
 
 from footage.commands.backend import Backend
 from footage.commands.errors import UsageError
-from footage.config.settings import CameraSettings, Settings, SettingsError, parse_camera
+from footage.config.cameras import CameraSettings, parse_camera
+from footage.config.settings import Settings
+from footage.config.values import SettingsError
 from footage.indexer.store.base import Catalog
 from footage.query.values.names import describe_unknown
 from footage.stream.live.url import contains_credentials
@@ -30,12 +32,15 @@ async def share(settings: Settings, unresolved: Sequence[dict[str, Any]], names:
         UsageError: a name is not known, or an address holds a password.
     """
     known = {c["name"]: c for c in unresolved}
+    if wrong := [str(p) for p in settings.camera_problems if p.name in names]:
+        raise UsageError("\n".join(wrong))
     chosen = {name: known[name] for name in names or known if name in known}
     if message := describe_unknown("camera", names, known, "in the settings"):
         raise UsageError(message)
     if not chosen:
         raise UsageError("there is no camera in the settings; add one with: footage cameras add NAME URL")
     for name, camera in chosen.items():
+        parse_camera(camera, "the settings")
         if contains_credentials(str(camera["url"])):
             raise UsageError(
                 f"camera '{name}': its address holds a password (or another value that may be secret), and shared "

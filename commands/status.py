@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from footage.commands.errors import print_message, reports_errors
-from footage.commands.options import Config, Data, JsonOption, resolve_settings
+from footage.commands.options import Config, Data, JsonOption, resolve_settings, warn_about_cameras
 from footage.commands.output import format_size, local_time, print_columns
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 async def status(as_json: JsonOption = False, data: Data = None, config: Config = None) -> None:
     """Show what is indexed of each camera."""
     settings = resolve_settings(config, data=data)
+    warn_about_cameras(settings)
     cameras, model = await _read_cameras(settings)
     if as_json:
         print(cameras.model_dump_json(indent=2))
@@ -35,8 +36,9 @@ async def _read_cameras(settings: Settings) -> tuple[CamerasOut, str]:
     index = await find_index(settings)
     if index is None:
         return CamerasOut(cameras=[]), ""
+    wrong = {problem.name or "unnamed": problem.text for problem in settings.camera_problems}
     try:
-        return await list_cameras(index.store, index.catalog), index.store.space.name
+        return await list_cameras(index.store, index.catalog, misconfigured=wrong), index.store.space.name
     finally:
         await index.close()
 

@@ -44,7 +44,7 @@ async def add_token(
 
     settings, cameras = resolve_settings(config, data=data), tuple(camera or ())
     async with open_catalog(settings) as catalog:
-        known = {c.camera for c in await catalog.cameras()} | {c.name for c in settings.cameras}
+        known = {c.camera for c in await catalog.cameras()} | settings.camera_names
         if message := describe_unknown("camera", cameras, known):
             raise UsageError(message)
         with _wrong_usage():

@@ -85,7 +85,7 @@ async def _save_watch(settings: Settings, watch: Watch, photograph: Path | None)
                 await check_webhook(watch.webhook)
             if photograph is not None:
                 watch = await _embed_photograph(settings, watch, photograph)
-            known = {c.camera for c in await index.catalog.cameras()} | {c.name for c in settings.cameras}
+            known = {c.camera for c in await index.catalog.cameras()} | settings.camera_names
             if message := describe_unknown("camera", watch.cameras, known):
                 raise UsageError(message)
             await save_watch(index.catalog, watch, new=True)
@@ -164,11 +164,10 @@ async def remove_watch(name: WatchName, data: Data = None, config: Config = None
 
     async with open_index(resolve_settings(config, data=data)) as index:
         try:
-            watch = await stored.get_watch(index.catalog, name)
-            await stored.remove_watch(index.catalog, name)
+            removed = await stored.remove_watch(index.catalog, name)
         except stored.WatchError as error:
             raise UsageError(str(error)) from None
-        await discard_deliveries(index.catalog, watch.id)
+        await discard_deliveries(index.catalog, removed)
     print_message(f"watch '{name}' is removed")
 
 

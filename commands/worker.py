@@ -12,7 +12,8 @@ from typing import Any
 
 from footage.commands import shared_cameras
 from footage.commands.errors import print_message
-from footage.config.settings import CameraSettings, Settings
+from footage.config.cameras import CameraSettings
+from footage.config.settings import Settings
 from footage.indexer.camera import Camera
 from footage.indexer.cluster.fence import Fence
 from footage.indexer.cluster.leases import Leases

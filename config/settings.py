@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal
 
 import platformdirs
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from footage.query.values.times import parse_duration, parse_size
-
-
-class SettingsError(Exception):
-    """A setting is wrong; the message names it and what is allowed."""
-
-
-Seconds = Annotated[float, BeforeValidator(parse_duration)]
-Size = Annotated[int, BeforeValidator(parse_size)]
-
-
-Corner = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
-"""A point in fractions of width and height, origin top left."""
-
-
-class CameraSettings(BaseModel):
-    """One live camera."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = Field(description="its name in searches", pattern=r"^[\w.-]{1,64}$")
-    url: SecretStr = Field(description="rtsp://..., rtmp://..., http(s)://..., a webcam's number or /dev/video0")
-    every: Seconds = Field(1.0, description="time between the frames that are examined")
-    max_gap: Seconds = Field(10.0, description="a frame is kept at least this often, even when nothing moves")
-    ignore: tuple[tuple[Corner, ...], ...] = Field((), description="polygons in which changes are ignored")
-    record: bool = Field(True, description="keep the footage")
-    keep: Seconds | None = Field(
-        None, description="how long footage and records are kept; none: as long as there is room"
-    )
-    regions: bool = Field(False, description="also embed each moving region as an image of its own")
-    transport: Literal["tcp", "udp"] = Field("tcp", description="for RTSP")
-    stall: Seconds = Field(10.0, description="reconnect after this long without a frame")
+from footage.config.cameras import (
+    CameraProblem,
+    CameraSettings,
+    added_cameras,
+    camera_file,
+    listed_cameras,
+    parse_cameras,
+)
+from footage.config.values import Seconds, SettingsError, Size, describe_errors, read_yaml
 
 
 class CassandraSettings(BaseModel):
@@ -118,13 +92,17 @@ class Settings(BaseSettings):
     recordings_size: Size | None = Field(None, description="bytes that all recordings may take, for example 500GB")
     disk_free: Size = Field(2_000_000_000, description="bytes to leave free on the disk, for example 10GB")
 
-    @field_validator("cameras")
-    @classmethod
-    def _check_unique_names(cls, cameras: tuple[CameraSettings, ...]) -> tuple[CameraSettings, ...]:
-        names = [c.name for c in cameras]
-        if twice := sorted({n for n in names if names.count(n) > 1}):
-            raise ValueError(f"two cameras are called '{twice[0]}'")
-        return cameras
+    _camera_problems: tuple[CameraProblem, ...] = PrivateAttr(())
+
+    @property
+    def camera_problems(self) -> tuple[CameraProblem, ...]:
+        """Cameras that are in the settings and cannot be used; they are not in ``cameras``."""
+        return self._camera_problems
+
+    @property
+    def camera_names(self) -> set[str]:
+        """Names of all cameras in the settings, of those that cannot be used too."""
+        return {c.name for c in self.cameras} | {p.name for p in self.camera_problems if p.name}
 
     @classmethod
     def settings_customise_sources(
@@ -143,7 +121,8 @@ def load_settings(flags: dict[str, Any] | None = None, file: Path | None = None)
     """Settings from flags (None values do not count), environment, and YAML files.
 
     Cameras come from the settings file and from ``cameras.yaml`` in the data folder, which ``footage cameras`` writes.
-    ``${NAME}`` in a camera's URL stands for an environment variable.
+    ``${NAME}`` in a camera's URL stands for an environment variable. A camera that cannot be used is left out and is
+    in ``camera_problems``: it takes neither the other cameras along nor what needs no camera.
 
     Args:
         file: the YAML file; by default ``FOOTAGE_CONFIG``, else ``footage.yaml`` in the working folder.
@@ -152,34 +131,30 @@ def load_settings(flags: dict[str, Any] | None = None, file: Path | None = None)
         SettingsError: names the setting, where it is, and what is allowed.
     """
     values, path = _read_values(flags, file)
-    settings = _validate(values, path)
-    added = camera_file(settings.data)
-    return _validate(values | {"cameras": _merge_cameras(values, added)}, added) if added.exists() else settings
+    listed, problems = listed_cameras(values.pop("cameras", None), str(path))
+    settings = _validate(values)
+    added, unreadable = added_cameras(camera_file(settings.data))
+    cameras, wrong = parse_cameras([*listed, *added], settings.cameras)
+    settings = settings.model_copy(update={"cameras": cameras})
+    settings._camera_problems = (*problems, *unreadable, *wrong)
+    return settings
 
 
 def unresolved_cameras(flags: dict[str, Any] | None = None, file: Path | None = None) -> list[dict[str, Any]]:
-    """The cameras as the files have them, with ``${NAME}`` not replaced by the variables' values.
+    """The cameras as the files have them, with ``${NAME}`` not replaced; those that cannot be used are left out.
 
     Raises:
         SettingsError: as ``load_settings`` does.
     """
-    return _merge_cameras(_read_values(flags, file)[0], camera_file(load_settings(flags, file).data))
-
-
-def parse_camera(written: dict[str, Any], place: str) -> CameraSettings:
-    """Check a camera as a file or the catalog has it, and fill in its variables.
-
-    Args:
-        place: where it comes from, for messages.
-
-    Raises:
-        SettingsError: something in it is wrong, or a variable is not set.
-    """
-    try:
-        return CameraSettings.model_validate(_fill_variables(written, place))
-    except ValidationError as error:
-        problems = [_describe_error(e) for e in error.errors(include_url=False, include_input=False)]
-        raise SettingsError(f"{place}: camera '{written.get('name')}': {'; '.join(problems)}") from None
+    settings = load_settings(flags, file)
+    values, path = _read_values(flags, file)
+    written = [*listed_cameras(values.get("cameras"), str(path))[0], *added_cameras(camera_file(settings.data))[0]]
+    usable = {c.name for c in settings.cameras}
+    found: dict[str, dict[str, Any]] = {}
+    for entry, _ in written:
+        if isinstance(entry, dict) and entry.get("name") in usable:
+            found.setdefault(entry["name"], entry)
+    return list(found.values())
 
 
 def _read_values(flags: dict[str, Any] | None, file: Path | None) -> tuple[dict[str, Any], Path]:
@@ -191,81 +166,8 @@ def _read_values(flags: dict[str, Any] | None, file: Path | None) -> tuple[dict[
     return {k: v for k, v in content.items() if f"FOOTAGE_{k.upper()}" not in os.environ} | given, path
 
 
-def _merge_cameras(values: dict[str, Any], added: Path) -> list[Any]:
-    more = read_yaml(added) if added.exists() else {}
-    return [*(values.get("cameras") or ()), *(more.get("cameras") or ())]
-
-
-def camera_file(data: Path) -> Path:
-    """Where ``footage cameras add`` keeps cameras; only its owner can read the file, since it holds passwords."""
-    return data / "cameras.yaml"
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a settings file.
-
-    Raises:
-        SettingsError: it does not exist, or is not YAML of names and values.
-    """
-    if not path.exists():
-        raise SettingsError(f"{path}: this settings file does not exist")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path}: cannot be read as YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise SettingsError(f"{path}: the file must consist of 'name: value' lines")
-    return {str(k): v for k, v in content.items()}
-
-
-def _validate(values: dict[str, Any], path: Path) -> Settings:
-    cameras = values.get("cameras")
-    if isinstance(cameras, list):
-        values = values | {"cameras": [_fill_variables(c, path) for c in cameras]}
+def _validate(values: dict[str, Any]) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        raise SettingsError(
-            "\n".join(_describe_error(e) for e in error.errors(include_url=False, include_input=False))
-        ) from None
-
-
-def _fill_variables(camera: Any, path: Path | str) -> Any:
-    """A camera with the variables in its URL filled in."""
-    if not isinstance(camera, dict) or not isinstance(camera.get("url"), str | int):
-        return camera
-    url = str(camera["url"])
-    for name in re.findall(r"\$\{(\w+)}", url):
-        if name not in os.environ:
-            raise SettingsError(f"{path}: camera '{camera.get('name')}': the environment variable {name} is not set")
-        url = url.replace(f"${{{name}}}", os.environ[name])
-    return camera | {"url": url}
-
-
-def _describe_error(error: Any) -> str:
-    place = ".".join(str(p) for p in error["loc"])
-    if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(error["loc"][-1]), _allowed_names(error["loc"]), n=1, cutoff=0.5)
-        return f"{place}: there is no such setting" + (f"; did you mean '{near[0]}'?" if near else "")
-    return f"{place}: {str(error['msg']).removeprefix('Value error, ')}"
-
-
-def _allowed_names(place: tuple[int | str, ...]) -> list[str]:
-    """Names that are allowed at ``place``."""
-    model: type[BaseModel] = Settings
-    for step in place[:-1]:
-        if isinstance(step, str):
-            inner = [
-                a
-                for a in _nested_types(model.model_fields[step].annotation)
-                if isinstance(a, type) and issubclass(a, BaseModel)
-            ]
-            if not inner:
-                return []
-            model = inner[0]
-    return list(model.model_fields)
-
-
-def _nested_types(annotation: Any) -> list[Any]:
-    args = get_args(annotation)
-    return [annotation] + [p for a in args for p in _nested_types(a)]
+        raise SettingsError("\n".join(describe_errors(error, Settings))) from None

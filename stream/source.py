@@ -6,13 +6,14 @@ import glob
 import hashlib
 import os
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from footage.stream.address import LIVE_SCHEMES
+from footage.stream.camera_name import camera_name, describe_invalid_name
 from footage.stream.files import image_file
 from footage.stream.files.probe import Probe, probe_file
 from footage.stream.files.start_time import find_start_time
@@ -26,8 +27,6 @@ VIDEO_SUFFIXES = frozenset(
         *("mov", "mp4", "mpeg", "mpg", "mts", "mxf", "ogv", "ts", "vob", "webm", "wmv"),
     )
 )
-LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "srt", "udp", "rtp"})
-CAMERA_NAME = re.compile(r"[\w.-]{1,64}")
 _BLOCK_SIZE = 64 * 1024
 _BLOCK_COUNT = 5
 
@@ -123,21 +122,14 @@ def _split_numbers(text: str) -> list[str]:
     return [piece for piece in re.split(r"(\d+)", text) if piece]
 
 
-def camera_name(text: str) -> str:
-    """The nearest valid camera name: letters, digits, "-", "_" and ".", at most 64 of them."""
-    clean = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", text)).strip("-.")[:64].rstrip("-.")
-    return clean or "camera"
-
-
 def check_camera_name(name: str) -> str:
     """Check a camera name, and return it.
 
     Raises:
         SourceError: it is not valid.
     """
-    if not CAMERA_NAME.fullmatch(name) or set(name) <= {"."}:
-        hint = camera_name(name)
-        raise SourceError(f"{name!r} cannot name a camera; use letters, digits, '-', '_' and '.', as in {hint!r}")
+    if problem := describe_invalid_name(name):
+        raise SourceError(problem)
     return name
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -23,6 +24,7 @@ from footage.query.http.app_keys import (
     CLIP_SERVICE,
     LIVE,
     METRICS,
+    MISCONFIGURED,
     SEARCH_ENGINE,
     STORE,
     WORKER,
@@ -59,6 +61,7 @@ class AppServices:
     watches: WatchContext | None = None
     audit: AuditLog | None = None
     worker: str = ""
+    misconfigured: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_app(services: AppServices, token: str | None = None, local: bool = True) -> web.Application:
@@ -74,7 +77,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     app[STORE], app[CATALOG], app[CLIP_SERVICE] = services.store, services.catalog, services.clip_service
     app[SEARCH_ENGINE] = services.search_engine
     app[LIVE], app[METRICS], app[AUTHENTICATOR], app[AUDIT_LOG] = services.live, metrics, authenticator, services.audit
-    app[WORKER] = services.worker
+    app[WORKER], app[MISCONFIGURED] = services.worker, services.misconfigured
     app[WATCH_CONTEXT], app[EXPORT_LOCK] = services.watches, asyncio.Lock()
     if services.watches:
         app.on_shutdown.append(services.watches.close_alerts)

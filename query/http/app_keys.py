@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from footage.indexer.live.service import LiveService
@@ -20,5 +22,7 @@ LIVE: web.AppKey[LiveService | None] = web.AppKey("live", LiveService)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 AUDIT_LOG: web.AppKey[AuditLog | None] = web.AppKey("audit", AuditLog)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authenticator)
+MISCONFIGURED: web.AppKey[Mapping[str, str]] = web.AppKey("misconfigured", Mapping)
+"""Why cameras of the settings cannot be watched, by name."""
 WORKER: web.AppKey[str] = web.AppKey("worker", str)
 """The name under which this service shares cameras with other workers; empty if it does not."""

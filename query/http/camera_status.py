@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from footage.indexer.store.base import Catalog, Store, StoreError, Where
 from footage.query.http.schemas import CameraOut, CamerasOut, LiveOut, LoadOut
+from footage.query.values.documents import parse_documents
 from footage.query.values.times import format_time
 
 if TYPE_CHECKING:  # importing them costs a second, which footage status should not pay
@@ -32,15 +34,18 @@ async def list_cameras(
     live: LiveService | None = None,
     can_see: Callable[[str], bool] = lambda _: True,
     worker: str = "",
+    misconfigured: Mapping[str, str] = MappingProxyType({}),
 ) -> CamerasOut:
     """Every camera that ``can_see`` allows. Live status comes from ``live``, else from what other processes published.
 
     Args:
         worker: the name of this process, if several share the cameras.
+        misconfigured: why cameras of the settings cannot be watched, by name.
     """
     indexed = {c.camera: c for c in await catalog.cameras()}
     here = {s.name: _live_status(s, worker) for s in live.cameras()} if live else {}
     now = here if live and not worker else await _published_cameras(catalog) | here
+    now = {name: _misconfigured(text) for name, text in misconfigured.items()} | now
     rows = []
     for name in sorted(filter(can_see, {*indexed, *now})):
         c = indexed.get(name)
@@ -59,6 +64,14 @@ async def list_cameras(
     return CamerasOut(cameras=rows, load=load)
 
 
+def _misconfigured(text: str) -> LiveOut:
+    """The status of a camera whose settings are wrong."""
+    nothing = dict.fromkeys(("last_frame", "last_packet", "skew", "fps"))
+    counts = dict.fromkeys(("reconnects", "dropped", "rate", "seen", "kept", "width", "height"), 0)
+    texts = {"state": "misconfigured", "error": text, "recording": "not recorded", "clock": "", "codec": ""}
+    return LiveOut.model_validate({"since": datetime.now(UTC), **nothing, **counts, **texts})
+
+
 def _load(live: LiveService) -> LoadOut:
     return LoadOut.model_validate(live.load(), from_attributes=True)
 
@@ -66,8 +79,8 @@ def _load(live: LiveService) -> LoadOut:
 async def _published_load(catalog: Catalog) -> LoadOut | None:
     """The load of the busiest service."""
     oldest = datetime.now(UTC) - MAX_STATUS_AGE
-    fresh = [d for d in (await catalog.documents(LOAD_KIND)).values() if _published_at(d) > oldest]
-    return max((LoadOut.model_validate(d["load"]) for d in fresh), key=lambda load: load.busy, default=None)
+    published = parse_documents(LOAD_KIND, await catalog.documents(LOAD_KIND), _parse_load)
+    return max((load for at, load in published.values() if at > oldest), key=lambda load: load.busy, default=None)
 
 
 def _live_status(s: CameraState, worker: str) -> LiveOut:
@@ -78,13 +91,17 @@ def _live_status(s: CameraState, worker: str) -> LiveOut:
 
 
 async def _published_cameras(catalog: Catalog) -> dict[str, LiveOut]:
-    documents = await catalog.documents(STATUS_KIND)
     oldest = datetime.now(UTC) - MAX_STATUS_AGE
-    return {n: LiveOut.model_validate(d["live"]) for n, d in documents.items() if _published_at(d) > oldest}
+    published = parse_documents(STATUS_KIND, await catalog.documents(STATUS_KIND), _parse_live)
+    return {name: live for name, (at, live) in published.items() if at > oldest}
 
 
-def _published_at(document: Mapping[str, Any]) -> datetime:
-    return datetime.fromisoformat(document["at"])
+def _parse_live(document: Mapping[str, Any]) -> tuple[datetime, LiveOut]:
+    return datetime.fromisoformat(document["at"]), LiveOut.model_validate(document["live"])
+
+
+def _parse_load(document: Mapping[str, Any]) -> tuple[datetime, LoadOut]:
+    return datetime.fromisoformat(document["at"]), LoadOut.model_validate(document["load"])
 
 
 async def publish_status(catalog: Catalog, live: LiveService, worker: str = "") -> None:

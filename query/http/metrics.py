@@ -40,6 +40,9 @@ class Metrics:
         self.records = Gauge(
             "footage_records", "Vectors in the index at the last readiness check", registry=self.registry
         )
+        self.misconfigured = Gauge(
+            "footage_cameras_misconfigured", "Cameras of the settings that cannot be watched", registry=self.registry
+        )
         self.freshness = Histogram(
             "footage_freshness_seconds", "From capture to searchable", buckets=FRESHNESS_BUCKETS, registry=self.registry
         )

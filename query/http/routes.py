@@ -11,7 +11,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from footage.query.clips.service import NotFound
-from footage.query.http.app_keys import AUDIT_LOG, AUTHENTICATOR, CATALOG, CLIP_SERVICE, LIVE, METRICS, STORE, WORKER
+from footage.query.http.app_keys import (
+    AUDIT_LOG,
+    AUTHENTICATOR,
+    CATALOG,
+    CLIP_SERVICE,
+    LIVE,
+    METRICS,
+    MISCONFIGURED,
+    STORE,
+    WORKER,
+)
 from footage.query.http.auth import identity, require_visible
 from footage.query.http.camera_status import list_cameras
 from footage.query.http.export_routes import ROUTES as EXPORT_ROUTES
@@ -102,7 +112,8 @@ async def frame_picture(request: web.Request, params: FrameParams) -> web.Stream
 async def cameras(request: web.Request, _: Params) -> CamerasOut:
     """List all cameras with what is indexed of them and their live status."""
     app = request.app
-    return await list_cameras(app[STORE], app[CATALOG], app[LIVE], identity(request).can_see, app[WORKER])
+    can_see = identity(request).can_see
+    return await list_cameras(app[STORE], app[CATALOG], app[LIVE], can_see, app[WORKER], app[MISCONFIGURED])
 
 
 async def healthz(request: web.Request, _: Params) -> Health:  # noqa: ARG001

@@ -135,7 +135,7 @@ class MomentInfo(BaseModel):
 class LiveOut(BaseModel):
     """The present status of a live camera."""
 
-    state: str = Field(description="connecting, live, stalled, backing off or stopped")
+    state: str = Field(description="connecting, live, stalled, backing off, stopped or misconfigured")
     since: Utc
     error: str = Field(description="why the last connection ended; empty while the camera is live")
     last_frame: Utc | None

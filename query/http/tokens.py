@@ -14,6 +14,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from footage.indexer.store.base import Catalog, StoreUnreachable
+from footage.query.values.documents import parse_documents
 from footage.query.values.names import describe_unknown
 
 TOKEN_KIND = "token"
@@ -82,11 +83,13 @@ class Authenticator:
         self._catalog, self._local = catalog, local
         self._settings_digest = digest(settings_token) if settings_token else None
         self._cached: dict[str, Token] | None = None
+        self._any_stored = False
         self._cached_at = 0.0
 
     async def token_required(self) -> bool:
         """Whether requests need a token."""
-        return not self._local or self._settings_digest is not None or bool(await self._tokens())
+        await self._tokens()
+        return not self._local or self._settings_digest is not None or self._any_stored
 
     async def authenticate(self, token: str) -> Identity | None:
         """The caller that this token identifies, or None; comparisons take constant time."""
@@ -102,7 +105,9 @@ class Authenticator:
         """The tokens of the catalog; while it is unreachable, those read last."""
         if self._cached is None or time.monotonic() - self._cached_at > CACHE_SECONDS:
             try:
-                self._cached = await load_tokens(self._catalog)
+                stored = await self._catalog.documents(TOKEN_KIND)
+                self._cached = parse_documents(TOKEN_KIND, stored, Token.model_validate)
+                self._any_stored = bool(stored)  # one that cannot be read still closes the service
             except StoreUnreachable:
                 if self._cached is None:
                     raise
@@ -116,8 +121,8 @@ def digest(token: str) -> str:
 
 
 async def load_tokens(catalog: Catalog) -> dict[str, Token]:
-    """Every token, by name."""
-    return {name: Token.model_validate(document) for name, document in (await catalog.documents(TOKEN_KIND)).items()}
+    """Every token that can be read, by name; others are logged, let nobody in, and can be removed."""
+    return parse_documents(TOKEN_KIND, await catalog.documents(TOKEN_KIND), Token.model_validate)
 
 
 async def add_token(catalog: Catalog, name: str, role: str, cameras: Sequence[str] = ()) -> str:

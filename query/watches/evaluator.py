@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from footage.indexer.pipeline.retry import retry_forever
 from footage.indexer.store.base import Catalog, Record, Store, StoreError, StoreUnreachable, Where
+from footage.query.values.documents import parse_documents
 from footage.query.watches.alerts import Alerts
 from footage.query.watches.firing import Firing, firing_payload, step_frames
 from footage.query.watches.scoring import WatchScorer
@@ -191,7 +192,8 @@ class WatchEvaluator:
     def _restore(self, watch: Watch, state: Mapping[str, Any], camera: str) -> None:
         """Restores a trigger from a saved state, if it is this watch's and the camera is evaluated here."""
         if state.get("id") == watch.id and (self._cameras is None or camera in self._cameras):
-            self._triggers[watch.name][camera] = Trigger.model_validate(state["trigger"])
+            saved = parse_documents(f"{TRIGGER_KIND} {watch.name}", {camera: state["trigger"]}, Trigger.model_validate)
+            self._triggers[watch.name].update(saved)
 
     async def _catch_up(self, watches: Sequence[Watch], only: set[str] | None = None) -> None:
         """Evaluates records stored but not evaluated, by a service that was killed or before the watches were read."""

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from yarl import URL
 
 from footage.indexer.store.base import Catalog, Vector
+from footage.query.values.documents import parse_documents
 from footage.query.values.names import describe_unknown
 from footage.query.values.schedule import Schedule
 
@@ -112,9 +113,8 @@ def encode_vector(vector: Vector) -> str:
 
 
 async def load_watches(catalog: Catalog) -> dict[str, Watch]:
-    """Returns every watch, by name."""
-    stored = await catalog.documents(WATCH_KIND)
-    return {name: Watch.model_validate(document) for name, document in stored.items()}
+    """Returns every watch that can be read, by name; others are logged, and ``remove_watch`` takes them."""
+    return parse_documents(WATCH_KIND, await catalog.documents(WATCH_KIND), Watch.model_validate)
 
 
 async def get_watch(catalog: Catalog, name: str) -> Watch:
@@ -134,10 +134,13 @@ async def save_watch(catalog: Catalog, watch: Watch, *, new: bool = False) -> No
 
     Raises:
         WatchError: it is new, and there is one of this name already.
+        ValueError: it is not valid, so that it could not be read again.
     """
+    document = watch.model_dump(mode="json")
+    Watch.model_validate(document)  # a copy with other values was not checked
     if new and watch.name in await catalog.documents(WATCH_KIND):
         raise WatchError(f"there is a watch '{watch.name}' already; remove it first, or choose another name")
-    await catalog.put_document(WATCH_KIND, watch.name, watch.model_dump(mode="json"))
+    await catalog.put_document(WATCH_KIND, watch.name, document)
 
 
 async def pause_watch(catalog: Catalog, name: str, paused: bool) -> Watch:
@@ -149,10 +152,19 @@ async def pause_watch(catalog: Catalog, name: str, paused: bool) -> Watch:
     return watch
 
 
-async def remove_watch(catalog: Catalog, name: str) -> None:
-    """Removes a watch and its triggers; ``webhook.discard_deliveries`` removes its deliveries."""
-    await get_watch(catalog, name)
+async def remove_watch(catalog: Catalog, name: str) -> str:
+    """Removes a watch, one that cannot be read too, and its triggers; returns its id.
+
+    ``webhook.discard_deliveries`` removes its deliveries.
+
+    Raises:
+        WatchError: there is none.
+    """
+    stored = await catalog.documents(WATCH_KIND)
+    if message := describe_unknown("watch", [name], stored):
+        raise WatchError(message)
     await catalog.put_document(WATCH_KIND, name, None)
     for state in await catalog.documents(TRIGGER_KIND):
         if state.startswith(f"{name}/"):
             await catalog.put_document(TRIGGER_KIND, state, None)
+    return str(stored[name].get("id", ""))

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from footage.indexer.cluster.leases import Leases
 from footage.indexer.pipeline.retry import retry_forever
 from footage.indexer.store.base import Catalog, StoreUnreachable
+from footage.query.values.documents import parse_documents
 from footage.query.watches.egress import check_ip_address, open_session
 from footage.query.watches.watch import Watch
 from footage.stream.instants import to_micros
@@ -135,8 +136,10 @@ class WebhookSender:
 
     def _queue_stored(self, stored: Mapping[str, Mapping[str, Any]]) -> None:
         for name, document in stored.items():
-            if not document["dead"] and name not in self._taken:
-                self._queue(name, Delivery.model_validate(document))
+            if name not in self._taken:
+                for delivery in parse_documents(OUTBOX_KIND, {name: document}, Delivery.model_validate).values():
+                    if not delivery.dead:
+                        self._queue(name, delivery)
 
     def _drop_queues(self) -> None:
         """Stops delivering, and leaves the deliveries to the holder of the lease."""
@@ -256,7 +259,7 @@ class WebhookSender:
 
     async def _prune_dead(self, owner: str) -> None:
         stored = await self._catalog.documents(OUTBOX_KIND)
-        dead = [name for name, d in stored.items() if d["owner"] == owner and d["dead"]]
+        dead = [name for name, d in stored.items() if d.get("owner") == owner and d.get("dead")]
         for name in dead[:-MAX_DEAD]:
             await self._catalog.put_document(OUTBOX_KIND, name, None)
 
@@ -272,18 +275,15 @@ def _describe_error(error: BaseException) -> str:
 async def delivery_counts(catalog: Catalog) -> dict[str, tuple[int, int, str]]:
     """Returns per watch id the number of pending and of dead deliveries, and why the newest attempt failed."""
     counts: dict[str, tuple[int, int, str]] = {}
-    for document in (await catalog.documents(OUTBOX_KIND)).values():
-        pending, dead, error = counts.get(document["owner"], (0, 0, ""))
-        counts[document["owner"]] = (
-            pending + (not document["dead"]),
-            dead + document["dead"],
-            document["error"] or error,
-        )
+    stored = parse_documents(OUTBOX_KIND, await catalog.documents(OUTBOX_KIND), Delivery.model_validate)
+    for delivery in stored.values():
+        pending, dead, error = counts.get(delivery.owner, (0, 0, ""))
+        counts[delivery.owner] = (pending + (not delivery.dead), dead + delivery.dead, delivery.error or error)
     return counts
 
 
 async def discard_deliveries(catalog: Catalog, owner: str) -> None:
     """Deletes the deliveries of a watch that was removed."""
     for name, document in (await catalog.documents(OUTBOX_KIND)).items():
-        if document["owner"] == owner:
+        if document.get("owner") == owner:
             await catalog.put_document(OUTBOX_KIND, name, None)

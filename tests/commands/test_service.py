@@ -104,22 +104,28 @@ def stored(settings):
 
 @pytest.mark.slow
 def test_a_service_reports_its_cameras_and_stops_in_time(settings):
+    settings.write_text(settings.read_text() + "\n  - {name: front door, url: foo}")
     service = Service(settings)
     service.until(lambda c: all(c.get(n, {}).get("records", 0) > 5 for n in ("yard", "gate")))
     camera = service.cameras()["gate"]
+    wrong = service.cameras()["front door"]["live"]
+    assert (wrong["state"], "'front-door'" in wrong["error"]) == ("misconfigured", True)
     assert (camera["live"]["state"], camera["live"]["recording"], camera["live"]["codec"]) == (
         "live",
         "recording",
         "hevc",
     )
     metrics = service.get("/metrics").decode()
+    assert "footage_cameras_misconfigured 1.0" in metrics
     assert 'footage_camera_live{camera="yard",state="live"} 1.0' in metrics
     assert re.search(r"footage_freshness_seconds_count [1-9]", metrics)
     deadline = time.monotonic() + 60
     while True:
         shown = footage("status", "--json", "--config", settings, CAMERA_PASSWORD="secret")
         held = json.loads(shown.stdout)
-        if {c["camera"]: c["live"]["state"] for c in held["cameras"]} == {"yard": "live", "gate": "live"}:
+        if {c["camera"]: c["live"]["state"] for c in held["cameras"]} == {
+            **{"yard": "live", "gate": "live", "front door": "misconfigured"}
+        }:
             break
         assert time.monotonic() < deadline, held
     answer = json.loads(service.get("/api/search", q="a dog", camera="yard"))

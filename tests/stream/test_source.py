@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from footage.stream.camera_name import CAMERA_NAME, camera_name
 from footage.stream.frame import Clock, Kind
-from footage.stream.source import CAMERA_NAME, SourceError, camera_name, check_camera_name, identify_media, parse_source
+from footage.stream.source import SourceError, check_camera_name, identify_media, parse_source
 from tests import films
 
 
