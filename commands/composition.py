@@ -122,6 +122,7 @@ def _embedder_options(settings: Settings, bound: Space | None, model: str | None
         key=key,
         quality=settings.inference_quality,
         limit=settings.inference_limit,
+        report_usage=settings.inference_usage,
         threads=settings.threads,
         bound=bound,
     )

@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     inference_key: SecretStr | None = Field(None, description="Roboflow API key (default: ROBOFLOW_API_KEY)")
     inference_limit: int = Field(8, ge=1, description="images in one request to the server")
     inference_quality: int | None = Field(None, ge=1, le=100, description="JPEG quality to the server; none: PNG")
+    inference_usage: bool = Field(False, description="let Inference in this process report its use to Roboflow")
     every: Seconds = Field(1.0, description="time between samples, for example 1s or 500ms; 0 takes every frame")
     host: str = Field("127.0.0.1", description="address to serve on; any but loopback needs a token")
     port: int = Field(8710, description="port to serve on", ge=0, le=65535)

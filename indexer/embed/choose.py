@@ -38,6 +38,7 @@ class EmbedderOptions:
         key: API key of the Roboflow workspace.
         quality: JPEG quality of images sent to the server; None sends PNG.
         limit: images in one request to the server.
+        report_usage: let Inference in this process report its use to Roboflow.
         threads: how many processor threads networks may use; 0 leaves that to the runtime.
         hub: address of the hub; None takes ``HF_ENDPOINT``, else Hugging Face's.
         bound: the space that the index is bound to already; ``auto`` keeps to it.
@@ -52,6 +53,7 @@ class EmbedderOptions:
     key: str | None = field(default=None, repr=False)
     quality: int | None = None
     limit: int = 8
+    report_usage: bool = False
     threads: int = 0
     hub: str | None = None
     bound: Space | None = None
@@ -76,7 +78,9 @@ async def choose(options: EmbedderOptions, progress: Progress | None = None) -> 
     """
     makers: dict[str, Callable[[], Embedder]] = {
         "lite": lambda: LiteEmbedder(threads=options.threads),
-        "inference": lambda: InferenceLocalEmbedder(model=options.model, key=options.key, fit=options.fit),
+        "inference": lambda: InferenceLocalEmbedder(
+            model=options.model, key=options.key, fit=options.fit, report_usage=options.report_usage
+        ),
         "inference-server": lambda: InferenceServerEmbedder(
             options.url,
             model=options.model,

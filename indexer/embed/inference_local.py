@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -14,9 +16,9 @@ import cv2
 import numpy as np
 
 from footage.indexer.embed.base import EmbedderError, Vectors
+from footage.indexer.embed.inference_package import load_error, log_to_stderr, prepare_import
 from footage.indexer.embed.preprocess import Fit
 from footage.indexer.embed.roboflow import (
-    KEY_HINT,
     TextTooLong,
     embed_shortened,
     inference_preprocessor,
@@ -40,13 +42,21 @@ class InferenceLocalEmbedder:
 
     floor: float | None = None
 
-    def __init__(self, *, model: str = "clip/ViT-B-16", key: str | None = None, fit: Fit | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        model: str = "clip/ViT-B-16",
+        key: str | None = None,
+        fit: Fit | None = None,
+        report_usage: bool = False,
+    ) -> None:
         """Load nothing yet; the first call does.
 
         Args:
             model: one of OpenAI's, for example ``clip/ViT-B-16``.
             key: API key of the Roboflow workspace; by default ``ROBOFLOW_API_KEY``.
             fit: how images that are not square are fitted; None is the model's default, a crop.
+            report_usage: let Inference report its use to Roboflow.
 
         Raises:
             EmbedderError: Inference has no such model.
@@ -56,7 +66,7 @@ class InferenceLocalEmbedder:
         self._preprocessor = inference_preprocessor(self._version, fit)
         self.side = self._preprocessor.short_side
         self.batch = MAX_BATCH
-        self._key = key or os.environ.get("ROBOFLOW_API_KEY")
+        self._key, self._report_usage = key or os.environ.get("ROBOFLOW_API_KEY"), report_usage
         self._worker = ThreadPoolExecutor(1, "inference")
         self._closed = False
 
@@ -91,20 +101,24 @@ class InferenceLocalEmbedder:
 
     @cached_property
     def _model(self) -> Any:
+        prepare_import(report_usage=self._report_usage)
+        name = f"clip/{self._version}"
         try:
-            get_model = importlib.import_module("inference").get_model
+            with redirect_stdout(sys.stderr):  # what it logs while it is imported
+                get_model = importlib.import_module("inference").get_model
         except (ImportError, AttributeError) as error:
             missing = "Roboflow Inference with CLIP is not installed"
             raise EmbedderError(f"{missing} ({error}); install it: pip install 'footage[inference]'") from error
         try:
-            return get_model(f"clip/{self._version}", api_key=self._key)
+            log_to_stderr()
+            try:
+                return get_model(name, api_key=self._key)
+            except TypeError:
+                # Inference's legacy backend (the default on Windows, or USE_INFERENCE_MODELS=False): get_model gives
+                # the model's id by position, and this class takes it by keyword only.
+                return importlib.import_module("inference.models").Clip(model_id=name, api_key=self._key)
         except Exception as error:  # Inference raises some thirty kinds
-            raise EmbedderError(self._load_error(error)) from None
-
-    def _load_error(self, error: Exception) -> str:
-        reason = str(error).replace(self._key, "***") if self._key else str(error)
-        hint = "is the key right, and can Roboflow be reached?" if self._key else KEY_HINT
-        return f"Roboflow Inference cannot load clip/{self._version} ({type(error).__name__}: {reason[:200]}); {hint}"
+            raise EmbedderError(load_error(name, error, self._key)) from None
 
     def _images(self, images: list[Image]) -> Vectors:
         squares = [self._preprocessor.to_square(image) for image in images]

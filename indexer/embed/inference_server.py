@@ -31,15 +31,33 @@ log = logging.getLogger(__name__)
 
 DEFAULT_LIMIT = 8
 """Images per request at first: ``CLIP_MAX_BATCH_SIZE`` of Inference 1.8."""
+TEXT_LIMIT = 256
+"""Texts per request at first. Inference 1.8 takes any number and divides it into batches of its own
+(``Clip.embed_text``, ``ClipOnnx.embed_text``); 256 keep a request far below the time limit on a slow machine."""
 RETRY_STATUSES = {429, 502, 503, 504}
 """Transient statuses: too many requests, a proxy without its server, a server that is starting."""
-REFUSAL_HINTS = {401: KEY_HINT, 402: "its Roboflow workspace has no credits left", 403: KEY_HINT}
+LOG_HINT = "look into the server's own log (docker compose logs inference)"
+FAILURE_HINT = (
+    "if it has not downloaded the weights yet: it needs a valid key (ROBOFLOW_API_KEY) and must reach Roboflow over "
+    f"the network; {LOG_HINT}"
+)
+REFUSAL_HINTS = {
+    401: KEY_HINT,
+    402: "its Roboflow workspace has no credits left",
+    403: KEY_HINT,
+    404: "is it an Inference server, and has it CLIP?",
+    423: "the use of its Roboflow workspace is paused",
+}
 
 Payload = dict[str, Any]
 
 
 class _TransientError(Exception):
-    """Raised for what is retried after a pause: a connection error, a timeout, or one of ``RETRY_STATUSES``."""
+    """Raised for what is retried after a pause: a connection error or a timeout."""
+
+
+class _NotReady(_TransientError):
+    """Raised for one of ``RETRY_STATUSES``: the server answers, but does not work (yet)."""
 
 
 class _RequestTooLarge(Exception):
@@ -77,7 +95,7 @@ class InferenceServerEmbedder:
             model: one of OpenAI's, for example ``clip/ViT-B-16``.
             key: API key of the Roboflow workspace; the server needs it to download the weights the first time.
             fit: how images that are not square are fitted; None is the model's default, a crop.
-            limit: images in one request.
+            limit: images in one request; texts take ``TEXT_LIMIT``.
             concurrency: requests at once.
             quality: JPEG quality, 1 to 100; None sends PNG, which is lossless.
             max_wait: seconds to wait for a server that cannot be reached.
@@ -97,7 +115,8 @@ class InferenceServerEmbedder:
         self._preprocessor = inference_preprocessor(self._version, fit)
         self.side = self._preprocessor.short_side
         self.batch = limit * concurrency
-        self.limits = {"image": limit, "text": limit}
+        self.limits = {"image": limit, "text": TEXT_LIMIT}
+        self._has_answered = False
         self._quality, self._max_wait, self._timeout = quality, max_wait, timeout
         self._slots = asyncio.Semaphore(concurrency)
         self._prepare_pool = ThreadPoolExecutor(2, "inference-prepare")
@@ -182,12 +201,14 @@ class InferenceServerEmbedder:
             return await self._retry_once(lambda: self._post(kind, items))
         except TextTooLong:
             if len(items) > 1:
-                return await self._split(kind, items, 1)
+                return await self._split(kind, items, (len(items) + 1) // 2)
             answer = await embed_shortened(items[0], lambda part: self._embed_text(part))
             return [answer[0].tolist()]
         except _RequestTooLarge as error:
             if len(items) == 1:
-                raise EmbedderError(f"the Inference server at {self._name} fails: {error}") from None
+                raise EmbedderError(f"the Inference server at {self._name} fails: {error}; {FAILURE_HINT}") from None
+        if not self._has_answered:  # perhaps it cannot work at all: one item shows that with the fewest requests
+            return [*await self._embed_part(kind, items[:1]), *await self._embed_part(kind, items[1:])]
         rows = await self._split(kind, items, len(items) // 2)
         if self.limits[kind] >= len(items):  # not lowered further meanwhile
             self._lower_limit(kind, len(items) // 2)
@@ -220,6 +241,10 @@ class InferenceServerEmbedder:
             async for attempt in stamina.retry_context(_TransientError, attempts=None, timeout=self._max_wait, **wait):
                 with attempt:
                     answer = await self._request(f"embed_{kind}", body)
+        except _NotReady as error:
+            raise EmbedderUnreachable(
+                f"the Inference server at {self._name} answers, but does not work ({error}); {FAILURE_HINT}"
+            ) from None
         except _TransientError as error:
             raise EmbedderUnreachable(self._unreachable_message(str(error))) from None
         rows: list[list[float]] = answer.get("embeddings") or []
@@ -243,16 +268,20 @@ class InferenceServerEmbedder:
             raise _TransientError(_describe_error(error)) from None
         message = self._redact_key(str(content.get("message", ""))) or f"status {status}"
         if status == 200:
+            self._has_answered = True
             return content
+        raise self._refusal(status, message)
+
+    def _refusal(self, status: int, message: str) -> Exception:
+        """Return the error of a response that is not 200."""
         if status in RETRY_STATUSES:
-            raise _TransientError(message)
+            return _NotReady(message)
         if status in (413, 500):
-            raise _RequestTooLarge(message)
+            return _RequestTooLarge(message)
         if "too long" in message.lower():
-            raise TextTooLong(message)
-        raise EmbedderError(
-            f"the Inference server at {self._name} refused: {message}; {REFUSAL_HINTS.get(status, 'is it one?')}"
-        )
+            return TextTooLong(message)
+        hint = KEY_HINT if "api key" in message.lower() else REFUSAL_HINTS.get(status, LOG_HINT)
+        return EmbedderError(f"the Inference server at {self._name} refused: {message}; {hint}")
 
     def _unreachable_message(self, why: str) -> str:
         return (

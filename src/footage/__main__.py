@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-
 import typer
+from stamina import instrumentation
 
 from footage.commands import (
     audit,
@@ -51,7 +50,8 @@ app.add_typer(token.app, name="token")
 
 def main() -> None:
     """Entry point of the ``footage`` command."""
-    logging.getLogger("stamina").setLevel(logging.ERROR)  # whatever retries says so itself, and what for
+    # Whatever retries says so itself, and why; where structlog is installed, stamina would print on standard output.
+    instrumentation.set_on_retry_hooks(())
     app()
 
 

@@ -60,6 +60,7 @@ class Server:
         limit: ``CLIP_MAX_BATCH_SIZE``.
         joins: answer a batch with one vector, as 1.8.3 does with its newer models.
         faults: statuses to answer with before working, first to last; 0 drops the connection.
+        message: what it says with them.
         asked: the path and number of items of each request.
         busiest: the most requests that were inside at once.
     """
@@ -68,6 +69,7 @@ class Server:
         self.model = model
         self.limit, self.joins, self.key = 8, False, KEY
         self.faults: list[int] = []
+        self.message = "Internal error."
         self.asked: list[tuple[str, int]] = []
         self.busiest = self._inside = 0
         self.app = web.Application(client_max_size=1 << 26)
@@ -115,7 +117,7 @@ class Server:
             if not status:
                 assert request.transport
                 request.transport.close()
-            return web.json_response({"message": "Internal error."}, status=status or 500)
+            return web.json_response({"message": self.message}, status=status or 500)
         if request.query.get("api_key") != self.key:
             said = f"Unauthorized access to roboflow API with {request.query.get('api_key')} - check API key."
             return web.json_response({"message": said}, status=401)

@@ -129,10 +129,56 @@ async def test_transient_errors_are_retried(embedder: InferenceServerEmbedder, s
     assert len(await embedder.images(photographs())) == 4
 
 
-async def test_a_server_that_always_fails_is_reported(embedder: InferenceServerEmbedder, server: Server) -> None:
-    server.faults = [500] * 100
-    with pytest.raises(EmbedderError, match="fails: Internal error"):
-        await embedder.images(photographs())
+@pytest.mark.parametrize("kind", ["image", "text"])
+async def test_a_server_that_cannot_fetch_its_weights_says_what_to_look_at(
+    kind: str, embedder: InferenceServerEmbedder, server: Server
+) -> None:
+    server.faults = [500] * 1000
+    with pytest.raises(EmbedderError, match="fails: Internal error") as raised:
+        await (embedder.images(photographs() * 2) if kind == "image" else embedder.texts(["a cat"] * 200))
+    for what in ("ROBOFLOW_API_KEY", "network", "docker compose logs inference"):
+        assert what in str(raised.value)
+    assert len(server.asked) <= 4  # each may take it a minute
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "hint"),
+    [
+        (400, "Required Roboflow API key is missing. Visit https://docs.roboflow.com/", "set ROBOFLOW_API_KEY"),
+        (403, "Unauthorized access to roboflow API - check API key", "set ROBOFLOW_API_KEY"),
+        (402, "Not enough credits to perform this request.", "no credits left"),
+        (423, "Roboflow API usage is paused.", "paused"),
+        (404, "Not Found", "is it an Inference server"),
+        (507, "Model loading failed due to restrictions of server configuration", "docker compose logs inference"),
+    ],
+)
+async def test_a_refusal_says_what_to_do(
+    status: int, message: str, hint: str, embedder: InferenceServerEmbedder, server: Server
+) -> None:
+    server.faults, server.message = [status], message
+    with pytest.raises(EmbedderError, match=message.partition(".")[0]) as raised:
+        await embedder.texts(["a cat"])
+    assert hint in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_a_server_that_cannot_reach_roboflow_is_not_called_silent(
+    status: int, start: Start, server: Server
+) -> None:
+    server.faults, server.message = [status] * 100, "Internal error. Could not connect to Roboflow API."
+    client = await start(max_wait=0.3)
+    with pytest.raises(EmbedderUnreachable, match=r"answers, but does not work .*Could not connect") as raised:
+        await client.texts(["a cat"])
+    assert "docker compose logs inference" in str(raised.value)
+    assert "has not answered" not in str(raised.value)
+
+
+async def test_hundreds_of_texts_are_a_few_requests(embedder: InferenceServerEmbedder, server: Server) -> None:
+    texts = [f"a {number} cat" for number in range(600)]
+    vectors = await embedder.texts(texts)
+    assert vectors.shape == (600, 512)
+    assert len(server.asked) <= 4
+    np.testing.assert_allclose(vectors[599], (await embedder.texts(texts[599:]))[0], atol=1e-5)
 
 
 async def test_many_failures_at_once_are_one_error(start: Start, server: Server) -> None:
