@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from aiohttp import BodyPartReader, web
-from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp import web
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from footage.query.http.app_keys import METRICS, SEARCH_ENGINE
 from footage.query.http.auth import require_known, require_visible, visible_cameras
+from footage.query.http.pictures import FORM_SCHEMA, read_pictures
 from footage.query.http.routing import Params, Route, TimeParam
 from footage.query.http.schemas import AnswerOut
-from footage.query.scoring.expression import (
-    MAX_IMAGE_SIDE,
-    MAX_TERMS,
-    BadTerms,
-    Term,
-    parse_term,
-    with_image,
-)
+from footage.query.scoring.expression import MAX_TERMS, Term
 from footage.query.search.options import SearchOptions, parse_sum
 from footage.query.values.times import parse_duration
-from footage.stream.files import image_file
-from footage.stream.files.video_file import MediaError
 
-T = TypeVar("T")
 SearchHandler = Callable[[web.Request, Any], Awaitable[AnswerOut]]
-
-MAX_PICTURE = 20 << 20
-"""Largest size of an uploaded picture in bytes."""
-_PART_NAME = re.compile(r"(plus|minus)(?:\*(.+))?")
-FORM_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "plus": {"type": "array", "items": {"type": "string", "format": "binary"}},
-        "minus": {"type": "array", "items": {"type": "string", "format": "binary"}},
-    },
-    "description": "pictures of what to find (plus) and of what must be absent (minus); 'plus*0.5' sets a weight",
-}
 
 
 DurationParam = Annotated[
@@ -94,7 +70,7 @@ async def search(request: web.Request, params: SearchParams) -> AnswerOut:
 
 async def search_pictures(request: web.Request, params: SearchParams) -> AnswerOut:
     """Search moments by a query with pictures, which are uploaded as parts of a multipart form."""
-    return await _answer(request, params, await _read_pictures(request))
+    return await _answer(request, params, await read_pictures(request))
 
 
 async def _answer(request: web.Request, params: SearchParams, pictures: tuple[Term, ...]) -> AnswerOut:
@@ -127,44 +103,6 @@ async def _answer(request: web.Request, params: SearchParams, pictures: tuple[Te
     found = answer.moments or answer.pairs or answer.count
     request.app[METRICS].searches.labels("found" if found else "nothing").inc()
     return AnswerOut.of(question, answer)
-
-
-async def _read_pictures(request: web.Request) -> tuple[Term, ...]:
-    """The pictures of the form. Pictures are only uploaded, never fetched: the service requests no URL."""
-    if request.content_type != "multipart/form-data":
-        raise web.HTTPUnsupportedMediaType(reason="send pictures as parts of a form (multipart/form-data)")
-    found: list[Term] = []
-    reader = await _read_form(request.multipart())
-    while (part := await _read_form(reader.next())) is not None:
-        if not isinstance(part, BodyPartReader) or not (name := _PART_NAME.fullmatch(part.name or "")):
-            raise BadTerms(f"part {getattr(part, 'name', None)!r}: the form's parts are 'plus' and 'minus'")
-        if len(found) == MAX_TERMS:
-            raise BadTerms(f"a query has at most {MAX_TERMS} terms")
-        label = (part.filename or "picture").replace("*", " ").strip() or "picture"
-        one = parse_term(f"{name[2]}*picture" if name[2] else "picture", 1 if name[1] == "plus" else -1)
-        try:
-            image = await asyncio.to_thread(image_file.decode, await _read_part(part), label, MAX_IMAGE_SIDE)
-        except MediaError as error:
-            raise BadTerms(str(error)) from None
-        found.append(with_image(one, label, image))
-    return tuple(found)
-
-
-async def _read_part(part: BodyPartReader) -> bytes:
-    data = bytearray()
-    while chunk := await _read_form(part.read_chunk(1 << 16)):
-        data += chunk
-        if len(data) > MAX_PICTURE:
-            raise web.HTTPRequestEntityTooLarge(max_size=MAX_PICTURE, actual_size=len(data))
-    return bytes(data)
-
-
-async def _read_form(work: Awaitable[T]) -> T:
-    """Await a read of the form; the many errors of an invalid form become BadTerms."""
-    try:
-        return await work
-    except (AssertionError, LookupError, ValueError, RuntimeError, BadHttpMessage) as error:
-        raise BadTerms(f"the form cannot be read: {error!s:.200}") from None
 
 
 def _route(method: str, handler: SearchHandler, form: dict[str, Any] | None = None) -> Route:

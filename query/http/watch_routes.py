@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from footage.query.clips.service import NotFound
 from footage.query.http import auth, sse
 from footage.query.http.app_keys import AUTHENTICATOR, CATALOG, STORE
 from footage.query.http.auth import identity, require_known, require_role, require_visible, visible_cameras
+from footage.query.http.pictures import decode_picture
 from footage.query.http.routing import Params, Route, TimeParam
 from footage.query.http.watch_schemas import (
     BacktestOut,
@@ -39,8 +39,6 @@ from footage.query.watches.egress import PrivateAddressError, check_webhook
 from footage.query.watches.scoring import WatchScorer
 from footage.query.watches.watch import Watch
 from footage.query.watches.webhook import delivery_counts, discard_deliveries
-from footage.stream.files import image_file
-from footage.stream.files.video_file import MediaError
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +121,10 @@ async def add_watch(request: web.Request, given: WatchIn) -> WatchOut:
 async def _embed_picture(embedder: Embedder, picture: str) -> Vector:
     """The vector of an image file in base64."""
     try:
-        image = await asyncio.to_thread(
-            image_file.decode, base64.b64decode(picture, validate=True), "picture", embedder.side
-        )
-    except (binascii.Error, MediaError) as error:
+        data = base64.b64decode(picture, validate=True)
+    except binascii.Error as error:
         raise ValueError(f"picture: {error}") from None
+    image = await decode_picture(data, "picture", embedder.side)
     vector: Vector = (await embedder.images([image]))[0]
     return vector
 

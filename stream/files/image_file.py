@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import io
+import struct
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
 
-from footage.stream.files.video_file import MediaError, fit_size
+from footage.stream.files.image_bounds import open_header, open_image
+from footage.stream.files.video_file import MediaError
 from footage.stream.frame import Image
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"})
 _ORIENTATION, _EXIF_IFD, _TAKEN, _TAKEN_ZONE = 0x0112, 0x8769, 0x9003, 0x9011  # Exif 2.31, tables 4 and 8
+_TURNS = {  # Exif 2.31, section 4.6.4: where the first row and column are
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_270,
+    7: Pillow.Transpose.TRANSVERSE,
+    8: Pillow.Transpose.ROTATE_90,
+}
 _SIDEWAYS = frozenset({5, 6, 7, 8})  # orientations that swap width and height
-_DECODE_ERRORS = (OSError, ValueError, SyntaxError, UnidentifiedImageError, Pillow.DecompressionBombError)
+# What Pillow's readers raise on damaged files
+_DECODE_ERRORS = (OSError, EOFError, ValueError, TypeError, SyntaxError, LookupError, ArithmeticError, struct.error)
 
 
 def is_photo(path: Path) -> bool:
@@ -25,10 +36,10 @@ def is_photo(path: Path) -> bool:
 
 
 def load(path: Path, side: int | None) -> Image:
-    """Decode a photograph: RGB, upright, shorter side at most ``side``.
+    """Decode a photograph: RGB, upright, shorter side at most ``side``, at most 33 million pixels in all.
 
     Raises:
-        MediaError: it cannot be read.
+        MediaError: it cannot be read; ``decode`` tells which kinds there are.
     """
     return _load(path, path, side)
 
@@ -37,19 +48,21 @@ def decode(data: bytes, name: str, side: int | None) -> Image:
     """Decode a photograph from its bytes, as ``load`` does; errors call it ``name``.
 
     Raises:
-        MediaError: it cannot be read.
+        UnsupportedImage: it is of no format that is read.
+        ImageTooLarge: decoding it would take too much memory or time.
+        MediaError: it is damaged.
     """
     return _load(io.BytesIO(data), Path(name), side)
 
 
 def _load(source: Path | io.BytesIO, path: Path, side: int | None) -> Image:
     try:
-        with Pillow.open(source) as picture:
-            size = fit_size(*picture.size, side)
-            picture.draft("RGB", size)  # a JPEG is scaled by 1/2, 1/4 or 1/8 inside its decoder
-            upright = ImageOps.exif_transpose(picture)
-            size = size if (upright.width > upright.height) == (size[0] > size[1]) else size[::-1]
-            return np.array(upright.convert("RGB").resize(size, Pillow.Resampling.BICUBIC))
+        with open_image(source, path, side) as (picture, size):
+            picture.load()
+            turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
+            colored = picture if picture.mode == "RGB" else picture.convert("RGB")
+            small = colored if colored.size == size else colored.resize(size, Pillow.Resampling.BICUBIC)
+            return np.array(small if turn is None else small.transpose(turn))
     except _DECODE_ERRORS as error:
         raise _error(path, error) from error
 
@@ -61,7 +74,7 @@ def read_header(path: Path) -> tuple[int, int, datetime | None]:
         MediaError: it is not a photograph.
     """
     try:
-        with Pillow.open(path) as picture:
+        with open_header(path, path) as picture:
             exif = picture.getexif()
             width, height = picture.size[::-1] if exif.get(_ORIENTATION, 1) in _SIDEWAYS else picture.size
             return width, height, _time_taken(dict(exif.get_ifd(_EXIF_IFD)))

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 
 from footage.indexer.files.file_indexer import FileIndexer, Job
 from footage.query.clips.service import ClipService
-from footage.query.http import app, search_routes
+from footage.query.http import app, pictures
 from footage.query.http.auth import UnsafeBind, check_bind
 from footage.query.http.metrics import Metrics
 from footage.query.http.routes import ROUTES
@@ -109,13 +109,13 @@ async def test_pictures_are_sent_as_parts_of_a_form(service):
 
 
 async def test_an_invalid_form_is_refused(service, monkeypatch):
-    monkeypatch.setattr(search_routes, "MAX_PICTURE", 1000)
+    monkeypatch.setattr(pictures, "MAX_PICTURE", 1000)
     client = await service()
     await error(await client.post("/api/search", json={"q": "green"}), 415)
     assert "plus" in await error(await client.post("/api/search", data=form(other=("green", (9, 9)))), 400)
     broken = FormData()
     broken.add_field("plus", b"not a picture", filename="a.png", content_type="image/png")
-    assert "photograph" in await error(await client.post("/api/search", data=broken), 400)
+    assert "photograph" in await error(await client.post("/api/search", data=broken), 415)
     large = FormData()
     large.add_field("plus", bytes(2000), filename="a.png", content_type="image/png")
     await error(await client.post("/api/search", data=large), 413)

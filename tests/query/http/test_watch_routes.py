@@ -95,8 +95,8 @@ async def test_a_watch_can_search_for_an_uploaded_picture(client, harness):
     span = {"from": at(-1).isoformat(), "to": at(60).isoformat()}
     (fired,) = (await answer(await http.get("/api/watches/sent/test", params=span)))["firings"]
     assert fired["start"].startswith(at(3).strftime("%Y-%m-%dT%H:%M:%S"))
-    for wrong in ("%%%", base64.b64encode(b"not a picture").decode()):
-        refused = await answer(await http.post("/api/watches", json={"name": "wrong", "picture": wrong}), 400)
+    for wrong, status in (("%%%", 400), (base64.b64encode(b"not a picture").decode(), 415)):
+        refused = await answer(await http.post("/api/watches", json={"name": "wrong", "picture": wrong}), status)
         assert "picture" in refused["error"]
 
 

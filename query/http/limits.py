@@ -1,0 +1,76 @@
+"""Bounds what requests may take: how many run and wait at a time, and how long a body may take to arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+BODY_TIMEOUT = 60.0
+"""Seconds in which a JSON body, or one picture of a form, must have arrived."""
+PATIENCE = 20.0
+"""Seconds for which a request waits for its turn."""
+RETRY_AFTER = 5
+"""Seconds after which a refused client should come again."""
+
+
+class Slots:
+    """Lets some requests run at a time and some more wait; further ones are told to come again later.
+
+    Args:
+        running, waiting: at most so many.
+        patience: seconds for which a request waits at most.
+    """
+
+    def __init__(self, running: int, waiting: int, patience: float = PATIENCE) -> None:
+        self._free, self._places, self._patience = asyncio.Semaphore(running), running + waiting, patience
+        self._inside = 0
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[None]:
+        """Wait for a turn, which lasts until the block ends.
+
+        Raises:
+            HTTPServiceUnavailable: too many run and wait, or none of them ended in time.
+        """
+        if self._inside >= self._places:
+            raise busy()
+        self._inside += 1
+        try:
+            await self._wait()
+            try:
+                yield
+            finally:
+                self._free.release()
+        finally:
+            self._inside -= 1
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._free.acquire()
+        except TimeoutError:
+            raise busy() from None
+
+
+def busy() -> web.HTTPServiceUnavailable:
+    """The refusal of a request because others keep the service busy."""
+    return web.HTTPServiceUnavailable(
+        reason="the service is busy with other requests of this kind", headers={"Retry-After": str(RETRY_AFTER)}
+    )
+
+
+@asynccontextmanager
+async def body_timeout() -> AsyncIterator[None]:
+    """Let the block read a part of a request's body, but not forever.
+
+    Raises:
+        HTTPRequestTimeout: it has not arrived in time.
+    """
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            yield
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(reason="the request did not arrive in time; send it again") from None
