@@ -33,6 +33,7 @@ from footage.query.http.audit import AuditLog
 from footage.query.http.auth import authenticate_requests
 from footage.query.http.export_routes import EXPORT_LOCK
 from footage.query.http.metrics import Metrics
+from footage.query.http.origin import add_safe_headers
 from footage.query.http.schemas import ErrorOut
 from footage.query.http.tokens import Authenticator
 from footage.query.http.watch_routes import WATCH_CONTEXT, WatchContext
@@ -81,6 +82,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     app[WATCH_CONTEXT], app[EXPORT_LOCK] = services.watches, asyncio.Lock()
     if services.watches:
         app.on_shutdown.append(services.watches.close_alerts)
+    app.on_response_prepare.append(add_safe_headers)
     routes.add_routes(app)
     return app
 
@@ -94,7 +96,7 @@ async def _convert_errors(request: web.Request, handler: Handler) -> web.StreamR
         if error.status < 400:
             raise
         reply = error_response(error.status, error.reason, _HINTS.get(error.status, ""))
-        for name in ("WWW-Authenticate", "Allow"):
+        for name in ("WWW-Authenticate", "Allow", "Retry-After"):
             if name in error.headers:
                 reply.headers[name] = error.headers[name]
         return reply

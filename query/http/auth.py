@@ -9,13 +9,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from footage.query.http.app_keys import CATALOG
+from footage.query.http.origin import refuse_other_sites, requested_host
 from footage.query.http.tokens import LOCAL_NAME, Authenticator, Identity, Role
 from footage.query.values.names import describe_unknown
 
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
 """Paths that need no token: they tell only whether the service is up."""
 
-LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
 """The key under which a request holds its caller."""
 
@@ -53,12 +53,14 @@ def check_bind(host: str, token: str | bool | None) -> None:
 def authenticate_requests(authenticator: Authenticator) -> Middleware:
     """Middleware that identifies the caller; it answers 401 when a token is needed and no valid one was sent.
 
-    When no token is needed, only requests addressed to this machine by name are answered. That keeps a web page from
-    reading a local service by pointing its own host name at 127.0.0.1 (DNS rebinding).
+    What pages of other sites make a browser send is refused. When no token is needed, only requests addressed to this
+    machine by name are answered: a page cannot read a local service by pointing its own host name at 127.0.0.1 (DNS
+    rebinding).
     """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        refuse_other_sites(request)
         if request.path in PUBLIC_PATHS:
             return await handler(request)
         request[IDENTITY] = await _identify(request, authenticator)
@@ -68,14 +70,14 @@ def authenticate_requests(authenticator: Authenticator) -> Middleware:
 
 
 async def _identify(request: web.Request, authenticator: Authenticator) -> Identity:
+    host = requested_host(request)
     if await authenticator.token_required():
         found = await authenticator.authenticate(_bearer_token(request))
         if found is None:
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Bearer realm="footage"'})
         return found
-    name = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
-    if name not in LOOPBACK_HOSTS:
-        raise web.HTTPForbidden(reason=f"without a token only localhost is served, not {name!r}")
+    if not host.is_loopback:
+        raise web.HTTPForbidden(reason=f"without a token only localhost is served, not {host.name!r}")
     return Identity(LOCAL_NAME)
 
 

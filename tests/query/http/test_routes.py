@@ -235,6 +235,15 @@ async def test_with_a_token_every_route_requires_it(service):
 
 async def test_without_a_token_only_localhost_is_served(service):
     client = await service()
+    evil = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+    await error(await client.post("/api/search", data=form(plus=("green", (64, 48))), headers=evil), 403)
+    for route in ROUTES:
+        await error(await client.request(route.method, route.path, headers=evil), 403)
+    for path in ("/api/cameras", "/nothing"):
+        headers = (await client.get(path)).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert headers["Content-Security-Policy"] == "frame-ancestors 'none'"
     assert (await client.get("/api/cameras", headers={"Host": "localhost:1"})).status == 200
     await error(await client.get("/api/cameras", headers={"Host": "evil.example"}), 403)
 
