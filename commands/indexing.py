@@ -80,7 +80,7 @@ async def _show_progress(report: IndexReport, files: int) -> None:
 
 def print_report(report: IndexReport, seconds: float) -> None:
     """Print what failed, and a summary of what was indexed in ``seconds``."""
-    for path, reason in (report.failed | report.damaged).items():
+    for path, reason in (report.failed | report.notes | report.damaged).items():
         print_message(reason if path in reason else f"{path}: {reason}")
     new = report.done - report.known - len(report.failed)
     counts = [f"{new} file{'s' * (new != 1)} indexed", f"{report.frames} frames"]

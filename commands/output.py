@@ -56,7 +56,7 @@ def describe_clip(clip: Clip) -> str:
         text += f"; {holes} hole{'s' * (holes != 1)} in the footage"
     if outside:
         text += f"; {outside:.1f} s of the requested time are before or after the footage"
-    return text
+    return "; ".join([text, *clip.notes])
 
 
 def can_draw_images() -> bool:

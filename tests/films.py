@@ -75,6 +75,7 @@ def encode(
     audio: float = 0.0,
     bt709: bool = False,
     x264: str = "",
+    pixels: str = "",
     metadata: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
@@ -87,6 +88,7 @@ def encode(
         audio: seconds of sound.
         bt709: encode with the color matrix of high definition, and tag the stream with it.
         x264: more parameters of that encoder.
+        pixels: FFmpeg's name of a pixel format other than the codec's usual one.
         options: of the muxer.
     """
     keys = set() if isinstance(gop, int) else set(gop)
@@ -99,6 +101,7 @@ def encode(
                 video = _video(container, codec, image, fps, gop if isinstance(gop, int) else 10_000, bframes)
                 video.options = {**video.options, **({"x264-params": x264} if x264 else {})}
                 video.codec_context.colorspace = 1 if bt709 else 2
+                video.pix_fmt = pixels or video.pix_fmt
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             if bt709:
                 frame = frame.reformat(format="yuv420p", src_colorspace="ITU601", dst_colorspace="ITU709")
@@ -137,6 +140,30 @@ def _add_tone(container: av.container.OutputContainer, stream: av.AudioStream, s
         frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), round(start * rate) + i * size
         container.mux(stream.encode(frame))
     container.mux(stream.encode())
+
+
+def gray_steps(path: Path, transfer: str) -> Path:
+    """Two seconds of HEVC in high dynamic range: five bars of 0, 5, 50, 203 and 1000 cd/m2, from left to right.
+
+    Args:
+        transfer: "pq" or "hlg" (ITU-R BT.2100), whose signals for these are given here.
+    """
+    signal = {"pq": (0.0, 0.3023, 0.4403, 0.5807, 0.7518), "hlg": (0.0, 0.2033, 0.5252, 0.7493, 1.0)}[transfer]
+    levels = np.repeat(np.round(np.array(signal) * 65535).astype(np.uint16), 40)
+    image = np.repeat(np.tile(levels, (120, 1))[..., None], 3, axis=2)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx265", rate=10)
+        stream.width, stream.height, stream.pix_fmt = image.shape[1], image.shape[0], "yuv420p10le"
+        stream.options = {"x265-params": "log-level=none", "preset": "ultrafast", "crf": "12"}
+        context = stream.codec_context
+        context.color_primaries, context.colorspace, context.color_trc = 9, 9, 16 if transfer == "pq" else 18
+        for i in range(20):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb48le")
+            frame = frame.reformat(format="yuv420p10le", dst_colorspace=9)
+            frame.pts, frame.time_base = i, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
 
 
 def sound_only(path: Path, seconds: float = 2.0) -> Path:

@@ -16,6 +16,7 @@ from footage.indexer.pipeline.retry import SpoolingWriter, retry_forever
 from footage.indexer.store.base import Catalog, CatalogEntry, Coverage, CoverageState, Store, StoreUnreachable, Where
 from footage.stream import source
 from footage.stream.files import decode
+from footage.stream.files.unsampled import Gap
 from footage.stream.files.video_file import MediaError
 from footage.stream.frame import Kind, Media
 
@@ -47,6 +48,7 @@ class IndexReport:
         stopped: it was stopped before all files were done.
         failed: path to the reason, of files that could not be read.
         damaged: path to what was wrong, of files of which only the readable part is indexed.
+        notes: path to what is left out of a file that is not damaged.
     """
 
     files: int = 0
@@ -58,6 +60,7 @@ class IndexReport:
     stopped: bool = False
     failed: dict[str, str] = field(default_factory=dict)
     damaged: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     cameras: set[str] = field(default_factory=set)
 
 
@@ -136,7 +139,12 @@ class FileIndexer:
             return
         last = await retry_forever(lambda: self._store.last_time(entry.media.id), StoreUnreachable)
         after = (last - entry.media.start).total_seconds() if last else None
-        await asyncio.to_thread(self._decode, entry, job.every, after, channel)
+        taken = await retry_forever(lambda: self._taken(entry.media), StoreUnreachable) if last else []
+        await asyncio.to_thread(self._decode, entry, job.every, after, decode.ReadReport(taken), channel)
+
+    async def _taken(self, media: Media) -> list[float]:
+        """Offsets of the frames that an earlier run stored, in order."""
+        return sorted({record.offset async for record in self._store.scan(Where((media.camera,), media=(media.id,)))})
 
     async def _admit(self, media: Media, recipe: str, start_given: bool) -> CatalogEntry:
         """Return the catalog's entry; forget first what an earlier version of the file or another recipe left."""
@@ -160,13 +168,15 @@ class FileIndexer:
             await self._catalog.update_media(replace(old.media, path=media.path))
         return old
 
-    def _decode(self, entry: CatalogEntry, every: float, after: float | None, channel: FrameChannel) -> None:
+    def _decode(
+        self, entry: CatalogEntry, every: float, after: float | None, read: decode.ReadReport, channel: FrameChannel
+    ) -> None:
         """Capture thread: put the file's frames into the channel, then a barrier behind the last of them."""
         media, note, position = entry.media, "", after
         readable = media.duration
         self._advance(position or 0.0)
         try:
-            for frame in decode.read_frames(media, every, self._embedder.side, after):
+            for frame in decode.read_frames(media, every, self._embedder.side, after, read):
                 if self._stopping.is_set() or not channel.put(PipelineItem(frame)):
                     return
                 self._advance(frame.offset - (position or 0.0), frames=1)
@@ -177,25 +187,41 @@ class FileIndexer:
             note, readable = error.reason, position if error.readable_until is None else error.readable_until
         if not self._stopping.is_set():
             self._advance(max(0.0, media.duration - (position or 0.0)))
-            channel.put(Barrier(lambda: retry_forever(lambda: self._finish(entry, note, readable), StoreUnreachable)))
+            channel.put(
+                Barrier(lambda: retry_forever(lambda: self._finish(entry, note, readable, read), StoreUnreachable))
+            )
 
     def _advance(self, seconds: float, frames: int = 0) -> None:
         with self._lock:
             self.report.seconds += seconds
             self.report.frames += frames
 
-    async def _finish(self, entry: CatalogEntry, note: str, readable: float) -> None:
-        """Note coverage: of a damaged file, ``readable`` seconds were watched, and the rest is a gap with its cause."""
+    async def _finish(self, entry: CatalogEntry, note: str, readable: float, read: decode.ReadReport) -> None:
+        """Note coverage: ``readable`` seconds were watched but for the gaps in them, and the rest is a gap too."""
         media = entry.media
         if note:
             self.report.damaged[media.path] = note
         if media.kind is Kind.VIDEO:
             if note and media.at(readable) < media.end:
-                await self._catalog.set_coverage(
-                    Coverage(media.camera, media.at(readable), media.end, CoverageState.GAP, note)
-                )
-            await self._catalog.set_coverage(
-                Coverage(media.camera, media.start, min(media.at(readable), media.end), CoverageState.WATCHED)
-            )
-        await self._catalog.finish_media(media.id, note)
+                await self._set_gap(media, readable, media.duration, note)
+            end = min(media.at(readable), media.end)
+            await self._catalog.set_coverage(Coverage(media.camera, media.start, end, CoverageState.WATCHED))
+            for gap in read.gaps:
+                await self._set_gap(media, gap.start, min(gap.end, readable), gap.cause)
+            notes = [*read.notes, *_describe_gaps(read.gaps)]
+            if notes:
+                self.report.notes[media.path] = "; ".join(notes)
+        await self._catalog.finish_media(media.id, note or "; ".join(read.notes))
         self.report.done += 1
+
+    async def _set_gap(self, media: Media, start: float, end: float, cause: str) -> None:
+        if start < end:
+            coverage = Coverage(media.camera, media.at(start), media.at(end), CoverageState.GAP, cause)
+            await self._catalog.set_coverage(coverage)
+
+
+def _describe_gaps(gaps: Sequence[Gap]) -> list[str]:
+    by_cause: dict[str, float] = {}
+    for gap in gaps:
+        by_cause[gap.cause] = by_cause.get(gap.cause, 0.0) + gap.end - gap.start
+    return [f"{seconds:.1f} s were not looked at: {cause}" for cause, seconds in by_cause.items()]

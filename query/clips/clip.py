@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -22,6 +22,8 @@ MP4_OPTIONS = {"movflags": "+faststart"}
 """Moves the index to the front, so that a browser plays the file while it downloads."""
 MAX_JOINT = timedelta(seconds=0.25)
 """A longer time without footage is a gap; a shorter one is a joint of two segments."""
+MAX_LEAD = 10.0
+"""Seconds of what nobody asked for that a copied clip may begin with; beyond, it is re-encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Clip:
         gaps: parts of the request without footage; the file skips them.
         audio: whether it has audio.
         shown: the spans of footage in the file, in order.
+        notes: what a user is told: why it was re-encoded although a copy was asked for, or has no audio.
     """
 
     path: Path
@@ -51,6 +54,7 @@ class Clip:
     gaps: tuple[tuple[datetime, datetime], ...]
     audio: bool
     shown: tuple[tuple[datetime, datetime], ...]
+    notes: tuple[str, ...] = ()
 
     def offset(self, time: datetime) -> float:
         """Returns the seconds from the file's first frame at which it shows ``time``, or what follows a gap there."""
@@ -66,7 +70,8 @@ def cut_clip(media: Sequence[Media], start: datetime, end: datetime, out: Path, 
     """Cuts ``start`` to ``end`` of one camera's media into an MP4 file. Blocks: run it in a thread.
 
     By default packets are copied, from the keyframe at or before ``start`` through the frame at ``end``. Video that
-    browsers do not play, and segments whose parameters differ, are re-encoded.
+    browsers do not play, segments whose parameters differ, and video whose keyframe is more than `MAX_LEAD` before
+    ``start`` are re-encoded.
 
     Args:
         media: media of one camera, in any order; those outside the span are ignored.
@@ -83,10 +88,15 @@ def cut_clip(media: Sequence[Media], start: datetime, end: datetime, out: Path, 
     probed = _probe_parts(spans)
     parts = [part for part, _ in probed]
     exact = [part.trimmed(span) for part, span in probed]
+    notes = [part.note for part in parts if part.note]
+    lead = probed[0][1].start - parts[0].start
+    if not precise and lead > MAX_LEAD:
+        precise = True
+        notes.append(f"re-encoded, because a copy would begin {lead:.0f} s too early: no keyframe is nearer")
     if precise or not remux.can_copy_video(parts) or not _write_file(out, parts, copy=True):
         precise, parts = True, exact
         _write_file(out, parts, copy=False)
-    return _describe_clip(out, start, end, parts, precise)
+    return replace(_describe_clip(out, start, end, parts, precise), notes=tuple(dict.fromkeys(notes)))
 
 
 def plan_spans(media: Sequence[Media], start: datetime, end: datetime) -> list[MediaSpan]:

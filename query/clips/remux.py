@@ -11,6 +11,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from footage.query.clips.source import EPSILON, ClipPart, audio_packets, decode_time, open_video, video_packets
+from footage.stream.files.nal_units import ParameterSets
 
 MediaPacket: TypeAlias = "Packet[VideoStream] | Packet[AudioStream]"
 
@@ -18,13 +19,20 @@ VIDEO_DECODERS = {"h264", "hevc", "av1", "libdav1d", "vp9", "libvpx-vp9"}
 """Decoders of the video that MP4 carries and browsers play. MPEG-4 part 2 and MJPEG fit in MP4 too, but no browser
 shows them."""
 
+_EIGHT_BITS = {"yuv420p", "yuvj420p"}
+PLAYED_PIXELS = {"h264": _EIGHT_BITS, "hevc": _EIGHT_BITS | {"yuv420p10le"}, "av1": _EIGHT_BITS | {"yuv420p10le"}}
+"""Pixel formats that browsers play, of those decoders that have more; others are played in ``yuv420p`` only. What H.264
+calls High 10, 4:2:2, 4:4:4 and RGB, no browser shows."""
+
 AUDIO_DECODERS = {"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "libopus", "flac", "alac"}
 """Decoders of the audio that MP4 carries; a camera's G.711 and PCM are not among them."""
 
 
 def can_copy_video(parts: Sequence[ClipPart]) -> bool:
     """Tells whether the video of all parts can be copied into one stream."""
-    return parts[0].video.codec in VIDEO_DECODERS and len({part.video for part in parts}) == 1
+    video = parts[0].video
+    played = PLAYED_PIXELS.get("av1" if video.codec == "libdav1d" else video.codec, _EIGHT_BITS)
+    return video.codec in VIDEO_DECODERS and video.pixels in played and len({part.video for part in parts}) == 1
 
 
 def can_copy_audio(parts: Sequence[ClipPart]) -> bool:
@@ -37,7 +45,8 @@ def copy_video(output: OutputContainer, parts: Sequence[ClipPart]) -> Iterator[M
     """Adds a video stream to ``output``, display matrix included, and returns the packets to write there.
 
     Raises:
-        ValueError: while iterating, at a packet without a presentation time, which MP4 requires.
+        ValueError: while iterating, at a packet without a presentation time, which MP4 requires, or where the size or
+            the coding changes: an MP4 has one of each.
     """
     with open_video(parts[0].media) as video:
         # opaque: without it PyAV 14 opens an encoder, whose parameters replace those of the source
@@ -81,7 +90,11 @@ def _part_video(part: ClipPart) -> Iterator[Packet[VideoStream]]:
     """
     started = False
     with open_video(part.media) as video:
+        context = video.stream.codec_context
+        parameters = ParameterSets(context.name, context.extradata)
         for time, packet in video_packets(video, part.start):
+            if packet.is_keyframe and parameters.differ(bytes(packet)):
+                raise ValueError(f"the size or coding of {part.media.path} changes")
             started = started or (packet.is_keyframe and time >= part.start - EPSILON)
             if started and part.start - EPSILON <= time <= part.last + EPSILON:
                 if not packet.duration or time >= part.last - EPSILON:  # MP4 has no next packet to derive it from

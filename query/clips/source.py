@@ -53,7 +53,8 @@ class ClipPart:
         last: time of the last frame.
         end: time at which the last frame stops being shown.
         video: format of the video stream; parts with equal formats can be joined by copying.
-        audio: format of the audio stream, or None where there is none.
+        audio: format of the audio stream, or None where there is none that can be used.
+        note: why audio is left out, or "".
     """
 
     media: Media
@@ -63,6 +64,7 @@ class ClipPart:
     end: float
     video: StreamFormat
     audio: StreamFormat | None
+    note: str = ""
 
     @property
     def length(self) -> float:
@@ -90,6 +92,11 @@ class StreamFormat:
     parameters: tuple[object, ...]
     extradata: bytes | None
 
+    @property
+    def pixels(self) -> object:
+        """The pixel format of a video."""
+        return self.parameters[-1]
+
 
 @contextmanager
 def open_video(media: Media) -> Iterator[VideoFile]:
@@ -107,24 +114,28 @@ def probe_part(span: MediaSpan) -> ClipPart:
     Reads the packets around both ends only, and decodes nothing.
     """
     with open_video(span.media) as video:
-        audio = next(iter(video.container.streams.audio), None)
+        audio, note = _find_audio(video)
         start = _keyframe_time(video, span.start)
         last, end = _last_frame(video, max(span.end, start))
         origin = float(video.origin * video.time_base)
         audio_format = _audio_format(audio) if audio else None
-        return ClipPart(span.media, origin, start, last, end, _video_format(video.stream), audio_format)
+        return ClipPart(span.media, origin, start, last, end, _video_format(video.stream), audio_format, note)
 
 
-def video_packets(video: VideoFile, since: float) -> Iterator[tuple[float, Packet[VideoStream]]]:
-    """Yields video packets with their times (s from the first frame), from a keyframe at ``since`` or before."""
-    for packet in video.packets(video.origin + int((since + EPSILON) / video.time_base)):
+def video_packets(video: VideoFile, since: float, *, clean: bool = True) -> Iterator[tuple[float, Packet[VideoStream]]]:
+    """Yields video packets with their times (s from the first frame), from a keyframe at ``since`` or before.
+
+    Args:
+        clean: False may begin at a recovery point, from which decoding gives whole frames at ``since``.
+    """
+    for packet in video.packets(video.origin + int((since + EPSILON) / video.time_base), clean=clean):
         yield video.offset(presentation_time(packet) or 0), packet
 
 
 def audio_packets(part: ClipPart, since: float) -> Iterator[tuple[float, Packet[AudioStream]]]:
     """Yields audio packets from ``since`` or before to the part's end, with times (s from the first video frame)."""
     with av.open(part.media.path, options=LOCAL_FILE_ONLY, **LENIENT) as container:
-        stream = container.streams.audio[0]
+        stream = next(one for one in container.streams.audio if one.codec_context is not None)
         tick = float(stream.time_base or 1)
         if since > 0:  # else reading starts at the front, without a seek
             with suppress(FFmpegError):  # no index: earlier packets are read and skipped
@@ -136,6 +147,17 @@ def audio_packets(part: ClipPart, since: float) -> Iterator[tuple[float, Packet[
             if time >= part.end:
                 return
             yield time, packet
+
+
+def _find_audio(video: VideoFile) -> tuple[AudioStream | None, str]:
+    """Returns the audio to use, or why there is none to use although the file has some."""
+    streams = video.container.streams.audio
+    known = next((one for one in streams if one.codec_context is not None), None)
+    if known is None:
+        return None, "without sound: its codec is unknown here" if streams else ""
+    if (scan := video.scan) is not None and scan.joints:
+        return None, "without sound: the file holds several recordings, and its sound has no one clock"
+    return known, ""
 
 
 def _keyframe_time(video: VideoFile, at: float) -> float:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from av.container import OutputContainer
 from av.filter import Graph
@@ -13,7 +17,10 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from footage.query.clips.source import EPSILON, ClipError, ClipPart, open_video, video_packets
-from footage.stream.files.video_file import color_matrix, display_size, presentation_time, quarter_turns
+from footage.stream.files.frame_image import BT709, color_matrix, display_size
+from footage.stream.files.orientation import orientation
+from footage.stream.files.tone_mapping import color_table, is_high_range
+from footage.stream.files.video_file import presentation_time
 
 TIME_BASE = Fraction(1, 90_000)
 """Seconds of one tick of a clip's presentation times: MPEG's usual, fine enough for any variable frame rate."""
@@ -21,8 +28,9 @@ TIME_BASE = Fraction(1, 90_000)
 ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "bf": "0"}
 """Without B-frames decoding times equal presentation times, so MP4 keeps a variable rate to the last frame's end."""
 
-ROTATION_FILTERS = {0: [], 1: ["transpose=cclock"], 2: ["hflip", "vflip"], 3: ["transpose=clock"]}
-"""Filters that make a frame upright, by quarter turns counter-clockwise."""
+
+FULL_RANGE = 2
+"""The range of JPEG, 0 to 255, as FFmpeg numbers it."""
 
 
 def encode_video(output: OutputContainer, parts: Sequence[ClipPart]) -> Iterator[Packet[VideoStream]]:
@@ -33,11 +41,11 @@ def encode_video(output: OutputContainer, parts: Sequence[ClipPart]) -> Iterator
     Raises:
         ClipError: no frame of the first part can be decoded.
     """
-    width, height, colorspace = _output_format(parts[0])
+    width, height, first = _output_format(parts[0])
     stream = output.add_stream("libx264", rate=30, options=ENCODER_OPTIONS)
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     stream.codec_context.time_base = TIME_BASE
-    stream.codec_context.colorspace = colorspace  # else a player assumes one by the size
+    _tag_colors(stream, first)
     return _encode(stream, parts)
 
 
@@ -64,7 +72,7 @@ def displayed_frames(part: ClipPart) -> Iterator[tuple[float, VideoFrame]]:
     """
     current: VideoFrame | None = None
     with open_video(part.media) as video:
-        for packet in chain((packet for _, packet in video_packets(video, part.start)), [None]):
+        for packet in chain((packet for _, packet in video_packets(video, part.start, clean=False)), [None]):
             for frame in video.decode(packet):
                 time = video.offset(presentation_time(frame) or 0)
                 if time <= part.start + EPSILON:
@@ -80,8 +88,16 @@ def displayed_frames(part: ClipPart) -> Iterator[tuple[float, VideoFrame]]:
         yield part.start, current
 
 
-def _output_format(part: ClipPart) -> tuple[int, int, int]:
-    """Returns width and height of the part's first frame, upright, in square pixels, and its YCbCr matrix.
+def _tag_colors(stream: VideoStream, frame: VideoFrame) -> None:
+    """Tags a stream with the colors of its source, or of what its high dynamic range is mapped to."""
+    context, mapped = stream.codec_context, is_high_range(frame)
+    context.colorspace = BT709 if mapped else color_matrix(frame)  # else a player assumes one by the size
+    context.color_primaries = BT709 if mapped else int(frame.color_primaries)
+    context.color_trc = BT709 if mapped else int(frame.color_trc)
+
+
+def _output_format(part: ClipPart) -> tuple[int, int, VideoFrame]:
+    """Returns width and height of the part's first frame, upright, in square pixels, and the frame.
 
     Both sizes are even numbers, as 4:2:0 requires.
     """
@@ -90,13 +106,13 @@ def _output_format(part: ClipPart) -> tuple[int, int, int]:
         raise ClipError(f"{part.media.path} has no frame there that can be decoded: it is damaged; copy it again")
     with open_video(part.media) as video:
         width, height = display_size(frame, video.stream)
-    if quarter_turns(frame) % 2:
+    if orientation(frame).sideways:
         width, height = height, width
-    return max(2, width - width % 2), max(2, height - height % 2), color_matrix(frame)
+    return max(2, width - width % 2), max(2, height - height % 2), frame
 
 
 class _FrameConverter:
-    """Rotates frames as their display matrix says, into yuv420p of one even size in square pixels."""
+    """Turns frames as their display matrix says, into yuv420p of one even size in square pixels and of normal range."""
 
     def __init__(self, width: int, height: int) -> None:
         self._width, self._height = width, height
@@ -105,9 +121,12 @@ class _FrameConverter:
 
     def __call__(self, frame: VideoFrame, at: int) -> VideoFrame:
         """Returns the converted frame, with ``at`` (ticks) as its presentation time."""
-        input_format = frame.width, frame.height, frame.format.name, quarter_turns(frame)
+        colors = int(frame.color_range), int(frame.color_trc)
+        input_format = frame.width, frame.height, frame.format.name, orientation(frame), *colors
         if self._graph is None or input_format != self._input:
-            self._graph, self._input = _build_graph(frame, self._filters(frame)), input_format
+            with _mapping_filters(frame) as mapping:
+                self._graph = _build_graph(frame, [*mapping, *self._filters(frame)])
+            self._input = input_format
         frame.pts, frame.time_base = at, TIME_BASE
         self._graph.push(frame)
         converted = self._graph.pull()
@@ -117,11 +136,25 @@ class _FrameConverter:
         return converted
 
     def _filters(self, frame: VideoFrame) -> list[str]:
-        rotation = ROTATION_FILTERS[quarter_turns(frame)]
-        width, height = (frame.height, frame.width) if quarter_turns(frame) % 2 else (frame.width, frame.height)
+        turned = orientation(frame)
+        width, height = (frame.height, frame.width) if turned.sideways else (frame.width, frame.height)
         fits = 0 <= width - self._width <= 1 and 0 <= height - self._height <= 1
         size = f"{self._width}:{self._height}"
-        return [*rotation, f"crop={size}:0:0" if fits else f"scale={size}", "format=yuv420p"]
+        ranged = ["scale=out_range=tv"] if int(frame.color_range) == FULL_RANGE else []  # players assume it of H.264
+        return [*turned.filters, f"crop={size}:0:0" if fits else f"scale={size}", *ranged, "format=yuv420p"]
+
+
+@contextmanager
+def _mapping_filters(frame: VideoFrame) -> Iterator[list[str]]:
+    """The filters that map high dynamic range; the file that they read is there while a graph is made of them."""
+    if not is_high_range(frame):
+        yield []
+        return
+    with TemporaryDirectory() as folder:
+        table = Path(folder) / "table.cube"
+        table.write_text(color_table(int(frame.color_trc)))
+        name = re.sub(r"([\\':,;\[\]])", r"\\\1", table.as_posix())
+        yield ["scale=in_color_matrix=bt2020", "format=gbrp10le", f"lut3d=file={name}", "scale=out_color_matrix=bt709"]
 
 
 def _build_graph(frame: VideoFrame, filters: Iterable[str]) -> Graph:

@@ -15,7 +15,7 @@ import numpy as np
 from footage.query.export.manifest import CHECKSUMS, MANIFEST, ExportedMoment, Manifest
 from footage.query.values.times import format_time
 from footage.stream.files.frame_at import encode_jpeg
-from footage.stream.files.video_file import fit_size
+from footage.stream.files.frame_image import fit_size
 from footage.stream.frame import Image
 
 PICTURE_SIDE = 240

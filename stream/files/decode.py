@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from av.video.stream import VideoStream
 
 from footage.stream.files import image_file
 from footage.stream.files.keyframe_groups import FLUSH, INTERVAL_TOLERANCE, DecodeStep, KeyframeGroup
+from footage.stream.files.unsampled import Gap, SamplingLog
 from footage.stream.files.video_file import MediaError, VideoFile, presentation_time
 from footage.stream.frame import Frame, Kind, Media
 
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 MAX_MISSING = 0.5  # seconds missing at the end beyond which it is not rounding
 OFFSET_ROUNDING = 1e-6  # seconds; an offset that comes from a stored time is whole microseconds
 FORMATS_WITH_EXACT_DURATION = ("mov", "matroska", "avi", "asf")  # in others the duration is an estimate
+
+CONTINUOUS_FORMATS = ("mpegts", "mpeg", "flv")  # what cameras and recorders stream; a missing frame was not recorded
 
 
 class SamplingGrid:
@@ -70,7 +74,24 @@ class SamplingGrid:
         return True
 
 
-def read_frames(media: Media, every: float, side: int, after: float | None = None) -> Iterator[Frame]:
+@dataclass(slots=True)
+class ReadReport:
+    """What reading a file showed, filled by `read_frames` when it ends, also with an error.
+
+    Attributes:
+        earlier: offsets of the frames that an earlier run took, to be judged with those of this run.
+        gaps: stretches that were not looked at, in order.
+        notes: what a user is told: what of the file was left out.
+    """
+
+    earlier: Sequence[float] = ()
+    gaps: list[Gap] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_frames(
+    media: Media, every: float, side: int, after: float | None = None, report: ReadReport | None = None
+) -> Iterator[Frame]:
     """Decode a file's frames at a sampling interval.
 
     For each k, this is the first frame at or after ``k * every`` seconds from the first frame, by time stamps.
@@ -82,6 +103,7 @@ def read_frames(media: Media, every: float, side: int, after: float | None = Non
         every: seconds; 0 means every frame.
         side: length in pixels of the shorter side; a smaller image keeps its size.
         after: continue after the frame of this offset.
+        report: filled with what was not looked at.
 
     Yields:
         Frames in order of time: RGB, upright.
@@ -93,24 +115,71 @@ def read_frames(media: Media, every: float, side: int, after: float | None = Non
         if after is None:
             yield Frame(media.camera, media.start, media, 0.0, image_file.load(Path(media.path), side))
         return
+    report = ReadReport() if report is None else report
     with VideoFile(media.path) as video:
-        grid = SamplingGrid(video, every, after)
+        grid, log = SamplingGrid(video, every, after), SamplingLog(every, _is_continuous(video))
+        _log_earlier(video, grid, log, report.earlier)
         last = video.origin
-        for frame in _decode(video, grid, after):
-            time = presentation_time(frame)
-            assert time is not None  # VideoFile.decode leaves out frames without a time
-            last = time
-            offset = video.offset(time)
-            if grid.take(time) and (after is None or offset > after + OFFSET_ROUNDING):
-                yield Frame(media.camera, media.at(offset), media, offset, video.to_image(frame, side))
+        try:
+            for frame in _decode(video, grid, log, after):
+                time = presentation_time(frame)
+                assert time is not None  # VideoFile.decode leaves out frames without a time
+                last = time
+                offset = video.offset(time)
+                if grid.take(time) and (after is None or offset > after + OFFSET_ROUNDING):
+                    log.sample(offset)
+                    yield Frame(media.camera, media.at(offset), media, offset, video.to_image(frame, side))
+        finally:
+            report.gaps = sorted(log.finish(media.duration))
+            report.notes = [*video.notes, *_describe_joints(video)]
         _check_end(video, last, grid, media)
 
 
-def _decode(video: VideoFile, grid: SamplingGrid, after: float | None) -> Iterator[VideoFrame]:
-    packets = video.packets(None if after is None else grid.start)
+def _is_continuous(video: VideoFile) -> bool:
+    return video.container.format.name.startswith(CONTINUOUS_FORMATS)
+
+
+def _log_earlier(video: VideoFile, grid: SamplingGrid, log: SamplingLog, earlier: Sequence[float]) -> None:
+    """Judge what an earlier run took, by the packets of that part of the file."""
+    if not earlier:
+        return
+    for packet in video.packets():
+        time = presentation_time(packet)
+        assert time is not None  # VideoFile.packets yields nothing else
+        if time < grid.start:
+            log.store(video.offset(time), float((packet.duration or 0) * video.time_base))
+        elif (time if packet.dts is None else packet.dts) > grid.start:
+            break
+    for offset in earlier:
+        log.sample(offset)
+
+
+def _describe_joints(video: VideoFile) -> list[str]:
+    if not video.joints:
+        return []
+    places = ", ".join(f"{video.offset(joint):.1f} s" for joint in video.joints[:3])
+    more = f" and {len(video.joints) - 3} more" if len(video.joints) > 3 else ""
+    return [
+        f"its clock starts again at {places}{more}, as if recordings were joined; they are read one after the other"
+    ]
+
+
+def _decode(video: VideoFile, grid: SamplingGrid, log: SamplingLog, after: float | None) -> Iterator[VideoFrame]:
+    packets = _log_packets(video, grid, log, video.packets(None if after is None else grid.start))
     for packet, needed in _plan_decoding(packets, grid):
         yield from video.decode(packet, needed)
     yield from video.decode(None)
+
+
+def _log_packets(
+    video: VideoFile, grid: SamplingGrid, log: SamplingLog, packets: Iterable[Packet[VideoStream]]
+) -> Iterator[Packet[VideoStream]]:
+    for packet in packets:
+        time = presentation_time(packet)
+        assert time is not None  # VideoFile.packets yields nothing else
+        if time >= grid.start and not packet.is_discard:
+            log.store(video.offset(time), float((packet.duration or 0) * video.time_base))
+        yield packet
 
 
 def _plan_decoding(packets: Iterable[Packet[VideoStream]], grid: SamplingGrid) -> Iterator[DecodeStep]:

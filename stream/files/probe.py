@@ -9,16 +9,17 @@ from itertools import islice
 from pathlib import Path
 
 from footage.stream.files import image_file
+from footage.stream.files.frame_image import display_size
+from footage.stream.files.orientation import orientation
 from footage.stream.files.video_file import (
     MediaError,
     VideoFile,
     decode_first_frame,
-    display_size,
-    quarter_turns,
 )
 from footage.stream.frame import Kind
 
 MAX_PROBED_PACKETS = 400  # from which one frame must be decodable
+UNFINISHED_FRAMES = 1 << 24  # more frames than an AVI has: a writer that could not go back left a placeholder
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,35 @@ def probe_file(path: Path) -> Probe:
         if frame is None:
             raise MediaError(path, "no frame could be decoded: it is damaged; copy it again, or leave it out")
         width, height = display_size(frame, video.stream)
-        if quarter_turns(frame) % 2:
+        if orientation(frame).sideways:
             width, height = height, width
         rate = video.stream.average_rate
         return Probe(Kind.VIDEO, width, height, float(rate) if rate else None, _duration(video), _created(video))
 
 
 def _duration(video: VideoFile) -> float:
-    """Seconds from the first frame to the end of the last: as the file says, else as its packets say."""
+    """Seconds from the first frame to the end of the last: as the file says, else as its packets say.
+
+    A file that was cut short keeps the length that it promises, so that what is missing is known to be missing.
+    """
+    scan = video.scan
+    promised = None if scan and not _keeps_promises(video) else _promised_duration(video)
+    found = video.offset(scan.end) if scan else 0.0
+    if promised is None and scan is None:
+        for _ in video.packets():
+            pass
+        return video.offset(video.end)
+    return max(found, promised or 0.0)
+
+
+def _keeps_promises(video: VideoFile) -> bool:
+    """Whether the length in the header of a file that was read whole can be right: an AVI's, where it was finished."""
+    stream = video.stream
+    finished = 0 < stream.frames < UNFINISHED_FRAMES
+    return video.container.format.name.startswith("avi") and finished and stream.duration == stream.frames
+
+
+def _promised_duration(video: VideoFile) -> float | None:
     stream, container = video.stream, video.container
     if stream.duration:
         begin = stream.start_time if stream.start_time is not None else video.origin
@@ -72,9 +94,7 @@ def _duration(video: VideoFile) -> float:
     if container.duration and not container.streams.audio:
         begin_s = (container.start_time or 0) / 1e6
         return max(0.0, begin_s + container.duration / 1e6 + video.offset(0))
-    for _ in video.packets():
-        pass
-    return video.offset(video.end)
+    return None
 
 
 def _parse_duration(text: str) -> float:

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from footage.stream.av_options import LENIENT, LOCAL_FILE_ONLY
+from footage.stream.files.frame_image import upright_image
+from footage.stream.files.nal_units import length_size, recovery_frames
+from footage.stream.files.picture_order import PictureOrder
+from footage.stream.files.presentation import (
+    CODECS_WITH_ORDER,
+    PresentationTimes,
+    Times,
+    fill_decoding_times,
+    lacks_presentation_times,
+)
+from footage.stream.files.scan import MPEG_FORMATS, Scan, frame_step, needs_scan, read_packets, scan_file
+from footage.stream.files.timeline import Timeline
+from footage.stream.files.track import choose_track, describe_audio
 from footage.stream.frame import Image
 
 MAX_REORDERING = 32  # packets; H.264 and HEVC reorder at most 16 frames
-MAX_READ_ERRORS = 16  # read errors in a row, after which the rest of a file is given up
-MAX_REORDER_STEP = 10  # seconds; a jump back that is longer is a new recording in the same file, not reordering
 SEEK_MARGINS = (0, 5, 30)  # seconds before the wanted time, tried in turn where an index is imprecise
 LOWEST_TIMESTAMP = -(1 << 62)  # lower than any real one
-BT709, BT601, RGB_MATRIX = 1, 5, 4  # as swscale numbers them
+PEEKED_PACKETS = 40  # from which it is judged whether presentation times are real
 # In these codecs a frame that no other refers to may be skipped; in HEVC, VP9 and AV1 a skipped frame may still
 # serve a higher temporal layer.
 CODECS_WITH_SKIPPABLE_FRAMES = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "wmv3"})
@@ -68,6 +77,7 @@ class VideoFile:
         read_error: why reading stopped before the end of the file, or None.
         decode_errors: packets and frames that could not be decoded.
         decoded_frames: frames that the decoder gave out.
+        notes: what a user is told about the file: what of it is left out.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -81,10 +91,15 @@ class VideoFile:
         self.decode_errors = self.decoded_frames = 0
         self._saw_untimed = False
         self._scaler = VideoReformatter()
+        self._peeked: list[Packet[VideoStream]] = []
+        self._lead = 0
+        self._times = Times.REAL
+        self.notes: list[str] = []
         self._open()
         try:
             self._read_head: deque[Packet[VideoStream]] = deque()
             self.end = LOWEST_TIMESTAMP
+            self._peek()
             self.origin = self._find_origin()
         except BaseException:
             self.close()
@@ -109,29 +124,60 @@ class VideoFile:
         """Seconds from the first frame."""
         return float((at - self.origin) * self.time_base)
 
-    def packets(self, start: int | None = None) -> Iterator[Packet[VideoStream]]:
+    @property
+    def joints(self) -> list[int]:
+        """Time stamps at which another recording follows, as far as packets have been read from the front."""
+        return self._timeline.joints
+
+    @property
+    def dropped(self) -> int:
+        """Packets left out: with damaged times, or at joints without what they refer to."""
+        return self._timeline.dropped
+
+    def packets(self, start: int | None = None, *, clean: bool = False) -> Iterator[Packet[VideoStream]]:
         """Packets with time stamps, in decoding order.
 
+        The first is flagged as a keyframe where decoding can begin at it, and others only where all that follows needs
+        nothing before them.
+
         Args:
-            start: begin at a keyframe at or before this time stamp; None begins at the file's first packet.
+            start: begin where the frame on display then can be decoded; None begins at the file's first packet.
+            clean: begin at a keyframe only, not at a recovery point before which pictures have built up by ``start``.
         """
         start = self.origin if start is None else start
         if start <= self.origin and self._read_head:
             head, self._read_head = self._read_head, deque()
-            return chain(head, self._demux())
+            return chain(head, self._rest)
         self._read_head.clear()
-        for back in SEEK_MARGINS:
+        joined = (scan := self.scan) is not None and scan.joints > 0  # a time stamp says nothing about where it is
+        for back in () if joined else SEEK_MARGINS:
             target = start - round(back / self.time_base)
             if target <= self.origin:
                 break
             packets = self._seek(target)
-            first = next((p for p in packets if p.is_keyframe), None)
+            if self._times is Times.PARTIAL:  # the first picture after a seek may have got the time of a later one
+                next((p for p in packets if p.is_keyframe), None)
+            first = next((p for p in packets if p.is_keyframe or (not clean and self._recovers(p, start))), None)
             if first is not None and (at := presentation_time(first)) is not None and at <= start:
+                first.is_keyframe = True
                 return chain([first], packets)
         self.close()
         self._open()
         self.end = LOWEST_TIMESTAMP
         return self._demux()
+
+    def _recovers(self, packet: Packet[VideoStream], start: int) -> bool:
+        """Whether decoding can begin at this recovery point for the frame at ``start``."""
+        at, step = presentation_time(packet), packet.duration or self._step
+        frames = self._recovery.get(at, 0)
+        return frames > 0 and at is not None and at + (frames + 1) * step <= start
+
+    @property
+    def scan(self) -> Scan | None:
+        """What reading the whole file showed; None where what its container says of its length can be believed."""
+        if not needs_scan(self._container, self.path.stat().st_size, self._head_extent):
+            return None
+        return scan_file(self.path, self._times, self._lead)
 
     def decode(self, packet: Packet[VideoStream] | None, needed: bool = True) -> list[VideoFrame]:
         """Decode a packet, or flush the decoder when it is None; returns whole frames only.
@@ -172,16 +218,36 @@ class VideoFile:
         self.stream.thread_type = "AUTO"
         self.stream.codec_context.thread_count = min(4, os.cpu_count() or 1)
         self.time_base = Fraction(self.stream.time_base or Fraction(1, 90000))
+        self._step = frame_step(self.stream)
+        context = self.stream.codec_context
+        self._length_size = length_size(context.extradata, "h264") if context.name == "h264" else None
+        self._begun = False  # a keyframe has been read since the front of the file
+        self._recovery: dict[int | None, int] = {}  # times of recovery points, and frames until all is whole
 
     def _video_stream(self) -> VideoStream:
-        streams = self._container.streams
-        for candidate in streams.video:
-            if Disposition.attached_pic not in candidate.disposition:  # cover art is not a video
-                if candidate.codec_context is None:
-                    raise MediaError(self.path, "its video codec is unknown here; convert it to H.264 first")
-                return candidate
-        holds = "only sound" if streams.audio else "no pictures"
-        raise MediaError(self.path, f"has no video stream: it holds {holds}, so it cannot be indexed")
+        chosen, left_out = choose_track(self._container)
+        if chosen is None:
+            holds = "only sound" if self._container.streams.audio else "no pictures"
+            raise MediaError(self.path, f"has no video stream: it holds {holds}, so it cannot be indexed")
+        if chosen.codec_context is None:
+            raise MediaError(self.path, "its video codec is unknown here; convert it to H.264 first")
+        self.notes = left_out + describe_audio(self._container)
+        return chosen
+
+    def _peek(self) -> None:
+        """Read the first packets, to find out whether the container holds presentation times."""
+        context = self.stream.codec_context
+        if context.name not in CODECS_WITH_ORDER:
+            return
+        self._peeked = list(islice(self._read(), PEEKED_PACKETS))
+        timed = [packet for packet in self._peeked if presentation_time(packet) is not None]
+        self._lead = next((p.pts - p.dts for p in timed if p.pts is not None and p.dts is not None), 0)
+        if timed and len(timed) < len(self._peeked):
+            self._times = Times.PARTIAL
+        elif lacks_presentation_times(
+            self._container.format.name, timed, PictureOrder(context.name, context.extradata)
+        ):
+            self._times = Times.MISSING
 
     def _seek(self, target: int) -> Iterator[Packet[VideoStream]]:
         try:
@@ -189,36 +255,54 @@ class VideoFile:
         except (FFmpegError, OSError):
             return iter(())
         self.end = LOWEST_TIMESTAMP
+        self._begun = True
         return self._demux()
 
     def _demux(self) -> Iterator[Packet[VideoStream]]:
-        errors = 0
-        while True:
-            try:
-                for packet in self._container.demux(self.stream):
-                    at = presentation_time(packet)
-                    if packet.size == 0 or at is None:
-                        self._saw_untimed = self._saw_untimed or packet.size > 0
-                        continue
-                    if at < self.end - MAX_REORDER_STEP / self.time_base:
-                        self.read_error = (
-                            "its time stamps start again, as if two recordings were joined; split it there"
-                        )
-                        return
-                    self.end = max(self.end, at + (packet.duration or 0))
-                    errors = 0
-                    yield packet
-                return
-            except (FFmpegError, OSError) as error:
-                errors += 1
-                if errors > MAX_READ_ERRORS:
-                    self.read_error = f"the rest cannot be read ({_describe(error)})"
-                    return
+        """Packets from where the container is, with both times as far as they can be known, on one timeline."""
+        peeked, self._peeked = self._peeked, []
+        wraps = self._container.format.name in MPEG_FORMATS
+        self._timeline = Timeline(self.time_base, self._step, wraps)
+        packets: Iterable[Packet[VideoStream]] = map(self._flag, chain(peeked, self._read()))
+        if self._times is not Times.REAL:
+            packets = fill_decoding_times(packets, self._step, self._lead)
+        packets = self._timeline.place(packets)
+        if self._times is not Times.REAL:
+            context = self.stream.codec_context
+            packets = PresentationTimes(PictureOrder(context.name, context.extradata), self._times).assign(packets)
+        return self._count(packets)
+
+    def _read(self) -> Iterator[Packet[VideoStream]]:
+        return read_packets(self._container, self.stream, self._give_up)
+
+    def _give_up(self, error: BaseException) -> None:
+        self.read_error = f"the rest cannot be read ({_describe(error)})"
+
+    def _flag(self, packet: Packet[VideoStream]) -> Packet[VideoStream]:
+        """Take the flag of a keyframe from what is only a recovery point, unless there is no better place to begin."""
+        if packet.is_keyframe and self._length_size is not None:
+            frames = recovery_frames(bytes(packet), self._length_size)
+            if frames:
+                self._recovery[presentation_time(packet)] = frames
+                packet.is_keyframe = not self._begun
+        self._begun = self._begun or packet.is_keyframe
+        return packet
+
+    def _count(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+        for packet in packets:
+            at = presentation_time(packet)
+            if at is None:
+                self._saw_untimed = True
+                continue
+            self.end = max(self.end, at + (packet.duration or 0))
+            yield packet
 
     def _find_origin(self) -> int:
         shown: list[int] = []
         key: int | None = None
-        for packet in self._demux():
+        self._head_extent = (0.0, 0)  # seconds and bytes
+        self._rest = self._demux()
+        for packet in self._rest:
             self._read_head.append(packet)
             at = presentation_time(packet)
             assert at is not None  # _demux yields nothing else
@@ -228,36 +312,17 @@ class VideoFile:
                 shown.append(at)
             if len(shown) > MAX_REORDERING:
                 break
+        self._measure_head(shown)
         if not shown and self._saw_untimed:
             raise MediaError(self.path, "is a bare stream without times; wrap it: ffmpeg -i FILE -c copy FILE.mp4")
         if not shown:
             raise MediaError(self.path, f"holds no video frame with a time stamp: {_suggest(self.path)}")
         return min(shown)
 
-
-def display_size(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
-    """Width and height in square pixels, before rotation."""
-    aspect = stream.sample_aspect_ratio
-    return (round(frame.width * aspect) if aspect else frame.width), frame.height
-
-
-def fit_size(width: int, height: int, side: int | None) -> tuple[int, int]:
-    """The size with the shorter side at most ``side`` and the same aspect ratio."""
-    scale = min(1.0, side / min(width, height)) if side else 1.0
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def quarter_turns(frame: VideoFrame) -> int:
-    """Number of quarter turns counter-clockwise that make the frame upright."""
-    return round(frame.rotation / 90) % 4
-
-
-def color_matrix(frame: VideoFrame) -> int:
-    """The YCbCr matrix as swscale numbers it; untagged high definition is BT.709, as players assume."""
-    tagged = int(frame.colorspace)
-    if tagged in {1, 5, 6, 7, 9}:
-        return tagged
-    return BT709 if frame.height >= 720 else BT601
+    def _measure_head(self, shown: Sequence[int]) -> None:
+        places = [packet.pos for packet in self._read_head if packet.pos is not None and packet.pos >= 0]
+        if shown and places:
+            self._head_extent = float((max(shown) - min(shown)) * self.time_base), max(places) - min(places)
 
 
 def decode_first_frame(video: VideoFile, packets: Iterable[Packet[VideoStream]]) -> VideoFrame | None:
@@ -279,18 +344,3 @@ def _suggest(path: Path) -> str:
     except OSError:
         return "check that it is there and readable"
     return "it is damaged, cut short or not a video; copy it again, or leave it out"
-
-
-def upright_image(frame: VideoFrame, stream: VideoStream, side: int | None, scaler: VideoReformatter) -> Image:
-    """Convert a frame to RGB, turned as its stream says, its shorter side ``side`` pixels."""
-    width, height = fit_size(*display_size(frame, stream), side)
-    small = scaler.reformat(
-        frame,
-        width=width,
-        height=height,
-        format="rgb24",
-        src_colorspace=color_matrix(frame),
-        dst_colorspace=RGB_MATRIX,
-        interpolation="BICUBIC",
-    )
-    return np.ascontiguousarray(np.rot90(small.to_ndarray(), quarter_turns(frame)))

@@ -12,8 +12,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from footage.stream.files.frame_image import upright_image
 from footage.stream.files.keyframe_groups import INTERVAL_TOLERANCE
-from footage.stream.files.video_file import CODECS_WITH_SKIPPABLE_FRAMES, upright_image
+from footage.stream.files.video_file import CODECS_WITH_SKIPPABLE_FRAMES
 from footage.stream.frame import Image
 
 GROUPS_MEASURED = 4  # latest groups of pictures, whose longest decides

@@ -82,16 +82,6 @@ def test_noise_after_the_first_frames_is_reported_as_damage(tmp_path: Path) -> N
     assert 2 <= len(got) <= 8
 
 
-def test_two_recordings_in_one_file_are_not_mixed(tmp_path: Path) -> None:
-    one = films.encode(tmp_path / "one.ts", films.numbered(500), gop=25)
-    path = tmp_path / "two.ts"
-    path.write_bytes(one.read_bytes() * 2)
-    got, error = run(identify_media(path, "door")[0])
-    assert [n for _, n in got] == list(range(0, 500, 25))
-    assert error is not None
-    assert "start again" in error.reason
-
-
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

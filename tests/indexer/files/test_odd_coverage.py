@@ -1,0 +1,57 @@
+"""Tests that what was not looked at in a file is not covered, and that it is told."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from footage.indexer.files.file_indexer import FileIndexer, Job
+from footage.indexer.store.base import CoverageState
+from tests import films
+from tests.indexer.color_embedder import ColorEmbedder
+
+START = datetime(2026, 5, 4, 12, tzinfo=UTC)
+ODD = Path(__file__).parents[2] / "files" / "odd"
+
+
+async def covered(store, catalog, path, every=1.0):
+    """The report, and what is covered as (state, from, to, cause) in seconds."""
+    report = await FileIndexer(ColorEmbedder(), store, catalog).run([Job(path, "yard", every, START)])
+    found = await catalog.coverage(["yard"], START, START + timedelta(hours=1))
+    seconds = [(c.state, (c.start - START).total_seconds(), (c.end - START).total_seconds(), c.cause) for c in found]
+    return report, seconds
+
+
+@pytest.mark.parametrize("name", ["restart.ts", "joined_back.ts"])
+async def test_joined_recordings_are_covered_whole_and_told(store, catalog, name):
+    report, spans = await covered(store, catalog, ODD / name)
+    assert report.frames == await store.count() == 16
+    assert spans == [(CoverageState.WATCHED, 0, pytest.approx(16, abs=0.2), "")]
+    assert "clock starts again at 8.0 s" in report.notes[str(ODD / name)]
+    assert not report.damaged
+
+
+async def test_what_cannot_be_decoded_is_a_gap(store, catalog, tmp_path):
+    path = films.encode(tmp_path / "noise.mp4", films.numbered(500), gop=25, options={"movflags": "faststart"})
+    report, spans = await covered(store, catalog, films.corrupt(path, 0.4, 0.7))
+    assert [state for state, *_ in spans] == [CoverageState.WATCHED, CoverageState.GAP, CoverageState.WATCHED]
+    assert spans[1][3] == "frames could not be decoded"
+    assert spans[1][2] - spans[1][1] > 5
+    assert "were not looked at: frames could not be decoded" in report.notes[str(path)]
+
+
+async def test_a_hole_in_the_file_is_a_gap(store, catalog, tmp_path):
+    parts = [films.encode(tmp_path / f"{i}.ts", films.numbered(100), start=10 + 44 * i).read_bytes() for i in range(2)]
+    (path := tmp_path / "hole.ts").write_bytes(b"".join(parts))
+    _, spans = await covered(store, catalog, path)
+    assert [(state, round(a), round(b)) for state, a, b, _ in spans] == [
+        (CoverageState.WATCHED, 0, 4),
+        (CoverageState.GAP, 4, 44),
+        (CoverageState.WATCHED, 44, 48),
+    ]
+
+
+async def test_a_track_that_is_left_out_is_told(store, catalog):
+    report, spans = await covered(store, catalog, ODD / "two_cameras.mp4")
+    assert "another video track" in report.notes[str(ODD / "two_cameras.mp4")]
+    assert [state for state, *_ in spans] == [CoverageState.WATCHED]
