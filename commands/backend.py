@@ -12,6 +12,8 @@ from footage.indexer.store.base import Catalog, Store
 
 if TYPE_CHECKING:
     from footage.indexer.store.cassandra import CassandraSession
+    from footage.indexer.store.lance import LanceStore
+    from footage.indexer.store.sqlite import SqliteCatalog
 
 
 class Backend:
@@ -96,6 +98,29 @@ class Backend:
         from footage.indexer.store.lance import LanceStore
 
         return await LanceStore.open(self._settings.data / "vectors", space)
+
+    async def find_damage(self, store: Store, catalog: Catalog) -> str:
+        """Say what is wrong with an embedded index, by a look that takes a millisecond; empty when nothing is.
+
+        A cluster checks and repairs its own copies.
+        """
+        if self.session:
+            return ""
+        lance, sqlite = self.embedded(store, catalog)
+        found = await lance.find_damage()
+        if not found and await sqlite.has_records() and not await lance.count():
+            found = "there are no vectors of the files that the catalog knows"
+        return f"the index in {self.location} is damaged: {found}; mend it with: footage index" if found else ""
+
+    @staticmethod
+    def embedded(store: Store, catalog: Catalog) -> tuple[LanceStore, SqliteCatalog]:
+        """The same store and catalog, as what they are in a data folder."""
+        from footage.indexer.store.lance import LanceStore
+        from footage.indexer.store.sqlite import SqliteCatalog
+
+        assert isinstance(store, LanceStore)
+        assert isinstance(catalog, SqliteCatalog)
+        return store, catalog
 
     async def close(self) -> None:
         """Disconnect."""

@@ -22,6 +22,7 @@ from footage.indexer.store.base import Catalog, Store
 
 if TYPE_CHECKING:
     from footage.indexer.embed.choose import ChosenEmbedder, EmbedderOptions
+    from footage.indexer.store.integrity import IndexHealth
     from footage.query.clips.service import ClipService
     from footage.query.http.audit import AuditLog
     from footage.query.http.tokens import Token
@@ -36,6 +37,10 @@ class Index:
     store: Store
     catalog: Catalog
     backend: Backend
+
+    async def find_damage(self) -> str:
+        """Say what is wrong with the index; empty when nothing is."""
+        return await self.backend.find_damage(self.store, self.catalog)
 
     async def close(self) -> None:
         """Close the store, the catalog and their connection."""
@@ -55,6 +60,7 @@ class SearchServices:
     engine: SearchEngine
     clip_service: ClipService
     model: str
+    health: IndexHealth
 
 
 def model_cache(settings: Settings) -> Path:
@@ -254,6 +260,7 @@ async def open_services(settings: Settings) -> AsyncIterator[SearchServices]:
         EmbedderError: the model is missing or does not run.
     """
     from footage.indexer.embed.fingerprint import fingerprint
+    from footage.indexer.store.integrity import IndexHealth
     from footage.query.clips.service import ClipService
     from footage.query.scoring.noun_bank import NounBank
     from footage.query.search.engine import SearchEngine
@@ -270,5 +277,7 @@ async def open_services(settings: Settings) -> AsyncIterator[SearchServices]:
         stack.push_async_callback(store.close)
         bank = await NounBank.build(chosen.embedder, model_cache(settings))
         clips = ClipService(store, catalog, clip_cache(settings))
-        engine = SearchEngine(chosen.embedder, store, catalog, bank, partial(clips.get_frame, boxes=False))
-        yield SearchServices(store, catalog, chosen.embedder, bank, engine, clips, chosen.line)
+        health = IndexHealth(partial(backend.find_damage, store, catalog))
+        get_frame = partial(clips.get_frame, boxes=False)
+        engine = SearchEngine(chosen.embedder, store, catalog, bank, get_frame, health.damage)
+        yield SearchServices(store, catalog, chosen.embedder, bank, engine, clips, chosen.line, health)

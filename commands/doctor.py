@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +11,12 @@ from footage.commands.options import Config, Data, JsonOption, resolve_settings
 from footage.commands.output import format_size
 
 if TYPE_CHECKING:
+    from footage.commands.composition import Index
     from footage.config.settings import Settings
 
 PACKAGES = ("footage", "av", "lancedb", "openvino", "supervision")
+SUSPICIOUS_SILENCE = 300.0
+"""Seconds of recordings without any record: of a still picture one is kept every ten seconds or so."""
 EXTRAS = {"demo": "skvideo", "inference": "inference", "cassandra": "cassandra", "cuda": "onnxruntime"}
 """By extra of the package, the module that it installs."""
 
@@ -22,11 +25,18 @@ Finding = tuple[str, bool, str]
 
 
 @reports_errors
-async def doctor(as_json: JsonOption = False, data: Data = None, config: Config = None) -> None:
+async def doctor(
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read the whole index, and compare it with its catalog.")
+    ] = False,
+    as_json: JsonOption = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
     """Check what is installed, reachable and chosen, and how fast it is; exits with 1 when something does not work."""
     settings = resolve_settings(config, data=data)
     findings = [_check_python(), _check_packages(), _check_extras(), _check_folder(settings)]
-    findings += [_check_cameras(settings), await _check_model(settings), await _check_index(settings)]
+    findings += [_check_cameras(settings), await _check_model(settings), await _check_index(settings, deep)]
     if as_json:
         import json
 
@@ -107,7 +117,7 @@ async def _check_model(settings: Settings) -> Finding:
     return "model", True, f"{chosen.line}; {speed:.0f} pictures/s{plans}"
 
 
-async def _check_index(settings: Settings) -> Finding:
+async def _check_index(settings: Settings, deep: bool) -> Finding:
     from footage.commands.composition import find_index
 
     try:
@@ -115,8 +125,42 @@ async def _check_index(settings: Settings) -> Finding:
         if index is None:
             return "index", True, "none yet"
         try:
-            return "index", True, f"{await index.store.count()} records, model {index.store.space.name}"
+            problems = [found] if (found := await index.find_damage()) else []
+            if deep and settings.store == "embedded":
+                problems += await _examine(index)
+            if problems:
+                return "index", False, "\n".join(problems)
+            seen = ", all of them read" if deep and settings.store == "embedded" else ""
+            return "index", True, f"{await index.store.count()} records{seen}, model {index.store.space.name}"
         finally:
             await index.close()
     except Exception as error:
         return "index", False, str(error)
+
+
+async def _examine(index: Index) -> list[str]:
+    """Read every record and every page of the catalog, and compare them; what is wrong, noted for ``footage index``."""
+    from footage.indexer.store.integrity import compare
+
+    store, catalog = index.backend.embedded(index.store, index.catalog)
+    report = await store.examine()
+    compared = await compare(catalog, report.counts)
+    found = {
+        "records cannot be read: their files are missing or cut": report.unreadable,
+        "records were changed: they hold no unit vector": report.invalid,
+        "files are indexed, and records of them are missing": len(compared.missing),
+    }
+    problems = [f"{count} {text}" for text, count in found.items() if count]
+    if problems:
+        await store.note_loss(report.lost + len(compared.missing))
+        problems.append("mend it with: footage index")
+    if compared.bare_seconds >= SUSPICIOUS_SILENCE:
+        problems.append(
+            f"{compared.bare_seconds:.0f} s of recorded footage in a row have no record; footage index mends that, if "
+            "it finds the index damaged"
+        )
+    if compared.orphans:
+        problems.append(f"{compared.orphans} records belong to footage that the catalog does not know: index it again")
+    if damage := await catalog.find_damage():
+        problems.append(f"catalog.sqlite is damaged, restore it from a copy: {damage}")
+    return problems

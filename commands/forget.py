@@ -53,6 +53,7 @@ async def _forget(index: Index, settings: Settings, camera: str, start: datetime
     """
     from footage.commands.composition import clip_cache
     from footage.indexer.store.base import Where
+    from footage.indexer.store.integrity import recount
     from footage.stream.frame import Kind
 
     for path in clip_cache(settings).glob("*"):
@@ -66,6 +67,7 @@ async def _forget(index: Index, settings: Settings, camera: str, start: datetime
     deleted = await _delete_segments(settings, segments, camera, start, end)
     records += await index.store.forget(Where((camera,), ((start, end),)))
     await index.catalog.remove_media([*inside, *deleted])
+    await recount([m.id for m in media], index.store, index.catalog)
     await index.catalog.clear_coverage([camera], start, end)
     return records, len(inside) + len(deleted)
 

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from footage.config.settings import Settings
     from footage.indexer.files.file_indexer import FileIndexer, Job
 
-Sources = Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Files, folders, globs: videos, photographs.")]
+Sources = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SOURCE...]", help="Files, folders, globs; none: only mend a damaged index."),
+]
 CameraOption = Annotated[
     str | None, option("--camera", text="Name of the view (default: the file's or folder's name).")
 ]
@@ -40,7 +43,7 @@ StartOption = Annotated[
 
 @reports_errors
 def index(
-    sources: Sources,
+    sources: Sources = None,
     camera: CameraOption = None,
     start: StartOption = None,
     every: EveryOption = None,
@@ -53,22 +56,28 @@ def index(
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Index video files and photographs; what is already indexed is skipped."""
+    """Index video files and photographs; what is already indexed is skipped. Mends a damaged index first."""
     import asyncio
 
     settings = resolve_settings(config, embedder=embedder, model=model, fit=fit, data=data, every=every)
     if watch:
-        if start or len(sources) != 1:
+        if start or len(sources or ()) != 1:
             raise typer.BadParameter("--watch takes one folder, without --start", param_hint="SOURCE")
-        asyncio.run(_watch_folder(settings, *_parse_folder(sources[0], camera)))
+        asyncio.run(_watch_folder(settings, *_parse_folder((sources or [""])[0], camera)))
     else:  # listed outside of the event loop, where Ctrl-C interrupts at once
-        asyncio.run(_index_files(settings, _list_jobs(sources, camera, start, settings.every)))
+        asyncio.run(_index_files(settings, _list_jobs(sources or (), camera, start, settings.every)))
 
 
 async def _index_files(settings: Settings, jobs: list[Job]) -> None:
     from footage.commands.composition import open_services
     from footage.commands.indexing import index_files
+    from footage.commands.mending import mend_index
 
+    mended = await mend_index(settings)
+    if not jobs:
+        if not mended:
+            raise UsageError("nothing to index, and the index is not damaged; name files or folders")
+        return
     async with open_services(settings) as services:
         print_message(f"model {services.model}")
         report = await index_files(services, jobs)
@@ -126,12 +135,14 @@ async def _watch_folder(settings: Settings, folder: Path, camera: str) -> None:
 
     from footage.commands.composition import open_services
     from footage.commands.indexing import print_report
+    from footage.commands.mending import mend_index
     from footage.indexer.files.file_indexer import FileIndexer, Job
     from footage.indexer.files.folder_watch import finished_files
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await mend_index(settings)
     async with open_services(settings) as services:
         print_message(f"watching {folder}, camera {camera}")
         async for paths in finished_files(folder, stop):

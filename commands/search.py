@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from footage.commands.errors import NOTHING, UsageError, print_message, reports_errors
+from footage.commands.errors import FAILED, NOTHING, UsageError, print_message, reports_errors
 from footage.commands.options import (
     CamerasOption,
     Config,
@@ -162,11 +162,13 @@ def _print_notes(answer: AnswerOut, more: bool) -> None:
         print_message(f"scanned {answer.looked} records")
     for line in describe_gaps(answer):
         print_message(line)
-    if not answer.complete:
+    if answer.problem:
+        print_message(answer.problem)
+    elif not answer.complete:
         reason = "more may match than the nearest records show"
         print_message(f"{reason}: narrow the search by camera or time, or use --count")
     if answer.next:
         print_message(f"there is more: search again with --after {answer.next}")
     if not (answer.moments or answer.pairs or answer.count):
         print_message("nothing more" if more else describe_no_match(answer))
-        raise typer.Exit(NOTHING)
+        raise typer.Exit(FAILED if answer.problem else NOTHING)

@@ -63,6 +63,7 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
             audit,
             settings.worker,
             _note_misconfigured(settings, metrics),
+            services.health,
         )
 
 

@@ -18,13 +18,21 @@ async def status(as_json: JsonOption = False, data: Data = None, config: Config 
     """Show what is indexed of each camera."""
     settings = resolve_settings(config, data=data)
     warn_about_cameras(settings)
-    cameras, model = await _read_cameras(settings)
+    from footage.indexer.store.base import StoreDamaged
+    from footage.query.http.schemas import CamerasOut
+
+    try:
+        cameras, model = await _read_cameras(settings)
+    except StoreDamaged as error:
+        cameras, model = CamerasOut(cameras=[], problem=str(error)), ""
     if as_json:
         print(cameras.model_dump_json(indent=2))
         return
     _print_cameras(cameras)
     used = sum(p.stat().st_size for p in settings.data.rglob("*") if p.is_file()) if settings.data.exists() else 0
-    print_message(f"index {settings.data}, {format_size(used)}, model {model or 'none yet'}")
+    print_message(
+        f"index {settings.data}, {format_size(used)}, model {model or ('not known' if cameras.problem else 'none yet')}"
+    )
 
 
 async def _read_cameras(settings: Settings) -> tuple[CamerasOut, str]:
@@ -38,7 +46,8 @@ async def _read_cameras(settings: Settings) -> tuple[CamerasOut, str]:
         return CamerasOut(cameras=[]), ""
     wrong = {problem.name or "unnamed": problem.text for problem in settings.camera_problems}
     try:
-        return await list_cameras(index.store, index.catalog, misconfigured=wrong), index.store.space.name
+        listed = await list_cameras(index.store, index.catalog, misconfigured=wrong)
+        return listed.model_copy(update={"problem": await index.find_damage()}), index.store.space.name
     finally:
         await index.close()
 
@@ -49,6 +58,8 @@ def _print_cameras(cameras: CamerasOut) -> None:
         start, end = (local_time(t) if t else "" for t in (c.start, c.end))
         rows.append((c.camera, str(c.media), str(c.records), start, end, ", ".join(c.clocks), _describe_live(c)))
     print_columns(rows)
+    if cameras.problem:
+        print_message(cameras.problem)
     if cameras.load:
         print(_describe_load(cameras.load))
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from footage.indexer.embed.base import Embedder
@@ -28,12 +29,14 @@ class Job:
     Attributes:
         start: UTC time of its first frame, where the user gave one.
         every: seconds between samples; 0 takes every frame.
+        again: the catalog's entry of a media whose records were lost: it is read from its start, whatever is known.
     """
 
     path: Path
     camera: str
     every: float
     start: datetime | None = None
+    again: CatalogEntry | None = None
 
 
 @dataclass(slots=True)
@@ -127,6 +130,9 @@ class FileIndexer:
                 self.report.failed[str(job.path)] = str(error)
 
     async def _index_file(self, job: Job, channel: FrameChannel) -> None:
+        if job.again:
+            await asyncio.to_thread(self._decode_again, job.again, job.every, channel)
+            return
         media, _ = await asyncio.to_thread(source.identify_media, job.path, job.camera, job.start)
         self.report.cameras.add(job.camera)
         recipe, start_given = f"every={job.every:g}", job.start is not None
@@ -168,11 +174,24 @@ class FileIndexer:
             await self._catalog.update_media(replace(old.media, path=media.path))
         return old
 
+    def _decode_again(self, entry: CatalogEntry, every: float, channel: FrameChannel) -> None:
+        """Capture thread: read a media from its start, whose records were lost.
+
+        Raises:
+            MediaError: it cannot be read, or another file is in its place.
+        """
+        media = entry.media
+        if media.kind is not Kind.SEGMENT and source.identify_media(Path(media.path), media.camera)[0].id != media.id:
+            raise MediaError(Path(media.path), "is another file than the one that was indexed; index it anew")
+        self.report.cameras.add(media.camera)
+        self.report.total += media.duration
+        self._decode(entry, every, None, decode.ReadReport(), channel)
+
     def _decode(
         self, entry: CatalogEntry, every: float, after: float | None, read: decode.ReadReport, channel: FrameChannel
     ) -> None:
         """Capture thread: put the file's frames into the channel, then a barrier behind the last of them."""
-        media, note, position = entry.media, "", after
+        media, note, position, records = entry.media, "", after, len(read.earlier)
         readable = media.duration
         self._advance(position or 0.0)
         try:
@@ -181,22 +200,24 @@ class FileIndexer:
                     return
                 self._advance(frame.offset - (position or 0.0), frames=1)
                 position = frame.offset
+                records += 1
         except MediaError as error:
             if position is None:
                 raise
             note, readable = error.reason, position if error.readable_until is None else error.readable_until
         if not self._stopping.is_set():
             self._advance(max(0.0, media.duration - (position or 0.0)))
-            channel.put(
-                Barrier(lambda: retry_forever(lambda: self._finish(entry, note, readable, read), StoreUnreachable))
-            )
+            finish = partial(self._finish, entry, note, readable, read, records)
+            channel.put(Barrier(lambda: retry_forever(finish, StoreUnreachable)))
 
     def _advance(self, seconds: float, frames: int = 0) -> None:
         with self._lock:
             self.report.seconds += seconds
             self.report.frames += frames
 
-    async def _finish(self, entry: CatalogEntry, note: str, readable: float, read: decode.ReadReport) -> None:
+    async def _finish(
+        self, entry: CatalogEntry, note: str, readable: float, read: decode.ReadReport, records: int
+    ) -> None:
         """Note coverage: ``readable`` seconds were watched but for the gaps in them, and the rest is a gap too."""
         media = entry.media
         if note:
@@ -211,7 +232,8 @@ class FileIndexer:
             notes = [*read.notes, *_describe_gaps(read.gaps)]
             if notes:
                 self.report.notes[media.path] = "; ".join(notes)
-        await self._catalog.finish_media(media.id, note or "; ".join(read.notes))
+        if media.kind in (Kind.VIDEO, Kind.PHOTO):  # a recorded segment loses records by retention, so none are counted
+            await self._catalog.finish_media(media.id, note or "; ".join(read.notes), records=records)
         self.report.done += 1
 
     async def _set_gap(self, media: Media, start: float, end: float, cause: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from footage.indexer.store.base import Catalog, Coverage, CoverageState, Store, StoreError, Where
+from footage.indexer.store.integrity import recount
 from footage.stream.frame import Media
 from footage.stream.instants import EPOCH
 from footage.stream.recording.archive import SegmentArchive
@@ -90,6 +91,7 @@ class Retention:
             await self._store.forget(old)
         entries = await self._catalog.media_between([camera], EPOCH, before)
         await self._catalog.remove_media([e.media.id for e in entries if e.media.end <= before])
+        await recount([e.media.id for e in entries if e.done], self._store, self._catalog)
         known = await self._catalog.coverage([camera], EPOCH, before)
         if any(c.state is CoverageState.WATCHED for c in known):
             await self._catalog.set_coverage(Coverage(camera, known[0].start, before, CoverageState.GAP, EXPIRED))

@@ -26,6 +26,10 @@ class StoreUnreachable(StoreError):
     """Raised when the store cannot be reached now (exit code 5, HTTP 503)."""
 
 
+class StoreDamaged(StoreError):
+    """Raised when what is stored cannot be read back; the message says what mends it."""
+
+
 class SpaceMismatch(StoreError):
     """Raised when the index was made with another model (exit code 4); the message names both."""
 
@@ -156,12 +160,14 @@ class CatalogEntry:
         recipe: how it was sampled (interval, space, ...); another recipe means that it is indexed again.
         done: whether every frame that the recipe asks for is stored.
         note: what was wrong with the file, if anything.
+        records: how many records it has since it is done, where the catalog keeps that; None where it is not known.
     """
 
     media: Media
     recipe: str
     done: bool = False
     note: str = ""
+    records: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +213,12 @@ class Catalog(Protocol):
         """
         ...
 
-    async def finish_media(self, media: str, note: str = "") -> None:
-        """Mark a media as completely indexed."""
+    async def finish_media(self, media: str, note: str = "", *, records: int | None = None) -> None:
+        """Mark a media as completely indexed.
+
+        Args:
+            records: how many records it has, where it is known; a catalog may keep it, so that a loss is noticed.
+        """
         ...
 
     async def media(self, ids: Sequence[str]) -> dict[str, CatalogEntry]:

@@ -94,7 +94,7 @@ async def _copy_entry(entry: CatalogEntry, target: Catalog) -> None:
     if known.media != entry.media:
         await target.update_media(entry.media)
     if entry.done and not known.done:
-        await target.finish_media(entry.media.id, entry.note)
+        await target.finish_media(entry.media.id, entry.note, records=entry.records)
 
 
 async def _checksum(store: Store, span: Interval) -> tuple[int, str]:

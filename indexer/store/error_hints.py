@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from footage.indexer.store.base import StoreError
+from footage.indexer.store.base import StoreDamaged, StoreError
 
+DAMAGED = "its files are damaged or missing; see how much with: footage doctor --deep, and mend it with: footage index"
 HINTS = {
     "no space left": "the disk is full; free some space or run `footage forget`",
     "disk is full": "the disk is full; free some space or run `footage forget`",
@@ -22,6 +24,12 @@ HINTS = {
     "schema does not match": "another version of Footage made it; index again into another folder (--data)",
     "database is locked": "another program holds it; try again when that one has finished",
 }
+DAMAGE_SIGNS = (
+    *("failed to fill whole buffer", "file size is too small", "invalid range", "protobuf", "corrupt", "magic number"),
+    *("lanceerror(", "unexpected eof", "not found", "no such file", "out of bounds", "invalid utf", "panic", "decod"),
+    *("unexpected end", "out of range"),
+)
+"""What LanceDB, Arrow and the conversion to records say, in lower case, of files that are cut, changed or gone."""
 
 
 @contextmanager
@@ -31,10 +39,28 @@ def translate_errors(place: Path) -> Iterator[None]:
         yield
     except StoreError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         said = str(error).lower()
-        hint = next((hint for sign, hint in HINTS.items() if sign in said), str(error).partition("\n")[0])
-        raise StoreError(f"{place}: {hint}") from error
+        hint = next((hint for sign, hint in HINTS.items() if sign in said), None)
+        if hint is None and (is_panic(error) or _tells_damage(said)):
+            raise StoreDamaged(f"{place}: {DAMAGED}") from error
+        raise StoreError(f"{place}: {hint or _first_line(error)}") from error
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether the error is a panic of LanceDB's Rust code, which is no Exception."""
+    return type(error).__name__ == "PanicException"
+
+
+def _tells_damage(said: str) -> bool:
+    return any(sign in said for sign in DAMAGE_SIGNS) and "conflict" not in said
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of an error's text, without the place in LanceDB's sources."""
+    return re.sub(r",? ?/\S+\.rs:\d+:\d+$", "", str(error).partition("\n")[0])
 
 
 def is_stale(error: Exception) -> bool:

@@ -5,26 +5,28 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-import lancedb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from lancedb.index import Bitmap, BTree, IvfSq
+from lancedb.index import IvfSq
 
 from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.file_lock import lock_file
 from footage.indexer.store import rows
-from footage.indexer.store.base import Hit, Record, Vector, Where
+from footage.indexer.store.base import Hit, Record, StoreDamaged, StoreError, Vector, Where
 from footage.indexer.store.durable import fsync_written
-from footage.indexer.store.error_hints import is_stale, translate_errors
+from footage.indexer.store.error_hints import DAMAGED, is_stale, translate_errors
+from footage.indexer.store.lance_files import TableLedger, find_damaged_files
+from footage.indexer.store.lance_repair import StoreReport, examine_table
+from footage.indexer.store.lance_table import create_scalar_indexes, open_table, table_name
 from footage.indexer.store.times import merged_micros
 from footage.stream.instants import from_micros
 
@@ -41,8 +43,7 @@ ROWS_PER_SCAN = 2_000  # rows that a scan holds in memory at once
 CLEANUP_GRACE = timedelta(seconds=60)  # how long a replaced file stays for readers that still use it
 MAX_VERSION_AGE = 600  # seconds: replaced files older than this are reason enough for maintenance
 NO_GRACE = timedelta(milliseconds=1)
-INDEX_CACHE = 192 << 20  # bytes; LanceDB's own default is 6 GB, and each write leaves more in it
-METADATA_CACHE = 32 << 20  # bytes; 1 GB by default
+MAX_COSINE = 1.01  # of unit vectors, with the rounding of float32
 ALL_MICROS = (-(1 << 60), 1 << 60)  # microseconds: wider than datetime
 
 
@@ -62,27 +63,25 @@ class LanceStore:
         self._folder = folder
         self._table_folder = folder / f"{table_name(space)}.lance"
         self._table = table
+        self._ledger = TableLedger(folder, table_name(space))
 
     @classmethod
     async def open(cls, folder: Path, space: Space) -> LanceStore:
         """Open the store in ``folder``, creating folder and table when they are absent.
 
+        A table that was there before and is gone, or is an older one, is noted as lost (``find_damage``).
+
         Raises:
             StoreError: the folder cannot be written, or the table was made by another version.
+            StoreDamaged: the list of the table's files cannot be read.
         """
         with translate_errors(folder):
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-            database = await lancedb.connect_async(
-                folder, read_consistency_interval=timedelta(0), session=lancedb.Session(INDEX_CACHE, METADATA_CACHE)
-            )
             async with lock_file(folder / "maintain.lock"):
-                table = await database.create_table(
-                    table_name(space), schema=rows.arrow_schema(space.dim), exist_ok=True
-                )
-                if not await table.list_indices():
-                    await table.create_index("time", config=BTree())
-                    await table.create_index("media", config=BTree())
-                    await table.create_index("camera", config=Bitmap())
+                table = await open_table(folder, space)
+                ledger = TableLedger(folder, table_name(space))
+                await asyncio.to_thread(ledger.check, int(await table.version()), int(await table.count_rows()))
+                await create_scalar_indexes(table)
         return cls(folder, space, table)
 
     async def write(self, records: Sequence[Record]) -> None:
@@ -119,7 +118,13 @@ class LanceStore:
             query = query.nprobes(probes).refine_factor(REFINE_FACTOR) if probes else query.bypass_vector_index()
             return await query.select([*rows.FACT_COLUMNS, "_distance"]).to_arrow()
 
-        return rows.to_hits(await self._retry_stale(ask))
+        found = await self._retry_stale(ask)
+        with translate_errors(self._folder):
+            hits = rows.to_hits(found)
+        if any(not abs(hit.score) <= MAX_COSINE for hit in hits):
+            await self.note_loss(1)
+            raise StoreDamaged(f"{self._folder}: {DAMAGED}")
+        return hits
 
     async def scan(self, where: Where = Where()) -> AsyncIterator[Record]:
         """Yield the records that match, with vectors, by time, camera and region; holds about 2,000 at once.
@@ -136,7 +141,10 @@ class LanceStore:
                 middle = (start + end) // 2
                 pending += [(middle, end), (start, middle)]
             elif size:
-                for record in rows.to_records(rows.sort_rows(await self._select(interval)), self.space.dim):
+                found = rows.sort_rows(await self._select(interval))
+                with translate_errors(self._folder):
+                    records = list(rows.to_records(found, self.space.dim))
+                for record in records:
                     yield record
 
     async def sample(self, n: int, where: Where = Where()) -> Vectors:
@@ -182,6 +190,24 @@ class LanceStore:
                     await self._table.optimize(cleanup_older_than=CLEANUP_GRACE)
                 await self._train_index()
 
+    async def find_damage(self) -> str:
+        """Say what is wrong with the files, by their names and sizes: a millisecond; empty when nothing is."""
+        for pause in (0.05, 0.2, None):  # maintenance in another process replaces files meanwhile
+            found = await self._look_for_damage()
+            if not found or pause is None:
+                return found
+            await asyncio.sleep(pause)
+        return ""
+
+    async def note_loss(self, records: int) -> None:
+        """Remember that records were lost, or with 0 that all of them are there again."""
+        state = await asyncio.to_thread(self._ledger.read)
+        await asyncio.to_thread(self._ledger.write, replace(state, lost=max(state.lost, records) if records else 0))
+
+    async def examine(self) -> StoreReport:
+        """Read every record and vector, and count them by media."""
+        return await examine_table(self._table, self.space.dim)
+
     async def close(self) -> None:
         """Release the table. Calling it twice does no harm."""
         self._table.close()
@@ -192,6 +218,24 @@ class LanceStore:
         began = time.time()
         yield
         await asyncio.to_thread(fsync_written, self._table_folder, began)
+        version, count = int(await self._table.version()), int(await self._table.count_rows())
+        await asyncio.to_thread(self._ledger.note, version, count)
+
+    async def _look_for_damage(self) -> str:
+        state = await asyncio.to_thread(self._ledger.read)
+        if state.lost:
+            return f"{state.lost} records were lost"
+        try:
+            with translate_errors(self._folder):
+                await self._table.checkout_latest()
+                version = int(await self._table.version())
+                parts = (await self._table.stats())["fragment_stats"]["num_fragments"]
+        except StoreError:
+            return "the list of its files is missing or cannot be read"
+        if version < state.version:
+            return "it was replaced by an older copy"
+        broken = await asyncio.to_thread(find_damaged_files, self._table_folder, parts)
+        return f"{broken} of {parts} files with vectors are missing or cut" if broken else ""
 
     async def _split_files(self, clause: str) -> None:
         """Move the rows to keep out of the files that hold rows to delete, so that those files can be removed.
@@ -258,11 +302,6 @@ class LanceStore:
                         raise
                     await self._table.checkout_latest()
             return await ask()
-
-
-def table_name(space: Space) -> str:
-    """Return the name of a space's table: the space's name with special characters as _hex_, and its dimension."""
-    return re.sub(r"[^A-Za-z0-9.-]", lambda match: f"_{ord(match[0]):x}_", space.name) + f"_{space.dim}"
 
 
 def _evenly_spaced(values: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:

@@ -47,6 +47,7 @@ MIGRATIONS = (
             name TEXT PRIMARY KEY, holder TEXT NOT NULL, until REAL NOT NULL, number INTEGER NOT NULL
         ) STRICT""",
     ),
+    ("ALTER TABLE media ADD COLUMN records INTEGER",),
 )
 
 
@@ -102,16 +103,26 @@ class SqliteCatalog:
             if known is None:
                 insert_media(connection, media, recipe)
             elif known["recipe"] != recipe:
-                again = "UPDATE media SET recipe = ?, done = 0, note = '' WHERE id = ?"
+                again = "UPDATE media SET recipe = ?, done = 0, note = '', records = NULL WHERE id = ?"
                 connection.execute(again, (recipe, media.id))
             row: sqlite3.Row = connection.execute("SELECT * FROM media WHERE id = ?", (media.id,)).fetchone()
             return row
 
         return _entry(await self._database.write(work))
 
-    async def finish_media(self, media: str, note: str = "") -> None:
-        """Mark a media as completely indexed."""
-        await self._change("UPDATE media SET done = 1, note = ? WHERE id = ?", note, media)
+    async def finish_media(self, media: str, note: str = "", *, records: int | None = None) -> None:
+        """Mark a media as completely indexed, with the number of its records where that is known."""
+        await self._change("UPDATE media SET done = 1, note = ?, records = ? WHERE id = ?", note, records, media)
+
+    async def has_records(self) -> bool:
+        """Return whether any media is completely indexed and has records; costs little."""
+        sql = "SELECT EXISTS (SELECT 1 FROM media WHERE done AND coalesce(records, 1) > 0)"
+        return bool((await self._database.read(sql))[0][0])
+
+    async def find_damage(self) -> str:
+        """Check every page of the file; return what is wrong, or nothing. Takes a second per 100 MB or so."""
+        found = [row[0] for row in await self._database.read("PRAGMA integrity_check(3)")]
+        return "" if found == ["ok"] else "; ".join(found)
 
     async def media(self, ids: Sequence[str]) -> dict[str, CatalogEntry]:
         """Return entries by id; unknown ids are left out."""
@@ -224,7 +235,7 @@ class SqliteCatalog:
         """Release. Calling it twice does no harm."""
         await self._database.close()
 
-    async def _change(self, sql: str, *values: str | float | bytes) -> None:
+    async def _change(self, sql: str, *values: str | float | bytes | None) -> None:
         await self._database.write(lambda connection: connection.execute(sql, values).close())
 
 
@@ -252,7 +263,7 @@ def _among(cameras: Sequence[str]) -> tuple[str, tuple[str, ...]]:
 def _entry(row: sqlite3.Row) -> CatalogEntry:
     start, kind, clock = from_micros(row["since"]), Kind(row["kind"]), Clock(row["clock"])
     media = Media(row["id"], row["camera"], row["path"], kind, start, clock, row["duration"])
-    return CatalogEntry(media, row["recipe"], bool(row["done"]), row["note"])
+    return CatalogEntry(media, row["recipe"], bool(row["done"]), row["note"], row["records"])
 
 
 def _summary(row: sqlite3.Row) -> CameraSummary:

@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 from footage.indexer.embed.base import EmbedderError
 from footage.indexer.live.service import LiveService
 from footage.indexer.store.base import Catalog, Store, StoreError, StoreUnreachable
+from footage.indexer.store.integrity import IndexHealth
 from footage.query.clips.service import ClipService, NotFound
 from footage.query.clips.source import ClipError
 from footage.query.http import routes
@@ -22,6 +23,7 @@ from footage.query.http.app_keys import (
     AUTHENTICATOR,
     CATALOG,
     CLIP_SERVICE,
+    HEALTH,
     LIVE,
     METRICS,
     MISCONFIGURED,
@@ -49,6 +51,10 @@ MAX_LINE = 1 << 16
 """Longest request line in bytes: 1,000 characters of any script take 12 kB in a URL."""
 
 
+async def _find_nothing() -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class AppServices:
     """The services that the routes use. The caller opens them, and closes them after the application has stopped."""
@@ -63,6 +69,7 @@ class AppServices:
     audit: AuditLog | None = None
     worker: str = ""
     misconfigured: Mapping[str, str] = field(default_factory=dict)
+    health: IndexHealth = field(default_factory=lambda: IndexHealth(_find_nothing))
 
 
 def build_app(services: AppServices, token: str | None = None, local: bool = True) -> web.Application:
@@ -78,6 +85,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     app[STORE], app[CATALOG], app[CLIP_SERVICE] = services.store, services.catalog, services.clip_service
     app[SEARCH_ENGINE] = services.search_engine
     app[LIVE], app[METRICS], app[AUTHENTICATOR], app[AUDIT_LOG] = services.live, metrics, authenticator, services.audit
+    app[HEALTH] = services.health
     app[WORKER], app[MISCONFIGURED] = services.worker, services.misconfigured
     app[WATCH_CONTEXT], app[EXPORT_LOCK] = services.watches, asyncio.Lock()
     if services.watches:

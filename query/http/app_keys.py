@@ -8,12 +8,14 @@ from aiohttp import web
 
 from footage.indexer.live.service import LiveService
 from footage.indexer.store.base import Catalog, Store
+from footage.indexer.store.integrity import IndexHealth
 from footage.query.clips.service import ClipService
 from footage.query.http.audit import AuditLog
 from footage.query.http.metrics import Metrics
 from footage.query.http.tokens import Authenticator
 from footage.query.search.engine import SearchEngine
 
+HEALTH: web.AppKey[IndexHealth] = web.AppKey("health", IndexHealth)
 STORE: web.AppKey[Store] = web.AppKey("store", Store)
 CATALOG: web.AppKey[Catalog] = web.AppKey("catalog", Catalog)
 SEARCH_ENGINE: web.AppKey[SearchEngine] = web.AppKey("search_engine", SearchEngine)

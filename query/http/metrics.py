@@ -43,6 +43,9 @@ class Metrics:
         self.misconfigured = Gauge(
             "footage_cameras_misconfigured", "Cameras of the settings that cannot be watched", registry=self.registry
         )
+        self.damaged = Gauge(
+            "footage_index_damaged", "1 if the index was damaged at the last readiness check", registry=self.registry
+        )
         self.freshness = Histogram(
             "footage_freshness_seconds", "From capture to searchable", buckets=FRESHNESS_BUCKETS, registry=self.registry
         )

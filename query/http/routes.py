@@ -16,6 +16,7 @@ from footage.query.http.app_keys import (
     AUTHENTICATOR,
     CATALOG,
     CLIP_SERVICE,
+    HEALTH,
     LIVE,
     METRICS,
     MISCONFIGURED,
@@ -113,7 +114,8 @@ async def cameras(request: web.Request, _: Params) -> CamerasOut:
     """List all cameras with what is indexed of them and their live status."""
     app = request.app
     can_see = identity(request).can_see
-    return await list_cameras(app[STORE], app[CATALOG], app[LIVE], can_see, app[WORKER], app[MISCONFIGURED])
+    listed = await list_cameras(app[STORE], app[CATALOG], app[LIVE], can_see, app[WORKER], app[MISCONFIGURED])
+    return listed.model_copy(update={"problem": await app[HEALTH].damage()})
 
 
 async def healthz(request: web.Request, _: Params) -> Health:  # noqa: ARG001
@@ -122,9 +124,13 @@ async def healthz(request: web.Request, _: Params) -> Health:  # noqa: ARG001
 
 
 async def readyz(request: web.Request, _: Params) -> Health:
-    """Check that the store and the catalog answer."""
+    """Check that the store and the catalog answer, and that the index is whole."""
     await request.app[CATALOG].cameras()
     request.app[METRICS].records.set(await request.app[STORE].count())
+    damage = await request.app[HEALTH].damage()
+    request.app[METRICS].damaged.set(bool(damage))
+    if damage:
+        raise web.HTTPServiceUnavailable(reason=damage)
     return Health()
 
 

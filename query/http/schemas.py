@@ -98,7 +98,12 @@ class AnswerOut(BaseModel):
     count: int | None = Field(description="number of matching moments, if only=count")
     looked: int | None = Field(description="number of records scanned, if every record was scanned")
     complete: bool = Field(
-        True, description="false if more moments may match than the 8,192 nearest records reach; only=count scans all"
+        True,
+        description="false if more moments may match than the 8,192 nearest records reach (only=count scans all), or "
+        "if the index is damaged",
+    )
+    problem: str = Field(
+        default="", description="what is wrong with the index, and how to mend it; empty when nothing is"
     )
 
     @classmethod
@@ -117,6 +122,7 @@ class AnswerOut(BaseModel):
             count=answer.count,
             looked=answer.looked,
             complete=answer.complete,
+            problem=answer.problem,
         )
 
 
@@ -180,6 +186,9 @@ class CamerasOut(BaseModel):
 
     cameras: list[CameraOut]
     load: LoadOut | None = None
+    problem: str = Field(
+        default="", description="what is wrong with the index, and how to mend it; empty when nothing is"
+    )
 
 
 class ErrorOut(BaseModel):

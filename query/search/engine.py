@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from footage.indexer.embed.base import Embedder
@@ -20,21 +21,36 @@ class SearchEngine:
     Args:
         bank: vectors of everyday nouns in the embedder's space, to which every query is compared.
         get_frame: loads the image of a frame, for terms that ask for a part of it.
+        find_damage: says what is wrong with the index; empty when nothing is.
     """
 
-    def __init__(self, embedder: Embedder, store: Store, catalog: Catalog, bank: NounBank, get_frame: GetFrame) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        store: Store,
+        catalog: Catalog,
+        bank: NounBank,
+        get_frame: GetFrame,
+        find_damage: Callable[[], Awaitable[str]] | None = None,
+    ) -> None:
         self._preparer = QuestionPreparer(embedder, store, catalog, bank, get_frame)
         self._nearest = NearestSearch(store, catalog)
         self._postprocessor = PostProcessor(embedder, store, catalog)
+        self._find_damage = find_damage
 
     async def search(self, question: Question) -> Answer:
-        """Answer any question. Its terms are embedded once.
+        """Answer any question. Its terms are embedded once. From a damaged index no answer is complete.
 
         Raises:
             BadCursor: ``question.after`` is not a cursor of this question.
             BadTerms, NotFound: a frame that is asked for is not in the index, or its footage is gone.
             EmbedderError, StoreError: a component failed.
         """
+        answer = await self._search(question)
+        damage = await self._find_damage() if self._find_damage else ""
+        return replace(answer, complete=False, problem=damage) if damage else answer
+
+    async def _search(self, question: Question) -> Answer:
         post = question.postprocessing
         if post.then:
             return await self._search_sequence(question)

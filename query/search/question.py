@@ -102,6 +102,7 @@ class Answer:
         count: number of moments, if that was asked.
         looked: number of records scored, if it was every one of the filter.
         complete: whether nothing can match except what this and the following pages show.
+        problem: what is wrong with the index, and how to mend it.
     """
 
     moments: list[Moment]
@@ -114,3 +115,4 @@ class Answer:
     count: int | None = None
     looked: int | None = None
     complete: bool = True
+    problem: str = ""

@@ -64,7 +64,7 @@ def test_json_is_the_answer_of_the_http_api_and_alone_on_standard_output(film, d
     found = footage("search", "a cat", "--json", data=data)
     answer = json.loads(found.stdout)
     lists = {"moments", "coverage", "near_misses", "pairs"}
-    assert set(answer) == lists | {"query", "next", "count", "looked", "complete"}
+    assert set(answer) == lists | {"query", "next", "count", "looked", "complete", "problem"}
     assert answer["moments"][0]["start"] == "2026-05-04T12:00:15Z"
 
 

@@ -56,8 +56,8 @@ class MediaRows(CameraRows):
             else:
                 return entry
 
-    async def finish_media(self, media: str, note: str = "") -> None:
-        """Mark a media as completely indexed."""
+    async def finish_media(self, media: str, note: str = "", *, records: int | None = None) -> None:  # noqa: ARG002
+        """Mark a media as completely indexed; a cluster keeps copies of its own, and no number of records."""
         await self._change(media, "done = true, note = ?", note)
 
     async def media(self, ids: Sequence[str]) -> dict[str, CatalogEntry]:

@@ -12,6 +12,7 @@ from footage.indexer.store import lance
 from footage.indexer.store.base import Where
 from footage.indexer.store.durable import MTIME_SLACK, fsync_written
 from footage.indexer.store.lance import LanceStore
+from footage.indexer.store.lance_table import table_name
 from tests.indexer.store.store_contract import SPACE, at, make_records
 
 KINDS = {"data", "_versions", "_transactions"}
@@ -43,7 +44,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> FsyncLog:
 
 async def test_a_write_is_fsynced_when_it_returns(tmp_path: Path, log: FsyncLog) -> None:
     store = await LanceStore.open(tmp_path, SPACE)
-    table = tmp_path / f"{lance.table_name(SPACE)}.lance"
+    table = tmp_path / f"{table_name(SPACE)}.lance"
     before = files(table)
     await store.write(make_records(20))
     written = files(table) - before
@@ -58,7 +59,7 @@ async def test_deletion_and_compaction_are_fsynced_when_they_return(
 ) -> None:
     monkeypatch.setattr(lance, "MAX_UNINDEXED", 1)
     store = await LanceStore.open(tmp_path, SPACE)
-    table = tmp_path / f"{lance.table_name(SPACE)}.lance"
+    table = tmp_path / f"{table_name(SPACE)}.lance"
     for i in range(3):
         await store.write(make_records(20, first=20 * i, seed=i))
     for change in (store.maintain, lambda: store.forget(Where(spans=((at(5), at(7)),)))):

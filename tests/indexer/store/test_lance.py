@@ -15,6 +15,7 @@ from footage.indexer.store import lance
 from footage.indexer.store.base import Record, StoreError, Where
 from footage.indexer.store.error_hints import is_stale
 from footage.indexer.store.lance import LanceStore
+from footage.indexer.store.lance_table import table_name
 from tests.indexer.store.store_contract import (
     SPACE,
     Opening,
@@ -75,7 +76,7 @@ async def test_a_large_table_gets_a_vector_index_that_finds_what_exact_search_fi
         assert found >= 190
     monkeypatch.setattr(lance, "PARTITION_ROWS", 50)
     await store.maintain()  # the table has outgrown the index: it is trained again, and the old one is removed
-    table = await (await lancedb.connect_async(tmp_path)).open_table(lance.table_name(SPACE))
+    table = await (await lancedb.connect_async(tmp_path)).open_table(table_name(SPACE))
     assert [index.name for index in await table.list_indices() if "vector" in index.columns] == ["vector_120"]
     assert await store.forget(Where(cameras=("door",))) == 2000
     assert {hit.camera for hit in await store.nearest(unit_vectors(1)[0], 50)} <= {"gate", "late"}
@@ -113,9 +114,7 @@ async def test_a_reader_survives_the_removal_of_an_older_version(tmp_path: Path)
 async def test_a_missing_file_of_an_older_version_is_recognized(tmp_path: Path) -> None:
     store = await LanceStore.open(tmp_path, SPACE)
     await store.write(make_records(2000))
-    old = await (await lancedb.connect_async(tmp_path)).open_table(
-        lance.table_name(SPACE)
-    )  # stays at the version it opened
+    old = await (await lancedb.connect_async(tmp_path)).open_table(table_name(SPACE))  # stays at the version it opened
     await store.forget(Where(spans=((at(0), at(1)),)))
     with pytest.raises(Exception) as caught:  # noqa: PT011 - LanceDB's classes differ between versions
         await old.query().where("offset > 5.5").select(["vector"]).to_arrow()
@@ -128,7 +127,7 @@ async def test_maintenance_removes_replaced_files_in_time(tmp_path: Path, monkey
     store = await LanceStore.open(tmp_path, SPACE)
     for i in range(5):
         await store.write(make_records(10, first=10 * i, seed=i))
-    versions = tmp_path / f"{lance.table_name(SPACE)}.lance" / "_versions"
+    versions = tmp_path / f"{table_name(SPACE)}.lance" / "_versions"
     before = len(list(versions.glob("*.manifest")))
     await store.maintain()
     assert len(list(versions.glob("*.manifest"))) == before  # little was added, and nothing is old
@@ -141,7 +140,7 @@ async def test_maintenance_removes_replaced_files_in_time(tmp_path: Path, monkey
 
 async def test_a_table_of_another_version_is_refused(tmp_path: Path) -> None:
     database = await lancedb.connect_async(tmp_path)
-    await database.create_table(lance.table_name(SPACE), schema=pa.schema([("when", pa.int64())]))
+    await database.create_table(table_name(SPACE), schema=pa.schema([("when", pa.int64())]))
     with pytest.raises(StoreError, match="another version"):
         await LanceStore.open(tmp_path, SPACE)
 
@@ -154,8 +153,8 @@ async def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None
 
 def test_table_names_of_different_spaces_differ() -> None:
     spaces = [Space("a/b", 4), Space("a_b", 4), Space("a_2f_b", 4), Space("a/b", 44), Space("A/b", 4), Space("ä", 4)]
-    assert len({lance.table_name(space) for space in spaces}) == len(spaces)
-    assert lance.table_name(Space("clip/ViT-B-16", 512)) == "clip_2f_ViT-B-16_512"
+    assert len({table_name(space) for space in spaces}) == len(spaces)
+    assert table_name(Space("clip/ViT-B-16", 512)) == "clip_2f_ViT-B-16_512"
 
 
 @pytest.mark.slow
@@ -170,7 +169,7 @@ async def test_a_filter_costs_no_matches_among_100_000_records(tmp_path: Path) -
         rows = vectors[camera * 10_000 : (camera + 1) * 10_000]
         await store.write([Record(f"c{camera}", at(i), f"m{camera}", float(i), row) for i, row in enumerate(rows)])
     await store.maintain()
-    table = await (await lancedb.connect_async(tmp_path)).open_table(lance.table_name(store.space))
+    table = await (await lancedb.connect_async(tmp_path)).open_table(table_name(store.space))
     assert any("vector" in index.columns for index in await table.list_indices())
     filters = {
         Where(("c3",), ((at(3600), at(7200)),)): np.arange(33_600, 37_200),

@@ -59,7 +59,7 @@ async def test_a_search_returns_moments_in_utc_with_usable_ids(service):
     client = await service()
     answer = await (await client.get("/api/search", params={"q": "something green"})).json()
     lists = {"moments", "coverage", "near_misses", "pairs"}
-    assert set(answer) == lists | {"query", "next", "count", "looked", "complete"}
+    assert set(answer) == lists | {"query", "next", "count", "looked", "complete", "problem"}
     assert answer["complete"]
     (moment,) = answer["moments"]
     assert set(moment) == {"id", "camera", "start", "end", "score", "best", "clock", "refined", "count", "others"}

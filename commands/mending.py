@@ -1,0 +1,124 @@
+"""Mends a damaged index before ``footage index`` goes on: keeps what is whole, and indexes from media what was lost."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from footage.commands.backend import Backend
+from footage.commands.composition import SearchServices, may_have_index, open_services
+from footage.commands.errors import print_message
+from footage.commands.indexing import index_files
+from footage.commands.service_lock import lock_service_folders
+from footage.config.settings import Settings
+from footage.indexer.embed.base import Space
+from footage.indexer.files.file_indexer import Job
+from footage.indexer.store.base import Catalog, CatalogEntry, Coverage, CoverageState, Store, StoreDamaged
+from footage.indexer.store.integrity import Comparison, compare
+from footage.stream.frame import Kind
+
+LOST = "its vectors were lost"
+"""Cause of the gap where a media is gone, too."""
+LOCK_PATIENCE = 1.0
+"""Seconds to wait for a service to end: mending replaces what it has open."""
+
+
+async def mend_index(settings: Settings) -> bool:
+    """Mend an embedded index, if it is damaged; returns whether it was.
+
+    Raises:
+        UsageError: a service uses the data folder.
+    """
+    if settings.store != "embedded" or not may_have_index(settings):
+        return False
+    damage, space = await _find_damage(settings)
+    if not damage or space is None:
+        return False
+    print_message(damage.partition("; mend it")[0])
+    async with lock_service_folders(settings, LOCK_PATIENCE):
+        await _salvage(settings, space)
+        async with open_services(settings) as services:
+            await _index_lost(services, settings.every)
+    return True
+
+
+async def _find_damage(settings: Settings) -> tuple[str, Space | None]:
+    """What is wrong with the index, and its space."""
+    async with AsyncExitStack() as stack:
+        backend = await Backend.open(settings)
+        stack.push_async_callback(backend.close)
+        catalog = await backend.catalog()
+        stack.push_async_callback(catalog.close)
+        space = await catalog.bound_space()
+        if space is None:
+            return "", None
+        try:
+            store = await backend.store(space)
+        except StoreDamaged as error:
+            return str(error), space
+        stack.push_async_callback(store.close)
+        return await backend.find_damage(store, catalog), space
+
+
+async def _salvage(settings: Settings, space: Space) -> None:
+    """Move what is whole of the vectors into a new table, unless all that is there is whole."""
+    from footage.indexer.store.lance import LanceStore
+    from footage.indexer.store.lance_repair import salvage
+
+    folder = settings.data / "vectors"
+    try:
+        store = await LanceStore.open(folder, space)
+        try:
+            report = await store.examine()
+        finally:
+            await store.close()
+        if not report.lost:
+            return
+    except StoreDamaged:
+        pass
+    report, aside = await salvage(folder, space)
+    print_message(f"{report.whole} records are whole and kept, {report.lost} are not; the damaged files are in {aside}")
+
+
+async def _index_lost(services: SearchServices, every: float) -> None:
+    """Index again from their media what the catalog knows and the store lacks."""
+    store, _ = Backend.embedded(services.store, services.catalog)
+    compared = await _compare(services.store, services.catalog)
+    lost = [*compared.missing, *compared.bare, *compared.silent]
+    jobs = [_job(entry, every) for entry in lost if _is_readable(entry)]
+    if jobs:
+        print_message(f"{len(jobs)} files and recorded segments are indexed again")
+        await index_files(services, jobs)
+    await _give_up(services.catalog, [entry for entry in lost if not _is_readable(entry)])
+    left = (await _compare(services.store, services.catalog)).missing
+    if left:
+        print_message(f"not mended: {', '.join(entry.media.path for entry in left)}")
+        return
+    await store.note_loss(0)
+    print_message("the index is whole again")
+
+
+async def _compare(store: Store, catalog: Catalog) -> Comparison:
+    lance, _ = Backend.embedded(store, catalog)
+    return await compare(catalog, (await lance.examine()).counts)
+
+
+def _is_readable(entry: CatalogEntry) -> bool:
+    return entry.media.kind is not Kind.FEED and Path(entry.media.path).is_file()
+
+
+def _job(entry: CatalogEntry, every: float) -> Job:
+    interval = entry.recipe.removeprefix("every=")
+    return Job(
+        Path(entry.media.path), entry.media.camera, every if interval == entry.recipe else float(interval), again=entry
+    )
+
+
+async def _give_up(catalog: Catalog, gone: list[CatalogEntry]) -> None:
+    """Note as not watched what can be indexed from nothing; a file that comes back can be indexed as a new one."""
+    for media in (entry.media for entry in gone):
+        print_message(f"{media.path or f'camera {media.camera}, not recorded'}: {LOST}, and there is no footage of it")
+        if media.start < media.end:
+            gap = Coverage(media.camera, media.start, media.end, CoverageState.GAP, LOST)
+            await catalog.set_coverage(gap)
+    await catalog.remove_media([entry.media.id for entry in gone])

@@ -1,0 +1,133 @@
+"""Checks the files of a LanceDB table, and remembers beside them what they held, so that a loss is noticed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from footage.indexer.store.error_hints import is_panic
+from footage.stream.atomic import atomic_write
+
+FOOTER = b"LANC"  # ends every data file and every list of files (Lance's file format)
+CHUNK_ROWS = 4_096  # rows that are read at once when everything is read
+SMALLEST_CHUNK = 4  # rows: what cannot be read is bisected down to this
+
+
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """What a table held after its last commit.
+
+    Attributes:
+        version: LanceDB's number of the commit; it only rises.
+        rows: how many records there were.
+        lost: records that were found to be missing, and not mended since.
+    """
+
+    version: int = 0
+    rows: int = 0
+    lost: int = 0
+
+
+class TableLedger:
+    """Keeps the states of all tables of a folder in a file beside it, which survives the folder.
+
+    The file is not synced: after a power cut it may tell of an earlier commit, which raises no false alarm.
+    """
+
+    def __init__(self, folder: Path, table: str) -> None:
+        self._path = folder.with_name(folder.name + ".json")
+        self._table = table
+
+    def read(self) -> TableState:
+        """Return the table's state; an empty one where nothing is known."""
+        try:
+            return TableState(**self._content()[self._table])
+        except (KeyError, TypeError):
+            return TableState()
+
+    def write(self, state: TableState) -> None:
+        """Replace the table's state; a full disk is told by what was to be written itself."""
+        content = self._content() | {self._table: asdict(state)}
+        with suppress(OSError), atomic_write(self._path) as draft:
+            draft.touch(mode=0o600)
+            draft.write_text(json.dumps(content))
+
+    def note(self, version: int, rows: int) -> None:
+        """Note a commit; what was lost before stays noted."""
+        state = self.read()
+        if (version, rows) != (state.version, state.rows):
+            self.write(replace(state, version=version, rows=rows))
+
+    def check(self, version: int, rows: int) -> None:
+        """Compare with a table that was just opened: what it lacks is noted as lost."""
+        state = self.read()
+        if version < state.version and state.rows:
+            lost = max(1, state.rows - rows, state.lost)
+            self.write(TableState(version, rows, lost))
+
+    def _content(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+
+def find_damaged_files(folder: Path, fragments: int) -> int:
+    """Return how many of a table's data files are missing or cut, by their names and last bytes.
+
+    Args:
+        folder: the table's.
+        fragments: parts of the table, of which each has a file; a file that is not in the newest list of files is
+            left from an earlier commit.
+    """
+    listed = _newest_manifest(folder)
+    whole = 0
+    with suppress(FileNotFoundError), os.scandir(folder / "data") as entries:
+        for entry in entries:
+            if entry.name.encode() in listed:
+                whole += _has_footer(entry.path)
+    return max(0, fragments - whole)
+
+
+def _newest_manifest(folder: Path) -> bytes:
+    """Return the newest list of files; the names count down."""
+    newest = min((folder / "_versions").glob("*.manifest"), key=lambda path: path.name, default=None)
+    try:
+        return newest.read_bytes() if newest else b""
+    except FileNotFoundError:
+        return b""
+
+
+def _has_footer(path: str) -> bool:
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(-len(FOOTER), os.SEEK_END)
+            return file.read() == FOOTER
+    except OSError:  # it is gone, or shorter than that
+        return False
+
+
+async def read_chunks(table: Any, columns: list[str]) -> AsyncIterator[pa.Table | int]:
+    """Read all rows, file by file: yields tables, and for rows that cannot be read their number."""
+    total = int(await table.count_rows())
+    pending = [(at, min(CHUNK_ROWS, total - at)) for at in range(0, total, CHUNK_ROWS)][::-1]
+    while pending:
+        at, size = pending.pop()
+        try:
+            yield await table.query().select(columns).offset(at).limit(size).to_arrow()
+        except BaseException as error:  # LanceDB raises what Rust does: RuntimeError, OSError, ValueError, a panic
+            if not isinstance(error, Exception) and not is_panic(error):
+                raise
+            if size <= SMALLEST_CHUNK:
+                yield size
+            else:
+                half = size // 2
+                pending += [(at + half, size - half), (at, half)]

@@ -1,0 +1,194 @@
+"""Tests that a damaged index says so in every answer, and that ``footage index`` mends it from the footage.
+
+The model is a stand-in, for speed: it sees mean colors.
+"""
+
+import asyncio
+import json
+import shutil
+
+import av
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from footage.__main__ import app
+from footage.commands import composition
+from footage.commands.composition import find_index
+from footage.commands.errors import UsageError
+from footage.commands.mending import mend_index
+from footage.commands.service_lock import lock_service_folders
+from footage.config.settings import Settings
+from footage.indexer.embed.choose import ChosenEmbedder
+from footage.indexer.store.base import CoverageState, Where
+from footage.stream.frame import Clock, Kind, Media
+from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST
+from tests.indexer.color_embedder import ColorEmbedder
+
+CAMERAS = {"one": (220, 20, 20), "two": (20, 220, 20), "three": (220, 20, 20)}
+
+
+async def create_embedder(*_):
+    return ChosenEmbedder(ColorEmbedder(), "test/color, which sees mean colors")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A data folder with three films, one of them known as a recorded segment."""
+    folder = tmp_path_factory.mktemp("original")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(composition, "create_embedder", create_embedder)
+        for name, color in CAMERAS.items():
+            make_film(folder / f"{name}.mp4", color)
+            assert run(folder, "index", folder / f"{name}.mp4", "--start", "2026-05-04T12:00:00Z")[0] == 0
+
+    async def record():
+        index = await find_index(Settings(data=folder / "data"))
+        (entry,) = await index.catalog.media_between(["three"], DISTANT_PAST, DISTANT_FUTURE)
+        await index.catalog.remove_media([entry.media.id])
+        media = entry.media
+        segment = Media(media.id, "three", media.path, Kind.SEGMENT, media.start, Clock.RTCP, media.duration)
+        await index.catalog.add_media(segment, "live")
+        await index.close()
+
+    asyncio.run(record())
+    return folder
+
+
+@pytest.fixture
+def folder(original, tmp_path, monkeypatch):
+    """A copy of the data folder; the films stay where they are, as the catalog names them."""
+    monkeypatch.setattr(composition, "create_embedder", create_embedder)
+    shutil.copytree(original / "data", tmp_path / "data")
+    return tmp_path
+
+
+def make_film(path, color):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=5)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for i in range(25):
+            image = np.full((64, 64, 3), color if i >= 10 else (0, 0, 0), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def run(folder, *arguments):
+    """Runs a command; gives its exit code, output and messages."""
+    texts = [str(argument) for argument in (*arguments, "--data", folder / "data")]
+    done = CliRunner().invoke(app, texts, env={"FOOTAGE_CACHE": str(folder / "cache")})
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+def records(folder):
+    """How many records each camera has, and which cameras have a gap."""
+
+    async def read():
+        index = await find_index(Settings(data=folder / "data"))
+        counts = {c: await index.store.count(Where((c,))) for c in CAMERAS}
+        coverage = await index.catalog.coverage([], DISTANT_PAST, DISTANT_FUTURE)
+        await index.close()
+        return counts, {c.camera for c in coverage if c.state is CoverageState.GAP}
+
+    return asyncio.run(read())
+
+
+def table(folder):
+    return next((folder / "data" / "vectors").glob("*.lance"))
+
+
+def test_lost_vectors_are_told_by_every_command_and_mended_from_the_footage(folder):
+    before = records(folder)
+    assert before == ({"one": 5, "two": 5, "three": 5}, set())
+    assert json.loads(run(folder, "search", "red", "--json")[1])["complete"]
+    shutil.rmtree(folder / "data" / "vectors")
+    for _ in range(2):
+        code, out, told = run(folder, "search", "red", "--json")
+        answer = json.loads(out)
+        assert (code, answer["complete"], answer["moments"]) == (1, False, [])
+        for part in ("damaged", "15 records were lost", "footage index"):
+            assert part in answer["problem"]
+            assert part in told
+    code, out, told = run(folder, "status", "--json")
+    assert "damaged" in json.loads(out)["problem"]
+    assert "damaged" in run(folder, "status")[2]
+    code, out, _ = run(folder, "doctor", "--deep")
+    assert (code, "damaged" in out) == (1, True)
+    code, _, told = run(folder, "index")
+    assert (code, "whole again" in told) == (0, True), told
+    assert records(folder) == before
+    code, out, _ = run(folder, "search", "red", "--json")
+    answer = json.loads(out)
+    assert (answer["complete"], answer["problem"]) == (True, "")
+    code, out, _ = run(folder, "doctor", "--deep")
+    assert "15 records, all of them read" in out
+    code, _, told = run(folder, "index")
+    assert (code, "not damaged" in told) == (2, True)
+
+
+def test_changed_bytes_are_found_by_a_deep_check_and_mended(folder):
+    before = records(folder)
+    for path in (table(folder) / "data").iterdir():
+        content = bytearray(path.read_bytes())
+        for i in np.random.default_rng(5).integers(0, len(content) // 2, 40).tolist():
+            content[i] ^= 0xFF
+        path.write_bytes(content)
+    code, out, _ = run(folder, "doctor", "--deep")
+    assert (code, "mend it with" in out) == (1, True), out
+    assert "damaged" in run(folder, "status")[2]
+    code, _, told = run(folder, "index")
+    assert (code, "whole again" in told) == (0, True), told
+    assert records(folder) == before
+
+
+@pytest.mark.parametrize("ledger", [True, False])
+def test_what_is_lost_and_has_no_footage_becomes_a_gap(folder, original, ledger):
+    shutil.rmtree(table(folder) / "data")
+    if not ledger:  # the vectors of an earlier version have none
+        shutil.rmtree(table(folder))
+        (folder / "data" / "vectors.json").unlink()
+    (original / "two.mp4").rename(original / "moved.mp4")
+    try:
+        code, _, told = run(folder, "index")
+    finally:
+        (original / "moved.mp4").rename(original / "two.mp4")
+    assert (code, "two.mp4" in told, "whole again" in told) == (0, True, True), told
+    assert records(folder) == ({"one": 5, "two": 0, "three": 5}, {"two"})
+    run(folder, "index", original / "two.mp4", "--start", "2026-05-04T12:00:00Z")
+    assert records(folder) == ({"one": 5, "two": 5, "three": 5}, set())
+
+
+def test_a_file_that_lost_some_of_its_records_is_found_and_mended(folder):
+    async def lose():
+        index = await find_index(Settings(data=folder / "data"))
+        (entry,) = await index.catalog.media_between(["one"], DISTANT_PAST, DISTANT_FUTURE)
+        assert entry.records == 5
+        await index.store.forget(Where(("one",), ((entry.media.start, entry.media.at(2.5)),)))
+        await index.close()
+
+    asyncio.run(lose())
+    code, out, _ = run(folder, "doctor", "--deep")
+    assert (code, "1 files are indexed, and records of them are missing" in out) == (1, True), out
+    assert run(folder, "index")[0] == 0
+    assert records(folder)[0]["one"] == 5
+
+
+def test_what_is_forgotten_on_purpose_is_no_damage(folder):
+    code, _, _ = run(folder, "forget", "--camera", "one", "--to", "2026-05-04T12:00:02Z")
+    assert code == 0
+    code, out, _ = run(folder, "doctor", "--deep")
+    assert "13 records, all of them read" in out
+    for camera in CAMERAS:
+        run(folder, "forget", "--camera", camera)
+    assert "damaged" not in run(folder, "status")[2]
+
+
+async def test_a_folder_that_a_service_uses_is_not_mended(folder):
+    shutil.rmtree(folder / "data" / "vectors")
+    settings = Settings(data=folder / "data")
+    async with lock_service_folders(settings):
+        with pytest.raises(UsageError, match="another footage serve"):
+            await mend_index(settings)
