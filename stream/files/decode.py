@@ -113,7 +113,10 @@ def read_frames(
     """
     if media.kind is Kind.PHOTO:
         if after is None:
-            yield Frame(media.camera, media.start, media, 0.0, image_file.load(Path(media.path), side))
+            image, damage = image_file.load_part(Path(media.path), side)
+            yield Frame(media.camera, media.start, media, 0.0, image)
+            if damage:
+                raise MediaError(media.path, damage, 0.0)
         return
     report = ReadReport() if report is None else report
     with VideoFile(media.path) as video:

@@ -22,6 +22,8 @@ from footage.stream.files.video_file import MediaError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF")
 """As Pillow names them. It reads many more, some by running other programs (EPS), some of which hold others (ICO)."""
+DISK_FORMATS = (*FORMATS, "JPEG2000")
+"""Of the user's own files."""
 STREAMED = ("JPEG", "PNG", "TIFF", "BMP")
 """Of these, Pillow reads a header without reading all of the file."""
 MAX_FILE = 128 << 20
@@ -30,6 +32,8 @@ MAX_PIXELS = 1 << 28
 """Most pixels of any picture; telephones take photographs of 200 million."""
 MAX_MEMORY = 512 << 20
 """Most bytes that decoding one picture may take."""
+MAX_DISK_MEMORY = 1 << 30
+"""The same for the user's own files: photographs of 200 million pixels are read, and converted and scaled in strips."""
 SMALL = 32 << 20
 """A picture that takes more bytes than this is decoded alone."""
 MAX_RESULT = 1 << 25
@@ -39,6 +43,8 @@ MAX_SCANS = 100
 
 # Bytes per pixel, as measured at 49 million pixels: decoded, converted to RGB and scaled (docs/security.md).
 _RGB, _OTHER_MODES, _WEBP, _AVIF = 4.5, 8.5, 16.5, 12.0
+# The same in strips, by Pillow's modes: as decoded, and little more
+_STRIPPED = {"1": 1.1, "L": 1.1, "P": 1.1, "I;16": 2.2, "I;16B": 2.2}
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF 6.0, section 15
 _START_OF_SCAN = b"\xff\xda"  # ITU T.81, table B.1; in coded data FF is never followed by DA
 _large_picture = threading.Lock()
@@ -66,14 +72,15 @@ def open_header(source: Path | io.BytesIO, path: Path) -> ImageFile:
     """
     size = source.stat().st_size if isinstance(source, Path) else len(source.getbuffer())
     try:
-        picture = Pillow.open(source, formats=FORMATS if size <= MAX_FILE else STREAMED)
+        formats = DISK_FORMATS if isinstance(source, Path) else FORMATS
+        picture = Pillow.open(source, formats=formats if size <= MAX_FILE else STREAMED)
     except UnidentifiedImageError:
         reason = f"cannot be opened as a photograph: it is damaged, or not one of {', '.join(FORMATS)}"
         raise UnsupportedImage(path, reason) from None
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning):
         raise ImageTooLarge(path, f"has more than {MAX_PIXELS // 10**6} million pixels: save it smaller") from None
     try:
-        _check_size(picture, path)
+        _check_size(picture, path, isinstance(source, Path))
     except BaseException:
         picture.close()
         raise
@@ -99,7 +106,7 @@ def open_image(source: Path | io.BytesIO, path: Path, side: int | None) -> Itera
         if (least := _least_scale(picture)) > 1:
             size = min(size[0], picture.width // least), min(size[1], picture.height // least)
         scale = max(s for s in (1, 2, 4, 8) if s <= max(1, min(picture.width // size[0], picture.height // size[1])))
-        memory = _memory(picture, scale)
+        memory = _memory(picture, scale, isinstance(source, Path))
         picture.draft("RGB", size)  # a JPEG is scaled by 1/2, 1/4 or 1/8 inside its decoder
         with _large_picture if memory > SMALL else nullcontext():
             yield picture, size
@@ -111,9 +118,9 @@ def _bound(width: int, height: int) -> tuple[int, int]:
     return max(1, int(width * scale)), max(1, int(height * scale))
 
 
-def _check_size(picture: ImageFile, path: Path) -> None:
+def _check_size(picture: ImageFile, path: Path, own: bool) -> None:
     width, height = picture.size
-    if _memory(picture, _least_scale(picture)) > MAX_MEMORY:
+    if _memory(picture, _least_scale(picture), own) > (MAX_DISK_MEMORY if own else MAX_MEMORY):
         advice = "save it smaller" if isinstance(picture, JpegImageFile) else "save it smaller, or as JPEG"
         raise ImageTooLarge(path, f"has {width} x {height} pixels, too many to decode from {picture.format}: {advice}")
     if isinstance(picture, JpegImageFile) and _is_buffered(picture):
@@ -129,15 +136,19 @@ def _least_scale(picture: ImageFile) -> int:
     return next((scale for scale in (1, 2, 4) if _memory(picture, scale) <= MAX_MEMORY), 8)
 
 
-def _memory(picture: ImageFile, scale: int) -> float:
-    """Bytes that decoding takes when the decoder scales by 1 / ``scale``."""
+def _memory(picture: ImageFile, scale: int, own: bool = False) -> float:
+    """Bytes that decoding takes when the decoder scales by 1 / ``scale``; ``own``: of a file on disk, in strips."""
     pixels, by_mode = picture.width * picture.height, _RGB if picture.mode == "RGB" else _OTHER_MODES
+    if own:
+        by_mode = _STRIPPED.get(picture.mode, _RGB)
     if isinstance(picture, JpegImageFile):
         return pixels / scale**2 * by_mode + (pixels * _coefficients(picture) if _is_buffered(picture) else 0)
     tags = getattr(picture, "tag_v2", {})
     if _TILE_WIDTH in tags and _TILE_LENGTH in tags:  # a tile may be larger than the picture
         pixels = max(pixels, tags[_TILE_WIDTH] * tags[_TILE_LENGTH])
-    return pixels * {"WEBP": _WEBP, "AVIF": _AVIF, "TIFF": _OTHER_MODES}.get(picture.format or "", by_mode)
+    return pixels * {"WEBP": _WEBP, "AVIF": _AVIF, "TIFF": _OTHER_MODES, "JPEG2000": _WEBP}.get(
+        picture.format or "", by_mode
+    )
 
 
 def _is_buffered(picture: JpegImageFile) -> bool:

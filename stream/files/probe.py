@@ -48,6 +48,8 @@ def probe_file(path: Path) -> Probe:
     Raises:
         MediaError: neither a video nor a photograph, or nothing in it can be decoded.
     """
+    if path.suffix.lower() in image_file.NOT_READ:
+        raise MediaError(path, f"{path.suffix} photographs are not read here; save it as JPEG")
     if image_file.is_photo(path):
         width, height, taken = image_file.read_header(path)
         return Probe(Kind.PHOTO, width, height, None, 0.0, taken)

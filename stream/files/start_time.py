@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from footage.stream.files.probe import Probe
-from footage.stream.frame import Clock
+from footage.stream.frame import Clock, Kind
 
 EARLIEST_PLAUSIBLE = datetime(1990, 1, 1, tzinfo=UTC)  # earlier: a camera clock that was never set (1904, 1970, 1980)
+FIRST_PHOTOGRAPH = datetime(1826, 1, 1, tzinfo=UTC)  # a photograph's time may be written by a person
 MAX_AHEAD = timedelta(days=1)  # by which a camera's time zone may be wrong
 
 
@@ -21,12 +22,13 @@ def find_start_time(path: Path, probe: Probe, given: datetime | None) -> tuple[d
     """
     if given is not None:
         return given.astimezone(UTC), Clock.GIVEN
-    if probe.created is not None and is_plausible(created := probe.created.astimezone(UTC)):
+    earliest = FIRST_PHOTOGRAPH if probe.kind is Kind.PHOTO else EARLIEST_PLAUSIBLE
+    if probe.created is not None and is_plausible(created := probe.created.astimezone(UTC), earliest):
         return created, Clock.CONTAINER
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     return written - timedelta(seconds=probe.duration), Clock.MTIME
 
 
-def is_plausible(time: datetime) -> bool:
+def is_plausible(time: datetime, earliest: datetime = EARLIEST_PLAUSIBLE) -> bool:
     """Whether a time can come from a camera whose clock was set."""
-    return EARLIEST_PLAUSIBLE <= time <= datetime.now(UTC) + MAX_AHEAD
+    return earliest <= time <= datetime.now(UTC) + MAX_AHEAD

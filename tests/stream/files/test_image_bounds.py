@@ -44,8 +44,8 @@ def tiff_with_tile(side: int) -> bytes:
 
 def test_what_a_header_claims_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     large = {
-        "png": png_header(13_300, 13_300),
-        "alpha.png": png_header(9_000, 9_000, color=6),
+        "png": png_header(16_300, 16_300),
+        "alpha.png": png_header(16_300, 16_200, color=6),
         "huge.png": png_header(2**31 - 1, 2**31 - 1),
         "line.png": png_header(1, 2**30),
         "bmp": b"BM" + struct.pack("<IIIIiiHHIIIIII", 0, 0, 54, 40, 20_000, 20_000, 1, 24, 0, 0, 0, 0, 0, 0),
