@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from footage.commands.data_folder import close_data_folder, make_data_folder
 from footage.commands.errors import UsageError
 from footage.config.settings import Settings
 from footage.indexer.embed.base import Space
@@ -32,6 +33,8 @@ class Backend:
             StoreUnreachable: no node of the cluster answers.
             StoreError: the driver is missing, or the cluster refuses.
         """
+        if settings.data.is_dir():
+            close_data_folder(settings.data)
         if settings.store == "embedded":
             return cls(settings, None)
         from footage.indexer.store.cassandra import connect_cassandra
@@ -86,7 +89,7 @@ class Backend:
             return await CassandraCatalog.open(self.session)
         from footage.indexer.store.sqlite import SqliteCatalog
 
-        self._settings.data.mkdir(parents=True, exist_ok=True)
+        make_data_folder(self._settings.data)
         return await SqliteCatalog.open(self._path)
 
     async def store(self, space: Space) -> Store:

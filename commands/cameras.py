@@ -174,11 +174,13 @@ def _write_cameras(path: Path, cameras: list[Any]) -> None:
     """Write the file whole, readable by its owner alone, since it holds passwords."""
     import yaml
 
+    from footage.commands.data_folder import make_data_folder
     from footage.stream.atomic import atomic_write
+    from footage.stream.private import make_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_data_folder(path.parent)
     with atomic_write(path) as draft:
-        draft.touch(mode=0o600)
+        make_file(draft)
         with draft.open("w", encoding="utf-8") as file:
             yaml.safe_dump({"cameras": cameras}, file, sort_keys=False, allow_unicode=True)
 

@@ -86,8 +86,10 @@ def _check_extras() -> Finding:
 def _check_folder(settings: Settings) -> Finding:
     import shutil
 
+    from footage.commands.data_folder import make_data_folder
+
     try:
-        settings.data.mkdir(parents=True, exist_ok=True)
+        make_data_folder(settings.data)
         probe = settings.data / ".doctor"
         probe.write_bytes(b"")
         probe.unlink()

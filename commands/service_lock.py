@@ -11,6 +11,7 @@ from footage.commands.composition import recordings_folder
 from footage.commands.errors import UsageError, print_message
 from footage.config.settings import Settings
 from footage.indexer.file_lock import lock_file, read_holder
+from footage.stream.private import make_folder
 
 LOCK_NAME = "service.lock"
 LOCK_TIMEOUT = 10.0
@@ -34,7 +35,7 @@ async def lock_service_folders(settings: Settings, patience: float = LOCK_TIMEOU
     """
     async with AsyncExitStack() as stack:
         for folder, option in _folders(settings):
-            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(make_folder, folder)
             await _lock(stack, folder, option, patience)
         yield
 

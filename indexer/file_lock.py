@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from footage.stream.private import make_file
+
 UNSUPPORTED_ERRNOS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 """What file systems without locks answer."""
 
@@ -50,7 +52,8 @@ async def lock_file(path: Path, pause: float = 0.005, *, sign: bool = False) -> 
         OSError: the file cannot be made, or its file system has no locks.
     """
     # Every holder opens its own descriptor, so flock also excludes other tasks of the same process.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    make_file(path)
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         while not _try_lock(descriptor, path):  # noqa: ASYNC110 - the other holder may be another process
             await asyncio.sleep(pause)

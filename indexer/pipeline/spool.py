@@ -16,6 +16,7 @@ from footage.indexer.store.base import Record, StoreError
 from footage.stream.atomic import atomic_write, fsync
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros, to_micros
+from footage.stream.private import make_file, make_folder
 
 T = TypeVar("T")
 
@@ -92,9 +93,10 @@ class Spool:
         if self._end - self._position() + len(data) > self._limit:
             raise SpoolFull(f"{self._path}: {self._limit} bytes of records wait already; is the store still away?")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             new = not self._path.exists()
-            with self._path.open("r+b" if not new else "w+b") as file:
+            make_file(self._path)
+            with self._path.open("r+b") as file:
                 file.seek(self._end)
                 file.write(data)
                 file.truncate()
@@ -126,6 +128,7 @@ class Spool:
             self._end = 0
             return
         with atomic_write(self._position_file, sync=True) as draft:
+            make_file(draft)
             draft.write_text(str(position))
 
     def _position(self) -> int:

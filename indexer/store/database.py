@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from footage.indexer.file_lock import lock_file
 from footage.indexer.store.base import StoreError
 from footage.indexer.store.error_hints import translate_errors
+from footage.stream.private import make_file, make_folder
 
 T = TypeVar("T")
 SchemaMigration = Sequence[str]
@@ -42,7 +43,7 @@ class Database:
         database = cls(path)
         try:
             with translate_errors(path):
-                await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+                await asyncio.to_thread(make_folder, path.parent)
                 async with lock_file(path.with_suffix(".lock")):  # switching to WAL ignores the busy timeout
                     await database._on_thread(lambda: database._connect(migrations))
         except BaseException:
@@ -88,6 +89,7 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _connect(self, migrations: Sequence[SchemaMigration]) -> None:
+        make_file(self.path)  # its log and its shared memory get the same mode
         connection = self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")

@@ -29,6 +29,7 @@ from footage.indexer.store.lance_repair import StoreReport, examine_table
 from footage.indexer.store.lance_table import create_scalar_indexes, open_table, table_name
 from footage.indexer.store.times import merged_micros
 from footage.stream.instants import from_micros
+from footage.stream.private import make_folder
 
 T = TypeVar("T")
 
@@ -76,7 +77,7 @@ class LanceStore:
             StoreDamaged: the list of the table's files cannot be read.
         """
         with translate_errors(folder):
-            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(make_folder, folder)
             async with lock_file(folder / "maintain.lock"):
                 table = await open_table(folder, space)
                 ledger = TableLedger(folder, table_name(space))

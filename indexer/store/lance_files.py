@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from footage.indexer.store.error_hints import is_panic
 from footage.stream.atomic import atomic_write
+from footage.stream.private import make_file
 
 FOOTER = b"LANC"  # ends every data file and every list of files (Lance's file format)
 CHUNK_ROWS = 4_096  # rows that are read at once when everything is read
@@ -56,7 +57,7 @@ class TableLedger:
         """Replace the table's state; a full disk is told by what was to be written itself."""
         content = self._content() | {self._table: asdict(state)}
         with suppress(OSError), atomic_write(self._path) as draft:
-            draft.touch(mode=0o600)
+            make_file(draft)
             draft.write_text(json.dumps(content))
 
     def note(self, version: int, rows: int) -> None:

@@ -22,6 +22,7 @@ from footage.indexer.store.lance_files import TableLedger, TableState, read_chun
 from footage.indexer.store.lance_table import create_scalar_indexes, open_table, table_name
 from footage.indexer.store.times import micros
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST
+from footage.stream.private import make_folder
 
 log = logging.getLogger(__name__)
 
@@ -86,13 +87,13 @@ async def salvage(folder: Path, space: Space) -> tuple[StoreReport, Path | None]
     """
     name = table_name(space)
     with translate_errors(folder):
-        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(make_folder, folder)
         async with lock_file(folder / "maintain.lock"), lock_file(folder / "write.lock"):
             ledger, aside, report = TableLedger(folder, name), None, StoreReport()
             before = ledger.read()
             if (folder / f"{name}.lance").exists():
                 aside = folder / f"damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-                aside.mkdir(mode=0o700)
+                make_folder(aside)
                 ledger.write(TableState(lost=max(1, before.rows, before.lost)))
                 (folder / f"{name}.lance").rename(aside / f"{name}.lance")
             table = await open_table(folder, space)

@@ -23,6 +23,7 @@ from footage.query.values.timeline import find_chain
 from footage.stream.files import frame_at
 from footage.stream.frame import Image, Kind, Media, Region
 from footage.stream.instants import MICROSECOND
+from footage.stream.private import make_folder
 
 _CLIP = TypeAdapter(Clip)
 
@@ -101,7 +102,7 @@ class ClipService:
         if path.exists() and sidecar.exists():
             os.utime(path)
             return _CLIP.validate_json(sidecar.read_bytes())
-        self._cache.mkdir(parents=True, exist_ok=True)
+        make_folder(self._cache)
         clip = cut_clip(media, start, end, path, precise=precise)
         sidecar.write_bytes(_CLIP.dump_json(clip))
         prune_cache(self._cache, self._limit, keep=path)
@@ -109,7 +110,7 @@ class ClipService:
 
     def open_scratch_file(self) -> IO[bytes]:
         """Opens a new, unnamed file in the cache's folder, to write and read; closing it deletes it."""
-        self._cache.mkdir(parents=True, exist_ok=True)
+        make_folder(self._cache)
         return tempfile.TemporaryFile(dir=self._cache)
 
     async def has_footage(self, frame: FrameId) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from footage.query.http.schemas import AuditOut, EntryOut
+from footage.stream.private import make_file, make_folder
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +42,10 @@ class AuditLog:
             log.error("the audit log cannot be written: %s", error)
 
     def _write(self, entry: EntryOut) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._folder)
         path = self._folder / f"{entry.time:%Y-%m-%d}.jsonl"
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        make_file(path)
+        file = os.open(path, os.O_WRONLY | os.O_APPEND)
         try:
             os.write(file, entry.model_dump_json().encode() + b"\n")
         finally:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from footage.stream.frame import Media
+from footage.stream.private import make_folder
 from footage.stream.recording import segment
 from footage.stream.recording.repair import repair_segment
 
@@ -57,7 +58,7 @@ class SegmentArchive:
         Args:
             free: returns the free bytes on the disk of a folder.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self.folder = folder.resolve()
         self._free = free or (lambda path: shutil.disk_usage(path).free)
         self._lock = threading.Lock()

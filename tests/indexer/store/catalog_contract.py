@@ -85,10 +85,10 @@ class CatalogContract:
     async def test_rebinding_replaces_the_bound_space(self, catalog: Catalog, opening: Opening) -> None:
         other = Space("other/two", 2)
         await catalog.bind_space(SPACE, FINGERPRINT.tobytes())
-        await catalog.rebind_space(other, FINGERPRINT[:4].tobytes())
+        await catalog.rebind_space(other, FINGERPRINT[[0, 1, 6, 7]].tobytes())
         again = await opening()
         assert await again.bound_space() == other
-        await again.bind_space(other, FINGERPRINT[:4].tobytes())
+        await again.bind_space(other, FINGERPRINT[[0, 1, 6, 7]].tobytes())
         with pytest.raises(SpaceMismatch, match=r"other/two.*test/one"):
             await catalog.bind_space(SPACE, FINGERPRINT.tobytes())
         await again.rebind_space(SPACE, FINGERPRINT.tobytes())
