@@ -8,7 +8,6 @@ import importlib.util
 import json
 import logging
 import string
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ WORD_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 def openai_tokenizer(path: Path) -> Tokenizer:
     """Return OpenAI CLIP's byte-pair tokenizer, from its vocabulary file.
 
-    Same rules as ``clip/simple_tokenizer.py`` of github.com/openai/CLIP, except that HTML entities are not decoded.
+    Same rules as ``clip/simple_tokenizer.py`` of github.com/openai/CLIP once a text was cleaned (``clean_text``).
     """
     lines = gzip.decompress(path.read_bytes()).decode().split("\n")[1 : MERGE_COUNT + 1]
     merges = [(pair[0], pair[1]) for line in lines if len(pair := line.split()) == 2]
@@ -49,7 +48,7 @@ def openai_tokenizer(path: Path) -> Tokenizer:
     ids = {token: i for i, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(ids, merges, end_of_word_suffix="</w>", unk_token=END_TOKEN))
     squeeze = normalizers.Replace(Regex(r"\s+"), " ")
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), squeeze, normalizers.Lowercase()])
+    tokenizer.normalizer = normalizers.Sequence([squeeze, normalizers.Lowercase()])
     words = pre_tokenizers.Split(Regex(WORD_PATTERN), behavior="removed", invert=True)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     end, start = (END_TOKEN, ids[END_TOKEN]), (START_TOKEN, ids[START_TOKEN])
@@ -73,23 +72,32 @@ def find_vocabulary(places: Sequence[Path]) -> Path | None:
 
 
 def cleaning_mode(config: dict[str, Any], tokenizer_config: dict[str, Any]) -> str:
-    """Return how the model's texts are cleaned: ``canonicalize``, ``lower``, ``whitespace`` or nothing.
+    """Return how the model's texts were cleaned in training: ``canonicalize``, ``lower``, ``whitespace`` or nothing.
 
-    OpenCLIP writes it in ``config.json`` (``text_cfg.tokenizer_kwargs.clean``), transformers in the tokenizer's
-    ``do_lower_case``; for a tokenizer that cleans by itself neither is needed.
+    OpenCLIP writes it in ``config.json`` (``text_cfg.tokenizer_kwargs.clean``) or leaves its tokenizers' defaults:
+    ``whitespace`` for those of transformers, ``lower`` for its own, which is OpenAI's. Transformers writes
+    ``do_lower_case`` for the tokenizer; CLIP and SigLIP were trained on lower case in any case.
     """
-    options = (config.get("text_cfg") or {}).get("tokenizer_kwargs") or {}
-    if "clean" in options:
-        return str(options["clean"])
-    siglip = str(config.get("model_type", "")).startswith("siglip")  # trained on lower case
-    return "lower" if tokenizer_config.get("do_lower_case") or siglip else ""
+    text_config = config.get("text_cfg")
+    if text_config is not None:
+        options = text_config.get("tokenizer_kwargs") or {}
+        return str(options.get("clean", "whitespace" if text_config.get("hf_tokenizer_name") else "lower"))
+    known = str(config.get("model_type", "")).startswith(("clip", "siglip"))
+    return "lower" if tokenizer_config.get("do_lower_case") or known else ""
 
 
 def clean_text(text: str, cleaning: str) -> str:
-    """Clean a text as OpenCLIP's tokenizers do (open_clip ``tokenizer.py``)."""
+    """Clean a text as the tokenizers of OpenAI, Roboflow's rf-clip and OpenCLIP do (``basic_clean``).
+
+    Curly quotes become straight, full-width letters and ligatures plain, mojibake is decoded, and HTML entities too.
+    """
     if not cleaning:
         return text
-    text = " ".join(html.unescape(html.unescape(unicodedata.normalize("NFC", text))).split())
+    if "&" in text or not (text.isascii() and text.isprintable()):  # ftfy leaves anything else as it is
+        import ftfy  # as slow to import as everything else that a search needs for its words
+
+        text = html.unescape(html.unescape(ftfy.fix_text(text)))
+    text = " ".join(text.split())
     if cleaning == "canonicalize":
         text = " ".join(text.replace("_", " ").translate(str.maketrans("", "", string.punctuation)).split())
     return text if cleaning == "whitespace" else text.lower()
@@ -134,7 +142,8 @@ class TextTokenizer:
                 "fetch the model's tokenizer_config.json and config.json too"
             )
         pad = _token_text(tokenizer_config.get("pad_token")) or _padding_token(path) or (END_TOKEN if openai else "")
-        return cls(tokenizer, length, pad, cleaning_mode(config, tokenizer_config))
+        cleaning = "lower" if openai else cleaning_mode(config, tokenizer_config)
+        return cls(tokenizer, length, pad, cleaning)
 
     def __call__(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return token ids and attention mask, both (n, context). Longer texts are cut, with a warning."""

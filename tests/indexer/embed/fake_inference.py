@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import html
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
+import ftfy
 import numpy as np
 import onnxruntime
 from aiohttp import web
@@ -46,7 +48,8 @@ class Model:
     def texts(self, texts: list[str]) -> NDArray[np.float32]:
         """Embed texts; a text beyond the context is an error."""
         rows = np.zeros((len(texts), 77), np.int32)
-        for row, encoding in zip(rows, self._tokenizer.encode_batch(texts), strict=True):
+        cleaned = [html.unescape(html.unescape(ftfy.fix_text(text))).strip() for text in texts]  # rf-clip's basic_clean
+        for row, encoding in zip(rows, self._tokenizer.encode_batch(cleaned), strict=True):
             if len(encoding.ids) > 77:
                 raise TooLongError("Text input is too long for the model context length. Shorten the text and retry.")
             row[: len(encoding.ids)] = encoding.ids

