@@ -102,19 +102,10 @@ async def _serve(settings: Settings, token: str | None) -> bool:
 
 
 async def _start_http(settings: Settings, token: str | None, services: AppServices) -> web.AppRunner:
-    from aiohttp import web
-
-    from footage.query.http import app, auth
+    from footage.query.http import app, auth, server
 
     application = app.build_app(services, token, auth.is_loopback(settings.host))
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0, max_line_size=app.MAX_LINE)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
-    except BaseException:
-        await runner.cleanup()
-        raise
-    return runner
+    return await server.start_server(application, settings.host, settings.port)
 
 
 def _url(runner: web.AppRunner) -> str:

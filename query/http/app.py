@@ -47,8 +47,6 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 1 << 20
 """Largest request body in bytes."""
-MAX_LINE = 1 << 16
-"""Longest request line in bytes: 1,000 characters of any script take 12 kB in a URL."""
 
 
 async def _find_nothing() -> str:

@@ -128,5 +128,6 @@ ROUTES = (
         body=ExportIn,
         role="review",
         count_results=lambda given, _: len(given.moments),
+        at_once=(2, 4),
     ),
 )

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 BODY_TIMEOUT = 60.0
 """Seconds in which a JSON body, or one picture of a form, must have arrived."""
@@ -14,6 +15,17 @@ PATIENCE = 20.0
 """Seconds for which a request waits for its turn."""
 RETRY_AFTER = 5
 """Seconds after which a refused client should come again."""
+
+
+class FileResponse(web.FileResponse):
+    """A file whose sending ends, as when the client leaves, when the client has not read for too long."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send the file; aiohttp logs a client that has left quietly, and other errors with their traces."""
+        try:
+            return await super().prepare(request)
+        except TimeoutError:
+            raise ConnectionResetError("the client has not read for too long") from None
 
 
 class Slots:
@@ -29,11 +41,11 @@ class Slots:
         self._inside = 0
 
     @asynccontextmanager
-    async def take(self) -> AsyncIterator[None]:
-        """Wait for a turn, which lasts until the block ends.
+    async def take(self, request: web.Request) -> AsyncIterator[None]:
+        """Wait for a request's turn, which lasts until the block ends.
 
         Raises:
-            HTTPServiceUnavailable: too many run and wait, or none of them ended in time.
+            HTTPServiceUnavailable: too many run and wait, none of them ended in time, or the client has left.
         """
         if self._inside >= self._places:
             raise busy()
@@ -41,6 +53,8 @@ class Slots:
         try:
             await self._wait()
             try:
+                if request.transport is None:  # nobody waits for the answer any more
+                    raise busy()
                 yield
             finally:
                 self._free.release()

@@ -26,6 +26,7 @@ from footage.query.http.app_keys import (
 from footage.query.http.auth import identity, require_visible
 from footage.query.http.camera_status import list_cameras
 from footage.query.http.export_routes import ROUTES as EXPORT_ROUTES
+from footage.query.http.limits import FileResponse
 from footage.query.http.routing import Params, Route, TimeParam, document, make_handler
 from footage.query.http.schemas import AuditOut, CamerasOut, MomentInfo
 from footage.query.http.search_routes import ROUTES as SEARCH_ROUTES
@@ -98,7 +99,7 @@ async def clip_file(request: web.Request, params: ClipParams) -> web.StreamRespo
         "X-Footage-End": format_time(clip.end),
         "X-Footage-Precise": str(clip.precise).lower(),
     }
-    return web.FileResponse(clip.path, headers=headers)
+    return FileResponse(clip.path, headers=headers)
 
 
 async def frame_picture(request: web.Request, params: FrameParams) -> web.StreamResponse:
@@ -168,6 +169,7 @@ ROUTES = (
         path_pattern=MOMENT_PATTERN,
         role="review",
         count_results=lambda *_: 1,
+        at_once=(2, 16),
     ),
     Route(
         "GET",
@@ -177,6 +179,7 @@ ROUTES = (
         FrameParams,
         errors=(404, 409, 503),
         path_pattern=FRAME_PATTERN,
+        at_once=(4, 64),
     ),
     Route("GET", "/api/cameras", cameras, CamerasOut, errors=(503,)),
     Route("GET", "/healthz", healthz, Health, role=None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from footage.query.http.app_keys import AUDIT_LOG
 from footage.query.http.auth import identity, require_role
+from footage.query.http.limits import Slots, body_timeout
 from footage.query.http.schemas import ErrorOut
 from footage.query.http.tokens import Role
 from footage.query.values.times import parse_time
@@ -50,6 +52,7 @@ class Route:
         all_cameras: the answer covers all cameras, so a token that is limited to some is refused.
         count_results: number of results, from the parameters and the answer. A route with it is in the audit log.
         form_schema: schema of the multipart form; the handler reads the form itself.
+        at_once: how many requests run and how many more may wait; further ones get 503. None: as many as there are.
     """
 
     method: str
@@ -65,10 +68,12 @@ class Route:
     all_cameras: bool = False
     count_results: Callable[[Any, Any], int] | None = None
     form_schema: dict[str, Any] | None = None
+    at_once: tuple[int, int] | None = None
 
 
 def make_handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """The aiohttp handler of a route: it checks the role, validates the input, logs and sends the answer."""
+    """The aiohttp handler of a route: it checks the role, validates the input, waits for its turn, and logs."""
+    slots = Slots(*route.at_once) if route.at_once else None
 
     async def call(request: web.Request) -> BaseModel | web.StreamResponse:
         if route.role:
@@ -76,7 +81,8 @@ def make_handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRe
         params: BaseModel = _parse_query(route.params, request.query)
         if route.body:
             params = await _parse_body(request, route.body)
-        answer = await route.handler(request, params)
+        async with slots.take(request) if slots else nullcontext():
+            answer = await route.handler(request, params)
         if route.count_results:
             given = params.model_dump(mode="json", by_alias=True, exclude_defaults=True)
             await _log_request(request, route, given, route.count_results(params, answer))
@@ -109,7 +115,9 @@ async def _parse_body(request: web.Request, model: type[BaseModel]) -> BaseModel
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType(reason="send JSON, with 'Content-Type: application/json'")
     try:
-        return model.model_validate_json(await request.read(), strict=True)
+        async with body_timeout():
+            data = await request.read()
+        return model.model_validate_json(data, strict=True)
     except ValidationError as error:
         raise ValueError("; ".join(_describe_fault(e, model) for e in error.errors(include_url=False))) from None
 
@@ -164,7 +172,8 @@ def _operation(route: Route, token_required: bool) -> dict[str, Any]:
     path_schema = {"type": "string", "pattern": f"^{route.path_pattern}$"}
     in_path = [{"name": n, "in": "path", "required": True, "schema": path_schema} for n in names]
     errors = {400, 500, *route.errors} | ({413, 415} if route.body or route.form_schema else set())
-    errors |= ({401} if guarded else set()) | ({403} if route.role else set())
+    errors |= ({401} if guarded else set()) | {403} | ({503} if route.at_once else set())
+    errors |= {408} if route.body or route.form_schema else set()
     answer = route.answer if isinstance(route.answer, str) else "application/json"
     schema = {"type": "string", "format": "binary"} if isinstance(route.answer, str) else _ref(route.answer)
     if answer.startswith("text/"):

@@ -105,9 +105,18 @@ async def _answer(request: web.Request, params: SearchParams, pictures: tuple[Te
     return AnswerOut.of(question, answer)
 
 
-def _route(method: str, handler: SearchHandler, form: dict[str, Any] | None = None) -> Route:
-    errors, count = (404, 409, 503), lambda _, answer: len(answer.moments)
-    return Route(method, "/api/search", handler, AnswerOut, SearchParams, errors, count_results=count, form_schema=form)
+def _route(method: str, handler: SearchHandler, at_once: tuple[int, int], form: dict[str, Any] | None = None) -> Route:
+    return Route(
+        method,
+        "/api/search",
+        handler,
+        AnswerOut,
+        SearchParams,
+        errors=(404, 409, 503),
+        count_results=lambda _, answer: len(answer.moments),
+        form_schema=form,
+        at_once=at_once,
+    )
 
 
-ROUTES = (_route("GET", search), _route("POST", search_pictures, FORM_SCHEMA))
+ROUTES = (_route("GET", search, (8, 32)), _route("POST", search_pictures, (4, 8), FORM_SCHEMA))

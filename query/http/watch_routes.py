@@ -207,7 +207,7 @@ def _context(request: web.Request) -> WatchContext:
 
 ROUTES = (
     Route("GET", "/api/watches", watches, WatchesOut, errors=(503,)),
-    Route("POST", "/api/watches", add_watch, WatchOut, errors=(503,), body=WatchIn, role="admin"),
+    Route("POST", "/api/watches", add_watch, WatchOut, errors=(503,), body=WatchIn, role="admin", at_once=(2, 8)),
     Route("GET", "/api/watches/{name}", one_watch, WatchOut, errors=(404, 503), path_pattern=NAME),
     Route(
         "PATCH",
@@ -229,6 +229,7 @@ ROUTES = (
         errors=(404, 503),
         path_pattern=NAME,
         count_results=lambda _, answer: len(answer.firings),
+        at_once=(1, 4),
     ),
-    Route("GET", "/api/events", events, "text/event-stream", errors=(503,)),
+    Route("GET", "/api/events", events, "text/event-stream", errors=(503,), at_once=(sse.MAX_LISTENERS, 0)),
 )

@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestServer
 from footage.indexer.files.file_indexer import FileIndexer, Job
 from footage.query.clips.service import ClipService
 from footage.query.http import app
+from footage.query.http import server as http_server
 from footage.query.http.audit import AuditLog
 from footage.query.http.metrics import Metrics
 from footage.query.http.watch_routes import WatchContext
@@ -72,7 +73,7 @@ async def server(store, catalog, tmp_path):
         store, catalog, search_engine, clip_service, Metrics(), None, WatchContext(embedder, bank, Alerts()), audit
     )
     server = TestServer(app.build_app(services, TOKEN))
-    await server.start_server(max_line_size=app.MAX_LINE)
+    await server.start_server(max_line_size=http_server.MAX_LINE)
     async with server:
         yield server
 

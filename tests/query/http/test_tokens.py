@@ -324,6 +324,26 @@ async def test_events_of_hidden_cameras_are_not_sent(two_cameras):
         assert await read_cameras(stream, 2) == ["yard", "yard"]
 
 
+async def test_each_listener_gets_the_events_of_its_cameras_whatever_its_role(two_cameras):
+    listeners = {}
+    for role in ROLES:
+        for seen in ((), ("yard",), ("gate",), ("yard", "gate")):
+            client = await two_cameras.client(role, *seen, name=f"{role}-{'-'.join(seen) or 'all'}")
+            listeners[role, seen] = await client.get("/api/events")
+    nobody = await two_cameras.serve()
+    await answer(await nobody.get("/api/events"), 401)
+    sent = ["yard", "gate", "roof", "yard"]
+    for camera in sent:
+        two_cameras.events.publish("watch.fired", {"camera": camera})
+    two_cameras.events.publish("other", {})  # of no camera: for those who may see all
+    two_cameras.events.close()
+    for (_, seen), stream in listeners.items():
+        assert stream.status == 200
+        got = [line.split(b'"')[3].decode() for line in (await stream.read()).splitlines() if b'"camera"' in line]
+        assert got == [camera for camera in sent if not seen or camera in seen]
+    assert len(listeners) == 12
+
+
 async def test_removing_a_token_ends_its_event_stream(two_cameras, monkeypatch):
     await add_token(two_cameras.catalog, "other", "view")
     client = await two_cameras.client()
