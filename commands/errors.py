@@ -9,6 +9,8 @@ from typing import Any, ParamSpec
 
 import typer
 
+from footage.stream.printable import printable_lines
+
 P = ParamSpec("P")
 
 FAILED, USAGE, NOTHING, MODEL, AWAY, INTERRUPTED = 1, 2, 3, 4, 5, 130
@@ -38,8 +40,8 @@ class UsageError(Exception):
 
 
 def print_message(text: str) -> None:
-    """Print one line for the user on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a message for the user on standard error; what a terminal would obey in it is escaped."""
+    print(printable_lines(text), file=sys.stderr, flush=True)
 
 
 def reports_errors(command: Callable[P, Coroutine[Any, Any, None] | None]) -> Callable[P, None]:

@@ -36,6 +36,12 @@ Sources = Annotated[
 CameraOption = Annotated[
     str | None, option("--camera", text="Name of the view (default: the file's or folder's name).")
 ]
+ExcludeOption = Annotated[
+    list[str] | None,
+    option(
+        "--exclude", text="Leave out files or folders named so, as in *_thumb.jpg; may be repeated.", metavar="PATTERN"
+    ),
+]
 StartOption = Annotated[
     OptionalTime, option("--start", text="When the first frame was taken.", parser=time_option, metavar="TIME")
 ]
@@ -50,6 +56,7 @@ def index(
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep running: index a folder's files as a recorder finishes them.")
     ] = False,
+    exclude: ExcludeOption = None,
     embedder: EmbedderOption = None,
     model: ModelOption = None,
     fit: FitOption = None,
@@ -63,9 +70,9 @@ def index(
     if watch:
         if start or len(sources or ()) != 1:
             raise typer.BadParameter("--watch takes one folder, without --start", param_hint="SOURCE")
-        asyncio.run(_watch_folder(settings, *_parse_folder((sources or [""])[0], camera)))
+        asyncio.run(_watch_folder(settings, *_parse_folder((sources or [""])[0], camera), exclude or ()))
     else:  # listed outside of the event loop, where Ctrl-C interrupts at once
-        asyncio.run(_index_files(settings, _list_jobs(sources or (), camera, start, settings.every)))
+        asyncio.run(_index_files(settings, _list_jobs(sources or (), camera, start, settings.every, exclude or ())))
 
 
 async def _index_files(settings: Settings, jobs: list[Job]) -> None:
@@ -88,7 +95,9 @@ async def _index_files(settings: Settings, jobs: list[Job]) -> None:
         raise typer.Exit(FAILED)
 
 
-def _list_jobs(specs: Sequence[str], camera: str | None, start: datetime | None, every: float) -> list[Job]:
+def _list_jobs(
+    specs: Sequence[str], camera: str | None, start: datetime | None, every: float, exclude: Sequence[str]
+) -> list[Job]:
     """Files to index, in order.
 
     Raises:
@@ -100,9 +109,12 @@ def _list_jobs(specs: Sequence[str], camera: str | None, start: datetime | None,
 
     jobs: list[Job] = []
     for spec in specs:
-        parsed = source.parse_source(spec)
+        parsed = source.parse_source(spec, exclude)
         if parsed.live:
             raise UsageError(f"{spec}: a live camera is not indexed with this command; give files or folders")
+        if parsed.not_read:
+            kinds = ", ".join(sorted({path.suffix.lower() for path in parsed.not_read}))
+            print_message(f"{spec}: {len(parsed.not_read)} photographs are not read ({kinds}): save them as JPEG")
         name = source.check_camera_name(camera) if camera else parsed.name
         jobs += [Job(path, name, every, start) for path in parsed.paths]
     if start and len(jobs) > 1:
@@ -127,7 +139,7 @@ def _parse_folder(spec: str, camera: str | None) -> tuple[Path, str]:
     return folder, source.check_camera_name(camera) if camera else camera_name(folder.resolve().name)
 
 
-async def _watch_folder(settings: Settings, folder: Path, camera: str) -> None:
+async def _watch_folder(settings: Settings, folder: Path, camera: str, exclude: Sequence[str]) -> None:
     """Index a folder's files as they are finished, until SIGINT or SIGTERM."""
     import asyncio
     import signal
@@ -145,7 +157,7 @@ async def _watch_folder(settings: Settings, folder: Path, camera: str) -> None:
     await mend_index(settings)
     async with open_services(settings) as services:
         print_message(f"watching {folder}, camera {camera}")
-        async for paths in finished_files(folder, stop):
+        async for paths in finished_files(folder, stop, exclude=exclude):
             indexer = FileIndexer(services.embedder, services.store, services.catalog)
             stopping = asyncio.create_task(_stop_indexer(stop, indexer))
             started = time.perf_counter()

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from footage.commands.composition import SearchServices
 from footage.commands.errors import print_message
 from footage.indexer.files.file_indexer import FileIndexer, IndexReport, Job
+from footage.stream.printable import printable
 
 INDEXING_MAINTENANCE_INTERVAL = 20.0
 """Seconds between the times at which the store compacts and indexes what has been added."""
@@ -81,7 +82,7 @@ async def _show_progress(report: IndexReport, files: int) -> None:
 def print_report(report: IndexReport, seconds: float) -> None:
     """Print what failed, and a summary of what was indexed in ``seconds``."""
     for path, reason in (report.failed | report.notes | report.damaged).items():
-        print_message(reason if path in reason else f"{path}: {reason}")
+        print_message(reason if printable(path) in reason else f"{printable(path)}: {reason}")
     new = report.done - report.known - len(report.failed)
     counts = [f"{new} file{'s' * (new != 1)} indexed", f"{report.frames} frames"]
     if report.known:

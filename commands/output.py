@@ -38,6 +38,9 @@ def print_columns(rows: Sequence[Sequence[str]]) -> None:
     """Print lines of aligned columns, never cut: an id must stay whole to be copied."""
     from rich.cells import cell_len
 
+    from footage.stream.printable import printable
+
+    rows = [[printable(text) for text in row] for row in rows]
     widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         cells = (text + " " * (width - cell_len(text)) for text, width in zip(row, widths, strict=True))

@@ -20,6 +20,7 @@ class Clock(StrEnum):
     GIVEN = "given"  # by the user (--start)
     RTCP = "rtcp"  # the camera's own sender reports
     CONTAINER = "container"  # creation time in the file, or EXIF in a photograph
+    NAME = "name"  # the names of the file and its folders
     ARRIVAL = "arrival"  # when the packet reached this machine
     MTIME = "mtime"  # the file's modification time: a guess
 

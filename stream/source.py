@@ -6,7 +6,7 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,19 +14,12 @@ from urllib.parse import unquote, urlsplit
 
 from footage.stream.address import LIVE_SCHEMES
 from footage.stream.camera_name import camera_name, describe_invalid_name
-from footage.stream.files import image_file
+from footage.stream.files.file_filter import FileFilter
 from footage.stream.files.probe import Probe, probe_file
 from footage.stream.files.start_time import find_start_time
 from footage.stream.files.video_file import MediaError
 from footage.stream.frame import Media
 
-VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("3gp", "asf", "avi", "dav", "flv", "gif", "h264", "h265", "hevc", "m2ts", "m4v", "mjpeg", "mjpg", "mkv"),
-        *("mov", "mp4", "mpeg", "mpg", "mts", "mxf", "ogv", "ts", "vob", "webm", "wmv"),
-    )
-)
 _BLOCK_SIZE = 64 * 1024
 _BLOCK_COUNT = 5
 
@@ -44,16 +37,21 @@ class Source:
         name: default name of its camera.
         live: whether it is a live camera, which has no paths.
         paths: absolute paths of its files, in natural order.
+        not_read: photographs of kinds that are not read, for the user to be told of.
     """
 
     spec: str = field(repr=False)
     name: str
     live: bool
     paths: tuple[Path, ...] = ()
+    not_read: tuple[Path, ...] = ()
 
 
-def parse_source(spec: str) -> Source:
+def parse_source(spec: str, exclude: Sequence[str] = ()) -> Source:
     """Parse a source: file, glob, folder, URL or webcam number.
+
+    Args:
+        exclude: patterns of files and folders in a folder or a glob that are left out; see `FileFilter`.
 
     Raises:
         SourceError: nothing is there, or nothing in it is a video or a photograph.
@@ -66,27 +64,29 @@ def parse_source(spec: str) -> Source:
     if spec.startswith("/dev/"):
         return Source(spec, camera_name(Path(spec).name), True)
     if scheme.lower() == "file" and "://" in spec:
-        return _file_source(spec, unquote(urlsplit(spec).path))
+        return _file_source(spec, unquote(urlsplit(spec).path), exclude)
     if "://" in spec:
         raise SourceError(f"{scheme}:// is not a source; use a file, a folder, rtsp://, rtmp:// or http(s)://")
-    return _file_source(spec, spec)
+    return _file_source(spec, spec, exclude)
 
 
-def _file_source(spec: str, text: str) -> Source:
+def _file_source(spec: str, text: str, exclude: Sequence[str]) -> Source:
     path = Path(text).expanduser()
-    if path.is_file():
+    if _is_file(path):
         return Source(spec, camera_name(path.stem), False, (path.absolute(),))
     if path.is_dir():
-        paths = _media_files(path.rglob("*"), path)
+        paths, not_read = _media_files(path.rglob("*"), FileFilter(path, exclude))
         if not paths:
-            raise SourceError(f"{text}: no video or photograph in this folder")
-        return Source(spec, camera_name(path.resolve().name), False, paths)
+            raise SourceError(f"{text}: no video or photograph in this folder{_describe_not_read(not_read)}")
+        return Source(spec, camera_name(path.resolve().name), False, paths, not_read)
     if glob.has_magic(text):
         root = _plain_root(path)
-        paths = _media_files(root.glob(str(path.relative_to(root))), root)
+        paths, not_read = _media_files(root.glob(str(path.relative_to(root))), FileFilter(root, exclude))
         if not paths:
-            raise SourceError(f"{text}: no video or photograph matches; check the pattern")
-        return Source(spec, camera_name(_common_folder(paths).name), False, paths)
+            raise SourceError(
+                f"{text}: no video or photograph matches{_describe_not_read(not_read)}; check the pattern"
+            )
+        return Source(spec, camera_name(_common_folder(paths).name), False, paths, not_read)
     raise SourceError(f"{text}: there is no such file or folder")
 
 
@@ -99,15 +99,28 @@ def _common_folder(paths: Iterable[Path]) -> Path:
     return Path(os.path.commonpath([path.parent for path in paths]))
 
 
-def is_media_file(path: Path, root: Path) -> bool:
-    """Whether a file below ``root`` is named as a video or a photograph, and is not hidden."""
-    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return not hidden and path.suffix.lower() in image_file.SUFFIXES | VIDEO_SUFFIXES
+def _media_files(paths: Iterable[Path], chosen: FileFilter) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The media among these files, and the photographs that are not read."""
+    found, not_read = set(), set()
+    for path in paths:
+        if chosen.is_media(path) and _is_file(path):
+            found.add(path.absolute())
+        elif chosen.is_not_read(path) and _is_file(path):
+            not_read.add(path.absolute())
+    return tuple(sorted(found, key=_natural_key)), tuple(sorted(not_read, key=_natural_key))
 
 
-def _media_files(paths: Iterable[Path], root: Path) -> tuple[Path, ...]:
-    found = {path.absolute() for path in paths if is_media_file(path, root) and path.is_file()}
-    return tuple(sorted(found, key=_natural_key))
+def _is_file(path: Path) -> bool:
+    """Whether it is a file; what cannot be looked at (no permission, a link to itself, a long name) is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _describe_not_read(paths: Sequence[Path]) -> str:
+    kinds = ", ".join(sorted({path.suffix.lower() for path in paths}))
+    return f" that is read, but {len(paths)} of {kinds}: save them as JPEG" if paths else ""
 
 
 def _natural_key(path: Path) -> list[list[tuple[int, int, str]]]:
@@ -144,12 +157,16 @@ def identify_media(path: Path, camera: str, start: datetime | None = None) -> tu
         MediaError: it cannot be read.
     """
     path = path.absolute()
-    probed = probe_file(path)
     try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise MediaError(path, "its name is not valid text (UTF-8), so an index cannot hold it: rename it") from None
+    try:
+        probed = probe_file(path)
         time, clock = find_start_time(path, probed, start)
         identity = _fingerprint(path, camera)
     except OSError as error:
-        raise MediaError(path, f"cannot be read: {error.strerror}") from error
+        raise MediaError(path, f"cannot be read: {error.strerror or error}") from error
     return Media(identity, camera, str(path), probed.kind, time, clock, probed.duration), probed
 
 

@@ -201,6 +201,10 @@ class FileIndexer:
                 self._advance(frame.offset - (position or 0.0), frames=1)
                 position = frame.offset
                 records += 1
+        except OSError as error:  # the file was deleted, or its disk is gone
+            if position is None:
+                raise MediaError(media.path, f"cannot be read: {error.strerror or error}") from error
+            note, readable = f"cannot be read to its end: {error.strerror or error}", position
         except MediaError as error:
             if position is None:
                 raise

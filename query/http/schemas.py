@@ -30,7 +30,7 @@ class MomentOut(BaseModel):
     end: Utc
     score: float = Field(ge=0, le=1)
     best: BestOut
-    clock: str = Field(description="source of the times: given, rtcp, container, arrival or mtime")
+    clock: str = Field(description="source of the times: given, rtcp, container, name, arrival or mtime")
     refined: bool = Field(description="whether start and end were found in the footage, exact to 0.2 s")
     count: int = Field(description="number of similar moments merged into this one, itself included")
     others: list[str] = Field(description="ids of the other merged moments")

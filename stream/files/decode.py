@@ -17,6 +17,7 @@ from footage.stream.files.keyframe_groups import FLUSH, INTERVAL_TOLERANCE, Deco
 from footage.stream.files.unsampled import Gap, SamplingLog
 from footage.stream.files.video_file import MediaError, VideoFile, presentation_time
 from footage.stream.frame import Frame, Kind, Media
+from footage.stream.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -239,4 +240,4 @@ def _check_end(video: VideoFile, last: int, grid: SamplingGrid, media: Media) ->
         reason = f"damaged after {end:.1f} s: it should last {media.duration:.1f} s; copy it again"
         raise MediaError(video.path, reason, end)
     if video.decode_errors:
-        log.warning("%s: %d damaged frames were skipped", video.path, video.decode_errors)
+        log.warning("%s: %d damaged frames were skipped", printable(video.path), video.decode_errors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from footage.stream.files.named_time import time_in_name
 from footage.stream.files.probe import Probe
 from footage.stream.frame import Clock, Kind
 
@@ -18,13 +19,16 @@ def find_start_time(path: Path, probe: Probe, given: datetime | None) -> tuple[d
 
     Args:
         given: what the user said; a time without a zone is in the machine's. It takes precedence over what the file
-            says, and that over the file's modification time, which is when the last frame was written.
+            says, that over what its name says, and that over its modification time, which is when the last frame was
+            written.
     """
     if given is not None:
         return given.astimezone(UTC), Clock.GIVEN
     earliest = FIRST_PHOTOGRAPH if probe.kind is Kind.PHOTO else EARLIEST_PLAUSIBLE
     if probe.created is not None and is_plausible(created := probe.created.astimezone(UTC), earliest):
         return created, Clock.CONTAINER
+    if (named := time_in_name(path)) is not None and is_plausible(named):
+        return named, Clock.NAME
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     return written - timedelta(seconds=probe.duration), Clock.MTIME
 

@@ -34,6 +34,7 @@ from footage.stream.files.scan import MPEG_FORMATS, Scan, frame_step, needs_scan
 from footage.stream.files.timeline import Timeline
 from footage.stream.files.track import choose_track, describe_audio
 from footage.stream.frame import Image
+from footage.stream.printable import printable
 
 MAX_REORDERING = 32  # packets; H.264 and HEVC reorder at most 16 frames
 SEEK_MARGINS = (0, 5, 30)  # seconds before the wanted time, tried in turn where an index is imprecise
@@ -54,7 +55,7 @@ class MediaError(Exception):
     """
 
     def __init__(self, path: Path | str, reason: str, readable_until: float | None = None) -> None:
-        super().__init__(f"{path}: {reason}")
+        super().__init__(f"{printable(path)}: {reason}")
         self.path = Path(path)
         self.reason = reason
         self.readable_until = readable_until

@@ -1,11 +1,14 @@
 """Tests that what was not looked at in a file is not covered, and that it is told."""
 
+import asyncio
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from footage.indexer.files.file_indexer import FileIndexer, Job
+from footage.indexer.files.folder_watch import finished_files
 from footage.indexer.store.base import CoverageState
 from tests import films
 from tests.indexer.color_embedder import ColorEmbedder
@@ -55,3 +58,35 @@ async def test_a_track_that_is_left_out_is_told(store, catalog):
     report, spans = await covered(store, catalog, ODD / "two_cameras.mp4")
     assert "another video track" in report.notes[str(ODD / "two_cameras.mp4")]
     assert [state for state, *_ in spans] == [CoverageState.WATCHED]
+
+
+async def test_one_bad_file_does_not_end_the_others(store, catalog, tmp_path):
+    good = films.encode(tmp_path / "good.mp4", films.numbered(50))
+    bad = [Path(os.fsdecode(os.fsencode(tmp_path) + name)) for name in (b"/caf\xe9.mp4", b"/\x1b[2J\n.mp4", b"/loop.mp4")]
+    for path in bad[:2]:
+        path.write_bytes(b"x")
+    bad[2].symlink_to(bad[2])
+    jobs = [Job(path, "yard", 1.0) for path in (*bad, tmp_path / ("n" * 300), good)]
+    report = await FileIndexer(ColorEmbedder(), store, catalog).run(jobs)
+    assert (report.done, len(report.failed), report.frames) == (5, 4, 2)
+    assert "rename it" in report.failed[str(bad[0])]
+    assert all("\x1b" not in reason and "\n" not in reason for reason in report.failed.values())
+
+
+async def test_a_watch_goes_on_past_what_cannot_be_looked_at(tmp_path):
+    stop, seen = asyncio.Event(), []
+    (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
+    (tmp_path / "@eaDir").mkdir()
+    async with asyncio.timeout(20):
+        watch = finished_files(tmp_path, stop, quiet=0.1, exclude=["*_thumb.jpg"])
+        for name in ("again.mp4", "thumb.jpg", "@eaDir/a.jpg", "x_thumb.jpg"):
+            (tmp_path / name).write_bytes(b"x")
+        (tmp_path / "later.mp4").symlink_to(tmp_path / "later.mp4")
+        (tmp_path / "folder.mp4").mkdir()
+        async for paths in watch:
+            seen += [path.name for path in paths]
+            if len(seen) == 2:
+                (tmp_path / "last.mp4").write_bytes(b"x")
+            if "last.mp4" in seen:
+                stop.set()
+    assert sorted(seen) == ["again.mp4", "last.mp4", "thumb.jpg"]
