@@ -62,7 +62,9 @@ async def test_a_track_that_is_left_out_is_told(store, catalog):
 
 async def test_one_bad_file_does_not_end_the_others(store, catalog, tmp_path):
     good = films.encode(tmp_path / "good.mp4", films.numbered(50))
-    bad = [Path(os.fsdecode(os.fsencode(tmp_path) + name)) for name in (b"/caf\xe9.mp4", b"/\x1b[2J\n.mp4", b"/loop.mp4")]
+    bad = [
+        Path(os.fsdecode(os.fsencode(tmp_path) + name)) for name in (b"/caf\xe9.mp4", b"/\x1b[2J\n.mp4", b"/loop.mp4")
+    ]
     for path in bad[:2]:
         path.write_bytes(b"x")
     bad[2].symlink_to(bad[2])

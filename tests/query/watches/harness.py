@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -18,7 +19,7 @@ from footage.query.watches.alerts import Alerts
 from footage.query.watches.evaluator import WatchEvaluator
 from footage.query.watches.scoring import WatchScorer
 from footage.query.watches.watch import Watch, save_watch
-from footage.query.watches.webhook import WebhookSender
+from footage.query.watches.webhook import OUTBOX_KIND, WebhookSender
 from footage.stream.frame import Clock, Kind, Media
 from tests.indexer.color_embedder import COLORS, ColorEmbedder
 
@@ -113,10 +114,45 @@ class Receiver:
         return web.Response(status=302, headers={"Location": "/hook"})
 
     @asynccontextmanager
-    async def open(self):
+    async def open(self, host="127.0.0.1", port=None):
         app = web.Application()
         app.router.add_post("/hook", self.take)
         app.router.add_post("/elsewhere", self.move)
-        async with TestServer(app) as server:
-            self.url = str(server.make_url("/hook"))
+        async with TestServer(app, host=host, port=port) as server:
+            self.url, self.port = str(server.make_url("/hook")), server.port
             yield self
+
+
+@pytest.fixture
+async def receiver():
+    async with Receiver().open() as one:
+        yield one
+
+
+def hooked(url, name="gate", **more):
+    """A watch with a webhook."""
+    return Watch(name=name, text="x", webhook=url, **({"allow_private": True} | more))
+
+
+@pytest.fixture
+async def sender(catalog):
+    """Makes and starts senders; ``events`` collects what they report."""
+    started = []
+
+    async def start(*watches, **more):
+        one = WebhookSender(
+            catalog, lambda *what: one.events.append(what), **({"min_wait": 0.01, "max_wait": 0.05} | more)
+        )
+        one.events = []
+        await one.start({w.name: w for w in watches})
+        started.append(one)
+        return one
+
+    yield start
+    for one in started:
+        await one.stop()
+
+
+async def outbox(catalog):
+    """What the catalog stores of deliveries."""
+    return await catalog.documents(OUTBOX_KIND)
