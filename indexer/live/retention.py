@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from footage.indexer.store.base import Catalog, Coverage, CoverageState, Store, StoreError, Where
+from footage.indexer.store.base import NOT_WRITTEN, Catalog, Coverage, CoverageState, Store, StoreError, Where
 from footage.indexer.store.integrity import recount
 from footage.stream.frame import Media
 from footage.stream.instants import EPOCH
@@ -74,7 +74,7 @@ class Retention:
         """Forget the records and entries of segments, and note that these spans have expired."""
         if not expired:
             return
-        ids = [m.id for m in expired]
+        ids = [*(m.id for m in expired), *await self._unwritten_before(expired)]
         await self._store.forget(Where(media=tuple(ids)))
         await self._catalog.remove_media(ids)
         cameras: dict[str, list[Media]] = defaultdict(list)
@@ -83,6 +83,18 @@ class Retention:
         for camera, segments in cameras.items():
             for start, end in _spans(segments):
                 await self._catalog.set_coverage(Coverage(camera, start, end, CoverageState.GAP, EXPIRED))
+
+    async def _unwritten_before(self, expired: Sequence[Media]) -> list[str]:
+        """Ids of segments without a file that are older than expired ones: only their records are left."""
+        latest: dict[str, datetime] = {}
+        for media in expired:
+            latest[media.camera] = max(media.end, latest.get(media.camera, media.end))
+        return [
+            entry.media.id
+            for camera, end in latest.items()
+            for entry in await self._catalog.media_between([camera], EPOCH, end)
+            if entry.note == NOT_WRITTEN and entry.media.end <= end
+        ]
 
     async def _forget_before(self, camera: str, before: datetime) -> None:
         """Forget records without footage (an unrecorded camera, or a segment that was lost) by their own time."""

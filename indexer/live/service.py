@@ -83,9 +83,9 @@ class LiveService:
             fence: keeps out what may not be written any more, where cameras are shared with other workers.
             on_written: awaited with records once they are durable.
         """
-        await recover_segments(catalog, archive)
+        await recover_segments(catalog, archive, store)
         if fence is None:  # else a segment whose file is not here may be another worker's
-            await remove_missing_segments(catalog, archive, [camera.name for camera in cameras])
+            await remove_missing_segments(catalog, archive, store, [camera.name for camera in cameras])
         channel: FrameChannel = Channel(max(8 * embedder.batch, 2 * len(cameras)))
         notes = CatalogWriter(catalog, fence)
         running = LiveCameras(catalog, channel, notes, archive, embedder.side, least_free)

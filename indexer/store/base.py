@@ -18,6 +18,10 @@ Vector = NDArray[np.float32]
 """One unit vector: shape (dim,), dtype float32."""
 
 
+NOT_WRITTEN = "the service was killed before this footage was on the disk"
+"""Note of a recorded segment that has records and no file."""
+
+
 class StoreError(Exception):
     """Raised when the store cannot do what was asked; the message says what failed and why."""
 

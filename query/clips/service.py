@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from pydantic import TypeAdapter
 
-from footage.indexer.store.base import Catalog, CatalogEntry, Store, Where
+from footage.indexer.store.base import NOT_WRITTEN, Catalog, CatalogEntry, Store, Where
 from footage.query.clips.clip import Clip, cut_clip
 from footage.query.values.ids import FrameId, MomentId
 from footage.query.values.timeline import find_chain
@@ -84,7 +84,8 @@ class ClipService:
         source, _ = await self.find_source(moment.frame)
         padding = timedelta(seconds=pad)
         start, end = moment.start - padding, moment.end + padding
-        media = find_chain([e.media for e in await self._catalog.media_between([moment.camera], start, end)], source.id)
+        entries = await self._catalog.media_between([moment.camera], start, end)
+        media = find_chain([e.media for e in entries if e.note != NOT_WRITTEN], source.id)
         with ExitStack() as holds:
             for one in media:
                 holds.enter_context(self._hold(one.path))
@@ -113,13 +114,13 @@ class ClipService:
         make_folder(self._cache)
         return tempfile.TemporaryFile(dir=self._cache)
 
-    async def has_footage(self, frame: FrameId) -> bool:
-        """Tells whether the footage behind a frame still exists."""
+    async def explain_missing(self, frame: FrameId) -> str:
+        """Tells why there is no footage behind a frame; empty where there is."""
         try:
             await self.find_source(frame)
-        except NotFound:
-            return False
-        return True
+        except NotFound as error:
+            return str(error)
+        return ""
 
     async def find_source(self, frame: FrameId) -> tuple[Media, float]:
         """Returns the media that has a frame, and the frame's offset in it (s from the media's first frame).
@@ -127,25 +128,31 @@ class ClipService:
         Raises:
             NotFound: there is no such frame, or its footage has been moved or deleted.
         """
-        media, offset = await self._find_media(frame)
-        if not await asyncio.to_thread(Path(media.path).exists):
-            raise NotFound(_explain_missing(media))
-        return media, offset
+        entry = await self._find_entry(frame)
+        media = entry.media
+        if media.kind is Kind.FEED or not await asyncio.to_thread(Path(media.path).exists):
+            raise NotFound(_explain_missing(entry))
+        return media, (frame.time - media.start).total_seconds()
 
-    async def _find_media(self, frame: FrameId) -> tuple[Media, float]:
+    async def _find_entry(self, frame: FrameId) -> CatalogEntry:
         entries = await self._catalog.media_between([frame.camera], frame.time, frame.time + MICROSECOND)
         if len(entries) > 1:
             entries = await self._select_by_record(frame, entries)
         if not entries:
+            if await self._media_of(frame):
+                raise NotFound(f"camera '{frame.camera}': {NOT_WRITTEN}")
             raise NotFound(f"there is no footage of camera '{frame.camera}' at that time (any more)")
-        media = entries[0].media
-        return media, (frame.time - media.start).total_seconds()
+        return entries[0]
 
     async def _select_by_record(self, frame: FrameId, entries: Sequence[CatalogEntry]) -> list[CatalogEntry]:
         """Returns the entries that the frame's record names, for media that overlap in time."""
-        span = (frame.time, frame.time + MICROSECOND)
-        ids = {r.media async for r in self._store.scan(Where((frame.camera,), (span,)))}
+        ids = await self._media_of(frame)
         return [e for e in entries if e.media.id in ids] or list(entries)
+
+    async def _media_of(self, frame: FrameId) -> set[str]:
+        """Returns the ids of the media that a frame's records name; none when there are no records of it."""
+        span = (frame.time, frame.time + MICROSECOND)
+        return {r.media async for r in self._store.scan(Where((frame.camera,), (span,)))}
 
 
 def draw_regions(image: Image, regions: Sequence[Region]) -> Image:
@@ -173,7 +180,12 @@ def prune_cache(cache: Path, limit: int, keep: Path) -> None:
             path.with_suffix(".json").unlink(missing_ok=True)
 
 
-def _explain_missing(media: Media) -> str:
+def _explain_missing(entry: CatalogEntry) -> str:
+    media = entry.media
+    if entry.note == NOT_WRITTEN:
+        return f"camera '{media.camera}': {NOT_WRITTEN}"
+    if media.kind is Kind.FEED:
+        return f"camera '{media.camera}' was not recorded at that time (record: false)"
     if media.kind is Kind.SEGMENT:
-        return f"{media.path}: its footage has expired"
+        return f"{media.path}: its footage has expired, or its disk is not mounted"
     return f"{media.path}: the file has been moved or deleted; index it where it is now"

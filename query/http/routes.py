@@ -73,6 +73,7 @@ def _visible_moment(request: web.Request) -> MomentId:
 async def one_moment(request: web.Request, _: Params) -> MomentInfo:
     """Decode a moment's id, and check whether its footage still exists."""
     found = _visible_moment(request)
+    missing = await request.app[CLIP_SERVICE].explain_missing(found.frame)
     return MomentInfo(
         id=str(found),
         camera=found.camera,
@@ -80,7 +81,8 @@ async def one_moment(request: web.Request, _: Params) -> MomentInfo:
         end=format_time(found.end),
         best=format_time(found.best),
         frame=str(found.frame),
-        footage=await request.app[CLIP_SERVICE].has_footage(found.frame),
+        footage=not missing,
+        missing=missing,
     )
 
 

@@ -34,9 +34,10 @@ class MomentOut(BaseModel):
     refined: bool = Field(description="whether start and end were found in the footage, exact to 0.2 s")
     count: int = Field(description="number of similar moments merged into this one, itself included")
     others: list[str] = Field(description="ids of the other merged moments")
+    missing: str = Field(description="why there is no picture of it, where the index knows; else empty")
 
     @classmethod
-    def of(cls, m: Moment, refined: bool = False, others: Sequence[Moment] = ()) -> MomentOut:
+    def of(cls, m: Moment, refined: bool = False, others: Sequence[Moment] = (), missing: str = "") -> MomentOut:
         """Make the JSON model of a moment."""
         name = _name(m)
         return cls(
@@ -50,6 +51,7 @@ class MomentOut(BaseModel):
             refined=refined,
             count=1 + len(others),
             others=[str(_name(one)) for one in others],
+            missing=missing,
         )
 
 
@@ -65,9 +67,11 @@ class PairOut(BaseModel):
     clocks: str = Field(description="sources of the times of both; the gap is only as accurate as they are")
 
     @classmethod
-    def of(cls, pair: Pair, refined: frozenset[Moment]) -> PairOut:
+    def of(cls, pair: Pair, answer: Answer) -> PairOut:
         """Make the JSON model of a pair."""
-        first, then = (MomentOut.of(m, m in refined) for m in (pair.first, pair.then))
+        first, then = (
+            MomentOut.of(m, m in answer.refined, missing=answer.missing.get(m, "")) for m in (pair.first, pair.then)
+        )
         clocks = " and ".join(dict.fromkeys((first.clock, then.clock)))
         return cls(first=first, then=then, score=round(pair.score, 4), gap=round(pair.gap, 3), clocks=clocks)
 
@@ -111,14 +115,17 @@ class AnswerOut(BaseModel):
         """Make the JSON model of an answer."""
         return cls(
             query=format_query(question.terms),
-            moments=[MomentOut.of(m, m in answer.refined, answer.others.get(m, ())) for m in answer.moments],
+            moments=[
+                MomentOut.of(m, m in answer.refined, answer.others.get(m, ()), answer.missing.get(m, ""))
+                for m in answer.moments
+            ],
             near_misses=[MomentOut.of(m) for m in answer.near],
             coverage=[
                 CoverageOut(camera=c.camera, start=c.start, end=c.end, state=c.state.value, cause=c.cause)
                 for c in answer.coverage
             ],
             next=answer.next or None,
-            pairs=[PairOut.of(p, answer.refined) for p in answer.pairs],
+            pairs=[PairOut.of(p, answer) for p in answer.pairs],
             count=answer.count,
             looked=answer.looked,
             complete=answer.complete,
@@ -136,6 +143,7 @@ class MomentInfo(BaseModel):
     best: str
     frame: str
     footage: bool = Field(description="whether a picture and a clip can still be extracted")
+    missing: str = Field(description="why not; empty where they can")
 
 
 class LiveOut(BaseModel):

@@ -9,6 +9,7 @@ from footage.indexer.embed.base import Embedder
 from footage.indexer.store.base import Catalog, Store
 from footage.query.scoring.embedding import GetFrame
 from footage.query.scoring.noun_bank import NounBank
+from footage.query.search.missing import find_missing
 from footage.query.search.nearest import NearestSearch
 from footage.query.search.postprocess import PostProcessor
 from footage.query.search.prepare import QuestionPreparer
@@ -36,7 +37,7 @@ class SearchEngine:
         self._preparer = QuestionPreparer(embedder, store, catalog, bank, get_frame)
         self._nearest = NearestSearch(store, catalog)
         self._postprocessor = PostProcessor(embedder, store, catalog)
-        self._find_damage = find_damage
+        self._catalog, self._find_damage = catalog, find_damage
 
     async def search(self, question: Question) -> Answer:
         """Answer any question. Its terms are embedded once. From a damaged index no answer is complete.
@@ -47,6 +48,7 @@ class SearchEngine:
             EmbedderError, StoreError: a component failed.
         """
         answer = await self._search(question)
+        answer = replace(answer, missing=await find_missing(self._catalog, answer))
         damage = await self._find_damage() if self._find_damage else ""
         return replace(answer, complete=False, problem=damage) if damage else answer
 

@@ -102,6 +102,7 @@ class Answer:
         count: number of moments, if that was asked.
         looked: number of records scored, if it was every one of the filter.
         complete: whether nothing can match except what this and the following pages show.
+        missing: why moments have no picture, of those that have none.
         problem: what is wrong with the index, and how to mend it.
     """
 
@@ -115,4 +116,5 @@ class Answer:
     count: int | None = None
     looked: int | None = None
     complete: bool = True
+    missing: Mapping[Moment, str] = field(default_factory=dict)
     problem: str = ""

@@ -95,6 +95,10 @@ class SegmentArchive:
                 self._protected[str(path)] -= 1
                 self._protected += Counter()  # drops counts of zero
 
+    def unfinished(self) -> list[Media]:
+        """The segments that are being written, or were when their writer was killed."""
+        return [one for path in sorted(self._unfinished_paths()) if (one := segment.parse_path(path))]
+
     def recover(self) -> list[Media]:
         """Repair the unfinished segments of a killed process; call it before anything is recorded.
 

@@ -157,7 +157,7 @@ def test_searching_without_an_index_says_how_to_make_one(tmp_path):
 def test_an_index_of_another_model_is_refused_with_both_names(tmp_path, made, embedder):
     async def pin():
         catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
-        await catalog.bind_space(Space(made, 512), np.ones(1024, "<f4").tobytes())
+        await catalog.bind_space(Space(made, 512), np.full(1024, 512**-0.5, "<f4").tobytes())
         await catalog.close()
 
     asyncio.run(pin())

@@ -62,7 +62,19 @@ async def test_a_search_returns_moments_in_utc_with_usable_ids(service):
     assert set(answer) == lists | {"query", "next", "count", "looked", "complete", "problem"}
     assert answer["complete"]
     (moment,) = answer["moments"]
-    assert set(moment) == {"id", "camera", "start", "end", "score", "best", "clock", "refined", "count", "others"}
+    assert set(moment) == {
+        "id",
+        "camera",
+        "start",
+        "end",
+        "score",
+        "best",
+        "clock",
+        "refined",
+        "count",
+        "others",
+        "missing",
+    }
     assert (moment["camera"], moment["clock"]) == ("yard", "given")
     assert moment["start"] == "2026-05-04T12:00:10Z"
     assert moment["end"] == "2026-05-04T12:00:20Z"
