@@ -93,6 +93,9 @@ def cut_clip(media: Sequence[Media], start: datetime, end: datetime, out: Path, 
     if not precise and lead > MAX_LEAD:
         precise = True
         notes.append(f"re-encoded, because a copy would begin {lead:.0f} s too early: no keyframe is nearer")
+    elif not precise and parts[0].builds_up:
+        precise = True
+        notes.append("re-encoded, because the camera sends no keyframes there")
     if precise or not remux.can_copy_video(parts) or not _write_file(out, parts, copy=True):
         precise, parts = True, exact
         _write_file(out, parts, copy=False)
@@ -129,12 +132,21 @@ def _probe_parts(spans: Sequence[MediaSpan]) -> list[tuple[ClipPart, MediaSpan]]
         raise ClipError(
             f"{spans[0].media.path} is not there: its footage has expired or moved; index it where it is now"
         )
-    probed = [(part, span) for part, span in ((probe_part(span), span) for span in present) if part.end > span.start]
+    befores: list[MediaSpan | None] = [None, *present]
+    parts = [probe_part(span, _continues(before, span)) for before, span in zip(befores, present, strict=False)]
+    probed = [(part, span) for part, span in zip(parts, present, strict=True) if part.end > span.start]
     if not probed:
         raise ClipError(
             f"{present[0].media.path} ends before that: it was truncated since; copy it again, or index it again"
         )
     return probed
+
+
+def _continues(before: MediaSpan | None, span: MediaSpan) -> bool:
+    """Tells whether a segment was recorded right after the one before it, which is shown to its end."""
+    if before is None or before.media.kind is not Kind.SEGMENT or span.media.kind is not Kind.SEGMENT:
+        return False
+    return abs(before.media.at(before.end) - span.media.start) < MAX_JOINT / 10
 
 
 def _refuse_source(out: Path, media: Sequence[Media]) -> None:

@@ -95,7 +95,7 @@ def _part_video(part: ClipPart) -> Iterator[Packet[VideoStream]]:
         for time, packet in video_packets(video, part.start):
             if packet.is_keyframe and parameters.differ(bytes(packet)):
                 raise ValueError(f"the size or coding of {part.media.path} changes")
-            started = started or (packet.is_keyframe and time >= part.start - EPSILON)
+            started = started or ((packet.is_keyframe or part.continues) and time >= part.start - EPSILON)
             if started and part.start - EPSILON <= time <= part.last + EPSILON:
                 if not packet.duration or time >= part.last - EPSILON:  # MP4 has no next packet to derive it from
                     packet.duration = round((part.end - part.last) / video.time_base)

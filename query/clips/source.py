@@ -55,6 +55,8 @@ class ClipPart:
         video: format of the video stream; parts with equal formats can be joined by copying.
         audio: format of the audio stream, or None where there is none that can be used.
         note: why audio is left out, or "".
+        builds_up: it has no keyframe to begin with, and its first frames are not whole.
+        continues: its footage goes on from the part before without a gap, so it may begin with any frame.
     """
 
     media: Media
@@ -65,6 +67,8 @@ class ClipPart:
     video: StreamFormat
     audio: StreamFormat | None
     note: str = ""
+    builds_up: bool = False
+    continues: bool = False
 
     @property
     def length(self) -> float:
@@ -108,18 +112,24 @@ def open_video(media: Media) -> Iterator[VideoFile]:
         raise ClipError(str(error)) from error
 
 
-def probe_part(span: MediaSpan) -> ClipPart:
+def probe_part(span: MediaSpan, continues: bool = False) -> ClipPart:
     """Finds the part that copying ``span`` gives: from a keyframe on, and with no reference missing at the end.
 
     Reads the packets around both ends only, and decodes nothing.
+
+    Args:
+        continues: a part goes before it whose footage it goes on with: then it begins with the media's first frame,
+            which is a recovery point where the camera sends no keyframes.
     """
     with open_video(span.media) as video:
         audio, note = _find_audio(video)
-        start = _keyframe_time(video, span.start)
+        continues = continues and span.start <= EPSILON
+        start = 0.0 if continues else _keyframe_time(video, span.start)
+        builds_up = video.is_recovery_point(video.origin + round(start / video.time_base))
         last, end = _last_frame(video, max(span.end, start))
         origin = float(video.origin * video.time_base)
-        audio_format = _audio_format(audio) if audio else None
-        return ClipPart(span.media, origin, start, last, end, _video_format(video.stream), audio_format, note)
+        formats = _video_format(video.stream), _audio_format(audio) if audio else None
+        return ClipPart(span.media, origin, start, last, end, *formats, note, builds_up, continues)
 
 
 def video_packets(video: VideoFile, since: float, *, clean: bool = True) -> Iterator[tuple[float, Packet[VideoStream]]]:

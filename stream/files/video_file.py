@@ -173,6 +173,10 @@ class VideoFile:
         frames = self._recovery.get(at, 0)
         return frames > 0 and at is not None and at + (frames + 1) * step <= start
 
+    def is_recovery_point(self, at: int) -> bool:
+        """Whether the picture with this time stamp, which was read, is flagged as a keyframe only for want of one."""
+        return at in self._recovery
+
     @property
     def scan(self) -> Scan | None:
         """What reading the whole file showed; None where what its container says of its length can be believed."""
@@ -309,7 +313,7 @@ class VideoFile:
             assert at is not None  # _demux yields nothing else
             if key is None and packet.is_keyframe:
                 key = at
-            if key is not None and at >= key and not packet.is_discard:
+            if key is not None and at >= key and not packet.is_discard and not self._is_hidden(at):
                 shown.append(at)
             if len(shown) > MAX_REORDERING:
                 break
@@ -319,6 +323,10 @@ class VideoFile:
         if not shown:
             raise MediaError(self.path, f"holds no video frame with a time stamp: {_suggest(self.path)}")
         return min(shown)
+
+    def _is_hidden(self, at: int) -> bool:
+        """Whether a frame is before what an MP4's edit list shows; in a fragmented one only its time says so."""
+        return at < 0 and self._container.format.name.startswith("mov")
 
     def _measure_head(self, shown: Sequence[int]) -> None:
         places = [packet.pos for packet in self._read_head if packet.pos is not None and packet.pos >= 0]

@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from footage.stream.files.frame_image import upright_image
 from footage.stream.files.keyframe_groups import INTERVAL_TOLERANCE
+from footage.stream.files.nal_units import length_size, recovery_frames
 from footage.stream.files.video_file import CODECS_WITH_SKIPPABLE_FRAMES
 from footage.stream.frame import Image
 
@@ -29,7 +30,8 @@ class Sampler:
 
     Where keyframes come at least that often, only they are decoded. A longer group is decoded between them, leaving
     out frames that no other refers to. Which of the two is decided at each keyframe by the length of the last groups;
-    a group that turns out longer is decoded from its keyframe on, so its packets are kept for one interval.
+    a group that turns out longer is decoded from its keyframe on, so its packets are kept for one interval. A stream
+    with periodic intra refresh is decoded whole: its recovery points are no keyframes.
 
     Attributes:
         decodes_all: whether everything is decoded, not keyframes only.
@@ -55,6 +57,8 @@ class Sampler:
         self._keyframe_time: float | None = None
         self._last_taken: float | None = None
         self._failed_keyframes = 0
+        self._length_size = length_size(self._context.extradata, "h264") if self._context.name == "h264" else None
+        self._refreshes = False  # the stream has recovery points for keyframes, and none is whole alone
         self.decodes_all = self.size_changed = False
 
     @property
@@ -66,6 +70,8 @@ class Sampler:
         """Take the next packet; yields the wanted frames as images, with their UTC in seconds."""
         limit = self._every * float(INTERVAL_TOLERANCE)
         if packet.is_keyframe:
+            if not self._refreshes and self._length_size is not None:
+                self._refreshes = recovery_frames(bytes(packet), self._length_size) > 0
             yield from self._begin(packet, time, limit)
         elif self._keyframe_time is None:
             return
@@ -82,9 +88,14 @@ class Sampler:
         self._keyframe_time = time
         decoded_all, self.decodes_all = (
             self.decodes_all,
-            limit == 0 or self._failed_keyframes >= MAX_FAILED_KEYFRAMES or (self.gop or 0.0) > limit,
+            limit == 0
+            or self._refreshes
+            or self._failed_keyframes >= MAX_FAILED_KEYFRAMES
+            or (self.gop or 0.0) > limit,
         )
         if self.decodes_all:
+            if self._refreshes and not decoded_all:
+                yield from self._decode_group()
             self._waiting = []
             yield from self._decode(packet, time)
             return

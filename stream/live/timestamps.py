@@ -5,6 +5,7 @@ from __future__ import annotations
 from footage.stream.live.contracts import LivePacket
 
 MAX_JUMP = 5.0  # seconds; a longer step than the time that passed begins a new timeline
+MAX_BACK = 1.0  # seconds; a longer step back is a clock that starts again, not packets in another order
 MAX_MISSING_IN_ROW = 6  # packets in a row without any time stamp
 MAX_BACKWARD_IN_ROW = 25  # packets in a row that do not advance
 DEFAULT_INTERVAL = 0.04  # seconds between packets of unknown duration
@@ -76,7 +77,7 @@ class TimestampRepairer:
         if self._last is None:
             return True
         step = float((dts - self._last) * packet.time_base)
-        if step < -MAX_JUMP or step - max(0.0, arrival - self._arrived) > MAX_JUMP:
+        if step < -MAX_BACK or step - max(0.0, arrival - self._arrived) > MAX_JUMP:
             raise TimelineBreakError(f"time stamps jumped by {step:.0f} s")
         if step > 0:
             return True

@@ -18,6 +18,7 @@ from footage.stream.frame import Clock, Media
 from footage.stream.instants import DISTANT_PAST
 from footage.stream.recording import segment
 from footage.stream.recording.muxer import AnyPacket, AnyStream, Muxer, choose_format, codec_name
+from footage.stream.recording.preroll import Preroll, TimedPacket
 from footage.stream.recording.repair import finish_segment, repair_segment
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ class Recorder:
         self._on_opened, self._on_closed, self._has_room = on_opened, on_closed, has_room
         self._streams: dict[int, AnyStream] = {}
         self._suffix = ""
+        self._preroll: Preroll | None = None
         self._current: _OpenSegment | None = None
         self._checked_room = self._failed_at = DISTANT_PAST
 
@@ -130,6 +132,7 @@ class Recorder:
             return
         self._suffix, carried = found
         self._streams = {s.index: s for s in carried}
+        self._preroll = Preroll(next(s for s in carried if isinstance(s, VideoStream)))
         if left := [s for s in streams if s.index not in self._streams]:
             log.warning("camera %s: %s is not recorded: choose AAC in the camera", self._camera, self._describe(left))
 
@@ -147,7 +150,7 @@ class Recorder:
         video = isinstance(stream, VideoStream)
         try:
             if video:
-                self._rotate(time, keyframe)
+                self._rotate(packet, time, keyframe)
             if self._current is None or time < self._current.media.start:
                 return  # frames shown before the keyframe refer to the segment before
             self._current.write(packet, time, video)
@@ -160,8 +163,10 @@ class Recorder:
         self._streams = {}
         self._set_state(RecorderState.OFF)
 
-    def _rotate(self, time: datetime, keyframe: bool) -> None:
+    def _rotate(self, packet: AnyPacket, time: datetime, keyframe: bool) -> None:
         """End the segment, or begin one, where this frame requires it."""
+        assert self._preroll is not None  # made with the streams
+        ahead = self._preroll.add(packet, time, keyframe)
         if self._current and not MAX_STEP_BACK <= time - self._current.last <= MAX_STEP_AHEAD:
             self._close()
             self._set_state(RecorderState.OFF)
@@ -170,9 +175,9 @@ class Recorder:
             if not self._has_room():
                 self._close()
                 self._set_state(RecorderState.FULL, DISK_FULL_MESSAGE)
-        if keyframe and self._is_due(time):
+        if keyframe and (ahead is not None or self._current is None) and self._is_due(time):
             self._close(time)
-            self._start(time)
+            self._start(time, ahead or [])
 
     def _is_due(self, time: datetime) -> bool:
         if self._current:
@@ -181,13 +186,15 @@ class Recorder:
             return False
         return abs(time - self._failed_at) >= RETRY_AFTER
 
-    def _start(self, time: datetime) -> None:
+    def _start(self, time: datetime, ahead: Sequence[TimedPacket]) -> None:
         media = segment.new_segment(self._folder, self._camera, time, self.clock, self._suffix)
         path = Path(media.path)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.parent.resolve() != path.parent:
             raise OSError(errno.ELOOP, "leads out of the folder of recordings, where nothing would ever expire")
         self._current = _OpenSegment(media, Muxer(path, list(self._streams.values()), time), time, time + MIN_DURATION)
+        for packet, before in ahead:  # at negative times, which players decode and do not show
+            self._current.muxer.write(packet, before)
         self._set_state(RecorderState.RECORDING)
         self._on_opened(media)
 

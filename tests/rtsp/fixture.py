@@ -70,12 +70,13 @@ class Server:
 
 @pytest.fixture(scope="session")
 def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Elementary streams to serve: keyframes every second, in "long" every 6 s; "gate" is H.265."""
+    """Elementary streams to serve: keyframes every second, in "long" every 6 s, in "refresh" one; "gate" is H.265."""
     folder = tmp_path_factory.mktemp("rtsp")
     return {
         "yard": encode_elementary_stream(folder / "yard.h264", gop=FPS),
         "long": encode_elementary_stream(folder / "long.h264", gop=6 * FPS, seconds=12),
         "sliced": encode_elementary_stream(folder / "sliced.h264", gop=FPS, slices=2),
+        "refresh": encode_elementary_stream(folder / "refresh.h264", gop=FPS, seconds=20, refresh=True),
         "gate": encode_elementary_stream(folder / "gate.h265", gop=FPS),
     }
 
