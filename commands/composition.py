@@ -16,6 +16,7 @@ import platformdirs
 
 from footage.commands.backend import Backend
 from footage.commands.errors import UsageError
+from footage.commands.peers import open_peers
 from footage.config.settings import Settings
 from footage.indexer.embed.base import Embedder, Space
 from footage.indexer.store.base import Catalog, Store
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from footage.query.clips.service import ClipService
     from footage.query.http.audit import AuditLog
     from footage.query.http.tokens import Token
+    from footage.query.peers.peers import Peers
     from footage.query.scoring.noun_bank import NounBank
     from footage.query.search.engine import SearchEngine
 
@@ -61,6 +63,7 @@ class SearchServices:
     clip_service: ClipService
     model: str
     health: IndexHealth
+    peers: Peers | None
 
 
 def model_cache(settings: Settings) -> Path:
@@ -76,6 +79,15 @@ def recordings_folder(settings: Settings) -> Path:
 def clip_cache(settings: Settings) -> Path:
     """Folder of finished clips."""
     return settings.data / "cache" / "clips"
+
+
+def reach_cluster(clips: ClipService, peers: Peers | None) -> ClipService:
+    """The same over the footage of every machine of the cluster."""
+    if peers is None:
+        return clips
+    from footage.query.peers.remote import PeerFootage
+
+    return clips.with_remote(PeerFootage(peers))
 
 
 def audit_log(settings: Settings) -> AuditLog:
@@ -252,8 +264,11 @@ async def stored_tokens(settings: Settings) -> list[Token]:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[SearchServices]:
+async def open_services(settings: Settings, name: str = "") -> AsyncIterator[SearchServices]:
     """Everything that indexing and searching need, open while the block runs; a new index is bound to the model.
+
+    Args:
+        name: of this service in a cluster; empty for a command.
 
     Raises:
         SpaceMismatch: the index was made with another model.
@@ -276,8 +291,9 @@ async def open_services(settings: Settings) -> AsyncIterator[SearchServices]:
         store = await backend.store(chosen.embedder.space)
         stack.push_async_callback(store.close)
         bank = await NounBank.build(chosen.embedder, model_cache(settings))
-        clips = ClipService(store, catalog, clip_cache(settings))
+        peers = await stack.enter_async_context(open_peers(settings, catalog, name))
+        clips = reach_cluster(ClipService(store, catalog, clip_cache(settings)), peers)
         health = IndexHealth(partial(backend.find_damage, store, catalog))
         get_frame = partial(clips.get_frame, boxes=False)
         engine = SearchEngine(chosen.embedder, store, catalog, bank, get_frame, health.damage)
-        yield SearchServices(store, catalog, chosen.embedder, bank, engine, clips, chosen.line, health)
+        yield SearchServices(store, catalog, chosen.embedder, bank, engine, clips, chosen.line, health, peers)

@@ -24,6 +24,7 @@ EXIT_CODES = {
     "footage.indexer.store.base.StoreError": FAILED,
     "footage.indexer.store.base.StoreUnreachable": AWAY,
     "footage.query.clips.source.ClipError": FAILED,
+    "footage.query.clips.service.FootageUnreachable": AWAY,
     "footage.query.clips.service.NotFound": NOTHING,
     "footage.query.http.auth.UnsafeBind": USAGE,
     "footage.query.scoring.expression.BadTerms": USAGE,

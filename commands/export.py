@@ -78,14 +78,15 @@ def parse_request(text: str, precise: bool, pad: float, query: str) -> ExportReq
 
 
 async def _export(settings: Settings, request: ExportRequest, out: Path) -> Manifest | None:
-    from footage.commands.composition import clip_cache, open_index
+    from footage.commands.composition import clip_cache, open_index, reach_cluster
+    from footage.commands.peers import open_peers
     from footage.commands.protected_files import protect_footage
     from footage.query.clips.service import ClipService
     from footage.query.export.archive import save_export
 
-    async with open_index(settings) as index:
+    async with open_index(settings) as index, open_peers(settings, index.catalog) as peers:
         (await protect_footage(settings, index.catalog)).check(out)
-        clips = ClipService(index.store, index.catalog, clip_cache(settings))
+        clips = reach_cluster(ClipService(index.store, index.catalog, clip_cache(settings)), peers)
         return await save_export(clips, request, out, _report_problem)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -80,6 +82,7 @@ async def _serve(settings: Settings, token: str | None) -> bool:
     import signal
 
     from footage.commands.composition import open_services
+    from footage.commands.peers import service_name
     from footage.commands.service import run_service
     from footage.commands.service_lock import lock_service_folders
 
@@ -90,15 +93,31 @@ async def _serve(settings: Settings, token: str | None) -> bool:
         raise UsageError("worker: cameras are shared in a cluster; set store: cassandra or astra")
     async with (
         lock_service_folders(settings),
-        open_services(settings) as services,
+        open_services(settings, service_name(settings)) as services,
         run_service(settings, services) as app_services,
     ):
         runner = await _start_http(settings, token, app_services)
         try:
             print_message(f"serving {_url(runner)} (index {settings.data}, model {services.model})")
-            return await _wait(stop, services)
+            async with _announced(settings, services, runner):
+                return await _wait(stop, services)
         finally:
             await runner.cleanup()
+
+
+@asynccontextmanager
+async def _announced(settings: Settings, services: SearchServices, runner: web.AppRunner) -> AsyncIterator[None]:
+    """Announce this service to the others of its cluster, if it has one, while the block runs."""
+    from footage.commands.peers import advertised_address
+    from footage.commands.worker import run_tasks
+
+    if services.peers is None:
+        yield
+        return
+    directory = services.peers.directory
+    directory.address = advertised_address(settings, runner.addresses[0][1])
+    async with run_tasks(directory.run()):
+        yield
 
 
 async def _start_http(settings: Settings, token: str | None, services: AppServices) -> web.AppRunner:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 
 from footage.commands import worker
-from footage.commands.composition import SearchServices, audit_log, clip_cache, recordings_folder
+from footage.commands.composition import SearchServices, audit_log, clip_cache, reach_cluster, recordings_folder
 from footage.commands.errors import print_message
 from footage.commands.worker import run_tasks
 from footage.config.settings import Settings
@@ -52,11 +52,12 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
         _run_audit_log(settings) as audit,
     ):
         hold: RetentionHold = live.archive.protect if live else lambda _: nullcontext()
+        clips = ClipService(services.store, services.catalog, clip_cache(settings), hold=hold)
         yield AppServices(
             services.store,
             services.catalog,
             services.engine,
-            ClipService(services.store, services.catalog, clip_cache(settings), hold=hold),
+            clips,
             metrics,
             live,
             WatchContext(services.embedder, services.noun_bank, alerts),
@@ -64,6 +65,8 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
             settings.worker,
             _note_misconfigured(settings, metrics),
             services.health,
+            peers=services.peers,
+            export_clips=reach_cluster(clips, services.peers),
         )
 
 
@@ -121,9 +124,15 @@ async def _run_cameras(
     ]
     member = None
     if leases and fence:
-        member = await worker.create_worker(settings.worker, services.catalog, leases, fence, live, watches, keep)
+        assert services.peers
+        note_recorder = services.peers.directory.note_recorder
+        parts = (services.catalog, leases, fence, live, watches, keep, note_recorder)
+        member = await worker.create_worker(settings.worker, *parts)
         tasks.append(member.run())
     else:
+        if services.peers:
+            for camera in keep:
+                await services.peers.directory.note_recorder(camera)
         print_message(f"watching {len(keep)} camera{'s' * (len(keep) != 1)}: {', '.join(sorted(keep))}")
     try:
         async with run_tasks(*tasks):

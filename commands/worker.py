@@ -17,7 +17,7 @@ from footage.config.settings import Settings
 from footage.indexer.camera import Camera
 from footage.indexer.cluster.fence import Fence
 from footage.indexer.cluster.leases import Leases
-from footage.indexer.cluster.worker import Worker
+from footage.indexer.cluster.worker import Hook, Worker
 from footage.indexer.live.service import LiveService
 from footage.indexer.store.base import Catalog
 from footage.query.watches.evaluator import WatchEvaluator
@@ -57,12 +57,19 @@ async def create_worker(
     live: LiveService,
     watches: WatchEvaluator,
     keep: dict[str, timedelta | None],
+    note_recorder: Hook,
 ) -> Worker:
     """A worker over started services; the caller runs and stops it.
 
     Args:
         keep: is filled with how long each shared camera is kept.
+        note_recorder: awaited with a camera's name before it is recorded here.
     """
+
+    async def on_added(camera: str) -> None:
+        await note_recorder(camera)
+        await watches.on_camera_added(camera)
+
     list_cameras = partial(_list_cameras, catalog, keep, set[str]())
     print_message(f"worker '{name}' takes its share of {len(await list_cameras())} shared cameras")
     return Worker(
@@ -71,7 +78,7 @@ async def create_worker(
         fence,
         live,
         list_cameras,
-        on_added=watches.on_camera_added,
+        on_added=on_added,
         on_removed=watches.on_camera_removed,
         on_lost=watches.on_camera_lost,
     )

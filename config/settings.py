@@ -82,6 +82,11 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to serve on; any but loopback needs a token")
     port: int = Field(8710, description="port to serve on", ge=0, le=65535)
     token: SecretStr | None = Field(None, description="token that HTTP clients send as 'Authorization: Bearer ...'")
+    advertise: str = Field(
+        "",
+        description="address at which other services of the cluster reach this one; default: host and port",
+        pattern=r"^(https?://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]{1,5})?)?$",
+    )
     audit: bool = Field(True, description="log who asks what over HTTP")
     audit_keep: Seconds = Field(90 * 86400.0, description="how long that is kept, for example 90d", gt=0)
 

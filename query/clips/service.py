@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -35,10 +36,42 @@ class NotFound(Exception):
     """What was asked for does not exist (any more); the message says what and why. HTTP 404."""
 
 
+class NotHere(NotFound):
+    """The file of a media is not on this machine."""
+
+    def __init__(self, message: str, media: Media) -> None:
+        super().__init__(message)
+        self.media = media
+
+
+class FootageUnreachable(Exception):
+    """Footage is on another machine that does not answer; says which, and since when (exit code 5, HTTP 503)."""
+
+
+class RemoteFootage(Protocol):
+    """Gets footage that is not on this machine from the one that has it (``query.peers``).
+
+    Its methods raise NotFound where no machine has it any more, and FootageUnreachable where one does not answer.
+    """
+
+    async def holds(self, frame: FrameId, media: Media) -> bool:
+        """Tell whether another machine has the media that has a frame."""
+        ...
+
+    async def get_image(self, frame: FrameId, media: Media, side: int | None) -> Image:
+        """Get the image behind a frame's id, as ``frame_at.read_image_at`` gives it there."""
+        ...
+
+    async def get_clip(self, moment: MomentId, media: Media, out: Path, *, precise: bool, pad: float) -> Clip:
+        """Get a moment's clip, as ``ClipService.get_clip`` cuts it there, into a file."""
+        ...
+
+
 class ClipService:
     """Loads frames and cuts clips from media.
 
     Args:
+        remote: is asked for what is not on this machine; None: nobody is.
         cache: folder for finished clips.
         limit: bytes that the cache may hold; the least recently used clips are deleted first.
         hold: keeps a path from being deleted by retention while a clip is cut.
@@ -51,9 +84,15 @@ class ClipService:
         cache: Path,
         limit: int = 2 << 30,
         hold: RetentionHold = lambda _: nullcontext(),
+        remote: RemoteFootage | None = None,
     ) -> None:
         self._store, self._catalog, self._cache, self._limit, self._hold = store, catalog, cache, limit, hold
+        self._remote = remote
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def with_remote(self, remote: RemoteFootage) -> ClipService:
+        """Returns the same service, which asks ``remote`` for what is not on this machine."""
+        return ClipService(self._store, self._catalog, self._cache, self._limit, self._hold, remote)
 
     async def get_frame(self, frame: FrameId, side: int | None = None, boxes: bool = True) -> Image:
         """Loads the image behind a frame's id, with its region drawn on it.
@@ -63,10 +102,17 @@ class ClipService:
 
         Raises:
             NotFound: there is no such frame, or its footage has been moved or deleted.
+            FootageUnreachable: its footage is on another machine that does not answer.
             stream.files.video_file.MediaError: the footage is damaged there.
         """
-        media, offset = await self.find_source(frame)
-        image = await asyncio.to_thread(frame_at.read_image_at, Path(media.path), media.kind, offset, side)
+        try:
+            media, offset = await self.find_source(frame)
+        except NotHere as missing:
+            if self._remote is None:
+                raise
+            image = await self._remote.get_image(frame, missing.media, side)
+        else:
+            image = await asyncio.to_thread(frame_at.read_image_at, Path(media.path), media.kind, offset, side)
         return draw_regions(image, [frame.region]) if boxes and frame.region else image
 
     async def get_clip(
@@ -79,9 +125,15 @@ class ClipService:
 
         Raises:
             NotFound: the footage has been moved or deleted.
+            FootageUnreachable: it is on another machine that does not answer.
             query.clips.source.ClipError: it cannot be cut; says why.
         """
-        source, _ = await self.find_source(moment.frame)
+        try:
+            source, _ = await self.find_source(moment.frame)
+        except NotHere as missing:
+            if self._remote is None:
+                raise
+            return await self._fetch_clip(self._remote, moment, missing.media, out, precise=precise, pad=pad)
         padding = timedelta(seconds=pad)
         start, end = moment.start - padding, moment.end + padding
         entries = await self._catalog.media_between([moment.camera], start, end)
@@ -98,10 +150,24 @@ class ClipService:
                     self._cut_cached, self._cache / f"{name}.mp4", media, start, end, precise
                 )
 
+    async def _fetch_clip(
+        self, remote: RemoteFootage, moment: MomentId, media: Media, out: Path | None, *, precise: bool, pad: float
+    ) -> Clip:
+        """Get a clip from the machine that can cut it: into ``out``, or into a file of the cache that is replaced."""
+        if out:
+            return await remote.get_clip(moment, media, out, precise=precise, pad=pad)
+        name = hashlib.blake2b(repr((str(moment), precise, pad)).encode(), digest_size=12).hexdigest()
+        path = self._cache / f"remote-{name}.mp4"
+        self._cache.mkdir(parents=True, exist_ok=True)
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            clip = await remote.get_clip(moment, media, path, precise=precise, pad=pad)
+            await asyncio.to_thread(prune_cache, self._cache, self._limit, path)
+        return clip
+
     def _cut_cached(self, path: Path, media: Sequence[Media], start: datetime, end: datetime, precise: bool) -> Clip:
         sidecar = path.with_suffix(".json")
         if path.exists() and sidecar.exists():
-            os.utime(path)
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))  # the ETag, with which a client resumes, stays
             return _CLIP.validate_json(sidecar.read_bytes())
         make_folder(self._cache)
         clip = cut_clip(media, start, end, path, precise=precise)
@@ -118,6 +184,9 @@ class ClipService:
         """Tells why there is no footage behind a frame; empty where there is."""
         try:
             await self.find_source(frame)
+        except NotHere as missing:
+            here = self._remote is None or not await self._remote.holds(frame, missing.media)
+            return str(missing) if here else ""
         except NotFound as error:
             return str(error)
         return ""
@@ -127,11 +196,23 @@ class ClipService:
 
         Raises:
             NotFound: there is no such frame, or its footage has been moved or deleted.
+            NotHere: so it is, or its footage is on another machine.
         """
         entry = await self._find_entry(frame)
         media = entry.media
         if media.kind is Kind.FEED or not await asyncio.to_thread(Path(media.path).exists):
-            raise NotFound(_explain_missing(entry))
+            if media.kind is Kind.FEED or entry.note == NOT_WRITTEN:  # no machine has it
+                raise NotFound(_explain_missing(entry))
+            raise NotHere(describe_missing(media), media)
+        return media, (frame.time - media.start).total_seconds()
+
+    async def find_media(self, frame: FrameId) -> tuple[Media, float]:
+        """Returns the media that has a frame, wherever its file is, and the frame's offset in it, as ``find_source``.
+
+        Raises:
+            NotFound: there is no such frame.
+        """
+        media = (await self._find_entry(frame)).media
         return media, (frame.time - media.start).total_seconds()
 
     async def _find_entry(self, frame: FrameId) -> CatalogEntry:
@@ -169,7 +250,7 @@ def draw_regions(image: Image, regions: Sequence[Region]) -> Image:
 def prune_cache(cache: Path, limit: int, keep: Path) -> None:
     """Deletes the least recently used clips until the cache holds at most ``limit`` bytes."""
     finished = (path for path in cache.glob("*.mp4") if not path.name.startswith("."))  # drafts begin with a dot
-    clips = sorted(finished, key=lambda p: p.stat().st_mtime)
+    clips = sorted(finished, key=lambda p: p.stat().st_atime_ns)
     total = sum(p.stat().st_size for p in clips)
     for path in clips:
         if total <= limit:
@@ -184,8 +265,11 @@ def _explain_missing(entry: CatalogEntry) -> str:
     media = entry.media
     if entry.note == NOT_WRITTEN:
         return f"camera '{media.camera}': {NOT_WRITTEN}"
-    if media.kind is Kind.FEED:
-        return f"camera '{media.camera}' was not recorded at that time (record: false)"
+    return f"camera '{media.camera}' was not recorded at that time (record: false)"
+
+
+def describe_missing(media: Media) -> str:
+    """Say that the file of a media is nowhere, and what can be done."""
     if media.kind is Kind.SEGMENT:
         return f"{media.path}: its footage has expired, or its disk is not mounted"
     return f"{media.path}: the file has been moved or deleted; index it where it is now"

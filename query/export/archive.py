@@ -18,7 +18,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 from pydantic import JsonValue
 
 from footage.query.clips.clip import Clip
-from footage.query.clips.service import ClipService, NotFound, draw_regions
+from footage.query.clips.service import ClipService, FootageUnreachable, NotFound, draw_regions
 from footage.query.clips.source import ClipError
 from footage.query.clips.verify import verify_clip
 from footage.query.export.manifest import (
@@ -98,6 +98,8 @@ class ExportArchive:
         self._rows: list[ExportedMoment] = []
         self._files: list[FileOut] = []
         self.size = 0
+        self.unreachable: FootageUnreachable | None = None
+        """Why a moment could not be exported now, though its footage exists; the last such reason."""
 
     def __enter__(self) -> Self:
         return self
@@ -123,15 +125,17 @@ class ExportArchive:
         image: Image | None = None
         clip: Clip | None = None
         try:
-            media, offset = await self._clip_service.find_source(moment.frame)
-            row.media, row.clock = MediaOut(id=media.id, offset=round(offset, 6)), media.clock.value
+            media, offset = await self._clip_service.find_media(moment.frame)
             image = await self._clip_service.get_frame(moment.frame, boxes=False)
+            row.media, row.clock = MediaOut(id=media.id, offset=round(offset, 6)), media.clock.value
             if media.kind is Kind.PHOTO:
                 row.state, row.reason = "photograph", "a photograph has no clip"
             else:
                 clip = await self._clip_service.get_clip(moment, precise=self._request.precise, pad=self._request.pad)
         except (NotFound, ClipError, MediaError) as error:
             row.reason = str(error)
+        except FootageUnreachable as error:
+            row.reason, self.unreachable = str(error), error
         await run_to_completion(self._write_moment, row, moment, image, clip)
         return row
 

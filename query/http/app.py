@@ -15,7 +15,7 @@ from footage.indexer.embed.base import EmbedderError
 from footage.indexer.live.service import LiveService
 from footage.indexer.store.base import Catalog, Store, StoreError, StoreUnreachable
 from footage.indexer.store.integrity import IndexHealth
-from footage.query.clips.service import ClipService, NotFound
+from footage.query.clips.service import ClipService, FootageUnreachable, NotFound
 from footage.query.clips.source import ClipError
 from footage.query.http import routes
 from footage.query.http.app_keys import (
@@ -23,10 +23,12 @@ from footage.query.http.app_keys import (
     AUTHENTICATOR,
     CATALOG,
     CLIP_SERVICE,
+    EXPORT_CLIPS,
     HEALTH,
     LIVE,
     METRICS,
     MISCONFIGURED,
+    PEERS,
     SEARCH_ENGINE,
     STORE,
     WORKER,
@@ -39,6 +41,7 @@ from footage.query.http.origin import add_safe_headers
 from footage.query.http.schemas import ErrorOut
 from footage.query.http.tokens import Authenticator
 from footage.query.http.watch_routes import WATCH_CONTEXT, WatchContext
+from footage.query.peers.peers import Peers
 from footage.query.search.engine import SearchEngine
 from footage.query.values.ids import BadId
 from footage.stream.files.video_file import MediaError
@@ -55,7 +58,12 @@ async def _find_nothing() -> str:
 
 @dataclass(frozen=True, slots=True)
 class AppServices:
-    """The services that the routes use. The caller opens them, and closes them after the application has stopped."""
+    """The services that the routes use. The caller opens them, and closes them after the application has stopped.
+
+    Attributes:
+        clip_service: of this machine's footage.
+        export_clips: of the footage of every machine; default: of this one's.
+    """
 
     store: Store
     catalog: Catalog
@@ -68,6 +76,8 @@ class AppServices:
     worker: str = ""
     misconfigured: Mapping[str, str] = field(default_factory=dict)
     health: IndexHealth = field(default_factory=lambda: IndexHealth(_find_nothing))
+    peers: Peers | None = None
+    export_clips: ClipService | None = None
 
 
 def build_app(services: AppServices, token: str | None = None, local: bool = True) -> web.Application:
@@ -85,6 +95,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     app[LIVE], app[METRICS], app[AUTHENTICATOR], app[AUDIT_LOG] = services.live, metrics, authenticator, services.audit
     app[HEALTH] = services.health
     app[WORKER], app[MISCONFIGURED] = services.worker, services.misconfigured
+    app[PEERS], app[EXPORT_CLIPS] = services.peers, services.export_clips or services.clip_service
     app[WATCH_CONTEXT], app[EXPORT_LOCK] = services.watches, asyncio.Lock()
     if services.watches:
         app.on_shutdown.append(services.watches.close_alerts)
@@ -112,6 +123,8 @@ async def _convert_errors(request: web.Request, handler: Handler) -> web.StreamR
         return error_response(404, str(error))
     except (ClipError, MediaError) as error:
         return error_response(409, str(error))
+    except FootageUnreachable as error:
+        return error_response(503, str(error), "its footage can be had again when that service is back")
     except (StoreUnreachable, EmbedderError) as error:
         return error_response(503, str(error), "try again later; /readyz tells when it is back")
     except StoreError as error:

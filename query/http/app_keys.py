@@ -13,6 +13,7 @@ from footage.query.clips.service import ClipService
 from footage.query.http.audit import AuditLog
 from footage.query.http.metrics import Metrics
 from footage.query.http.tokens import Authenticator
+from footage.query.peers.peers import Peers
 from footage.query.search.engine import SearchEngine
 
 HEALTH: web.AppKey[IndexHealth] = web.AppKey("health", IndexHealth)
@@ -20,6 +21,11 @@ STORE: web.AppKey[Store] = web.AppKey("store", Store)
 CATALOG: web.AppKey[Catalog] = web.AppKey("catalog", Catalog)
 SEARCH_ENGINE: web.AppKey[SearchEngine] = web.AppKey("search_engine", SearchEngine)
 CLIP_SERVICE: web.AppKey[ClipService] = web.AppKey("clip_service", ClipService)
+"""Of this machine's footage only; requests for other footage are passed on."""
+EXPORT_CLIPS: web.AppKey[ClipService] = web.AppKey("export_clips", ClipService)
+"""Of the whole cluster's footage."""
+PEERS: web.AppKey[Peers | None] = web.AppKey("peers", Peers)
+"""The other services of the cluster; None where nothing is shared."""
 LIVE: web.AppKey[LiveService | None] = web.AppKey("live", LiveService)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 AUDIT_LOG: web.AppKey[AuditLog | None] = web.AppKey("audit", AuditLog)

@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from footage.query.http.app_keys import CATALOG
 from footage.query.http.origin import refuse_other_sites, requested_host
+from footage.query.http.service_auth import authenticate_service
 from footage.query.http.tokens import LOCAL_NAME, Authenticator, Identity, Role
 from footage.query.values.names import describe_unknown
 
@@ -63,7 +64,8 @@ def authenticate_requests(authenticator: Authenticator) -> Middleware:
         refuse_other_sites(request)
         if request.path in PUBLIC_PATHS:
             return await handler(request)
-        request[IDENTITY] = await _identify(request, authenticator)
+        service = await authenticate_service(request)
+        request[IDENTITY] = service or await _identify(request, authenticator)
         return await handler(request)
 
     return middleware

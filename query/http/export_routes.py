@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from footage.query.clips.service import NotFound
 from footage.query.export.archive import CHUNK, ExportArchive, ExportRequest, sort_moments
 from footage.query.export.manifest import MomentIdText, Wanted
-from footage.query.http.app_keys import CLIP_SERVICE
+from footage.query.http.app_keys import EXPORT_CLIPS
 from footage.query.http.auth import require_visible
 from footage.query.http.routing import Route
 
@@ -65,8 +65,8 @@ async def export_zip(request: web.Request, given: ExportIn) -> web.StreamRespons
     headers = {"Content-Type": "application/zip", "Content-Disposition": f'attachment; filename="{name}"'}
     response = web.StreamResponse(headers=headers)
     with (
-        request.app[CLIP_SERVICE].open_scratch_file() as file,
-        ExportArchive(request.app[CLIP_SERVICE], file, export_request) as export,
+        request.app[EXPORT_CLIPS].open_scratch_file() as file,
+        ExportArchive(request.app[EXPORT_CLIPS], file, export_request) as export,
     ):
         try:
             await _write_moments(request, response, file, export, export_request)
@@ -98,6 +98,8 @@ async def _write_moments(
         if response.prepared:
             sent = await _send(response, file, sent, export.size)
     if not response.prepared:
+        if export.unreachable:
+            raise export.unreachable
         raise NotFound(f"none of these moments can be exported: {reasons[0]}")
     await export.finish()
     await _send(response, file, sent, export.size)

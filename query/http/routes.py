@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Literal
 from urllib.parse import quote
@@ -10,12 +11,13 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
-from footage.query.clips.service import NotFound
+from footage.query.clips.service import NotFound, NotHere
 from footage.query.http.app_keys import (
     AUDIT_LOG,
     AUTHENTICATOR,
     CATALOG,
     CLIP_SERVICE,
+    EXPORT_CLIPS,
     HEALTH,
     LIVE,
     METRICS,
@@ -26,11 +28,22 @@ from footage.query.http.app_keys import (
 from footage.query.http.auth import identity, require_visible
 from footage.query.http.camera_status import list_cameras
 from footage.query.http.export_routes import ROUTES as EXPORT_ROUTES
+from footage.query.http.forward import Forwarding
 from footage.query.http.limits import FileResponse
 from footage.query.http.routing import Params, Route, TimeParam, document, make_handler
 from footage.query.http.schemas import AuditOut, CamerasOut, MomentInfo
 from footage.query.http.search_routes import ROUTES as SEARCH_ROUTES
+from footage.query.http.service_auth import is_from_service
 from footage.query.http.watch_routes import ROUTES as WATCH_ROUTES
+from footage.query.peers.remote import (
+    CLIP_HEADER,
+    CLIP_PATIENCE,
+    IMAGE_PATIENCE,
+    LOSSLESS,
+    PRECISE_PATIENCE,
+    describe_clip,
+    encode_png,
+)
 from footage.query.values.ids import FRAME_PATTERN, MOMENT_PATTERN, FrameId, MomentId
 from footage.query.values.times import format_time
 from footage.stream.files import frame_at
@@ -73,7 +86,8 @@ def _visible_moment(request: web.Request) -> MomentId:
 async def one_moment(request: web.Request, _: Params) -> MomentInfo:
     """Decode a moment's id, and check whether its footage still exists."""
     found = _visible_moment(request)
-    missing = await request.app[CLIP_SERVICE].explain_missing(found.frame)
+    clip_service = request.app[CLIP_SERVICE if is_from_service(request) else EXPORT_CLIPS]
+    missing = await clip_service.explain_missing(found.frame)
     return MomentInfo(
         id=str(found),
         camera=found.camera,
@@ -86,12 +100,15 @@ async def one_moment(request: web.Request, _: Params) -> MomentInfo:
     )
 
 
-async def clip_file(request: web.Request, params: ClipParams) -> web.StreamResponse:
+async def clip_file(request: web.Request, params: ClipParams) -> web.StreamResponse | Forwarding:
     """Get the clip of a moment as an MP4 file; byte ranges are supported."""
     found = _visible_moment(request)
     if found.end - found.start > timedelta(hours=1):
         raise ValueError("clips are at most an hour long; choose a shorter moment")
-    clip = await request.app[CLIP_SERVICE].get_clip(found, precise=params.precise, pad=params.pad)
+    try:
+        clip = await request.app[CLIP_SERVICE].get_clip(found, precise=params.precise, pad=params.pad)
+    except NotHere as missing:
+        return Forwarding(found.frame, missing, PRECISE_PATIENCE if params.precise else CLIP_PATIENCE)
     name = f"{found.camera}-{found.start:%Y%m%dT%H%M%SZ}.mp4"
     headers = {
         "Content-Type": "video/mp4",
@@ -101,14 +118,22 @@ async def clip_file(request: web.Request, params: ClipParams) -> web.StreamRespo
         "X-Footage-End": format_time(clip.end),
         "X-Footage-Precise": str(clip.precise).lower(),
     }
+    if is_from_service(request):
+        headers[CLIP_HEADER] = describe_clip(clip)
     return FileResponse(clip.path, headers=headers)
 
 
-async def frame_picture(request: web.Request, params: FrameParams) -> web.StreamResponse:
+async def frame_picture(request: web.Request, params: FrameParams) -> web.StreamResponse | Forwarding:
     """Get the picture of a frame as JPEG."""
     frame = FrameId.parse(request.match_info["id"])
     require_visible(request, frame.camera)
-    image = await request.app[CLIP_SERVICE].get_frame(frame, params.side)
+    lossless = is_from_service(request) and request.headers.get("Accept") == LOSSLESS
+    try:
+        image = await request.app[CLIP_SERVICE].get_frame(frame, params.side, boxes=not lossless)
+    except NotHere as missing:
+        return Forwarding(frame, missing, IMAGE_PATIENCE)
+    if lossless:
+        return web.Response(body=await asyncio.to_thread(encode_png, image), content_type=LOSSLESS)
     body = frame_at.encode_jpeg(image)
     return web.Response(body=body, content_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
@@ -197,4 +222,7 @@ ROUTES = (
 def add_routes(app: web.Application) -> None:
     """Add every route to the application."""
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, make_handler(route))
+        handler = make_handler(route)
+        app.router.add_route(route.method, route.path, handler)
+        if route.answer in ("image/jpeg", "video/mp4"):
+            app.router.add_route("HEAD", route.path, handler)

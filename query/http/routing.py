@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from footage.query.http.app_keys import AUDIT_LOG
 from footage.query.http.auth import identity, require_role
+from footage.query.http.forward import Forwarding, forward
 from footage.query.http.limits import Slots, body_timeout
 from footage.query.http.schemas import ErrorOut
 from footage.query.http.tokens import Role
@@ -40,7 +41,8 @@ class Route:
     """One operation.
 
     Attributes:
-        handler: takes the request and its validated parameters; returns a model (sent as JSON) or a response.
+        handler: takes the request and its validated parameters; returns a model (sent as JSON) or a response, or which
+            footage of another machine is asked for.
             Its name is the operation's id in /openapi.json and in the audit log.
         answer: the model of the JSON answer, or the media type of another answer.
         params: the query parameters.
@@ -57,7 +59,7 @@ class Route:
 
     method: str
     path: str
-    handler: Callable[[web.Request, Any], Awaitable[BaseModel | web.StreamResponse]]
+    handler: Callable[[web.Request, Any], Awaitable[BaseModel | web.StreamResponse | Forwarding]]
     answer: type[BaseModel] | str
     params: type[Params] = Params
     errors: tuple[int, ...] = ()
@@ -83,6 +85,8 @@ def make_handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRe
             params = await _parse_body(request, route.body)
         async with slots.take(request) if slots else nullcontext():
             answer = await route.handler(request, params)
+        if isinstance(answer, Forwarding):
+            answer = await forward(request, answer)
         if route.count_results:
             given = params.model_dump(mode="json", by_alias=True, exclude_defaults=True)
             await _log_request(request, route, given, route.count_results(params, answer))

@@ -29,8 +29,8 @@ def data(tmp_path_factory):
     return tmp_path_factory.mktemp("data")
 
 
-def footage(*args, data=None, **env):
-    command = [sys.executable, "-m", "footage", *map(str, args), *(["--data", str(data)] if data else [])]
+def footage(*args, data=None, before=(), **env):
+    command = [*before, sys.executable, "-m", "footage", *map(str, args), *(["--data", str(data)] if data else [])]
     clean = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")}
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=clean | env, check=False, cwd=ROOT)
 

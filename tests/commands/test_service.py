@@ -13,6 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
@@ -56,8 +57,8 @@ class Service:
 
     running: ClassVar[list[subprocess.Popen]] = []
 
-    def __init__(self, settings: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "footage", "serve", "--config", str(settings), *options]
+    def __init__(self, settings: Path, *options: str, before: Sequence[str] = ()) -> None:
+        command = [*before, sys.executable, "-m", "footage", "serve", "--config", str(settings), *options]
         env = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")} | {"CAMERA_PASSWORD": "secret"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
         self.running.append(self.process)

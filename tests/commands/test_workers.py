@@ -2,8 +2,12 @@
 
 import asyncio
 import json
+import re
 import signal
+import subprocess
 import time
+import urllib.error
+import urllib.request
 import uuid
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -14,8 +18,10 @@ import pytest
 from footage.commands.composition import find_index
 from footage.config.settings import load_settings
 from footage.indexer.store.base import CoverageState, Where
+from footage.query.http.tokens import add_token
 from tests.commands.test_cli import footage
 from tests.commands.test_service import FAR, LONG_AGO, Service, ended  # noqa: F401
+from tests.require import require
 
 NAMES = ("yard", "gate", "long", "sliced")
 SECOND = timedelta(seconds=1)
@@ -127,6 +133,86 @@ def test_two_workers_share_the_cameras_when_one_freezes_dies_or_stops(cluster, m
         assert len(turns) <= 5, (name, turns)  # a b a b a at most: never mixed
     gaps = [c for c in coverage if c.state is CoverageState.GAP and c.start <= killed + SECOND and c.end > killed]
     assert len(gaps) == 2, coverage  # the cameras of the one that was killed
+
+
+def ask(service, path, token="", **headers):
+    """Status and body of an answer, and its headers."""
+    given = headers | ({"Authorization": f"Bearer {token}"} if token else {})
+    request = urllib.request.Request(service.url + path, headers=given)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return reply.status, reply.read(), dict(reply.headers)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(), dict(error.headers)
+
+
+def elsewhere(hidden):
+    """What starts a command as if on another machine, where a folder is empty: in a mount namespace of its own."""
+    hidden.mkdir(exist_ok=True)
+    prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden)]
+    try:
+        subprocess.run([*prefix, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        require("unshare", "util-linux, and a kernel that lets users make namespaces")
+    return prefix
+
+
+def add_tokens(settings, monkeypatch, **cameras):
+    """New tokens of role review, each limited to a camera."""
+
+    async def add():
+        monkeypatch.setenv("CAMERA_PASSWORD", "secret")
+        index = await find_index(load_settings(file=settings))
+        added = {name: await add_token(index.catalog, name, "review", given) for name, given in cameras.items()}
+        services = json.dumps(await index.catalog.documents("service"))
+        await index.close()
+        return added, services
+
+    return asyncio.run(add())
+
+
+@pytest.mark.slow
+def test_any_service_hands_out_what_a_worker_recorded(cluster, monkeypatch, tmp_path):
+    """One worker and a service without cameras, each with its own data folder; then the worker is killed."""
+    for name in ("api", "desk"):
+        text = cluster[0].read_text().partition("cameras:")[0]
+        (tmp_path / f"{name}.yaml").write_text(text.replace(str(tmp_path / "a"), str(tmp_path / name)))
+    away, desk = elsewhere(tmp_path / "a"), ("--config", tmp_path / "desk.yaml")
+    worker, api = Service(cluster[0], "--worker", "a"), Service(tmp_path / "api.yaml", before=away)
+    until(lambda: worker.cameras().get("yard", {}).get("records", 0) > 14)
+    at = datetime.fromisoformat(api.cameras()["yard"]["end"]) - 5 * SECOND
+    frame = f"yard~{round(at.timestamp() * 1e6)}"
+    moment = f"{frame}~0~1000000"
+    picture, clip = f"/api/frames/{frame}.jpg?side=64", f"/api/moments/{moment}/clip.mp4"
+
+    for path in (picture, clip):
+        here, there = ask(worker, path), ask(api, path)
+        assert (here[0], there[:2]) == (200, here[:2]), there[1][:200]
+    status, part, headers = ask(api, clip, Range="bytes=100-199")
+    assert (status, part, headers["Content-Range"]) == (206, there[1][100:200], f"bytes 100-199/{len(there[1])}")
+    assert not (tmp_path / "api" / "recordings").exists()
+    cut = footage("clip", moment, "-o", tmp_path / "cut.mp4", *desk, before=away)
+    assert (cut.returncode, (tmp_path / "cut.mp4").read_bytes()) == (0, there[1]), cut.stderr
+
+    tokens, services = add_tokens(tmp_path / "api.yaml", monkeypatch, yards=("yard",), gates=("gate",))
+    assert (len(json.loads(services)), "a" in json.loads(services)) == (2, True)  # the command has left
+    until(lambda: ask(api, picture)[0] == 401)
+    assert [ask(api, path, tokens["gates"])[0] for path in (picture, clip)] == [403, 403]
+    assert ask(api, clip, tokens["yards"])[:2] == (200, there[1])
+
+    killed = datetime.now(UTC)
+    worker.end(signal.SIGKILL)
+    for path in (picture, clip):
+        status, body, _ = ask(api, path, tokens["yards"])
+        said = json.loads(body)["error"]
+        heard = re.search(r"service 'a', which does not answer; it was last heard at (\S+)", said)
+        assert (status, bool(heard)) == (503, True), said
+        assert killed - 11 * SECOND < datetime.fromisoformat(heard[1]) <= killed
+    gone = footage("clip", moment, "-o", tmp_path / "none.mp4", *desk, before=away)
+    assert (gone.returncode, heard[0] in gone.stderr, (tmp_path / "none.mp4").exists()) == (5, True, False), gone.stderr
+    assert api.end() == 0
+    told = worker.told + api.told + cut.stderr + gone.stderr + said + services
+    assert [s for s in ("secret", "Footage-Service", *tokens.values()) if s in told] == []
 
 
 def test_without_a_cluster_nothing_is_shared(tmp_path):

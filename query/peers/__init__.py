@@ -1,0 +1,1 @@
+"""Gets pictures and clips of footage that another service of the cluster holds."""
