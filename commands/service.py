@@ -15,10 +15,11 @@ from footage.commands.worker import run_tasks
 from footage.config.settings import Settings
 from footage.indexer.cluster.fence import Fence
 from footage.indexer.cluster.leases import Leases
+from footage.indexer.disk import DiskMonitor
 from footage.indexer.live.retention import Retention
 from footage.indexer.live.service import LiveService
 from footage.indexer.pipeline.spool import Spool
-from footage.indexer.store.base import Record, StoreError
+from footage.indexer.store.base import Record, StoreError, StoreFull
 from footage.query.clips.service import ClipService, RetentionHold
 from footage.query.http import camera_status
 from footage.query.http.app import AppServices
@@ -50,6 +51,7 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
         _run_watches(settings, services, metrics, alerts, leases) as watches,
         _run_cameras(settings, services, metrics, watches, leases) as live,
         _run_audit_log(settings) as audit,
+        _watch_disk(settings, metrics) as disk,
     ):
         hold: RetentionHold = live.archive.protect if live else lambda _: nullcontext()
         clips = ClipService(services.store, services.catalog, clip_cache(settings), hold=hold)
@@ -65,6 +67,7 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
             settings.worker,
             _note_misconfigured(settings, metrics),
             services.health,
+            disk=disk,
             peers=services.peers,
             export_clips=reach_cluster(clips, services.peers),
         )
@@ -74,6 +77,15 @@ def _note_misconfigured(settings: Settings, metrics: Metrics) -> dict[str, str]:
     """Why cameras of the settings cannot be watched, by name; counted in the metrics."""
     metrics.misconfigured.set(len(settings.camera_problems))
     return {problem.name or "unnamed": problem.text for problem in settings.camera_problems}
+
+
+@asynccontextmanager
+async def _watch_disk(settings: Settings, metrics: Metrics) -> AsyncIterator[DiskMonitor]:
+    """Check while the block runs whether the data folder and the recordings have room."""
+    disk = DiskMonitor(tuple(dict.fromkeys((settings.data, recordings_folder(settings)))))
+    metrics.disk_full.set_function(lambda: bool(disk.problem))
+    async with run_tasks(disk.run()):
+        yield disk
 
 
 @asynccontextmanager
@@ -179,5 +191,7 @@ async def _maintain(services: SearchServices) -> None:
         await asyncio.sleep(MAINTENANCE_INTERVAL)
         try:
             await services.store.maintain()
+        except StoreFull:
+            log.debug("no maintenance: the disk is full")
         except StoreError:
             log.exception("maintenance failed; it is tried again in a minute")

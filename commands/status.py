@@ -18,6 +18,8 @@ async def status(as_json: JsonOption = False, data: Data = None, config: Config 
     """Show what is indexed of each camera."""
     settings = resolve_settings(config, data=data)
     warn_about_cameras(settings)
+    from footage.commands.composition import recordings_folder
+    from footage.indexer.disk import find_full_folder
     from footage.indexer.store.base import StoreDamaged
     from footage.query.http.schemas import CamerasOut
 
@@ -25,6 +27,9 @@ async def status(as_json: JsonOption = False, data: Data = None, config: Config 
         cameras, model = await _read_cameras(settings)
     except StoreDamaged as error:
         cameras, model = CamerasOut(cameras=[], problem=str(error)), ""
+    if not cameras.problem:
+        folders = dict.fromkeys((settings.data, recordings_folder(settings)))
+        cameras = cameras.model_copy(update={"problem": find_full_folder(tuple(folders))})
     if as_json:
         print(cameras.model_dump_json(indent=2))
         return

@@ -10,7 +10,7 @@ from typing import Any
 
 from footage.indexer.cluster.fence import Fence
 from footage.indexer.pipeline.retry import retry_forever
-from footage.indexer.store.base import Catalog, Coverage, StoreError, StoreUnreachable
+from footage.indexer.store.base import Catalog, Coverage, StoreError, StoreFull, StoreUnreachable
 from footage.stream.frame import Media
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,9 @@ RECIPE = "live"
 
 
 class CatalogWriter:
-    """Queues notes for the catalog and writes them in order; a note is retried while the catalog is unreachable.
+    """Queues notes for the catalog and writes them in order.
+
+    A note is retried while the catalog is unreachable or its disk is full.
 
     Threads: ``add_media``, ``close_media``, ``set_coverage`` and ``open_media`` may be called from any thread; they
     hand the note to the event loop that made the writer. Everything else is used in that loop, where ``run`` writes
@@ -63,11 +65,11 @@ class CatalogWriter:
         return self._open.get(id)
 
     async def extend_media(self, media: Media) -> None:
-        """Write now how far an open media reaches, or behind the queued notes when the catalog is unreachable."""
+        """Write now how far an open media reaches, or behind the queued notes when the catalog takes nothing."""
         try:
             if self._may_write(media.camera, media.end):
                 await self._catalog.update_media(media)
-        except StoreUnreachable:
+        except (StoreUnreachable, StoreFull):
             self._note(media.camera, media.end, lambda: self._catalog.update_media(media))
 
     def call_when_written(self, callback: Callable[[], None]) -> None:
@@ -82,7 +84,7 @@ class CatalogWriter:
         """Write notes until ``close``."""
         while (work := await self._notes.get()) is not None:
             try:
-                await retry_forever(work, StoreUnreachable)
+                await retry_forever(work, (StoreUnreachable, StoreFull))
             except StoreError:
                 log.exception("the catalog could not take a note")
 

@@ -7,10 +7,11 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from footage.indexer.store.base import NOT_WRITTEN, Catalog, Coverage, CoverageState, Store, StoreError, Where
+from footage.indexer.store.base import Catalog, Coverage, CoverageState, Store, StoreError, StoreFull, Where
 from footage.indexer.store.integrity import recount
-from footage.stream.frame import Media
+from footage.stream.frame import Kind, Media
 from footage.stream.instants import EPOCH
 from footage.stream.recording.archive import SegmentArchive
 from footage.stream.spans import merge
@@ -26,7 +27,7 @@ class Retention:
     """Deletes what has expired: by age per camera, by the size of all recordings, and for free disk space.
 
     Records are forgotten before their footage is deleted, so that a kill in between leaves footage that is deleted
-    the next time, never a record whose image is gone.
+    the next time, never a record whose image is gone; only on a full disk footage goes first, to make room.
 
     Args:
         keep: how long each camera's footage and records are kept; None: as long as there is space.
@@ -54,6 +55,8 @@ class Retention:
                 waited = 0.0
                 try:
                     await self.delete_expired()
+                except StoreFull as error:
+                    log.warning("%s; there is no footage left that may be deleted", error)
                 except (StoreError, OSError):
                     log.exception("retention failed; it is tried again in %g s", every)
             await asyncio.sleep(check)
@@ -63,8 +66,12 @@ class Retention:
         """Delete what has expired; returns how many segments were deleted."""
         now = now or datetime.now(UTC)
         expired = await asyncio.to_thread(self._archive.find_expired, self._keep, self._size, self._free, (), now)
-        await self._forget(expired)
-        deleted = await asyncio.to_thread(self._archive.delete, expired)
+        try:
+            await self._forget(expired)
+            deleted = await asyncio.to_thread(self._archive.delete, expired)
+        except StoreFull:  # no room even to note what is forgotten: only footage that is deleted first makes some
+            deleted = await asyncio.to_thread(self._archive.delete, expired)
+            await self._forget(expired)
         for camera, kept in self._keep.items():
             if kept is not None:
                 await self._forget_before(camera, now - kept)
@@ -74,7 +81,7 @@ class Retention:
         """Forget the records and entries of segments, and note that these spans have expired."""
         if not expired:
             return
-        ids = [*(m.id for m in expired), *await self._unwritten_before(expired)]
+        ids = [*(m.id for m in expired), *await self._bare_before(expired)]
         await self._store.forget(Where(media=tuple(ids)))
         await self._catalog.remove_media(ids)
         cameras: dict[str, list[Media]] = defaultdict(list)
@@ -84,17 +91,18 @@ class Retention:
             for start, end in _spans(segments):
                 await self._catalog.set_coverage(Coverage(camera, start, end, CoverageState.GAP, EXPIRED))
 
-    async def _unwritten_before(self, expired: Sequence[Media]) -> list[str]:
+    async def _bare_before(self, expired: Sequence[Media]) -> list[str]:
         """Ids of segments without a file that are older than expired ones: only their records are left."""
         latest: dict[str, datetime] = {}
         for media in expired:
             latest[media.camera] = max(media.end, latest.get(media.camera, media.end))
-        return [
-            entry.media.id
+        older = [
+            entry.media
             for camera, end in latest.items()
             for entry in await self._catalog.media_between([camera], EPOCH, end)
-            if entry.note == NOT_WRITTEN and entry.media.end <= end
+            if entry.media.kind is Kind.SEGMENT and entry.media.end <= end
         ]
+        return await asyncio.to_thread(lambda: [m.id for m in older if not Path(m.path).exists()])
 
     async def _forget_before(self, camera: str, before: datetime) -> None:
         """Forget records without footage (an unrecorded camera, or a segment that was lost) by their own time."""

@@ -20,7 +20,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-async def retry_forever(work: Callable[[], Awaitable[T]], error: type[Exception]) -> T:
+async def retry_forever(work: Callable[[], Awaitable[T]], error: type[Exception] | tuple[type[Exception], ...]) -> T:
     """Return the result of ``work``; repeat it after each ``error`` until it succeeds, with pauses of up to 15 s."""
     async for attempt in stamina.retry_context(on=error, attempts=None, timeout=None, wait_initial=0.5, wait_max=15.0):
         with attempt:

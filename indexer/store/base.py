@@ -30,6 +30,10 @@ class StoreUnreachable(StoreError):
     """Raised when the store cannot be reached now (exit code 5, HTTP 503)."""
 
 
+class StoreFull(StoreError):
+    """Raised when the disk has no room for what was to be written; it may have again later."""
+
+
 class StoreDamaged(StoreError):
     """Raised when what is stored cannot be read back; the message says what mends it."""
 

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from footage.indexer.store.base import StoreDamaged, StoreError
+from footage.indexer.store.base import StoreDamaged, StoreError, StoreFull
 
+FULL = "the disk is full; free some space or run `footage forget`"
 DAMAGED = "its files are damaged or missing; see how much with: footage doctor --deep, and mend it with: footage index"
 HINTS = {
-    "no space left": "the disk is full; free some space or run `footage forget`",
-    "disk is full": "the disk is full; free some space or run `footage forget`",
+    "no space left": FULL,
+    "disk is full": FULL,
+    "quota exceeded": FULL,
+    "file too large": FULL,
     "permission denied": "it cannot be written; check its owner, or choose another folder with --data",
     "readonly database": "it cannot be written; check its owner, or choose another folder with --data",
     "read-only": "it cannot be written; check its owner, or choose another folder with --data",
@@ -44,6 +47,8 @@ def translate_errors(place: Path) -> Iterator[None]:
             raise
         said = str(error).lower()
         hint = next((hint for sign, hint in HINTS.items() if sign in said), None)
+        if hint is FULL:
+            raise StoreFull(f"{place}: {hint}") from error
         if hint is None and (is_panic(error) or _tells_damage(said)):
             raise StoreDamaged(f"{place}: {DAMAGED}") from error
         raise StoreError(f"{place}: {hint or _first_line(error)}") from error

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from footage.indexer.disk import DiskMonitor
 from footage.indexer.embed.base import EmbedderError
 from footage.indexer.live.service import LiveService
 from footage.indexer.store.base import Catalog, Store, StoreError, StoreUnreachable
@@ -23,6 +24,7 @@ from footage.query.http.app_keys import (
     AUTHENTICATOR,
     CATALOG,
     CLIP_SERVICE,
+    DISK,
     EXPORT_CLIPS,
     HEALTH,
     LIVE,
@@ -76,6 +78,7 @@ class AppServices:
     worker: str = ""
     misconfigured: Mapping[str, str] = field(default_factory=dict)
     health: IndexHealth = field(default_factory=lambda: IndexHealth(_find_nothing))
+    disk: DiskMonitor = field(default_factory=lambda: DiskMonitor(()))
     peers: Peers | None = None
     export_clips: ClipService | None = None
 
@@ -93,7 +96,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     app[STORE], app[CATALOG], app[CLIP_SERVICE] = services.store, services.catalog, services.clip_service
     app[SEARCH_ENGINE] = services.search_engine
     app[LIVE], app[METRICS], app[AUTHENTICATOR], app[AUDIT_LOG] = services.live, metrics, authenticator, services.audit
-    app[HEALTH] = services.health
+    app[HEALTH], app[DISK] = services.health, services.disk
     app[WORKER], app[MISCONFIGURED] = services.worker, services.misconfigured
     app[PEERS], app[EXPORT_CLIPS] = services.peers, services.export_clips or services.clip_service
     app[WATCH_CONTEXT], app[EXPORT_LOCK] = services.watches, asyncio.Lock()

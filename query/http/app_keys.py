@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from footage.indexer.disk import DiskMonitor
 from footage.indexer.live.service import LiveService
 from footage.indexer.store.base import Catalog, Store
 from footage.indexer.store.integrity import IndexHealth
@@ -16,6 +17,7 @@ from footage.query.http.tokens import Authenticator
 from footage.query.peers.peers import Peers
 from footage.query.search.engine import SearchEngine
 
+DISK: web.AppKey[DiskMonitor] = web.AppKey("disk", DiskMonitor)
 HEALTH: web.AppKey[IndexHealth] = web.AppKey("health", IndexHealth)
 STORE: web.AppKey[Store] = web.AppKey("store", Store)
 CATALOG: web.AppKey[Catalog] = web.AppKey("catalog", Catalog)

@@ -31,7 +31,7 @@ class AuditLog:
     """
 
     def __init__(self, folder: Path, keep: timedelta) -> None:
-        self._folder, self._keep = folder, keep
+        self._folder, self._keep, self._failing = folder, keep, False
 
     async def append(self, who: str, what: str, asked: dict[str, Any], found: int | None, status: int = 200) -> None:
         """Append an entry with the present time. If the disk is full, the entry is lost and an error is logged."""
@@ -39,7 +39,11 @@ class AuditLog:
         try:
             await asyncio.to_thread(self._write, entry)
         except OSError as error:
-            log.error("the audit log cannot be written: %s", error)
+            if not self._failing:
+                log.error("the audit log cannot be written: %s; entries are lost until it can", error)
+            self._failing = True
+        else:
+            self._failing = False
 
     def _write(self, entry: EntryOut) -> None:
         make_folder(self._folder)

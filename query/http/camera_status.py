@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from footage.indexer.store.base import Catalog, Store, StoreError, Where
+from footage.indexer.store.base import Catalog, Store, StoreError, StoreFull, Where
 from footage.query.http.schemas import CameraOut, CamerasOut, LiveOut, LoadOut
 from footage.query.values.documents import parse_documents
 from footage.query.values.times import format_time
@@ -109,6 +109,8 @@ async def publish_status(catalog: Catalog, live: LiveService, worker: str = "") 
     while True:
         try:
             await _publish(catalog, live, worker)
+        except StoreFull:
+            log.debug("the status of the cameras is not published: the disk is full")
         except StoreError:
             log.warning("the status of the cameras could not be published for other processes", exc_info=True)
         await asyncio.sleep(PUBLISH_INTERVAL)

@@ -43,6 +43,11 @@ class Metrics:
         self.misconfigured = Gauge(
             "footage_cameras_misconfigured", "Cameras of the settings that cannot be watched", registry=self.registry
         )
+        self.disk_full = Gauge(
+            "footage_disk_full",
+            "1 while there is no room for data or recordings",
+            registry=self.registry,
+        )
         self.damaged = Gauge(
             "footage_index_damaged", "1 if the index was damaged at the last readiness check", registry=self.registry
         )

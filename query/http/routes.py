@@ -17,6 +17,7 @@ from footage.query.http.app_keys import (
     AUTHENTICATOR,
     CATALOG,
     CLIP_SERVICE,
+    DISK,
     EXPORT_CLIPS,
     HEALTH,
     LIVE,
@@ -143,7 +144,7 @@ async def cameras(request: web.Request, _: Params) -> CamerasOut:
     app = request.app
     can_see = identity(request).can_see
     listed = await list_cameras(app[STORE], app[CATALOG], app[LIVE], can_see, app[WORKER], app[MISCONFIGURED])
-    return listed.model_copy(update={"problem": await app[HEALTH].damage()})
+    return listed.model_copy(update={"problem": await app[HEALTH].damage() or app[DISK].problem})
 
 
 async def healthz(request: web.Request, _: Params) -> Health:  # noqa: ARG001
@@ -152,13 +153,13 @@ async def healthz(request: web.Request, _: Params) -> Health:  # noqa: ARG001
 
 
 async def readyz(request: web.Request, _: Params) -> Health:
-    """Check that the store and the catalog answer, and that the index is whole."""
+    """Check that the store and the catalog answer, that the index is whole, and that the disk has room."""
     await request.app[CATALOG].cameras()
     request.app[METRICS].records.set(await request.app[STORE].count())
     damage = await request.app[HEALTH].damage()
     request.app[METRICS].damaged.set(bool(damage))
-    if damage:
-        raise web.HTTPServiceUnavailable(reason=damage)
+    if problem := damage or request.app[DISK].problem:
+        raise web.HTTPServiceUnavailable(reason=problem)
     return Health()
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from footage.indexer.live.catalog_writer import CatalogWriter
-from footage.indexer.store.base import Coverage, CoverageState, StoreError, StoreUnreachable
+from footage.indexer.store.base import Coverage, CoverageState, StoreError, StoreFull, StoreUnreachable
 from footage.stream.frame import Clock, Kind, Media
 from footage.stream.instants import DISTANT_FUTURE, EPOCH
 
@@ -38,7 +38,10 @@ async def test_an_ended_media_has_its_duration_and_an_empty_one_is_removed(catal
 
 
 async def test_a_note_is_retried_before_the_next_one_and_a_refused_one_is_skipped(catalog, monkeypatch):
-    cover, errors = catalog.set_coverage, [StoreUnreachable("no node answers"), StoreError("refused")]
+    cover, errors = (
+        catalog.set_coverage,
+        [StoreUnreachable("no node answers"), StoreFull("the disk is full"), StoreError("refused")],
+    )
     calls = []
 
     async def failing(coverage):
@@ -52,6 +55,6 @@ async def test_a_note_is_retried_before_the_next_one_and_a_refused_one_is_skippe
     for cause in ("first", "second"):
         writer.set_coverage(Coverage("yard", START, START + timedelta(seconds=1), CoverageState.GAP, cause))
     await written(writer)
-    assert calls == ["first", "first", "second"]
+    assert calls == ["first", "first", "first", "second"]
     (noted,) = await catalog.coverage(["yard"], EPOCH, DISTANT_FUTURE)
     assert noted.cause == "second"

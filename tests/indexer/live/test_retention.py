@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from footage.indexer.live.retention import Retention
-from footage.indexer.store.base import Coverage, CoverageState, Record
+from footage.indexer.store.base import Coverage, CoverageState, Record, StoreFull
 from footage.stream.frame import Clock, Kind, Media
 from footage.stream.instants import DISTANT_FUTURE, EPOCH
 
@@ -50,6 +50,28 @@ async def test_records_are_forgotten_before_their_footage_is_deleted(store, cata
     assert await held() != (0, {})
     assert await Retention(store, catalog, archive, {"yard": None}).delete_expired(START) == 1
     assert left == [(0, {})]
+
+
+async def test_on_a_full_disk_footage_is_deleted_first_to_make_room_for_forgetting_its_records(store, catalog):
+    media, deleted = segment(0, 0), []
+    forget = store.forget
+
+    async def full(where):
+        if not deleted:
+            raise StoreFull("the disk is full")
+        return await forget(where)
+
+    def delete(found):
+        deleted.extend(found)
+        return found
+
+    archive = SimpleNamespace(find_expired=lambda *_: [media], delete=delete)
+    await catalog.add_media(media, "live")
+    await store.write([Record("yard", media.start, media.id, 0.0, np.array([1, 0, 0], np.float32))])
+    store.forget = full
+    assert await Retention(store, catalog, archive, {"yard": None}).delete_expired(START) == 1
+    assert deleted == [media]
+    assert (await store.count(), await catalog.media([media.id])) == (0, {})
 
 
 def record(second, camera="yard", media="feed"):
