@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from footage.commands.composition import SearchServices
 from footage.commands.errors import UsageError
 from footage.commands.output import local_time, position, print_columns
-from footage.indexer.store.base import CatalogEntry
 from footage.query.http.schemas import AnswerOut, MomentOut
 from footage.query.search.question import Question
 from footage.query.values.names import describe_unknown
-from footage.stream.frame import Kind
+from footage.stream.frame import Kind, Media
 
 MAX_GAPS = 5
 """Gaps that are described one by one."""
 
 
-async def answer_question(
-    services: SearchServices, question: Question
-) -> tuple[AnswerOut, dict[str, list[CatalogEntry]]]:
-    """The answer, and the media of its moments by camera.
+async def answer_question(services: SearchServices, question: Question) -> tuple[AnswerOut, dict[str, Media]]:
+    """The answer, and the media that shows the best frame of each moment, by the moment's id.
 
     Raises:
         UsageError: there is no such camera.
@@ -32,34 +29,33 @@ async def answer_question(
         raise UsageError(message)
     found = await services.engine.search(question)
     moments = [*found.moments, *(m for pair in found.pairs for m in (pair.first, pair.then))]
-    media: dict[str, list[CatalogEntry]] = {m.camera: [] for m in moments}
-    for entry in (await services.catalog.media([m.media for m in moments])).values():
-        media[entry.media.camera].append(entry)
+    entries = await services.catalog.media([m.media for m in moments])
+    media = {MomentOut.of(m).id: entries[m.media].media for m in moments if m.media in entries}
     return AnswerOut.of(question, found), media
 
 
-def print_moments(answer: AnswerOut, media: Mapping[str, Sequence[CatalogEntry]]) -> None:
+def print_moments(answer: AnswerOut, media: Mapping[str, Media]) -> None:
     """Print moments on standard output, one a line, in columns.
 
     Args:
-        media: by camera, the media that may hold its moments, to tell the position in the file.
+        media: by moment, the media that shows its best frame, to tell the position in the file.
     """
     folded = any(m.count > 1 for m in answer.moments)
     rows = [("score", "camera", "start", "length", *(["times"] if folded else []), "in the file", "moment")]
     for m in answer.moments:
         times = [str(m.count)] if folded else []
-        place = file_position(m, media.get(m.camera, ()))
+        place = file_position(m, media.get(m.id))
         rows.append((f"{m.score:.2f}", m.camera, local_time(m.start), moment_length(m), *times, place, m.id))
     print_columns(rows)
 
 
-def print_pairs(answer: AnswerOut, media: Mapping[str, Sequence[CatalogEntry]]) -> None:
+def print_pairs(answer: AnswerOut, media: Mapping[str, Media]) -> None:
     """Print pairs of moments on standard output, two lines each; the arguments are those of ``print_moments``."""
     rows = [("score", "gap", "clocks", "camera", "start", "length", "in the file", "moment")]
     for pair in answer.pairs:
         cells = (f"{pair.score:.2f}", f"{pair.gap:.1f} s", pair.clocks)
         for m, lead in ((pair.first, cells), (pair.then, ("", "", ""))):
-            place = file_position(m, media.get(m.camera, ()))
+            place = file_position(m, media.get(m.id))
             rows.append((*lead, m.camera, local_time(m.start), moment_length(m), place, m.id))
     print_columns(rows)
 
@@ -70,17 +66,15 @@ def moment_length(m: MomentOut) -> str:
     return f"{seconds:.1f} s" if seconds else "picture"
 
 
-def file_position(m: MomentOut, entries: Sequence[CatalogEntry]) -> str:
+def file_position(m: MomentOut, media: Media | None) -> str:
     """File and position of a moment: ``bikes.mp4 0:03-0:08``; empty for footage that the recorder keeps."""
-    for entry in entries:
-        media = entry.media
-        if media.kind in (Kind.VIDEO, Kind.PHOTO) and media.start <= m.best.time <= media.end:
-            name = Path(media.path).name
-            if not media.duration:
-                return name
-            start, end = ((t - media.start).total_seconds() for t in (m.start, m.end))
-            return f"{name} {position(start)}-{position(end)}"
-    return ""
+    if media is None or media.kind not in (Kind.VIDEO, Kind.PHOTO):
+        return ""
+    name = Path(media.path).name
+    if not media.duration:
+        return name
+    start, end = ((t - media.start).total_seconds() for t in (m.start, m.end))
+    return f"{name} {position(start)}-{position(end)}"
 
 
 def describe_no_match(answer: AnswerOut) -> str:

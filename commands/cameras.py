@@ -125,7 +125,7 @@ async def unshare_cameras(
 @app.command("test")
 @reports_errors
 def test_camera(
-    name: Name,
+    name: Annotated[str, typer.Argument(help="The camera's name, or the address of one that is not added yet.")],
     out: Annotated[Path | None, option("-o", "--out", text="Keep one image in this file.")] = None,
     seconds: Annotated[float, typer.Option(min=1, max=120, help="How long to wait.")] = 15.0,
     data: Data = None,
@@ -133,16 +133,12 @@ def test_camera(
 ) -> None:
     """Connect to a camera and show what it sends; exits with 5 when it sends nothing."""
     settings = resolve_settings(config, data=data)
-    if wrong := [str(p) for p in settings.camera_problems if p.name == name]:
-        raise UsageError("\n".join(wrong))
-    camera = next((c for c in settings.cameras if c.name == name), None)
-    if camera is None:
-        raise UsageError(describe_unknown("camera", [name], [c.name for c in settings.cameras], "in the settings"))
+    camera = _find_camera(settings, name)
     if out:
         _check_image_file(settings, camera, out)
     status, image = _read_camera(camera, seconds)
     if image is None:
-        print_message(f"camera '{name}': {status.error or 'no image came'}")
+        print_message(f"camera '{camera.name}': {status.error or 'no image came'}")
         raise typer.Exit(AWAY)
     _print_status(status)
     if out:
@@ -150,6 +146,27 @@ def test_camera(
         print_message(f"one image is in {out}")
     if can_draw_images():
         print_image(image)
+
+
+def _find_camera(settings: Settings, name: str) -> CameraSettings:
+    """The camera of this name, or one with this address.
+
+    Raises:
+        UsageError: there is none, or its settings or its address are wrong.
+    """
+    from footage.config.cameras import CameraSettings
+    from footage.stream.address import describe_invalid_address
+    from footage.stream.source import parse_source
+
+    if wrong := [str(p) for p in settings.camera_problems if p.name == name]:
+        raise UsageError("\n".join(wrong))
+    if camera := next((c for c in settings.cameras if c.name == name), None):
+        return camera
+    if "://" in name or name.startswith("/dev/") or (name.isascii() and name.isdigit()):
+        if problem := describe_invalid_address(name):
+            raise UsageError(problem)
+        return CameraSettings.model_validate({"name": parse_source(name).name, "url": name})
+    raise UsageError(describe_unknown("camera", [name], [c.name for c in settings.cameras], "in the settings"))
 
 
 def _read_cameras(path: Path) -> list[Any]:

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from footage.config.settings import Settings
-    from footage.indexer.store.base import CatalogEntry
     from footage.query.http.schemas import AnswerOut
     from footage.query.scoring.expression import Term
     from footage.query.search.question import Question
+    from footage.stream.frame import Media
 
 
 class SortName(StrEnum):
@@ -133,7 +133,7 @@ def _load_image(term: Term) -> Term:
     return with_image(term, path.name, image_file.load(path, MAX_IMAGE_SIDE))
 
 
-async def _search(settings: Settings, question: Question) -> tuple[AnswerOut, dict[str, list[CatalogEntry]]]:
+async def _search(settings: Settings, question: Question) -> tuple[AnswerOut, dict[str, Media]]:
     from footage.commands.composition import open_services, require_index
 
     require_index(settings)
@@ -143,7 +143,7 @@ async def _search(settings: Settings, question: Question) -> tuple[AnswerOut, di
         return await answer_question(services, question)
 
 
-def _print_answer(answer: AnswerOut, media: Mapping[str, Sequence[CatalogEntry]]) -> None:
+def _print_answer(answer: AnswerOut, media: Mapping[str, Media]) -> None:
     from footage.commands.answering import print_moments, print_pairs
 
     if answer.moments:

@@ -164,18 +164,26 @@ def identify_media(path: Path, camera: str, start: datetime | None = None) -> tu
     try:
         probed = probe_file(path)
         time, clock = find_start_time(path, probed, start)
-        identity = _fingerprint(path, camera)
+        identity = fingerprint(path, camera)
     except OSError as error:
         raise MediaError(path, f"cannot be read: {error.strerror or error}") from error
     return Media(identity, camera, str(path), probed.kind, time, clock, probed.duration), probed
 
 
-def _fingerprint(path: Path, camera: str) -> str:
-    """16 hexadecimal digits from camera, size and blocks spread over the content, the first and last included."""
-    size = path.stat().st_size
+def fingerprint(path: Path, camera: str, size: int | None = None) -> str:
+    """16 hexadecimal digits from camera, size and blocks spread over the content, the first and last included.
+
+    Args:
+        size: bytes at the beginning that count; None for the whole file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    size = path.stat().st_size if size is None else size
     digest = hashlib.blake2b(f"{camera}\0{size}\0".encode(), digest_size=8)
     with path.open("rb") as file:
         for i in range(_BLOCK_COUNT):
-            file.seek(max(0, size - _BLOCK_SIZE) * i // (_BLOCK_COUNT - 1))
-            digest.update(file.read(_BLOCK_SIZE))
+            begin = max(0, size - _BLOCK_SIZE) * i // (_BLOCK_COUNT - 1)
+            file.seek(begin)
+            digest.update(file.read(min(_BLOCK_SIZE, size - begin)))
     return digest.hexdigest()

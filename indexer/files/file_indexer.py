@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from footage.indexer.embed.base import Embedder
+from footage.indexer.files.growing import GrowingFiles
 from footage.indexer.pipeline.channel import Channel
 from footage.indexer.pipeline.pipeline import Barrier, FrameChannel, Pipeline, PipelineItem, PipelineStats
 from footage.indexer.pipeline.retry import SpoolingWriter, retry_forever
@@ -84,6 +85,8 @@ class FileIndexer:
         self._embedder, self._store, self._catalog, self._workers = embedder, store, catalog, workers
         self._stopping = threading.Event()
         self._lock = threading.Lock()
+        self._growing = GrowingFiles(catalog)
+        self._identities: dict[str, tuple[str, int]] = {}  # of the files being read, by media, with their sizes
         self.report = IndexReport()
         self.stats = PipelineStats()
 
@@ -131,6 +134,7 @@ class FileIndexer:
 
     async def _index_file(self, job: Job, channel: FrameChannel) -> None:
         if job.again:
+            await self._growing.load()
             await asyncio.to_thread(self._decode_again, job.again, job.every, channel)
             return
         media, _ = await asyncio.to_thread(source.identify_media, job.path, job.camera, job.start)
@@ -155,11 +159,13 @@ class FileIndexer:
     async def _admit(self, media: Media, recipe: str, start_given: bool) -> CatalogEntry:
         """Return the catalog's entry; forget first what an earlier version of the file or another recipe left."""
         old = (await self._catalog.media([media.id])).get(media.id)
-        stale = [
-            e.media.id
-            for e in await self._catalog.media_at_path(media.path)
-            if e.media.id != media.id and e.media.camera == media.camera
-        ]
+        at_path = [e for e in await self._catalog.media_at_path(media.path) if e.media.camera == media.camera]
+        if old is None and not start_given and (growth := await self._growing.find(media, recipe, at_path)):
+            if not growth.entry.done:
+                await self._catalog.update_media(growth.entry.media)
+            self._identities[growth.entry.media.id] = media.id, growth.size
+            return growth.entry
+        stale = [e.media.id for e in at_path if e.media.id != media.id]
         if old and (
             old.recipe != recipe or (start_given and abs((old.media.start - media.start).total_seconds()) > 0.5)
         ):
@@ -168,7 +174,10 @@ class FileIndexer:
         if stale:
             await self._store.forget(Where(media=tuple(stale)))
             await self._catalog.remove_media(stale)
+            await self._growing.forget(stale)
         if old is None:
+            size = await asyncio.to_thread(lambda: Path(media.path).stat().st_size)
+            self._identities[media.id] = media.id, size
             return await self._catalog.add_media(media, recipe)
         if old.media.path != media.path:
             await self._catalog.update_media(replace(old.media, path=media.path))
@@ -181,7 +190,9 @@ class FileIndexer:
             MediaError: it cannot be read, or another file is in its place.
         """
         media = entry.media
-        if media.kind is not Kind.SEGMENT and source.identify_media(Path(media.path), media.camera)[0].id != media.id:
+        if media.kind is not Kind.SEGMENT and (
+            source.identify_media(Path(media.path), media.camera)[0].id != self._growing.identity(media.id)
+        ):
             raise MediaError(Path(media.path), "is another file than the one that was indexed; index it anew")
         self.report.cameras.add(media.camera)
         self.report.total += media.duration
@@ -238,6 +249,8 @@ class FileIndexer:
                 self.report.notes[media.path] = "; ".join(notes)
         if media.kind in (Kind.VIDEO, Kind.PHOTO):  # a recorded segment loses records by retention, so none are counted
             await self._catalog.finish_media(media.id, note or "; ".join(read.notes), records=records)
+        if (seen := self._identities.pop(media.id, None)) and media.kind is Kind.VIDEO:
+            await self._growing.remember(media.id, Path(media.path), *seen)
         self.report.done += 1
 
     async def _set_gap(self, media: Media, start: float, end: float, cause: str) -> None:

@@ -13,7 +13,11 @@ from footage.stream.frame import Image, Region
 _WEIGHT = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*\*\s*(.+)", re.DOTALL)
 _FRAME = re.compile(r"([\w.-]+~-?\d+(?:~[\w~]+)?)(?:@([\d.,\s]+))?")
 _NEGATION = re.compile(r",?\s+(?:but\s+|and\s+)?(?:without|with\s+no|but\s+no|and\s+no|but\s+not|not\s+with)\s+", re.I)
-_ABSENCE = re.compile(r"(?:no|not|without|nobody|nothing)\b", re.I)
+_NO_SIGN = (  # what is written on signs is there, and not absent
+    r"no[- ](?:.*\b(?:signs?|symbols?|notices?)\b"
+    r"|(?:parking|stopping|standing|smoking|entry|exit|trespassing|littering|swimming|diving|fishing|u-?turns?)\W*$)"
+)
+_ABSENCE = re.compile(rf"(?!{_NO_SIGN})(?:no|not|without|nobody|nothing)\b", re.I)
 EMPTY_QUERY = "say what to look for: words, a picture, or the id of a frame"
 MAX_TERMS = 8
 """Most terms in one question."""

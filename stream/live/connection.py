@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from footage.stream.av_options import LENIENT
 from footage.stream.live.contracts import LivePacket
-from footage.stream.live.url import describe_error
+from footage.stream.live.url import describe_error, encode_login
 
 OPEN_TIMEOUT = 10.0  # seconds, in each of FFmpeg's two steps
 READ_TIMEOUT = 2.0  # seconds that a read of RTSP may block: stopping waits this long at most
@@ -187,6 +187,7 @@ def _ffmpeg_input(url: str, transport: str) -> tuple[str, str | None, dict[str, 
             raise ConnectionLostError(f"webcams cannot be read on {sys.platform}; use an RTSP server for it")
         return (f"/dev/video{url}" if url.isdigit() and format_ == "v4l2" else url), format_, {}
     fast_open = {"fpsprobesize": "0"}  # opening need not wait until the frame rate is known
+    url = encode_login(url)
     if is_rtsp(url):
         return url, None, {**fast_open, "rtsp_transport": transport}
     return url, None, fast_open

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from contextlib import closing
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import av.error
 
@@ -34,10 +34,36 @@ def contains_credentials(url: str) -> bool:
     return any(not re.fullmatch(r"\d{0,2}", value) for value in values)
 
 
+def encode_login(url: str) -> str:
+    """The same URL with user and password percent-encoded where they are not: a raw ``#``, ``/`` or ``?`` ends them.
+
+    What is encoded already stays as it is. The login ends at the last @ in front of the path. Where a password holds
+    what begins a path, it is told from a host with its port by what follows the colon.
+    """
+    scheme, found, rest = url.partition("://")
+    if not found or "@" not in rest:
+        return url
+    head = re.split(r"[/?]", rest, maxsplit=1)[0]
+    if "@" in head:
+        login, place = head.rpartition("@")[0], rest[head.rindex("@") + 1 :]
+    elif re.fullmatch(r"[^:@]*:[^:]*", head) and not re.fullmatch(r"[^:]*:\d{0,5}", head):
+        login, _, place = rest.rpartition("@")
+    else:
+        return url
+    user, colon, password = login.partition(":")
+    return f"{scheme}://{_encode(user)}{colon}{_encode(password)}@{place}"
+
+
+def _encode(text: str) -> str:
+    """Percent-encode what a user or a password may not hold (RFC 3986, 3.2.1), but not what is encoded already."""
+    pieces = re.split(r"(%[0-9A-Fa-f]{2})", text)
+    return "".join(one if i % 2 else quote(one, safe="!$&'()*+,;=") for i, one in enumerate(pieces))
+
+
 def host_and_port(url: str) -> tuple[str, int] | None:
     """Host and TCP port that must accept connections; None where there are none, or they are not known."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(encode_login(url))
         port = parts.port or DEFAULT_PORTS.get(parts.scheme.lower())
     except ValueError:
         return None

@@ -92,3 +92,35 @@ async def test_a_watch_goes_on_past_what_cannot_be_looked_at(tmp_path):
             if "last.mp4" in seen:
                 stop.set()
     assert sorted(seen) == ["again.mp4", "last.mp4", "thumb.jpg"]
+
+
+@pytest.mark.parametrize("suffix", ["ts", "mkv"])
+async def test_of_a_growing_file_only_what_is_new_is_indexed(store, catalog, tmp_path, suffix):
+    whole = films.encode(tmp_path / f"whole.{suffix}", films.numbered(200), gop=25, bframes=0).read_bytes()
+    growing, embedded = tmp_path / "a" / f"growing.{suffix}", []
+    growing.parent.mkdir()
+    for share in (0.3, 0.6, 0.6, 0.8, 1.0, 1.0):
+        growing.write_bytes(whole[: int(share * len(whole))])
+        report, spans = await covered_without_start(store, catalog, growing)
+        embedded.append(report.frames)
+    assert sum(embedded) == await store.count() == 8
+    assert embedded[2] == embedded[5] == 0
+    assert len(await catalog.media_at_path(str(growing))) == 1
+    assert [state for state, *_ in spans] == [CoverageState.WATCHED]
+    assert spans[0][2] == pytest.approx(8, abs=0.2)
+
+
+async def test_another_file_of_the_same_name_is_indexed_anew(store, catalog, tmp_path):
+    path = films.encode(tmp_path / "cam.ts", films.numbered(50), gop=25)
+    await covered_without_start(store, catalog, path)
+    films.encode(path, films.numbered(200), gop=25, start=9)
+    report, _ = await covered_without_start(store, catalog, path)
+    assert (report.frames, await store.count()) == (8, 8)
+
+
+async def covered_without_start(store, catalog, path):
+    report = await FileIndexer(ColorEmbedder(), store, catalog).run([Job(path, "yard", 1.0)])
+    (camera,) = await catalog.cameras()
+    found = await catalog.coverage(["yard"], camera.start, camera.start + timedelta(hours=1))
+    seconds = [(c.state, 0, (c.end - camera.start).total_seconds(), c.cause) for c in found]
+    return report, seconds

@@ -11,6 +11,7 @@ import pytest
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
+from footage.commands.cameras import test_camera as camera_test
 from footage.query.clips.clip import cut_clip
 from footage.stream.files.frame_at import read_image_at
 from footage.stream.frame import Clock, Kind, Media
@@ -138,3 +139,14 @@ def test_a_refreshed_camera_over_rtsp_is_sampled_and_recorded(
         numbers = [n for _, n in numbered_frames(media)]
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
         assert len(numbers) == round(25 * media.duration)
+
+
+def test_a_password_may_hold_any_character(
+    rtsp: Callable[..., Server], films: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    login = "viewer:p#a/s?s%@1"
+    url = rtsp({"yard": films["yard"]}, login=login).url("yard", login)
+    camera_test(name=url, data=tmp_path)  # as the command does, with the address of a camera that is not added yet
+    told = capsys.readouterr()
+    assert "h264, 320x192" in told.out
+    assert "p#a" not in told.out + told.err

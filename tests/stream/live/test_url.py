@@ -5,7 +5,7 @@ from __future__ import annotations
 import av.error
 import pytest
 
-from footage.stream.live.url import contains_credentials, describe_error, host_and_port, redact_url
+from footage.stream.live.url import contains_credentials, describe_error, encode_login, host_and_port, redact_url
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,26 @@ def test_descriptions_never_contain_the_text_of_ffmpeg() -> None:
             text = describe_error(kind(1, "it failed", address, (0, "rtsp", f"cannot open {address}")))
             assert "hunter2" not in text
             assert text
+
+
+@pytest.mark.parametrize(
+    ("url", "encoded"),
+    [
+        ("rtsp://cam.local/ch0", "rtsp://cam.local/ch0"),
+        ("rtsp://u:p@cam.local:554/ch0?x=1#y", "rtsp://u:p@cam.local:554/ch0?x=1#y"),
+        ("rtsp://u:p%23s@cam.local/ch0", "rtsp://u:p%23s@cam.local/ch0"),
+        ("rtsp://u:p#s@cam.local/ch0", "rtsp://u:p%23s@cam.local/ch0"),
+        ("rtsp://u:p/s?t@cam.local/ch0", "rtsp://u:p%2Fs%3Ft@cam.local/ch0"),
+        ("rtsp://u:p@s#1@cam.local/ch0", "rtsp://u:p%40s%231@cam.local/ch0"),
+        ("rtsp://u:100%@cam.local/ch0", "rtsp://u:100%25@cam.local/ch0"),
+        ("rtsp://u:a:b[c]@cam.local:554/", "rtsp://u:a%3Ab%5Bc%5D@cam.local:554/"),
+        ("rtsp://cam.local:554/ch0?mail=a@b", "rtsp://cam.local:554/ch0?mail=a@b"),
+        ("rtsp://cam.local/user@home/ch0", "rtsp://cam.local/user@home/ch0"),
+        ("rtsp://u@[::1]:554/", "rtsp://u@[::1]:554/"),
+        ("rtsp://[::1]:554/a@b", "rtsp://[::1]:554/a@b"),
+        ("0", "0"),
+    ],
+)
+def test_logins_are_percent_encoded_where_they_are_not(url: str, encoded: str) -> None:
+    assert encode_login(url) == encoded
+    assert host_and_port(url) == host_and_port(encoded)

@@ -1,0 +1,49 @@
+"""Tests what is told of the files that hold an answer's moments."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+from footage.commands.answering import answer_question, file_position
+from footage.indexer.store.sqlite import SqliteCatalog
+from footage.query.http.schemas import MomentOut
+from footage.query.scoring.expression import parse_query
+from footage.query.search.question import Answer, Question
+from footage.query.values.moment import Moment
+from footage.stream.frame import Clock, Kind, Media
+
+START = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
+def at(seconds):
+    return START + timedelta(seconds=seconds)
+
+
+def media(name, start, duration=60.0, kind=Kind.VIDEO):
+    return Media(name * 4, "yard", f"/nvr/{name}.mp4", kind, at(start), Clock.NAME, duration)
+
+
+def moment(name, best):
+    return Moment("yard", at(best - 2), at(best + 3), 0.9, at(best), None, name * 4, Clock.NAME)
+
+
+def test_the_place_of_a_moment_is_in_its_own_file():
+    found = MomentOut.of(moment("bbbb", 34))
+    assert file_position(found, media("bbbb", 30)) == "bbbb.mp4 0:02-0:07"
+    assert file_position(found, media("aaaa", 0, 0.0, Kind.PHOTO)) == "aaaa.mp4"
+    assert file_position(found, media("cccc", 30, kind=Kind.SEGMENT)) == ""
+    assert file_position(found, None) == ""
+
+
+async def test_of_files_that_overlap_the_one_with_the_best_frame_is_named(tmp_path):
+    catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
+    for name, start in (("aaaa", 0), ("bbbb", 30)):
+        await catalog.add_media(media(name, start), "every=1")
+
+    async def search(_):
+        return Answer([moment("bbbb", 40), moment("aaaa", 50)], [], [])
+
+    services = SimpleNamespace(catalog=catalog, engine=SimpleNamespace(search=search))
+    answer, files = await answer_question(services, Question(parse_query("a cat")))
+    shown = [file_position(m, files[m.id]) for m in answer.moments]
+    await catalog.close()
+    assert shown == ["bbbb.mp4 0:08-0:13", "aaaa.mp4 0:48-0:53"]
