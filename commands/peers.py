@@ -18,7 +18,7 @@ from footage.indexer.store.base import Catalog
 if TYPE_CHECKING:
     from footage.query.peers.peers import Peers
 
-WILDCARDS = ("0.0.0.0", "::", "")
+WILDCARDS = ("0.0.0.0", "::", "")  # compared with, not bound  # nosec B104
 """Hosts that mean every address of this machine."""
 
 

@@ -1,6 +1,7 @@
 """Tests which requests a service takes for those of another service."""
 
 import pytest
+from yarl import URL
 
 from footage.query.peers.signature import BadSignature, ServiceKey, SignedRequest
 from tests.query.peers.nodes import CLIP, MOMENT, PICTURE, message
@@ -53,7 +54,7 @@ async def ask(node, path, *, by=None, name="b", method="GET", address=None, sign
     """Send a request that is signed, by default as service 'b' does."""
     key = by or node.cluster.nodes[-1].key
     header = key.sign(name, address or node.directory.address, method, signed_path or path, now)
-    return await node.client.request(method, path, headers={"Authorization": header})
+    return await node.client.request(method, URL(path, encoded=True), headers={"Authorization": header})
 
 
 async def test_a_service_takes_requests_that_an_announced_service_signed_for_it(cluster):
@@ -66,6 +67,14 @@ async def test_a_service_takes_requests_that_an_announced_service_signed_for_it(
     assert "not signed" in await message(await ask(holder, PICTURE, address="http://192.0.2.1:1"), 401)
     assert "no service of this name" in await message(await ask(holder, PICTURE, name="nobody"), 401)
     assert "NTP" in await message(await ask(holder, PICTURE, now=NOW - 1e8), 401)
+
+
+@pytest.mark.parametrize("name", ["h%C3%B8f", "h%c3%b8f", "h\u00f8f"])
+async def test_a_camera_of_any_name_is_signed_as_it_is_sent(cluster, name):
+    holder = await cluster.node("a", holds=True)
+    await cluster.node("b")
+    sent = str(URL(f"/api/frames/{name}~1777896003000000.jpg", encoded="%" in name))
+    assert "no footage of camera 'h\u00f8f'" in await message(await ask(holder, sent), 404)
 
 
 @pytest.mark.parametrize("path", ["/api/cameras", "/api/search?q=green", "/metrics", "/api/audit", "/api/events"])
