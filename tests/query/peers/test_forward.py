@@ -4,12 +4,14 @@ import asyncio
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from footage.query.http import tokens
 from footage.query.http.tokens import add_token
+from footage.stream.frame import Region
 from tests.query.peers.nodes import CLIP, FRAME, LATER, MOMENT, PICTURE, message
 
 SAME_HEADERS = ("Content-Type", "Content-Length", "ETag", "Last-Modified", "Content-Range", "X-Footage-Start")
@@ -71,8 +73,9 @@ async def test_a_moment_an_export_and_a_search_by_a_part_of_a_frame_work_from_an
 
 async def test_an_image_comes_without_loss_and_without_its_box(cluster):
     holder, other = await cluster.node("a", holds=True), await cluster.node("b")
-    for side in (None, 32):
-        there, here = [await node.clips.get_frame(FRAME, side) for node in (holder, other)]
+    boxed = replace(FRAME, region=Region(0.2, 0.2, 0.8, 0.8))
+    for frame, side, boxes in ((FRAME, None, True), (FRAME, 32, True), (boxed, None, False), (boxed, None, True)):
+        there, here = [await node.clips.get_frame(frame, side, boxes) for node in (holder, other)]
         assert np.array_equal(there, here)
 
 
@@ -103,6 +106,19 @@ async def test_a_service_that_is_asked_asks_no_other_one(cluster):
     assert "index it where it is now" in await message(await first.client.get(CLIP), 404)
     assert second.requests == [("GET", f"/api/moments/yard~{MOMENT.frame}".replace("yard~yard~", "yard~") + "~0~0")]
     assert first.requests == [("GET", CLIP)]
+
+
+async def test_a_request_of_a_service_is_never_passed_on(cluster):
+    """A third service has the file; the one that is asked does not, and says so."""
+    holder, asked, asker = await cluster.node("a", holds=True), await cluster.node("c"), await cluster.node("b")
+    for path in (PICTURE, CLIP, f"/api/moments/{MOMENT}"):
+        signed = asker.key.sign("b", asked.directory.address, "GET", path)
+        answer = await asked.client.get(path, headers={"Authorization": signed})
+        if path in (PICTURE, CLIP):
+            assert "moved or deleted" in await message(answer, 404)
+        else:
+            assert (await answer.json())["footage"] is False
+    assert holder.requests == []
 
 
 async def test_the_service_that_has_an_indexed_file_is_remembered(cluster):

@@ -123,12 +123,16 @@ async def test_a_large_clip_passes_in_bounded_memory_and_ends_with_the_caller(cl
 
 
 async def test_a_refusal_of_any_size_is_read_in_part(cluster):
-    async def refuse(_):
-        return web.Response(status=500, body=bytes(8 * MEGABYTE), content_type="application/json")
+    async def refuse(request):
+        response = web.StreamResponse(status=500, headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        while True:  # until the one that asks has read enough
+            await response.write(bytes(MEGABYTE))
 
     await cluster.fake("a", holding(refuse))
     other = await cluster.node("b")
-    assert "HTTP status 500" in await message(await other.client.get(PICTURE), 503)
+    async with asyncio.timeout(20):
+        assert "HTTP status 500" in await message(await other.client.get(PICTURE), 503)
 
 
 async def test_requests_to_one_service_are_bounded(cluster):
