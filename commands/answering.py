@@ -70,7 +70,7 @@ def file_position(m: MomentOut, media: Media | None) -> str:
     """File and position of a moment: ``bikes.mp4 0:03-0:08``; empty for footage that the recorder keeps."""
     if media is None or media.kind not in (Kind.VIDEO, Kind.PHOTO):
         return ""
-    name = Path(media.path).name
+    name = Path(media.path).name + ("" if Path(media.path).exists() else " (gone)")
     if not media.duration:
         return name
     start, end = ((t - media.start).total_seconds() for t in (m.start, m.end))

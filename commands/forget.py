@@ -1,4 +1,4 @@
-"""``footage forget``: removes a camera's time from the index."""
+"""``footage forget``: removes a camera's time, or files that were deleted, from the index."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from footage.commands.errors import NOTHING, print_message, reports_errors
-from footage.commands.options import Config, Data, FromOption, ToOption, resolve_settings
+from footage.commands.options import Config, Data, FromOption, ToOption, option, resolve_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from footage.commands.composition import Index
@@ -19,23 +20,31 @@ if TYPE_CHECKING:
 
 @reports_errors
 async def forget(
-    camera: Annotated[str, typer.Option("--camera", help="The camera to forget.")],
+    camera: Annotated[str | None, option("--camera", text="The camera to forget.")] = None,
     start: FromOption = None,
     end: ToOption = None,
+    gone: Annotated[
+        bool, typer.Option("--gone", help="Only files that were deleted, of all cameras or this one.")
+    ] = False,
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Remove a camera's time from the index: vectors, coverage and cached clips."""
+    """Remove a camera's time from the index: vectors, coverage and cached clips; or files that were deleted."""
     from footage.commands.composition import find_index
     from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST
 
+    if camera is None and not gone:
+        raise typer.BadParameter("say which camera, or --gone for files that were deleted", param_hint="--camera")
     settings = resolve_settings(config, data=data)
+    span = (start or DISTANT_PAST, end or DISTANT_FUTURE)
     records = media = 0
     index = await find_index(settings)
     if index is not None:
         try:
-            span = (start or DISTANT_PAST, end or DISTANT_FUTURE)
-            records, media = await _forget(index, settings, camera, *span)
+            if gone:
+                await _forget_gone(index, settings, [camera] if camera else [], *span)
+                return
+            records, media = await _forget(index, settings, camera or "", *span)
         finally:
             await index.close()
     if not records and not media:
@@ -70,6 +79,47 @@ async def _forget(index: Index, settings: Settings, camera: str, start: datetime
     await recount([m.id for m in media], index.store, index.catalog)
     await index.catalog.clear_coverage([camera], start, end)
     return records, len(inside) + len(deleted)
+
+
+async def _forget_gone(index: Index, settings: Settings, cameras: list[str], start: datetime, end: datetime) -> None:
+    """Remove files that were deleted, with their records and coverage; not those whose disk may be away."""
+    import asyncio
+
+    from footage.commands.composition import clip_cache
+    from footage.indexer.store.base import Where
+    from footage.stream.frame import Kind
+
+    entries = await index.catalog.media_between(cameras, start, end)
+    media = [e.media for e in entries if e.media.kind in (Kind.VIDEO, Kind.PHOTO)]
+    deleted, away = await asyncio.to_thread(_missing_files, media)
+    if away:
+        print_message(f"{away} more files are in folders that are empty or not there: is a disk not mounted?")
+    if not deleted:
+        print_message("no file of the index was deleted")
+        raise typer.Exit(NOTHING)
+    for path in clip_cache(settings).glob("*"):
+        path.unlink(missing_ok=True)
+    records = await index.store.forget(Where(media=tuple(m.id for m in deleted)))
+    await index.catalog.remove_media([m.id for m in deleted])
+    for one in deleted:  # a time that other footage shows stays covered
+        if not await index.catalog.media_between([one.camera], one.start, one.end):
+            await index.catalog.clear_coverage([one.camera], one.start, one.end)
+    print_message(f"forgot {records} records of {len(deleted)} files that were deleted")
+
+
+def _missing_files(media: Sequence[Media]) -> tuple[list[Media], int]:
+    """The media whose file was deleted, and how many others are not there because their folder may be away."""
+    from pathlib import Path
+
+    deleted, away = [], 0
+    for one in media:
+        path = Path(one.path)
+        if not path.exists():
+            if any(path.parent.iterdir()) if path.parent.is_dir() else False:
+                deleted.append(one)
+            else:
+                away += 1
+    return deleted, away
 
 
 async def _delete_segments(

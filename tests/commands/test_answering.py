@@ -1,7 +1,10 @@
 """Tests what is told of the files that hold an answer's moments."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
+
+import pytest
 
 from footage.commands.answering import answer_question, file_position
 from footage.indexer.store.sqlite import SqliteCatalog
@@ -18,8 +21,15 @@ def at(seconds):
     return START + timedelta(seconds=seconds)
 
 
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("aaaa", "bbbb", "cccc"):
+        (tmp_path / f"{name}.mp4").touch()
+
+
 def media(name, start, duration=60.0, kind=Kind.VIDEO):
-    return Media(name * 4, "yard", f"/nvr/{name}.mp4", kind, at(start), Clock.NAME, duration)
+    return Media(name * 4, "yard", str(Path(f"{name}.mp4").absolute()), kind, at(start), Clock.NAME, duration)
 
 
 def moment(name, best):
@@ -32,6 +42,8 @@ def test_the_place_of_a_moment_is_in_its_own_file():
     assert file_position(found, media("aaaa", 0, 0.0, Kind.PHOTO)) == "aaaa.mp4"
     assert file_position(found, media("cccc", 30, kind=Kind.SEGMENT)) == ""
     assert file_position(found, None) == ""
+    Path("bbbb.mp4").unlink()
+    assert file_position(found, media("bbbb", 30)) == "bbbb.mp4 (gone) 0:02-0:07"
 
 
 async def test_of_files_that_overlap_the_one_with_the_best_frame_is_named(tmp_path):
