@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from footage.indexer.live.service import LiveService
 from footage.indexer.store.base import Record
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
+from footage.indexer.supervisor import Supervisor
 from footage.stream.live.contracts import ConnectionState
 from footage.stream.recording.archive import SegmentArchive
 
@@ -146,23 +148,29 @@ async def _ours(urls: Sequence[str], server: int, seconds: float, folder: Path) 
 
     cameras = [Camera(f"camera{i}", url) for i, url in enumerate(urls)]
     archive = SegmentArchive(folder / "recordings")
-    live = await LiveService.start(embedder, store, catalog, cameras, archive=archive, on_written=written)
-    chore = asyncio.create_task(_maintain(store))
-    try:
-        await _wait_until_live(lambda: all(s.status.state is ConnectionState.LIVE for s in live.cameras()))
-        before, gauge = _counts(live), Gauge(len(urls), server, base)
-        fresh.clear()
-        for _ in range(round(seconds)):
-            await asyncio.sleep(1.0)
-            gauge.sample_memory()
-        taken, dropped = (b - a for a, b in zip(before, _counts(live), strict=True))
-        return gauge.run(fresh, taken, dropped)
-    finally:
-        chore.cancel()
-        await live.stop()
-        await store.close()
-        await catalog.close()
-        await embedder.close()
+    async with Supervisor() as supervisor:
+        parts = (embedder, store, catalog, cameras)
+        live = await LiveService.start(*parts, archive=archive, supervisor=supervisor, on_written=written)
+        maintenance = supervisor.start("maintenance", partial(_maintain, store))
+        try:
+            return await _measure(live, lambda: Gauge(len(urls), server, base), fresh, seconds)
+        finally:
+            await maintenance.cancel()
+            await live.stop()
+            await store.close()
+            await catalog.close()
+            await embedder.close()
+
+
+async def _measure(live: LiveService, begin: Callable[[], Gauge], fresh: list[float], seconds: float) -> Run:
+    await _wait_until_live(lambda: all(s.status.state is ConnectionState.LIVE for s in live.cameras()))
+    before, gauge = _counts(live), begin()
+    fresh.clear()
+    for _ in range(round(seconds)):
+        await asyncio.sleep(1.0)
+        gauge.sample_memory()
+    taken, dropped = (b - a for a, b in zip(before, _counts(live), strict=True))
+    return gauge.run(fresh, taken, dropped)
 
 
 def _counts(live: LiveService) -> tuple[int, int]:

@@ -23,6 +23,7 @@ EXIT_CODES = {
     "footage.indexer.store.base.SpaceMismatch": MODEL,
     "footage.indexer.store.base.StoreError": FAILED,
     "footage.indexer.store.base.StoreUnreachable": AWAY,
+    "footage.indexer.supervisor.StageFailed": FAILED,
     "footage.query.clips.source.ClipError": FAILED,
     "footage.query.clips.service.FootageUnreachable": AWAY,
     "footage.query.clips.service.NotFound": NOTHING,

@@ -144,12 +144,14 @@ async def _watch_folder(settings: Settings, folder: Path, camera: str, exclude: 
     import asyncio
     import signal
     import time
+    from functools import partial
 
     from footage.commands.composition import open_services
     from footage.commands.indexing import print_report
     from footage.commands.mending import mend_index
     from footage.indexer.files.file_indexer import FileIndexer, Job
     from footage.indexer.files.folder_watch import finished_files
+    from footage.indexer.supervisor import Supervisor
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -159,10 +161,9 @@ async def _watch_folder(settings: Settings, folder: Path, camera: str, exclude: 
         print_message(f"watching {folder}, camera {camera}")
         async for paths in finished_files(folder, stop, exclude=exclude):
             indexer = FileIndexer(services.embedder, services.store, services.catalog)
-            stopping = asyncio.create_task(_stop_indexer(stop, indexer))
             started = time.perf_counter()
-            report = await indexer.run([Job(path, camera, settings.every) for path in paths])
-            stopping.cancel()
+            async with Supervisor() as supervisor, supervisor.running(stop=partial(_stop_indexer, stop, indexer)):
+                report = await indexer.run([Job(path, camera, settings.every) for path in paths])
             await services.store.maintain()
             print_report(report, time.perf_counter() - started)
 

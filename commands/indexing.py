@@ -6,6 +6,8 @@ import asyncio
 import signal
 import sys
 import time
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +16,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from footage.commands.composition import SearchServices
 from footage.commands.errors import print_message
 from footage.indexer.files.file_indexer import FileIndexer, IndexReport, Job
+from footage.indexer.store.base import StoreError
+from footage.indexer.supervisor import Supervisor
 from footage.stream.printable import printable
 
 INDEXING_MAINTENANCE_INTERVAL = 20.0
@@ -30,17 +34,15 @@ async def index_files(services: SearchServices, jobs: list[Job]) -> IndexReport:
 
     loop.add_signal_handler(signal.SIGINT, interrupt)
     started = time.perf_counter()
-    background = [
-        asyncio.create_task(_show_progress(indexer.report, len(jobs))),
-        asyncio.create_task(_maintain(services)),
-    ]
+    stages = {
+        "progress": partial(_show_progress, indexer.report, len(jobs)),
+        "maintenance": partial(_maintain, services),
+    }
     try:
-        report = await indexer.run(jobs)
-        await services.store.maintain()
+        async with Supervisor() as supervisor, supervisor.running(**stages):
+            report = await indexer.run(jobs)
+            await services.store.maintain()
     finally:
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
         loop.remove_signal_handler(signal.SIGINT)
     print_report(report, time.perf_counter() - started)
     return report
@@ -50,7 +52,8 @@ async def _maintain(services: SearchServices) -> None:
     """Compact and index what long work has added so far."""
     while True:
         await asyncio.sleep(INDEXING_MAINTENANCE_INTERVAL)
-        await services.store.maintain()
+        with suppress(StoreError):  # it is done again at the end, which reports what fails
+            await services.store.maintain()
 
 
 async def _show_progress(report: IndexReport, files: int) -> None:

@@ -127,9 +127,11 @@ async def _migrate(settings: Settings, model: str) -> tuple[Migration, bool]:
     import asyncio
     import signal
     from contextlib import AsyncExitStack
+    from functools import partial
 
     from footage.commands.composition import create_embedder, open_index
     from footage.indexer.migration.migrate import Migration
+    from footage.indexer.supervisor import Supervisor
 
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(open_index(settings))
@@ -140,9 +142,9 @@ async def _migrate(settings: Settings, model: str) -> tuple[Migration, bool]:
         stack.push_async_callback(target.close)
         migration = Migration(source, target, index.catalog, chosen.embedder)
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, migration.stop)
-        progress = asyncio.create_task(_show_progress(migration))
-        stack.callback(progress.cancel)
-        await migration.run()
+        supervisor = await stack.enter_async_context(Supervisor())
+        async with supervisor.running(progress=partial(_show_progress, migration)):
+            await migration.run()
         if migration.report.complete:
             await migration.switch()
             before = {"name": source.space.name, "dim": source.space.dim}

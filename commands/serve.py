@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from footage.commands.composition import SearchServices
     from footage.config.settings import Settings
+    from footage.indexer.supervisor import Supervisor
     from footage.query.http.app import AppServices
 
 M_ARENA_MAX = -8
@@ -96,27 +97,30 @@ async def _serve(settings: Settings, token: str | None) -> bool:
         open_services(settings, service_name(settings)) as services,
         run_service(settings, services) as app_services,
     ):
+        supervisor = app_services.supervisor
+        assert supervisor
         runner = await _start_http(settings, token, app_services)
         try:
             print_message(f"serving {_url(runner)} (index {settings.data}, model {services.model})")
-            async with _announced(settings, services, runner):
-                return await _wait(stop, services)
+            async with _announced(settings, services, runner, supervisor):
+                return await _wait(stop, services, supervisor)
         finally:
             await runner.cleanup()
 
 
 @asynccontextmanager
-async def _announced(settings: Settings, services: SearchServices, runner: web.AppRunner) -> AsyncIterator[None]:
+async def _announced(
+    settings: Settings, services: SearchServices, runner: web.AppRunner, supervisor: Supervisor
+) -> AsyncIterator[None]:
     """Announce this service to the others of its cluster, if it has one, while the block runs."""
     from footage.commands.peers import advertised_address
-    from footage.commands.worker import run_tasks
 
     if services.peers is None:
         yield
         return
     directory = services.peers.directory
     directory.address = advertised_address(settings, runner.addresses[0][1])
-    async with run_tasks(directory.run()):
+    async with supervisor.running(peers=directory.run):
         yield
 
 
@@ -132,18 +136,38 @@ def _url(runner: web.AppRunner) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _wait(stop: asyncio.Event, services: SearchServices) -> bool:
-    """Wait for ``stop``, or until the index moves to another model; returns whether it moved."""
+async def _wait(stop: asyncio.Event, services: SearchServices, supervisor: Supervisor) -> bool:
+    """Wait for ``stop``, or until the index moves to another model; returns whether it moved.
+
+    Raises:
+        StageFailed: a background stage died that cannot be restarted.
+    """
+    import asyncio
+    from functools import partial
+
+    moved = asyncio.Event()
+    async with supervisor.running(model=partial(_check_model, services, moved)):
+        waits = [asyncio.ensure_future(wait) for wait in (stop.wait(), moved.wait(), supervisor.wait_failed())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if waits[2].done():
+                await waits[2]
+        finally:
+            for wait in waits:
+                wait.cancel()
+    return moved.is_set()
+
+
+async def _check_model(services: SearchServices, moved: asyncio.Event) -> None:
+    """Set ``moved`` once the index has moved to another model."""
     import asyncio
     from contextlib import suppress
 
     from footage.indexer.store.base import StoreUnreachable
 
-    while not stop.is_set():
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), MODEL_CHECK_INTERVAL)
+    while not moved.is_set():
+        await asyncio.sleep(MODEL_CHECK_INTERVAL)
         with suppress(StoreUnreachable, TimeoutError):  # meanwhile searches are answered with 503, and records wait
             async with asyncio.timeout(MODEL_CHECK_INTERVAL):
                 if await services.catalog.bound_space() != services.embedder.space:
-                    return True
-    return False
+                    moved.set()

@@ -7,11 +7,11 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 
 from footage.commands import worker
 from footage.commands.composition import SearchServices, audit_log, clip_cache, reach_cluster, recordings_folder
 from footage.commands.errors import print_message
-from footage.commands.worker import run_tasks
 from footage.config.settings import Settings
 from footage.indexer.cluster.fence import Fence
 from footage.indexer.cluster.leases import Leases
@@ -20,6 +20,7 @@ from footage.indexer.live.retention import Retention
 from footage.indexer.live.service import LiveService
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Record, StoreError, StoreFull
+from footage.indexer.supervisor import Supervisor, Work
 from footage.query.clips.service import ClipService, RetentionHold
 from footage.query.http import camera_status
 from footage.query.http.app import AppServices
@@ -47,12 +48,14 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
     """Run watches, live cameras and the audit log while the block runs; what the HTTP routes need of them."""
     metrics, alerts = Metrics(), Alerts()
     async with (
-        worker.open_leases(settings, services.catalog) as leases,
-        _run_watches(settings, services, metrics, alerts, leases) as watches,
-        _run_cameras(settings, services, metrics, watches, leases) as live,
-        _run_audit_log(settings) as audit,
-        _watch_disk(settings, metrics) as disk,
+        Supervisor() as supervisor,
+        worker.open_leases(settings, services.catalog, supervisor) as leases,
+        _run_watches(settings, services, metrics, alerts, leases, supervisor) as watches,
+        _run_cameras(settings, services, metrics, watches, leases, supervisor) as live,
+        _run_audit_log(settings, supervisor) as audit,
+        _watch_disk(settings, metrics, supervisor) as disk,
     ):
+        metrics.add_stages(supervisor)
         hold: RetentionHold = live.archive.protect if live else lambda _: nullcontext()
         clips = ClipService(services.store, services.catalog, clip_cache(settings), hold=hold)
         yield AppServices(
@@ -70,6 +73,7 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
             disk=disk,
             peers=services.peers,
             export_clips=reach_cluster(clips, services.peers),
+            supervisor=supervisor,
         )
 
 
@@ -80,29 +84,34 @@ def _note_misconfigured(settings: Settings, metrics: Metrics) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _watch_disk(settings: Settings, metrics: Metrics) -> AsyncIterator[DiskMonitor]:
+async def _watch_disk(settings: Settings, metrics: Metrics, supervisor: Supervisor) -> AsyncIterator[DiskMonitor]:
     """Check while the block runs whether the data folder and the recordings have room."""
     disk = DiskMonitor(tuple(dict.fromkeys((settings.data, recordings_folder(settings)))))
     metrics.disk_full.set_function(lambda: bool(disk.problem))
-    async with run_tasks(disk.run()):
+    async with supervisor.running(disk=disk.run):
         yield disk
 
 
 @asynccontextmanager
-async def _run_audit_log(settings: Settings) -> AsyncIterator[AuditLog | None]:
+async def _run_audit_log(settings: Settings, supervisor: Supervisor) -> AsyncIterator[AuditLog | None]:
     """Delete old entries of the audit log while the block runs, even when it is off; None when it is off."""
     audit = audit_log(settings)
-    async with run_tasks(audit.run()):
+    async with supervisor.running(audit=audit.run):
         yield audit if settings.audit else None
 
 
 @asynccontextmanager
 async def _run_watches(
-    settings: Settings, services: SearchServices, metrics: Metrics, alerts: Alerts, leases: Leases | None
+    settings: Settings,
+    services: SearchServices,
+    metrics: Metrics,
+    alerts: Alerts,
+    leases: Leases | None,
+    supervisor: Supervisor,
 ) -> AsyncIterator[WatchEvaluator]:
     """Evaluate the watches while the block runs: in a cluster, those of the cameras that are watched here."""
-    webhooks = WebhookSender(services.catalog, metrics.count_watch, leases=leases)
-    scorer = WatchScorer(services.embedder, services.store, services.noun_bank)
+    webhooks = WebhookSender(services.catalog, metrics.count_watch, leases=leases, supervisor=supervisor)
+    scorer = WatchScorer(services.embedder, services.store, services.noun_bank, supervisor=supervisor)
     own = [] if settings.worker else [c.name for c in settings.cameras]
     cameras = own if leases else None
     watches = WatchEvaluator(
@@ -111,13 +120,18 @@ async def _run_watches(
     if leases and not own and not settings.worker:  # this service only answers searches
         yield watches
         return
-    async with run_tasks(watches.run()):
+    async with supervisor.running(watches=watches.run):
         yield watches
 
 
 @asynccontextmanager
 async def _run_cameras(
-    settings: Settings, services: SearchServices, metrics: Metrics, watches: WatchEvaluator, leases: Leases | None
+    settings: Settings,
+    services: SearchServices,
+    metrics: Metrics,
+    watches: WatchEvaluator,
+    leases: Leases | None,
+    supervisor: Supervisor,
 ) -> AsyncIterator[LiveService | None]:
     """Index live cameras while the block runs: those of the settings, or a share of the cluster's; None without any."""
     if not settings.cameras and not settings.worker:
@@ -125,29 +139,30 @@ async def _run_cameras(
         return
     archive = SegmentArchive(recordings_folder(settings))
     fence = Fence(leases.seconds_left) if leases and settings.worker else None
-    live = await _start_live(settings, services, metrics, watches, archive, fence)
+    live = await _start_live(settings, services, metrics, watches, archive, fence, supervisor)
     keep = {c.name: timedelta(seconds=c.keep) if c.keep else None for c in settings.cameras}
-    tasks = [
-        Retention(
-            services.store, services.catalog, archive, keep, settings.recordings_size, 2 * settings.disk_free
-        ).run(),
-        camera_status.publish_status(services.catalog, live, settings.worker),
-        _maintain(services),
-    ]
+    retention = Retention(
+        services.store, services.catalog, archive, keep, settings.recordings_size, 2 * settings.disk_free
+    )
+    stages: dict[str, Work] = {
+        "retention": retention.run,
+        "status": partial(camera_status.publish_status, services.catalog, live, settings.worker, supervisor),
+        "maintenance": partial(_maintain, services),
+    }
     member = None
     if leases and fence:
         assert services.peers
         note_recorder = services.peers.directory.note_recorder
-        parts = (services.catalog, leases, fence, live, watches, keep, note_recorder)
+        parts = (services.catalog, leases, fence, live, watches, supervisor, keep, note_recorder)
         member = await worker.create_worker(settings.worker, *parts)
-        tasks.append(member.run())
+        stages["worker"] = member.run
     else:
         if services.peers:
             for camera in keep:
                 await services.peers.directory.note_recorder(camera)
         print_message(f"watching {len(keep)} camera{'s' * (len(keep) != 1)}: {', '.join(sorted(keep))}")
     try:
-        async with run_tasks(*tasks):
+        async with supervisor.running(**stages):
             yield live
     finally:
         if not await live.stop(STOP_TIMEOUT - 2.0):
@@ -163,6 +178,7 @@ async def _start_live(
     watches: WatchEvaluator,
     archive: SegmentArchive,
     fence: Fence | None,
+    supervisor: Supervisor,
 ) -> LiveService:
     """The live service, started; a worker's begins without cameras."""
 
@@ -176,6 +192,7 @@ async def _start_live(
         services.catalog,
         [] if fence else [worker.indexer_camera(c) for c in settings.cameras],
         archive=archive,
+        supervisor=supervisor,
         least_free=settings.disk_free,
         spool=None if settings.store == "embedded" else Spool(settings.data / "spool", SPOOL_SIZE),
         fence=fence,

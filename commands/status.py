@@ -65,6 +65,10 @@ def _print_cameras(cameras: CamerasOut) -> None:
     print_columns(rows)
     if cameras.problem:
         print_message(cameras.problem)
+    for stage in cameras.failing:
+        print_message(
+            f"{stage.stage} {stage.camera}".strip() + f" {stage.state} since {local_time(stage.since)}: {stage.error}"
+        )
     if cameras.load:
         print(_describe_load(cameras.load))
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from footage.commands import shared_cameras
 from footage.commands.errors import print_message
@@ -20,33 +18,23 @@ from footage.indexer.cluster.leases import Leases
 from footage.indexer.cluster.worker import Hook, Worker
 from footage.indexer.live.service import LiveService
 from footage.indexer.store.base import Catalog
+from footage.indexer.supervisor import Supervisor
 from footage.query.watches.evaluator import WatchEvaluator
 
 
 @asynccontextmanager
-async def open_leases(settings: Settings, catalog: Catalog) -> AsyncIterator[Leases | None]:
+async def open_leases(settings: Settings, catalog: Catalog, supervisor: Supervisor) -> AsyncIterator[Leases | None]:
     """Renew this service's leases while the block runs, then give them up; None where nothing is shared."""
     if settings.store == "embedded":
         yield None
         return
     leases = Leases(catalog, f"{settings.worker or 'service'}~{secrets.token_hex(4)}")
-    async with run_tasks(leases.run()):
-        try:
-            yield leases
-        finally:
-            await leases.close()
-
-
-@asynccontextmanager
-async def run_tasks(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run these while the block runs, then cancel them."""
-    tasks = [asyncio.create_task(one) for one in coroutines]
+    renewal = supervisor.start("leases", leases.run, max_pause=leases.seconds / 4)  # as often as it renews
     try:
-        yield
+        yield leases
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await leases.close()
+        await renewal.cancel()
 
 
 async def create_worker(
@@ -56,6 +44,7 @@ async def create_worker(
     fence: Fence,
     live: LiveService,
     watches: WatchEvaluator,
+    supervisor: Supervisor,
     keep: dict[str, timedelta | None],
     note_recorder: Hook,
 ) -> Worker:
@@ -81,6 +70,7 @@ async def create_worker(
         on_added=on_added,
         on_removed=watches.on_camera_removed,
         on_lost=watches.on_camera_lost,
+        supervisor=supervisor,
     )
 
 

@@ -83,7 +83,9 @@ class Leases:
 
     async def renew(self) -> None:
         """Renew every lease now; a lease that cannot be requested stays as it is."""
-        await asyncio.gather(*(self._renew(name) for name in list(self._held)))
+        done = await asyncio.gather(*(self._renew(name) for name in list(self._held)), return_exceptions=True)
+        for error in filter(None, done):  # one that fails must not keep the others from being renewed
+            raise error
 
     async def run(self) -> None:
         """Renew until cancelled."""

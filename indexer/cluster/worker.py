@@ -8,12 +8,14 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from footage.indexer.camera import Camera
 from footage.indexer.cluster.fence import Fence
 from footage.indexer.cluster.leases import Leases, boot_time
 from footage.indexer.store.base import Catalog, StoreError
+from footage.indexer.supervisor import Stage, Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class Worker:
         list_cameras: the shared cameras by name, as they are now.
         on_added, on_removed, on_lost: awaited with a camera's name before watching it begins; after it has ended,
             while its lease is still held; and after it has ended because its lease was lost.
+        supervisor: runs what ends the cameras whose leases were lost.
     """
 
     def __init__(
@@ -72,14 +75,16 @@ class Worker:
         on_added: Hook,
         on_removed: Hook,
         on_lost: Hook,
+        supervisor: Supervisor,
         clock: Callable[[], float] = boot_time,
     ) -> None:
         self._catalog, self._leases, self._fence, self._host = catalog, leases, fence, host
         self._list_cameras, self._clock = list_cameras, clock
         self._on_added, self._on_removed, self._on_lost = on_added, on_removed, on_lost
+        self._supervisor = supervisor
         self._cameras: dict[str, Camera] = {}
         self._peers: dict[str, _Peer] = {}
-        self._ending: dict[str, asyncio.Task[None]] = {}
+        self._ending: dict[str, Stage] = {}
         self._heartbeat = 0
         leases.on_lost = self._lose
 
@@ -90,7 +95,12 @@ class Worker:
 
     async def run(self) -> None:
         """Send heartbeats and rebalance until cancelled; giving a camera back may hold up rebalancing."""
-        await asyncio.gather(self._repeat(self._send_heartbeat), self._repeat(self.rebalance))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._repeat(self._send_heartbeat))
+                group.create_task(self._repeat(self.rebalance))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -123,7 +133,9 @@ class Worker:
         """
         try:
             async with asyncio.timeout(self._leases.seconds / 2):
-                await asyncio.gather(*(self._on_removed(name) for name in self.cameras), *self._ending.values())
+                if self._ending:
+                    await asyncio.wait([stage.task for stage in self._ending.values()])
+                await asyncio.gather(*(self._on_removed(name) for name in self.cameras))
                 await self._catalog.put_document(WORKER_KIND, self._leases.holder, None)
         except (StoreError, TimeoutError):
             log.warning("the other workers could not be notified that this one stops")
@@ -167,14 +179,12 @@ class Worker:
         if self._cameras.pop(name, None) is None:
             return
         self._fence.revoke(name)
-        self._ending[name] = asyncio.create_task(self._end(name))
+        self._ending[name] = self._supervisor.start("worker", partial(self._end, name))
 
     async def _end(self, name: str) -> None:
-        try:
-            await self._host.remove(name, lost=True)
-            await self._on_lost(name)
-        finally:
-            del self._ending[name]
+        await self._host.remove(name, lost=True)
+        await self._on_lost(name)
+        del self._ending[name]
 
     async def _update_peers(self) -> None:
         """Find out which other workers are alive; one without heartbeats is dropped, and its document deleted."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +35,21 @@ class EmbedderError(Exception):
 
 class EmbedderUnreachable(EmbedderError):
     """Raised when the server that embeds could not be reached within the allowed time; it can be tried again."""
+
+
+class ModelFault(EmbedderError):
+    """Raised when a model on this machine failed while it ran: a bug or want of memory in its runtime, or in ours."""
+
+
+@contextmanager
+def model_faults(name: str) -> Iterator[None]:
+    """Raise what a runtime raises (OpenVINO, ONNX Runtime, OpenCV, no memory) as ``ModelFault``, naming its kind."""
+    try:
+        yield
+    except EmbedderError:
+        raise
+    except Exception as error:
+        raise ModelFault(f"the model {name} failed on this machine ({type(error).__name__})") from error
 
 
 class Embedder(Protocol):

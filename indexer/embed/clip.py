@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from footage.indexer.embed.base import EmbedderError, Space, Vectors
+from footage.indexer.embed.base import EmbedderError, Space, Vectors, model_faults
 from footage.indexer.embed.fingerprint import canonical_image
 from footage.indexer.embed.layout import Layout
 from footage.indexer.embed.preprocess import Fit, ImagePreprocessor
@@ -141,7 +141,8 @@ class ClipEmbedder:
     async def _call(self, pool: ThreadPoolExecutor, work: Callable[P, T], *args: P.args, **_: P.kwargs) -> T:
         if self._closed:
             raise EmbedderError("the CLIP embedder is closed")
-        return await asyncio.get_running_loop().run_in_executor(pool, work, *args)
+        with model_faults(self.space.name):
+            return await asyncio.get_running_loop().run_in_executor(pool, work, *args)
 
     @cached_property
     def _run_image(self) -> NetworkRunner:

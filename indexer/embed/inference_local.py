@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from footage.indexer.embed.base import EmbedderError, Vectors
+from footage.indexer.embed.base import EmbedderError, Vectors, model_faults
 from footage.indexer.embed.inference_package import load_error, log_to_stderr, prepare_import
 from footage.indexer.embed.preprocess import Fit
 from footage.indexer.embed.roboflow import (
@@ -97,7 +97,8 @@ class InferenceLocalEmbedder:
     async def _run(self, work: Callable[[T], Vectors], items: T) -> Vectors:
         if self._closed:
             raise EmbedderError("the Inference embedder is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work, items)
+        with model_faults(self.space.name):
+            return await asyncio.get_running_loop().run_in_executor(self._worker, work, items)
 
     @cached_property
     def _model(self) -> Any:

@@ -14,7 +14,7 @@ import cv2
 import stamina
 from yarl import URL
 
-from footage.indexer.embed.base import EmbedderError, EmbedderUnreachable, Vectors
+from footage.indexer.embed.base import EmbedderError, EmbedderUnreachable, Vectors, model_faults
 from footage.indexer.embed.preprocess import Fit
 from footage.indexer.embed.roboflow import (
     KEY_HINT,
@@ -131,9 +131,10 @@ class InferenceServerEmbedder:
         """
         self._check_open()
         loop = asyncio.get_running_loop()
-        values = await asyncio.gather(
-            *(loop.run_in_executor(self._prepare_pool, self._encode, image) for image in batch)
-        )
+        with model_faults(self.space.name):
+            values = await asyncio.gather(
+                *(loop.run_in_executor(self._prepare_pool, self._encode, image) for image in batch)
+            )
         return await self._embed("image", [{"type": "base64", "value": value} for value in values])
 
     async def texts(self, texts: Sequence[str]) -> Vectors:

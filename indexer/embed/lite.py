@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from tokenizers import Tokenizer
 
-from footage.indexer.embed.base import EmbedderError, Space, Vectors
+from footage.indexer.embed.base import EmbedderError, Space, Vectors, model_faults
 from footage.indexer.embed.runtime import compile_model
 from footage.stream.frame import Image
 
@@ -81,7 +81,8 @@ class LiteEmbedder:
     async def _run(self, work: Callable[[T], Vectors], items: T) -> Vectors:
         if self._closed:
             raise EmbedderError("the lite embedder is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work, items)
+        with model_faults(self.space.name):
+            return await asyncio.get_running_loop().run_in_executor(self._worker, work, items)
 
     @cached_property
     def _image_network(self) -> Any:

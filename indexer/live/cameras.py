@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -137,6 +138,11 @@ class LiveCameras:
                 running.capture.note_progress(datetime.now(UTC))
             if running.capture.recorder:
                 running.capture.recorder.clock = running.reader.snapshot().clock
+
+    def stop_watching(self, since: Mapping[str, datetime], cause: str) -> None:
+        """Note that what cameras capture is lost: from these times on, by name, or from now."""
+        for name, running in self._running.items():
+            running.capture.stop_watching(since.get(name), cause)
 
     def _recorder(self, camera: Camera) -> MakeRecorder:
         return lambda opened, closed: Recorder(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import supervision as sv
 from av.audio.stream import AudioStream
@@ -40,7 +40,8 @@ class CameraCapture:
     """What a reader feeds (a ``stream.live.contracts.Sink``).
 
     Threads: the reader's thread calls ``opened``, ``packet``, ``frame`` and ``closed``; the event loop calls
-    ``note_progress``. They share only ``_span``, which is immutable and replaced as a whole.
+    ``note_progress`` and ``stop_watching``. They share only ``_span`` and ``_lost``, which are immutable and
+    replaced as a whole.
 
     Attributes:
         seen, kept: frames that the gate compared, and those of them that were embedded.
@@ -74,6 +75,7 @@ class CameraCapture:
         self._feed: Media | None = None
         self._start, self._clock = EPOCH, Clock.ARRIVAL  # of the connection
         self._span = _Span(last, None, NOT_RUNNING) if last else None
+        self._lost: _Span | None = None
 
     def opened(self, video: VideoStream, audio: AudioStream | None, start: datetime, clock: Clock) -> None:
         """Reader's thread: a connection has begun."""
@@ -109,14 +111,16 @@ class CameraCapture:
 
     def closed(self, cause: str, at: datetime) -> None:
         """Reader's thread: the connection has ended."""
-        if self.recorder:
-            self.recorder.end()
-        if self._feed:
-            duration = max(self.camera.every, (at - self._start).total_seconds())
-            self._catalog.close_media(replace(self._feed, duration=duration))
-        if self._span and self._span.until:
-            self._cover(CoverageState.WATCHED, self._span.since, at, "")
-        self._span = _Span(at, None, NOT_RUNNING if cause == ConnectionState.STOPPED else cause)
+        try:
+            if self.recorder:
+                self.recorder.end()
+            if self._feed:
+                duration = max(self.camera.every, (at - self._start).total_seconds())
+                self._catalog.close_media(replace(self._feed, duration=duration))
+        finally:  # a recorder that fails must not let the gap that begins here look watched
+            if self._span and self._span.until:
+                self._cover(CoverageState.WATCHED, self._span.since, at, "")
+            self._span = _Span(at, None, NOT_RUNNING if cause == ConnectionState.STOPPED else cause)
 
     def note_progress(self, now: datetime | None = None) -> None:
         """Event loop: note what was watched so far; with ``now`` also for how long the camera has not been watched."""
@@ -126,7 +130,18 @@ class CameraCapture:
         elif span and now:
             self._cover(CoverageState.GAP, span.since, now, span.cause)
 
+    def stop_watching(self, since: datetime | None, cause: str) -> None:
+        """Event loop: what was captured after ``since``, or from now on, is lost and was not watched."""
+        span = self._span
+        until = span.until if span and span.until else datetime.now(UTC)
+        self._lost = _Span(min(since or until, until), None, cause)
+        self._cover(CoverageState.GAP, self._lost.since, until, cause)
+
     def _cover(self, state: CoverageState, start: datetime, end: datetime, cause: str) -> None:
+        lost = self._lost
+        if lost and state is CoverageState.WATCHED and end > lost.since:
+            self._cover(CoverageState.GAP, max(start, lost.since), end, lost.cause)
+            end = lost.since
         if start < end:
             self._catalog.set_coverage(Coverage(self.camera.name, start, end, state, cause))
 

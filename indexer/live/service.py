@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from footage.indexer.camera import Camera
@@ -18,7 +19,10 @@ from footage.indexer.pipeline.pipeline import Barrier, FrameChannel, Pipeline
 from footage.indexer.pipeline.retry import RetryingEmbedder, SpoolingWriter
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Catalog, Store, StoreError
+from footage.indexer.supervisor import Supervisor
 from footage.stream.recording.archive import SegmentArchive
+
+log = logging.getLogger(__name__)
 
 MAX_BACKLOG = 1000
 """Notes in the queue above which the catalog is taken to be unreachable."""
@@ -30,8 +34,10 @@ class LiveService:
     """Indexes live cameras from ``start`` until ``stop``.
 
     Threads: one reader a camera (demuxing, decoding, gate, recorder), the embedder's own, and the event loop, where
-    three tasks run: the pipeline writes records, ``CatalogWriter`` writes media and coverage in the order in which
-    they happened, and a ticker notes coverage as it grows. ``stop`` stops the readers, lets what is in flight be
+    three stages of the supervisor run: the pipeline writes records, ``CatalogWriter`` writes media and coverage in the
+    order in which they happened, and a ticker notes coverage as it grows. The latter two are restarted when they die.
+    The pipeline is not, because the frames in it are lost; from the oldest of them on the cameras were not watched,
+    and the service must end. ``stop`` stops the readers, lets what is in flight be
     embedded and written, closes segments and notes the coverage; what takes longer than ``within`` seconds is given
     up. In between cameras come and go by ``add`` and ``remove``, in the event loop.
 
@@ -50,16 +56,17 @@ class LiveService:
         archive: SegmentArchive,
         spool: Spool | None,
         fence: Fence | None,
+        supervisor: Supervisor,
     ) -> None:
-        """Run composed parts, as tasks of the running event loop; ``start`` composes them."""
+        """Run composed parts, as stages of the supervisor; ``start`` composes them."""
         self.archive = archive
         self._cameras, self._notes, self._channel, self._pipeline = cameras, notes, channel, pipeline
         self._writer, self._spool, self._fence = writer, spool, fence
         self._meter = LoadMeter()
         self._loop = asyncio.get_running_loop()
-        self._embedding = asyncio.create_task(pipeline.run())
-        self._noting = asyncio.create_task(notes.run())
-        self._ticking = asyncio.create_task(self._tick())
+        self._embedding = supervisor.start("pipeline", pipeline.run, restart=False, on_failed=self._note_lost)
+        self._noting = supervisor.start("catalog", notes.run)
+        self._ticking = supervisor.start("coverage", self._tick)
 
     @classmethod
     async def start(
@@ -70,6 +77,7 @@ class LiveService:
         cameras: Sequence[Camera],
         *,
         archive: SegmentArchive,
+        supervisor: Supervisor,
         least_free: int = 1 << 30,
         spool: Spool | None = None,
         fence: Fence | None = None,
@@ -78,6 +86,7 @@ class LiveService:
         """Recover what a killed service left, then start every camera.
 
         Args:
+            supervisor: runs the stages; it must end after ``stop``.
             least_free: bytes that must be free on the disk for recording to go on.
             spool: where records wait while the store cannot be reached; without one they wait in memory.
             fence: keeps out what may not be written any more, where cameras are shared with other workers.
@@ -92,7 +101,9 @@ class LiveService:
         writer = SpoolingWriter(FencedWriter(store, fence) if fence else store, spool, StoreError)
         progress = WrittenProgress(running, notes, fence, on_written)
         pipeline = Pipeline(channel, RetryingEmbedder(embedder), writer, wait=0.1, seconds=0.5, on_written=progress)
-        service = cls(running, notes, channel, pipeline, writer, archive=archive, spool=spool, fence=fence)
+        service = cls(
+            running, notes, channel, pipeline, writer, archive=archive, spool=spool, fence=fence, supervisor=supervisor
+        )
         for camera in cameras:
             await service.add(camera)
         return service
@@ -123,25 +134,25 @@ class LiveService:
             self._notes.call_when_written(written.set)
 
         if await asyncio.to_thread(self._channel.put, Barrier(on_reached)):
-            await written.wait()
+            waiting = asyncio.ensure_future(written.wait())
+            try:
+                await asyncio.wait([waiting, self._embedding.task], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waiting.cancel()
         while self._spool and self._spool.pending:  # noqa: ASYNC110 - nothing signals that the file is empty
             await asyncio.sleep(0.2)
 
     async def stop(self, within: float = 10.0) -> bool:
         """Stop cleanly; returns whether everything in flight was finished within ``within`` seconds."""
         deadline = self._loop.time() + within
-        self._ticking.cancel()
+        await self._ticking.cancel()
         ended = await self._cameras.stop(within / 2)
         self._channel.close()
-        embedded, _ = await asyncio.wait([self._embedding], timeout=max(0.1, deadline - self._loop.time()))
+        embedded = await self._embedding.finish(max(0.1, deadline - self._loop.time()))
         self._notes.close()
-        noted, _ = await asyncio.wait([self._noting], timeout=max(0.5, deadline - self._loop.time()))
-        tasks = (self._embedding, self._noting, self._ticking)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        noted = await self._noting.finish(max(0.5, deadline - self._loop.time()))
         await self._writer.close()
-        return ended and bool(embedded) and bool(noted)
+        return ended and embedded and noted
 
     def cameras(self) -> list[CameraState]:
         """Return what every camera does now, by name."""
@@ -155,6 +166,12 @@ class LiveService:
     def load(self) -> Load:
         """Return how busy this machine was over the last minute."""
         return self._meter.load(self._cameras.live_count())
+
+    def _note_lost(self, cause: str) -> None:
+        """The pipeline has died: note that what it had not written, and what comes after that, is not indexed."""
+        oldest = self._pipeline.unwritten()
+        log.error("frames of %d cameras are lost with the pipeline: their coverage has a gap", len(oldest))
+        self._cameras.stop_watching(oldest, f"indexing failed ({cause})")
 
     async def _tick(self) -> None:
         while True:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from footage.indexer.embed.base import Embedder, Vectors
@@ -88,6 +91,8 @@ class Pipeline:
         self._wait, self._rows, self._seconds, self._on_written = wait, rows, seconds, on_written
         self._batches: asyncio.Queue[_Batch | None] = asyncio.Queue(ahead - 1)
         self._buffer: list[Record] = []
+        self._taken: deque[tuple[str, datetime] | None] = deque()  # frames and barriers until they are written
+        self._collected = 0  # how many of them are frames in the buffer
         self._last_write = float("-inf")  # monotonic time
         self._active, self._active_since = 0, 0.0
 
@@ -106,10 +111,22 @@ class Pipeline:
         finally:
             self._channel.close()
 
+    def unwritten(self) -> dict[str, datetime]:
+        """Return the time of the oldest frame of each camera that was taken and is not written; empties the channel."""
+        frames = [taken for taken in self._taken if taken]
+        frames += [
+            (i.frame.camera, i.frame.time) for i in self._channel.drain(sys.maxsize) if isinstance(i, PipelineItem)
+        ]
+        oldest: dict[str, datetime] = {}
+        for camera, at in frames:
+            oldest[camera] = min(at, oldest.get(camera, at))
+        return oldest
+
     async def _embed_batches(self, group: asyncio.TaskGroup) -> None:
         try:
             while True:
                 items = await self._channel.get(self._embedder.batch, self._wait)
+                self._taken += [_stamp(item) for item in items]
                 await self._batches.put((items, group.create_task(self._embed(items))))
         except EOFError:
             await self._batches.put(None)
@@ -148,8 +165,9 @@ class Pipeline:
             if isinstance(item, Barrier):
                 await self._flush()
                 await item.on_reached()
+                self._taken.popleft()
                 continue
-            frame = item.frame
+            frame, self._collected = item.frame, self._collected + 1
             for region in (None, *item.regions):
                 record = Record(frame.camera, frame.time, frame.media.id, frame.offset, next(rows), region)
                 self._buffer.append(record)
@@ -162,9 +180,16 @@ class Pipeline:
         records, self._buffer = self._buffer, []
         await self._store.write(records)
         self.stats.written += len(records)
+        for _ in range(self._collected):
+            self._taken.popleft()
+        self._collected = 0
         if self._on_written:
             await self._on_written(records)
         self._last_write = time.monotonic()
+
+
+def _stamp(item: PipelineItem | Barrier) -> tuple[str, datetime] | None:
+    return (item.frame.camera, item.frame.time) if isinstance(item, PipelineItem) else None
 
 
 def _images(item: PipelineItem) -> list[Image]:

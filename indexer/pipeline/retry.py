@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import stamina
 
-from footage.indexer.embed.base import Embedder, EmbedderError, Vectors
+from footage.indexer.embed.base import Embedder, EmbedderError, ModelFault, Vectors
 from footage.indexer.pipeline.pipeline import RecordWriter
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Record, StoreError, StoreUnreachable
@@ -33,8 +33,19 @@ async def retry_forever(work: Callable[[], Awaitable[T]], error: type[Exception]
     raise AssertionError("retries do not end")
 
 
+MAX_FAULTS = 8
+"""How often a batch may fail in the model's runtime: for some 45 seconds."""
+
+
+class ModelBroken(Exception):
+    """The model failed on this machine again and again; it is not tried any more."""
+
+
 class RetryingEmbedder:
-    """An embedder for live feeds: while it cannot be reached, frames wait (and the channel drops the oldest)."""
+    """An embedder for live feeds: while it cannot be reached, frames wait (and the channel drops the oldest).
+
+    A model that fails on this machine (``ModelFault``) is tried ``MAX_FAULTS`` times, then ``ModelBroken`` is raised.
+    """
 
     def __init__(self, embedder: Embedder) -> None:
         self.space, self.floor = embedder.space, embedder.floor
@@ -42,8 +53,26 @@ class RetryingEmbedder:
         self._embedder = embedder
 
     async def images(self, batch: Sequence[Image]) -> Vectors:
-        """Embed images as the wrapped embedder does, repeated until it answers."""
-        return await retry_forever(lambda: self._embedder.images(batch), EmbedderError)
+        """Embed images as the wrapped embedder does, repeated until it answers.
+
+        Raises:
+            ModelBroken: it fails on this machine each time.
+        """
+        faults = 0
+
+        async def embed() -> Vectors:
+            nonlocal faults
+            try:
+                return await self._embedder.images(batch)
+            except ModelFault as error:
+                faults += 1
+                if faults == 1:
+                    log.exception("a batch of %d images could not be embedded", len(batch))
+                if faults == MAX_FAULTS:
+                    raise ModelBroken(f"{error}, {faults} times for the same images") from error
+                raise
+
+        return await retry_forever(embed, EmbedderError)
 
     async def texts(self, texts: Sequence[str]) -> Vectors:
         """Embed texts as the wrapped embedder does, without retries."""

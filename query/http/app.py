@@ -16,6 +16,7 @@ from footage.indexer.embed.base import EmbedderError
 from footage.indexer.live.service import LiveService
 from footage.indexer.store.base import Catalog, Store, StoreError, StoreUnreachable
 from footage.indexer.store.integrity import IndexHealth
+from footage.indexer.supervisor import Supervisor
 from footage.query.clips.service import ClipService, FootageUnreachable, NotFound
 from footage.query.clips.source import ClipError
 from footage.query.http import routes
@@ -33,6 +34,7 @@ from footage.query.http.app_keys import (
     PEERS,
     SEARCH_ENGINE,
     STORE,
+    SUPERVISOR,
     WORKER,
 )
 from footage.query.http.audit import AuditLog
@@ -81,6 +83,7 @@ class AppServices:
     disk: DiskMonitor = field(default_factory=lambda: DiskMonitor(()))
     peers: Peers | None = None
     export_clips: ClipService | None = None
+    supervisor: Supervisor | None = None
 
 
 def build_app(services: AppServices, token: str | None = None, local: bool = True) -> web.Application:
@@ -96,7 +99,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     app[STORE], app[CATALOG], app[CLIP_SERVICE] = services.store, services.catalog, services.clip_service
     app[SEARCH_ENGINE] = services.search_engine
     app[LIVE], app[METRICS], app[AUTHENTICATOR], app[AUDIT_LOG] = services.live, metrics, authenticator, services.audit
-    app[HEALTH], app[DISK] = services.health, services.disk
+    app[HEALTH], app[DISK], app[SUPERVISOR] = services.health, services.disk, services.supervisor
     app[WORKER], app[MISCONFIGURED] = services.worker, services.misconfigured
     app[PEERS], app[EXPORT_CLIPS] = services.peers, services.export_clips or services.clip_service
     app[WATCH_CONTEXT], app[EXPORT_LOCK] = services.watches, asyncio.Lock()

@@ -10,6 +10,7 @@ from footage.indexer.disk import DiskMonitor
 from footage.indexer.live.service import LiveService
 from footage.indexer.store.base import Catalog, Store
 from footage.indexer.store.integrity import IndexHealth
+from footage.indexer.supervisor import Supervisor
 from footage.query.clips.service import ClipService
 from footage.query.http.audit import AuditLog
 from footage.query.http.metrics import Metrics
@@ -34,5 +35,6 @@ AUDIT_LOG: web.AppKey[AuditLog | None] = web.AppKey("audit", AuditLog)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authenticator)
 MISCONFIGURED: web.AppKey[Mapping[str, str]] = web.AppKey("misconfigured", Mapping)
 """Why cameras of the settings cannot be watched, by name."""
+SUPERVISOR: web.AppKey[Supervisor | None] = web.AppKey("supervisor", Supervisor)
 WORKER: web.AppKey[str] = web.AppKey("worker", str)
 """The name under which this service shares cameras with other workers; empty if it does not."""

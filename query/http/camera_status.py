@@ -10,13 +10,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from footage.indexer.store.base import Catalog, Store, StoreError, StoreFull, Where
-from footage.query.http.schemas import CameraOut, CamerasOut, LiveOut, LoadOut
+from footage.query.http.schemas import CameraOut, CamerasOut, LiveOut, LoadOut, StageOut
 from footage.query.values.documents import parse_documents
 from footage.query.values.times import format_time
 
 if TYPE_CHECKING:  # importing them costs a second, which footage status should not pay
     from footage.indexer.live.cameras import CameraState
     from footage.indexer.live.service import LiveService
+    from footage.indexer.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +36,14 @@ async def list_cameras(
     can_see: Callable[[str], bool] = lambda _: True,
     worker: str = "",
     misconfigured: Mapping[str, str] = MappingProxyType({}),
+    supervisor: Supervisor | None = None,
 ) -> CamerasOut:
     """Every camera that ``can_see`` allows. Live status comes from ``live``, else from what other processes published.
 
     Args:
         worker: the name of this process, if several share the cameras.
         misconfigured: why cameras of the settings cannot be watched, by name.
+        supervisor: holds the background stages of this process.
     """
     indexed = {c.camera: c for c in await catalog.cameras()}
     here = {s.name: _live_status(s, worker) for s in live.cameras()} if live else {}
@@ -60,8 +63,25 @@ async def list_cameras(
                 live=now.get(name),
             )
         )
-    load = _load(live) if live else await _published_load(catalog)
-    return CamerasOut(cameras=rows, load=load)
+    published = [] if live else await _published_by_services(catalog)
+    loads = [_load(live)] if live else [load for load, _ in published]
+    failing = [*failing_stages(supervisor, live), *(stage for _, stages in published for stage in stages)]
+    return CamerasOut(
+        cameras=rows,
+        load=max(loads, key=lambda load: load.busy, default=None),
+        failing=[stage for stage in failing if not stage.camera or can_see(stage.camera)],
+    )
+
+
+def failing_stages(supervisor: Supervisor | None, live: LiveService | None = None) -> list[StageOut]:
+    """The background stages that died and are not well again, and the cameras whose reader failed itself."""
+    stages = [s for s in supervisor.stages if s.error] if supervisor else []
+    failing = [StageOut(stage=s.name, camera="", state=s.state.value, error=s.error, since=s.since) for s in stages]
+    for name, status in ((c.name, c.status) for c in live.cameras()) if live else ():
+        if status.fault:
+            fault = StageOut(stage="camera", camera=name, state="restarting", error=status.fault, since=status.since)
+            failing.append(fault)
+    return failing
 
 
 def _misconfigured(text: str) -> LiveOut:
@@ -76,11 +96,11 @@ def _load(live: LiveService) -> LoadOut:
     return LoadOut.model_validate(live.load(), from_attributes=True)
 
 
-async def _published_load(catalog: Catalog) -> LoadOut | None:
-    """The load of the busiest service."""
+async def _published_by_services(catalog: Catalog) -> list[tuple[LoadOut, list[StageOut]]]:
+    """What each service published of itself: its load, and its failing stages."""
     oldest = datetime.now(UTC) - MAX_STATUS_AGE
-    published = parse_documents(LOAD_KIND, await catalog.documents(LOAD_KIND), _parse_load)
-    return max((load for at, load in published.values() if at > oldest), key=lambda load: load.busy, default=None)
+    found = parse_documents(LOAD_KIND, await catalog.documents(LOAD_KIND), _parse_service)
+    return [(load, failing) for at, load, failing in found.values() if at > oldest]
 
 
 def _live_status(s: CameraState, worker: str) -> LiveOut:
@@ -100,15 +120,18 @@ def _parse_live(document: Mapping[str, Any]) -> tuple[datetime, LiveOut]:
     return datetime.fromisoformat(document["at"]), LiveOut.model_validate(document["live"])
 
 
-def _parse_load(document: Mapping[str, Any]) -> tuple[datetime, LoadOut]:
-    return datetime.fromisoformat(document["at"]), LoadOut.model_validate(document["load"])
+def _parse_service(document: Mapping[str, Any]) -> tuple[datetime, LoadOut, list[StageOut]]:
+    failing = [StageOut.model_validate(stage) for stage in document.get("failing", [])]
+    return datetime.fromisoformat(document["at"]), LoadOut.model_validate(document["load"]), failing
 
 
-async def publish_status(catalog: Catalog, live: LiveService, worker: str = "") -> None:
+async def publish_status(
+    catalog: Catalog, live: LiveService, worker: str = "", supervisor: Supervisor | None = None
+) -> None:
     """Publish the status of the live cameras every few seconds, until cancelled."""
     while True:
         try:
-            await _publish(catalog, live, worker)
+            await _publish(catalog, live, worker, supervisor)
         except StoreFull:
             log.debug("the status of the cameras is not published: the disk is full")
         except StoreError:
@@ -116,9 +139,11 @@ async def publish_status(catalog: Catalog, live: LiveService, worker: str = "") 
         await asyncio.sleep(PUBLISH_INTERVAL)
 
 
-async def _publish(catalog: Catalog, live: LiveService, worker: str) -> None:
+async def _publish(catalog: Catalog, live: LiveService, worker: str, supervisor: Supervisor | None) -> None:
     now = format_time(datetime.now(UTC))
     for state in live.cameras():
         status = _live_status(state, worker).model_dump(mode="json")
         await catalog.put_document(STATUS_KIND, state.name, {"at": now, "live": status})
-    await catalog.put_document(LOAD_KIND, worker or "service", {"at": now, "load": _load(live).model_dump(mode="json")})
+    failing = [stage.model_dump(mode="json") for stage in failing_stages(supervisor, live)]
+    document = {"at": now, "load": _load(live).model_dump(mode="json"), "failing": failing}
+    await catalog.put_document(LOAD_KIND, worker or "service", document)

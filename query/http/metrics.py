@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from footage.indexer.live.service import LiveService
 from footage.indexer.store.base import Record
+from footage.indexer.supervisor import Supervisor
 
 FRESHNESS_BUCKETS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
 """Seconds; the target is a 95th percentile of 1.5."""
@@ -70,6 +71,28 @@ class Metrics:
         """Include the live cameras from now on."""
         self.registry.register(CameraCollector(live))
 
+    def add_stages(self, supervisor: Supervisor) -> None:
+        """Include the background stages from now on."""
+        self.registry.register(StageCollector(supervisor))
+
+
+class StageCollector(Collector):
+    """Reads how the background stages are when Prometheus scrapes."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric of every stage."""
+        up = GaugeMetricFamily(
+            "footage_stage_up", "1 while all background stages of this name are well", labels=["stage"]
+        )
+        failures = CounterMetricFamily("footage_stage_failures", "Deaths of background stages", labels=["stage"])
+        for name, well in self._supervisor.health().items():
+            up.add_metric([name], float(well))
+            failures.add_metric([name], self._supervisor.failures[name])
+        yield from (up, failures)
+
 
 class CameraCollector(Collector):
     """Reads the live cameras' states and counts when Prometheus scrapes."""
@@ -93,6 +116,7 @@ class CameraCollector(Collector):
                 ("frames_kept", "Frames embedded"),
                 ("frames_dropped", "Frames dropped because the queue was full"),
                 ("reconnects", "Reconnections"),
+                ("faults", "Failures of the reader itself, each in the log with its trace"),
             )
         }
         for s in self._live.cameras():
@@ -101,7 +125,7 @@ class CameraCollector(Collector):
                 age.add_metric([s.name], (datetime.now(UTC) - s.status.last_frame).total_seconds())
             if s.status.skew is not None:
                 skew.add_metric([s.name], s.status.skew)
-            values = (s.seen, s.kept, s.dropped, s.status.reconnects)
+            values = (s.seen, s.kept, s.dropped, s.status.reconnects, s.status.faults)
             for metric, value in zip(counts.values(), values, strict=True):
                 metric.add_metric([s.name], value)
         yield CounterMetricFamily(

@@ -24,10 +24,11 @@ from footage.query.http.app_keys import (
     METRICS,
     MISCONFIGURED,
     STORE,
+    SUPERVISOR,
     WORKER,
 )
 from footage.query.http.auth import identity, require_visible
-from footage.query.http.camera_status import list_cameras
+from footage.query.http.camera_status import failing_stages, list_cameras
 from footage.query.http.export_routes import ROUTES as EXPORT_ROUTES
 from footage.query.http.forward import Forwarding
 from footage.query.http.limits import FileResponse
@@ -142,8 +143,8 @@ async def frame_picture(request: web.Request, params: FrameParams) -> web.Stream
 async def cameras(request: web.Request, _: Params) -> CamerasOut:
     """List all cameras with what is indexed of them and their live status."""
     app = request.app
-    can_see = identity(request).can_see
-    listed = await list_cameras(app[STORE], app[CATALOG], app[LIVE], can_see, app[WORKER], app[MISCONFIGURED])
+    parts = (app[STORE], app[CATALOG], app[LIVE], identity(request).can_see, app[WORKER], app[MISCONFIGURED])
+    listed = await list_cameras(*parts, app[SUPERVISOR])
     return listed.model_copy(update={"problem": await app[HEALTH].damage() or app[DISK].problem})
 
 
@@ -153,7 +154,9 @@ async def healthz(request: web.Request, _: Params) -> Health:  # noqa: ARG001
 
 
 async def readyz(request: web.Request, _: Params) -> Health:
-    """Check that the store and the catalog answer, that the index is whole, and that the disk has room."""
+    """Check that the background stages run, the store and the catalog answer, the index is whole, the disk has room."""
+    if failing := failing_stages(request.app[SUPERVISOR], request.app[LIVE]):
+        raise web.HTTPServiceUnavailable(reason="; ".join(f"{s.stage}: {s.state}: {s.error}" for s in failing))
     await request.app[CATALOG].cameras()
     request.app[METRICS].records.set(await request.app[STORE].count())
     damage = await request.app[HEALTH].damage()

@@ -189,6 +189,16 @@ class CameraOut(BaseModel):
     live: LiveOut | None = None
 
 
+class StageOut(BaseModel):
+    """A part of the service that runs in the background and died."""
+
+    stage: str
+    camera: str = Field(description="the camera that it is about; empty for all")
+    state: str = Field(description="restarting; or failed: then the service ends")
+    error: str
+    since: Utc
+
+
 class CamerasOut(BaseModel):
     """All cameras, by name."""
 
@@ -197,6 +207,7 @@ class CamerasOut(BaseModel):
     problem: str = Field(
         default="", description="what is wrong with the index, and how to mend it; empty when nothing is"
     )
+    failing: list[StageOut] = Field(default_factory=list, description="parts of the service that died")
 
 
 class ErrorOut(BaseModel):

@@ -42,7 +42,7 @@ class WatchEvaluator:
     The pipeline calls ``on_written`` with records that have just been written; it only queues them. ``run`` is one loop
     in the event loop: it takes batches from the queue, scores them in a thread, steps the triggers, and polls the
     catalog for watches that any process has changed. Only this loop touches the triggers. Backgrounds are sampled
-    again by a task of their own.
+    again by a stage of their own. ``run`` may be called again when it died: queue, watches and triggers are kept.
 
     Where several services share a catalog, each evaluates the cameras that it watches itself; ``on_camera_added``,
     ``on_camera_removed`` and ``on_camera_lost`` say which. A camera's state moves with it: its next service starts from
@@ -118,16 +118,12 @@ class WatchEvaluator:
                     log.warning("the watches wait for the catalog: %s", error)
                     await asyncio.sleep(self._poll_interval)
                     continue
-                except Exception:  # a watch that cannot be read must not end the others
-                    log.exception("the watches could not be read")
-                    await asyncio.sleep(self._poll_interval)
-                    continue
                 await work()
         finally:
             await self._stop()
 
     async def _stop(self) -> None:
-        self._scorer.stop()
+        await self._scorer.stop()
         try:
             async with asyncio.timeout(DRAIN_TIMEOUT):
                 while not self._queue.empty():

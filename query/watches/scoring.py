@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.embed.base import Embedder
 from footage.indexer.store.base import Record, Store, StoreError, Where
+from footage.indexer.supervisor import Stage, Supervisor
 from footage.query.scoring.background import SAMPLE_SIZE
 from footage.query.scoring.calibration import MultiQueryScorer, NullDistribution, apply_exclusions
 from footage.query.scoring.embedding import TermEmbedding, combine_terms
@@ -32,20 +34,29 @@ MIN_NEW_FRAMES = 16
 
 
 class WatchScorer:
-    """Scores records for all watches, and refreshes the backgrounds in a task of its own.
+    """Scores records for all watches, and refreshes the backgrounds in a stage of its own.
 
     Args:
         bank: nouns in the embedder's space.
         refresh: seconds after which a background is sampled again.
+        supervisor: runs that stage; without one, ``count_new`` waits for the sample.
     """
 
-    def __init__(self, embedder: Embedder, store: Store, bank: NounBank, refresh: float = REFRESH) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        store: Store,
+        bank: NounBank,
+        refresh: float = REFRESH,
+        supervisor: Supervisor | None = None,
+    ) -> None:
         self._embedder, self._store, self._bank, self._refresh = embedder, store, bank, refresh
+        self._supervisor = supervisor
         self._embedded: dict[str, tuple[TermEmbedding, ...]] = {}
         self._queries: list[tuple[tuple[TermEmbedding, ...], CameraNames]] = []
         self._backgrounds: dict[CameraNames, _SampledBackground] = {}
         self._scorer: MultiQueryScorer | None = None
-        self._refreshing: asyncio.Task[None] | None = None
+        self._refreshing: Stage | None = None
 
     async def embed_query(self, watch: Watch) -> tuple[TermEmbedding, ...]:
         """Returns the embedding of the watch's picture, or of its terms, some of which may be exclusions.
@@ -90,7 +101,7 @@ class WatchScorer:
     async def count_new(self, records: Sequence[Record]) -> None:
         """Counts records that are stored now, and samples backgrounds again where that is due.
 
-        Waits for the sample of cameras that had no background at all; the others are sampled in a task.
+        Waits for the sample of cameras that had no background at all; the others are sampled in a stage.
         """
         new = Counter(r.camera for r in records)
         for cameras, known in self._backgrounds.items():
@@ -100,13 +111,15 @@ class WatchScorer:
             self._build_scorer()
         now = asyncio.get_running_loop().time()
         due = {c for c, known in self._backgrounds.items() if known.is_due(now, self._refresh)}
-        if due and (self._refreshing is None or self._refreshing.done()):
-            self._refreshing = asyncio.create_task(self._sample_again(due))
+        if due and self._supervisor is None:
+            await self._sample_again(due)
+        elif due and self._supervisor and (self._refreshing is None or self._refreshing.task.done()):
+            self._refreshing = self._supervisor.start("background", partial(self._sample_again, due))
 
-    def stop(self) -> None:
-        """Cancels the task that samples backgrounds."""
+    async def stop(self) -> None:
+        """Stops sampling backgrounds."""
         if self._refreshing:
-            self._refreshing.cancel()
+            await self._refreshing.cancel()
 
     async def _sample(self, wanted: set[CameraNames]) -> None:
         for cameras in wanted:

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,7 @@ from pydantic import BaseModel
 from footage.indexer.cluster.leases import Leases
 from footage.indexer.pipeline.retry import retry_forever
 from footage.indexer.store.base import Catalog, StoreUnreachable
+from footage.indexer.supervisor import Stage, Supervisor
 from footage.query.values.documents import parse_documents
 from footage.query.watches.egress import check_ip_address, open_session
 from footage.query.watches.watch import Watch
@@ -32,6 +34,8 @@ OUTBOX_KIND = "watch-outbox"
 """Kind of the catalog's documents that store deliveries that are pending or were given up."""
 RETRY_PERIOD = timedelta(days=7)
 """For how long a delivery is retried; then it is dead."""
+MAX_QUEUED = 100
+"""Number of deliveries of a watch that wait in memory; more wait in the catalog only."""
 MAX_DEAD = 100
 """Number of dead deliveries that are kept of a watch, the newest."""
 DELIVERY_LEASE = "watches/webhooks"
@@ -78,7 +82,8 @@ class WebhookSender:
     """Sends deliveries, each at least once, those of one watch in order.
 
     A delivery is durable when ``enqueue`` returns; after a restart it is tried again. One task a watch delivers; a
-    delivery that fails holds up those behind it, for at most ``retry_period``, then it is dead.
+    delivery that fails holds up those behind it, for at most ``retry_period``, then it is dead. At most ``MAX_QUEUED``
+    deliveries of a watch are in memory; those behind them are read from the catalog when these are done.
 
     Where several services share a catalog, one of them delivers for all: the holder of ``DELIVERY_LEASE``. It reads
     all deliveries from the catalog, its own too, so that they stay in order; a service that loses the lease stops.
@@ -88,6 +93,7 @@ class WebhookSender:
         get_secret: returns the value of an environment variable.
         min_wait, max_wait: seconds before the second attempt, and between attempts at most.
         leases: acquires and renews that lease; None where there is no other service.
+        supervisor: runs the tasks.
     """
 
     def __init__(
@@ -101,7 +107,9 @@ class WebhookSender:
         max_wait: float = 300.0,
         open_session: Callable[[bool], aiohttp.ClientSession] = open_session,
         leases: Leases | None = None,
+        supervisor: Supervisor,
     ) -> None:
+        self._supervisor = supervisor
         self._catalog, self._on_event, self._get_secret, self._leases = catalog, on_event, get_secret, leases
         self._retry_period, self._min_wait, self._max_wait = retry_period, min_wait, max_wait
         self._open_session = open_session
@@ -110,7 +118,9 @@ class WebhookSender:
         self._watches: Mapping[str, Watch] = {}
         self._sessions: tuple[aiohttp.ClientSession, ...] = ()
         self._queues: dict[str, asyncio.Queue[tuple[str, Delivery]]] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, Stage] = {}
+        self._behind: set[str] = set()  # owners of deliveries that are stored and not in memory
+        self._skipped: set[str] = set()  # those of them whose delivery was stored since the catalog was last read
 
     async def start(self, watches: Mapping[str, Watch]) -> None:
         """Opens the sessions, and queues what an earlier run left."""
@@ -120,31 +130,33 @@ class WebhookSender:
             self._queue_stored(stored)
 
     async def poll(self) -> None:
-        """Queues what other services have stored, if this one holds the lease; to be called every second or so."""
-        if self._leases is None:
-            self._taken.clear()
+        """Queues what is stored and not in memory, if no other service holds the lease; to be called each second."""
+        if self._leases is None and not self._behind:
+            self._taken -= self._done
             self._done.clear()
             return
-        if not self._leases.is_valid(DELIVERY_LEASE):
+        if self._leases and not self._leases.is_valid(DELIVERY_LEASE):
             self._drop_queues()
             if not await self._leases.acquire(DELIVERY_LEASE) or not self._leases.is_valid(DELIVERY_LEASE):
                 return
         done = set(self._done)  # these are not in what is read now
+        self._skipped.clear()
         self._queue_stored(await self._catalog.documents(OUTBOX_KIND))
         self._taken -= done
         self._done -= done
 
     def _queue_stored(self, stored: Mapping[str, Mapping[str, Any]]) -> None:
-        for name, document in stored.items():
-            if name not in self._taken:
-                for delivery in parse_documents(OUTBOX_KIND, {name: document}, Delivery.model_validate).values():
-                    if not delivery.dead:
-                        self._queue(name, delivery)
+        full = set[str]()
+        unknown = {name: document for name, document in sorted(stored.items()) if name not in self._taken}
+        for name, delivery in parse_documents(OUTBOX_KIND, unknown, Delivery.model_validate).items():
+            if not delivery.dead and delivery.owner not in full and not self._queue(name, delivery):
+                full.add(delivery.owner)  # in the order of their names, which is that of their times
+        self._behind = full | self._skipped
 
     def _drop_queues(self) -> None:
         """Stops delivering, and leaves the deliveries to the holder of the lease."""
-        for task in self._tasks.values():
-            task.cancel()
+        for stage in self._tasks.values():
+            stage.task.cancel()
         self._tasks.clear()
         self._queues.clear()
         self._taken.clear()
@@ -154,7 +166,7 @@ class WebhookSender:
         """Sets the current watches; stops the deliveries of removed ones."""
         self._watches = watches
         for owner in [o for o in self._tasks if o not in {w.id for w in watches.values()}]:
-            self._tasks.pop(owner).cancel()
+            self._tasks.pop(owner).task.cancel()
             self._queues.pop(owner, None)
             self._taken -= {name for name in self._taken if name.startswith(f"{owner}-")}
 
@@ -163,28 +175,33 @@ class WebhookSender:
         delivery = Delivery(id=id, watch=watch.name, owner=watch.id, body=body, created=now or datetime.now(UTC))
         name = f"{watch.id}-{to_micros(delivery.created):017d}-{id}"
         await self._store(name, delivery)
-        if self._leases is None:
-            self._queue(name, delivery)
+        if self._leases is None and (watch.id in self._behind or not self._queue(name, delivery)):
+            self._behind.add(watch.id)
+            self._skipped.add(watch.id)
 
     async def stop(self) -> None:
         """Stops delivering; what is not delivered stays stored."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        for stage in self._tasks.values():
+            await stage.cancel()
+        self._drop_queues()
         await asyncio.gather(*(session.close() for session in self._sessions))
 
-    def _queue(self, name: str, delivery: Delivery) -> None:
+    def _queue(self, name: str, delivery: Delivery) -> bool:
+        """Queues a delivery in memory; False when the queue is full."""
+        queue = self._queues.setdefault(delivery.owner, asyncio.Queue(MAX_QUEUED))
+        if queue.full():
+            return False
         self._taken.add(name)
-        queue = self._queues.setdefault(delivery.owner, asyncio.Queue())
         queue.put_nowait((name, delivery))
         if delivery.owner not in self._tasks:
-            self._tasks[delivery.owner] = asyncio.create_task(self._deliver_queue(queue))
+            self._tasks[delivery.owner] = self._supervisor.start("webhooks", partial(self._deliver_queue, queue))
+        return True
 
     async def _deliver_queue(self, queue: asyncio.Queue[tuple[str, Delivery]]) -> None:
         while True:
             name, delivery = await queue.get()
             try:
-                await self._deliver(name, delivery)
+                await retry_forever(partial(self._deliver, name, delivery), StoreUnreachable)
                 self._done.add(name)
             except Exception:  # the next deliveries must not wait for this one; it stays stored until the next start
                 log.exception("a firing of watch '%s' could not be delivered", delivery.watch)

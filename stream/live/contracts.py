@@ -33,6 +33,8 @@ class ConnectionStatus:
     Attributes:
         state: what it is doing, since ``since`` (UTC).
         error: why the last connection ended or could not be made; empty while all is well. Holds no credentials.
+        faults: failures of this program, not of the camera or the network, each in the log with its trace; fault: what
+            the last one was, until the camera is live again.
         connects: connections that gave packets; reconnects: those of them that followed another.
         packets: video packets received; frames: sampled and given to the sink; dropped: packets that could not be used.
         last_packet, last_frame: UTC times of the newest ones.
@@ -50,6 +52,8 @@ class ConnectionStatus:
     since: datetime
     transport: str
     error: str = ""
+    fault: str = ""
+    faults: int = 0
     connects: int = 0
     reconnects: int = 0
     packets: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 
-from footage.stream.live.connection import Connection, ConnectionLostError
+from footage.stream.live.connection import Connection
 from footage.stream.live.contracts import LivePacket
 
 QUEUE_SIZE = 512  # packets; while the queue is full, reading waits
@@ -27,7 +27,7 @@ class ReadAhead:
         self._inner, self._wait = inner, wait
         self.video, self.audio = inner.video, inner.audio
         self.normal_silence, self.has_timestamps = inner.normal_silence, inner.has_timestamps
-        self._packets: Queue[LivePacket | ConnectionLostError] = Queue(QUEUE_SIZE)
+        self._packets: Queue[LivePacket | BaseException] = Queue(QUEUE_SIZE)
         self._closed = Event()
         Thread(target=self._run, name="read-ahead", daemon=True).start()
 
@@ -41,7 +41,7 @@ class ReadAhead:
             item = self._packets.get(timeout=self._wait)
         except Empty:
             return None
-        if isinstance(item, ConnectionLostError):
+        if isinstance(item, BaseException):
             raise item
         return item
 
@@ -59,12 +59,12 @@ class ReadAhead:
                 packet = self._inner.read()
                 if packet is not None:
                     self._put(packet)
-        except ConnectionLostError as error:
+        except BaseException as error:  # raised again in the reader's thread, a fault of this program too
             self._put(error)
         self._closed.wait()
         self._inner.close()
 
-    def _put(self, item: LivePacket | ConnectionLostError) -> None:
+    def _put(self, item: LivePacket | BaseException) -> None:
         while not self._closed.is_set():
             try:
                 self._packets.put(item, timeout=CLOSE_POLL)

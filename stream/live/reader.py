@@ -48,7 +48,8 @@ class Reader:
     than the last connection was live. While it waits it probes the camera's TCP port, each second while it is closed;
     when a closed port opens, the camera is back: the wait ends and the doubling starts again. So a camera is live
     within seconds of its return even after a night, and one that answers but refuses (a wrong password, a wrong path)
-    is tried once a minute.
+    is tried once a minute. A fault in this program (``ConnectionStatus.faults``) is logged with its trace and is a
+    failure like the others; the thread outlives it, wherever it happened.
     """
 
     def __init__(
@@ -120,20 +121,34 @@ class Reader:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
+            try:
+                self._read_until_stopped()
+            except BaseException as error:  # the thread must not end, or nobody would read the camera any more
+                self._note_fault(error)
+                self._update(state=ConnectionState.BACKING_OFF)
+                self._stopped.wait(self._backoff[1])
+        self._update(state=ConnectionState.STOPPED)
+
+    def _note_fault(self, error: BaseException) -> str:
+        log.error("%s: fault while reading", self._camera, exc_info=error)
+        cause = f"internal error ({type(error).__name__}); see the log"
+        self._update(error=cause, fault=cause, faults=self._status.faults + 1)
+        return cause
+
+    def _read_until_stopped(self) -> None:
+        while not self._stopped.is_set():
             self._update(state=ConnectionState.CONNECTING)
             try:
                 cause = self._connect_and_read()
             except StoppedError:
                 break
-            except Exception as error:  # a fault here or in the sink must not end the thread silently
-                log.exception("%s: fault while reading", self._camera)
-                cause = f"internal error ({type(error).__name__}); see the log"
+            except Exception as error:  # here or in the sink
+                cause = self._note_fault(error)
             if self._stopped.is_set():
                 break
             log.warning("%s: %s: %s", self._camera, redact_url(self._url), cause)
             self._update(state=ConnectionState.BACKING_OFF, error=cause)
             self._back_off()
-        self._update(state=ConnectionState.STOPPED)
 
     def _connect_and_read(self) -> str:
         """Connect and read until the connection ends; returns why."""
@@ -187,7 +202,7 @@ class Reader:
         elif session.live and state is not ConnectionState.LIVE:
             state = ConnectionState.LIVE
             if self._status.connects == before.connects:
-                self._update(connects=before.connects + 1, reconnects=before.connects, error="")
+                self._update(connects=before.connects + 1, reconnects=before.connects, error="", fault="")
         self._update(
             state=state,
             packets=before.packets + session.packets,

@@ -10,6 +10,7 @@ import pytest
 from footage.indexer.store.base import Catalog, Store
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
+from footage.indexer.supervisor import Supervisor
 from tests.indexer.color_embedder import ColorEmbedder
 
 
@@ -18,6 +19,13 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     store = await LanceStore.open(tmp_path / "index" / "vectors", ColorEmbedder.space)
     yield store
     await store.close()
+
+
+@pytest.fixture
+async def supervisor() -> AsyncIterator[Supervisor]:
+    """One that restarts at once, almost."""
+    async with Supervisor(pauses=(0.01, 0.05)) as supervisor:
+        yield supervisor
 
 
 @pytest.fixture

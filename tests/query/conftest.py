@@ -1,5 +1,5 @@
 """A real store and catalog, as in the indexer's tests."""
 
-from tests.indexer.conftest import catalog, store
+from tests.indexer.conftest import catalog, store, supervisor
 
-__all__ = ["catalog", "store"]
+__all__ = ["catalog", "store", "supervisor"]

@@ -194,7 +194,7 @@ class FakeHost:
 class Member:
     """A worker with a fake camera host."""
 
-    def __init__(self, name, catalog, clock, cameras):
+    def __init__(self, name, catalog, clock, cameras, supervisor):
         async def list_cameras():
             if catalog.away:
                 raise StoreUnreachable("no node answers")
@@ -207,7 +207,7 @@ class Member:
         self.host, self.catalog = FakeHost(), catalog
         self.leases = Leases(catalog, name, 8, clock)
         self.fence = Fence(self.leases.seconds_left, clock.now)
-        hooks = {"on_added": noted, "on_removed": noted, "on_lost": noted}
+        hooks = {"on_added": noted, "on_removed": noted, "on_lost": noted, "supervisor": supervisor}
         self.worker = Worker(catalog, self.leases, self.fence, self.host, list_cameras, clock=clock, **hooks)
 
     async def step(self):
@@ -221,7 +221,7 @@ class Member:
 
 
 @pytest.fixture
-async def members(tmp_path, clock):
+async def members(tmp_path, clock, supervisor):
     """Makes workers, each with a catalog object of its own on one file; ``cameras`` are shared by all."""
     opened = []
     cameras = list(NAMES)
@@ -229,7 +229,7 @@ async def members(tmp_path, clock):
     async def make(name):
         catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
         opened.append(catalog)
-        return Member(name, UnreachableCatalog(catalog), clock, cameras)
+        return Member(name, UnreachableCatalog(catalog), clock, cameras, supervisor)
 
     make.cameras = cameras
     yield make

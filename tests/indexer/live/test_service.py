@@ -38,14 +38,14 @@ async def until(condition, seconds=30.0):
 
 
 @pytest.fixture
-async def live(store, catalog, tmp_path):
+async def live(store, catalog, tmp_path, supervisor):
     """Starts a ``LiveService``, which is stopped at the end of the test."""
     running = []
 
     async def make(*cameras, embedder=None, **more):
         archive = SegmentArchive(tmp_path / "recordings")
         parts = (embedder or ColorEmbedder(), store, catalog, cameras)
-        service = await LiveService.start(*parts, archive=archive, least_free=0, **more)
+        service = await LiveService.start(*parts, archive=archive, least_free=0, supervisor=supervisor, **more)
         running.append(service)
         return service
 
@@ -330,3 +330,43 @@ async def test_recorded_segments_are_real_files(live, rtsp, films, catalog):
         with av.open(entry.media.path) as container:
             frames = sum(1 for _ in container.decode(video=0))
         assert frames / 25 == pytest.approx(entry.media.duration, abs=0.1)
+
+
+async def test_when_the_pipeline_dies_its_frames_are_a_gap_and_stop_says_so(
+    live, rtsp, films, store, catalog, supervisor
+):
+    class Dying(ColorEmbedder):
+        """Dies, other than by an EmbedderError, once some frames are embedded."""
+
+        count = 0
+
+        async def images(self, batch):
+            self.count += len(batch)
+            if self.count > 15:
+                raise RuntimeError("no such device")
+            return await super().images(batch)
+
+    service = await live(camera(rtsp(films)), embedder=Dying())
+    await until(lambda: supervisor.failures["pipeline"])
+    died = datetime.now(UTC)
+    await until(lambda: state(service).status.packets > 0)
+    async with asyncio.timeout(10):
+        assert not await service.stop(), "what was in flight is lost"
+    times = [r.time for r in await records(store)]
+    spans = await catalog.coverage(["yard"], EPOCH, DISTANT_FUTURE)
+    watched = [c for c in spans if c.state is CoverageState.WATCHED]
+    (gap,) = [c for c in spans if c.state is CoverageState.GAP]
+    assert gap.cause == "indexing failed (RuntimeError; see the service's log)"
+    assert max(times) <= watched[-1].end == gap.start < died, "nothing after the oldest lost frame was watched"
+    assert gap.end >= died - timedelta(seconds=1)
+
+
+async def test_a_removal_does_not_wait_for_a_dead_pipeline(live, rtsp, films):
+    class Dying(ColorEmbedder):
+        async def images(self, batch):
+            raise RuntimeError("no such device")
+
+    service = await live(camera(rtsp(films)), embedder=Dying())
+    async with asyncio.timeout(30):
+        await service.remove("yard")
+        assert not service.cameras()

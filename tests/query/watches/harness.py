@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from footage.indexer.store.base import Record
+from footage.indexer.supervisor import Supervisor
 from footage.query.scoring.noun_bank import NounBank
 from footage.query.watches.alerts import Alerts
 from footage.query.watches.evaluator import WatchEvaluator
@@ -74,15 +75,15 @@ class WatchHarness:
     async def run(self, webhooks=None, scorer=None, **more):
         """Runs the evaluator until the block ends."""
         tell = lambda name, outcome: self.events.append((name, outcome))  # noqa: E731
-        webhooks = webhooks or WebhookSender(self.catalog, tell, min_wait=0.01, max_wait=0.05)
-        parts = (scorer or self.scorer(), self.store, self.catalog, self.alerts, webhooks, tell)
-        watches = WatchEvaluator(*parts, poll_interval=0.02, **more)
-        task = asyncio.create_task(watches.run())
-        try:
-            yield watches
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        async with Supervisor(pauses=(0.01, 0.05)) as supervisor:
+            webhooks = webhooks or WebhookSender(
+                self.catalog, tell, min_wait=0.01, max_wait=0.05, supervisor=supervisor
+            )
+            scorer = scorer or WatchScorer(self.embedder, self.store, self.bank, supervisor=supervisor)
+            parts = (scorer, self.store, self.catalog, self.alerts, webhooks, tell)
+            watches = WatchEvaluator(*parts, poll_interval=0.02, **more)
+            async with supervisor.running(watches=watches.run):
+                yield watches
 
     async def write(self, watches, records, batch=3):
         for i in range(0, len(records), batch):
@@ -135,13 +136,15 @@ def hooked(url, name="gate", **more):
 
 
 @pytest.fixture
-async def sender(catalog):
+async def sender(catalog, supervisor):
     """Makes and starts senders; ``events`` collects what they report."""
     started = []
 
     async def start(*watches, **more):
         one = WebhookSender(
-            catalog, lambda *what: one.events.append(what), **({"min_wait": 0.01, "max_wait": 0.05} | more)
+            catalog,
+            lambda *what: one.events.append(what),
+            **({"min_wait": 0.01, "max_wait": 0.05, "supervisor": supervisor} | more),
         )
         one.events = []
         await one.start({w.name: w for w in watches})

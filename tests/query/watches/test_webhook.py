@@ -83,8 +83,8 @@ async def test_deliveries_of_a_killed_service_are_sent_by_the_next(sender, recei
     for i in range(3):
         await first.enqueue(watch, f"f{i}", str(i))
     await until(lambda: receiver.tried >= 2)
-    for task in first._tasks.values():  # as if killed: nothing more of it runs
-        task.cancel()
+    for stage in first._tasks.values():  # as if killed: nothing more of it runs
+        await stage.cancel()
     assert len(await outbox(catalog)) == 3
     receiver.failures = 0
     await sender(watch)
