@@ -54,8 +54,9 @@ class Keyspace:
         session = await connect_cassandra([at.host], at.port, name, user=at.user, password=at.password)
         await schema.create_tables(session, SPACE)
         if compaction:
-            await session.execute_ddl(f"ALTER TABLE @{schema.frames_table(SPACE)} WITH compaction = {compaction}")
-            await session.execute_ddl(f"ALTER TABLE @{schema.frames_table(SPACE)} WITH gc_grace_seconds = 0")
+            table = await schema.find_frames_table(session, SPACE)
+            await session.execute_ddl(f"ALTER TABLE @{table} WITH compaction = {compaction}")
+            await session.execute_ddl(f"ALTER TABLE @{table} WITH gc_grace_seconds = 0")
         lasting, expiring = [await CassandraStore.open(session, SPACE, each) for each in (14 * 86_400, ttl)]
         return cls(name, session, lasting, expiring)
 

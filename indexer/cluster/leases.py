@@ -19,6 +19,10 @@ LEASE_SECONDS = 7.0
 worker that was killed are with others within about ten."""
 
 
+CONFIRM_SHARE = 64
+"""In this many renewals every lease is looked up once."""
+
+
 def boot_time() -> float:
     """Seconds since the start of the machine, counting suspension where the system can tell (Linux)."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
@@ -27,21 +31,23 @@ def boot_time() -> float:
 @dataclass(frozen=True, slots=True)
 class _Lease:
     number: int
-    until: float
+    session: str
 
 
 class Leases:
-    """Acquires, renews and releases leases of the catalog.
+    """Acquires, keeps and releases leases of the catalog.
 
-    All of it happens in the event loop; ``run`` is a task that renews every lease four times in its length. A lease
-    is *valid* until its length has passed since before it was last requested, by a clock of this machine that nobody
-    sets: so it ends here before it can end in the catalog. After that it is *uncertain* until the catalog has
-    answered again. If nobody else held it in between, which its fencing number tells, it was ours all the time; if
-    somebody did, it is *lost*, and ``on_lost`` is called with its name.
+    All of it happens in the event loop; ``run`` is a task that renews this process's *session* four times in its
+    length, which keeps every lease, however many there are. A lease is *valid* until the session's length has passed
+    since before it was last renewed, by a clock of this machine that nobody sets: so it ends here before it can end in
+    the catalog. After that it is *uncertain*: the session is never renewed again, another one is begun, and each lease
+    is taken for it. If nobody else held the lease in between, which its fencing number tells, it was ours all the time;
+    if somebody did, it is *lost*, and ``on_lost`` is called with its name. Each renewal also looks a few leases up, so
+    that one which another took against the rules is noticed.
 
     Args:
         holder: who holds them; no two processes have the same one.
-        seconds: their length.
+        seconds: length of the session.
         clock: monotonic seconds.
     """
 
@@ -52,13 +58,17 @@ class Leases:
         self.on_lost: Callable[[str], None] = lambda _: None
         self._catalog, self._clock = catalog, clock
         self._held: dict[str, _Lease] = {}
+        self._session, self._session_until, self._sessions = "", float("-inf"), 0
+        self._session_lock = asyncio.Lock()
         self._warned = False  # that the catalog could not be asked when last tried
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def seconds_left(self, name: str) -> float | None:
         """For how many seconds a lease is valid; 0 or less while it is uncertain, None when it is not held."""
         lease = self._held.get(name)
-        return lease.until - self._clock() if lease else None
+        if lease is None:
+            return None
+        return self._session_until - self._clock() if lease.session == self._session else 0.0
 
     def is_valid(self, name: str) -> bool:
         """Whether a lease is held beyond doubt."""
@@ -76,16 +86,25 @@ class Leases:
     async def release(self, name: str) -> None:
         """Give a lease up. If the catalog cannot be reached, it runs out by itself."""
         async with self._locks[name]:
-            if self._held.pop(name, None):
+            if lease := self._held.pop(name, None):
                 with suppress(StoreError, TimeoutError):
                     async with asyncio.timeout(self.seconds / 2):
-                        await self._catalog.release_lease(name, self.holder)
+                        await self._catalog.release_lease(name, lease.session)
 
     async def renew(self) -> None:
-        """Renew every lease now; a lease that cannot be requested stays as it is."""
-        done = await asyncio.gather(*(self._renew(name) for name in list(self._held)), return_exceptions=True)
-        for error in filter(None, done):  # one that fails must not keep the others from being renewed
-            raise error
+        """Renew the session now, and take every uncertain lease for it; what cannot be asked stays as it is."""
+        if not self._held and not self._session:
+            return
+        try:
+            await self._renew_session()
+        except StoreError as error:
+            self._warn(error)
+            return
+        uncertain = [name for name, lease in self._held.items() if lease.session != self._session]
+        looked_up = (self._confirm(name) for name in uncertain or self._few())
+        done = await asyncio.gather(*looked_up, return_exceptions=True)
+        for failure in filter(None, done):  # one that fails must not keep the others from being renewed
+            raise failure
 
     async def run(self) -> None:
         """Renew until cancelled."""
@@ -94,10 +113,37 @@ class Leases:
             await self.renew()
 
     async def close(self) -> None:
-        """Release every lease."""
+        """Release every lease, and end the session."""
         await asyncio.gather(*(self.release(name) for name in list(self._held)))
+        if self._session:
+            with suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(self.seconds / 2):
+                    await self._catalog.end_session(self._session)
 
-    async def _renew(self, name: str) -> None:
+    def _few(self) -> list[str]:
+        """Return the leases that are looked up in this renewal: each comes in turn, and is put last."""
+        names = list(self._held)[: -(-len(self._held) // CONFIRM_SHARE)]
+        for name in names:
+            self._held[name] = self._held.pop(name)
+        return names
+
+    async def _renew_session(self) -> None:
+        """Renew the session, or begin another one where it may have ended."""
+        async with self._session_lock:
+            requested = self._clock()
+            if requested >= self._session_until:
+                self._sessions += 1
+                self._session = f"{self.holder}#{self._sessions}"
+            try:
+                async with asyncio.timeout(self.seconds / 2):
+                    await self._catalog.announce_session(self._session, self.holder, self.seconds)
+            except TimeoutError:
+                raise StoreUnreachable("the catalog does not answer in time") from None
+            if self._clock() < requested + self.seconds:
+                self._session_until = max(self._session_until, requested + self.seconds)
+            self._warned = False
+
+    async def _confirm(self, name: str) -> None:
         async with self._locks[name]:
             if name not in self._held:
                 return
@@ -105,26 +151,30 @@ class Leases:
                 if await self._request(name):
                     return
             except StoreError as error:
-                if not self._warned:
-                    log.warning("leases cannot be renewed: %s", error)
-                self._warned = True
+                self._warn(error)
                 return
             log.warning("the lease '%s' has passed to somebody else", name)
             self.on_lost(name)
 
     async def _request(self, name: str) -> bool:
-        before, requested = self._held.get(name), self._clock()
+        if self._clock() >= self._session_until:
+            await self._renew_session()
+        before, session = self._held.get(name), self._session
         try:
             async with asyncio.timeout(self.seconds / 2):
-                number = await self._catalog.acquire_lease(name, self.holder, self.seconds)
+                number = await self._catalog.acquire_lease(name, self.holder, session)
         except TimeoutError:
             raise StoreUnreachable("the catalog does not answer in time") from None
-        self._warned = False
-        if number is not None and (before is None or number <= before.number + 1):
-            self._held[name] = _Lease(number, requested + self.seconds)
+        if number is not None and (before is None or number == before.number):
+            self._held[name] = _Lease(number, session)
             return True
         self._held.pop(name, None)
         if number is not None:  # somebody else held it in between: start over, do not continue
             with suppress(StoreError):
-                await self._catalog.release_lease(name, self.holder)
+                await self._catalog.release_lease(name, session)
         return False
+
+    def _warn(self, error: StoreError) -> None:
+        if not self._warned:
+            log.warning("leases cannot be renewed: %s", error)
+        self._warned = True

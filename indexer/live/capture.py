@@ -40,8 +40,8 @@ class CameraCapture:
     """What a reader feeds (a ``stream.live.contracts.Sink``).
 
     Threads: the reader's thread calls ``opened``, ``packet``, ``frame`` and ``closed``; the event loop calls
-    ``note_progress`` and ``stop_watching``. They share only ``_span`` and ``_lost``, which are immutable and
-    replaced as a whole.
+    ``note_progress`` and ``stop_watching``. They share only ``_span``, ``_noted`` and ``_lost``, which are immutable
+    and replaced as a whole.
 
     Attributes:
         seen, kept: frames that the gate compared, and those of them that were embedded.
@@ -76,6 +76,7 @@ class CameraCapture:
         self._start, self._clock = EPOCH, Clock.ARRIVAL  # of the connection
         self._span = _Span(last, None, NOT_RUNNING) if last else None
         self._lost: _Span | None = None
+        self._noted: tuple[datetime, CoverageState, datetime] | None = None  # the span that was noted last
 
     def opened(self, video: VideoStream, audio: AudioStream | None, start: datetime, clock: Clock) -> None:
         """Reader's thread: a connection has begun."""
@@ -138,12 +139,16 @@ class CameraCapture:
         self._cover(CoverageState.GAP, self._lost.since, until, cause)
 
     def _cover(self, state: CoverageState, start: datetime, end: datetime, cause: str) -> None:
+        """Note what of a span was not noted before: what was noted may have expired since."""
         lost = self._lost
         if lost and state is CoverageState.WATCHED and end > lost.since:
             self._cover(CoverageState.GAP, max(start, lost.since), end, lost.cause)
             end = lost.since
-        if start < end:
-            self._catalog.set_coverage(Coverage(self.camera.name, start, end, state, cause))
+        noted = self._noted
+        new = max(start, noted[2]) if noted and noted[:2] == (start, state) else start
+        if new < end:
+            self._noted = (start, state, end)
+            self._catalog.set_coverage(Coverage(self.camera.name, new, end, state, cause))
 
     def _unrecorded(self) -> Media:
         """Return the media of frames that are not recorded: one a connection, from which nothing can be cut."""

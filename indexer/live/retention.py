@@ -113,8 +113,8 @@ class Retention:
         await self._catalog.remove_media([e.media.id for e in entries if e.media.end <= before])
         await recount([e.media.id for e in entries if e.done], self._store, self._catalog)
         known = await self._catalog.coverage([camera], EPOCH, before)
-        if any(c.state is CoverageState.WATCHED for c in known):
-            await self._catalog.set_coverage(Coverage(camera, known[0].start, before, CoverageState.GAP, EXPIRED))
+        if watched := [c for c in known if c.state is CoverageState.WATCHED]:
+            await self._catalog.set_coverage(Coverage(camera, watched[0].start, before, CoverageState.GAP, EXPIRED))
 
 
 def _spans(segments: Sequence[Media]) -> list[tuple[datetime, datetime]]:

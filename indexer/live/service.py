@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from itertools import count
 
 from footage.indexer.camera import Camera
 from footage.indexer.cluster.fence import Fence, FencedWriter
@@ -28,6 +29,8 @@ MAX_BACKLOG = 1000
 """Notes in the queue above which the catalog is taken to be unreachable."""
 TICK_SECONDS = 2.0
 """Seconds between notes of what was watched."""
+CLUSTER_TICKS = 5
+"""A cluster gets only every fifth note, besides the one with each new record: 1,000 cameras note there."""
 
 
 class LiveService:
@@ -174,8 +177,9 @@ class LiveService:
         self._cameras.stop_watching(oldest, f"indexing failed ({cause})")
 
     async def _tick(self) -> None:
-        while True:
+        every = CLUSTER_TICKS if self._spool else 1
+        for tick in count(1):
             await asyncio.sleep(TICK_SECONDS)
             # While the catalog is unreachable, nothing more is queued: what is noted later covers this too.
-            self._cameras.note_progress(coverage=self._notes.backlog <= MAX_BACKLOG)
+            self._cameras.note_progress(coverage=tick % every == 0 and self._notes.backlog <= MAX_BACKLOG)
             self._meter.add(self._loop.time(), self._pipeline.stats.embed_seconds, self._cameras.dropped)

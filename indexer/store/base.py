@@ -123,6 +123,13 @@ class Store(Protocol):
         """Count the records that match."""
         ...
 
+    async def counts(self, cameras: Sequence[str]) -> dict[str, int]:
+        """Return the numbers of records by camera, quickly; cameras without records may be left out.
+
+        A cluster keeps them as it writes, so a request that timed out may have put them off by its records.
+        """
+        ...
+
     async def forget(self, where: Where) -> int:
         """Delete what matches, from the disk too, and return how many. An empty ``where`` deletes everything."""
         ...
@@ -234,7 +241,7 @@ class Catalog(Protocol):
         ...
 
     async def media_at_path(self, path: str) -> list[CatalogEntry]:
-        """Return the entries whose file is ``path``."""
+        """Return the entries of files at ``path``; recorded segments are not found by path."""
         ...
 
     async def media_between(self, cameras: Sequence[str], start: datetime, end: datetime) -> list[CatalogEntry]:
@@ -269,17 +276,28 @@ class Catalog(Protocol):
         """Return all documents of a kind, by name, in order of name."""
         ...
 
-    async def acquire_lease(self, name: str, holder: str, seconds: float) -> int | None:
-        """Take or renew the lease ``name`` for ``seconds``.
+    async def announce_session(self, session: str, holder: str, seconds: float) -> None:
+        """Begin or renew a session of ``holder``, which ends by itself after ``seconds``.
 
-        Returns:
-            The fencing number, which grows whenever the holder changes and stays while one holder renews the lease;
-            None while another holder has it.
+        Its leases last as long as it does. A session that may have ended is never renewed: its holder begins another.
         """
         ...
 
-    async def release_lease(self, name: str, holder: str) -> None:
-        """Release the lease, if ``holder`` has it."""
+    async def end_session(self, session: str) -> None:
+        """End a session: its leases are free."""
+        ...
+
+    async def acquire_lease(self, name: str, holder: str, session: str) -> int | None:
+        """Take the lease ``name`` for a session that was announced.
+
+        Returns:
+            The fencing number, which grows whenever the holder changes or has given the lease up, and stays while one
+            holder takes it for one session after another; None while a living session of another holder has it.
+        """
+        ...
+
+    async def release_lease(self, name: str, session: str) -> None:
+        """Release the lease, if ``session`` has it; its number is not used again."""
         ...
 
     async def cameras(self) -> list[CameraSummary]:

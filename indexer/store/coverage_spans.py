@@ -1,7 +1,8 @@
-"""Replaces a span of time within a camera's sorted, non-overlapping coverage spans."""
+"""Replaces a span of time within a camera's sorted, non-overlapping coverage spans, and replays many notes."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -29,3 +30,18 @@ def replace_span(spans: Iterable[CoverageSpan], new: CoverageSpan, *, keep: bool
         else:
             joined.append(piece)
     return joined
+
+
+def replay(notes: Iterable[CoverageSpan]) -> list[CoverageSpan]:
+    """Return the spans that are left, by time, when each note overwrites what earlier ones said of its time.
+
+    Notes that come in order of time, as most do, cost little: only the spans that one touches are replaced.
+    """
+    spans: list[CoverageSpan] = []
+    for note in notes:
+        if note.since >= note.until:
+            continue
+        first = bisect_left(spans, note.since, key=lambda span: span.until)
+        last = bisect_right(spans, note.until, lo=first, key=lambda span: span.since)
+        spans[first:last] = replace_span(spans[first:last], note, keep=True)
+    return spans

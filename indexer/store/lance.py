@@ -167,6 +167,10 @@ class LanceStore:
         """Count the records that match."""
         return await self._count_rows(rows.sql_filter(where))
 
+    async def counts(self, cameras: Sequence[str]) -> dict[str, int]:
+        """Return the numbers of records by camera."""
+        return {camera: await self.count(Where((camera,))) for camera in cameras}
+
     async def forget(self, where: Where) -> int:
         """Delete what matches, from the disk too, and return how many. An empty ``where`` deletes everything."""
         clause = rows.sql_filter(where)

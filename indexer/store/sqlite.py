@@ -48,6 +48,13 @@ MIGRATIONS = (
         ) STRICT""",
     ),
     ("ALTER TABLE media ADD COLUMN records INTEGER",),
+    (
+        "DROP TABLE lease",
+        """CREATE TABLE lease (
+            name TEXT PRIMARY KEY, holder TEXT NOT NULL, session TEXT NOT NULL, number INTEGER NOT NULL
+        ) STRICT""",
+        "CREATE TABLE session (session TEXT PRIMARY KEY, until REAL NOT NULL) STRICT",
+    ),
 )
 
 
@@ -130,8 +137,9 @@ class SqliteCatalog:
         return {row["id"]: _entry(row) for row in await self._database.read(sql, json.dumps(list(ids)))}
 
     async def media_at_path(self, path: str) -> list[CatalogEntry]:
-        """Return the entries whose file is ``path``, in order of start."""
-        rows = await self._database.read("SELECT * FROM media WHERE path = ? ORDER BY since, id", path)
+        """Return the entries of files at ``path``, in order of start; recorded segments are not found by path."""
+        sql = "SELECT * FROM media WHERE path = ? AND kind IN (?, ?) ORDER BY since, id"
+        rows = await self._database.read(sql, path, Kind.VIDEO, Kind.PHOTO)
         return [_entry(row) for row in rows]
 
     async def media_between(self, cameras: Sequence[str], start: datetime, end: datetime) -> list[CatalogEntry]:
@@ -210,26 +218,39 @@ class SqliteCatalog:
         rows = await self._database.read("SELECT name, content FROM document WHERE kind = ? ORDER BY name", kind)
         return {row["name"]: json.loads(row["content"]) for row in rows}
 
-    async def acquire_lease(self, name: str, holder: str, seconds: float) -> int | None:
-        """Take or renew a lease; return its fencing number, or None while another holder has it."""
+    async def announce_session(self, session: str, holder: str, seconds: float) -> None:  # noqa: ARG002
+        """Begin or renew a session; it ends by itself after ``seconds``."""
+        now = time.time()
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM session WHERE until < ?", (now,))
+            connection.execute("INSERT OR REPLACE INTO session VALUES (?, ?)", (session, now + seconds))
+
+        await self._database.write(work)
+
+    async def end_session(self, session: str) -> None:
+        """End a session: its leases are free."""
+        await self._change("DELETE FROM session WHERE session = ?", session)
+
+    async def acquire_lease(self, name: str, holder: str, session: str) -> int | None:
+        """Take a lease for a session that was announced; return its fencing number, or None while another has it."""
 
         def work(connection: sqlite3.Connection) -> int | None:
-            now = time.time()
             held = connection.execute("SELECT * FROM lease WHERE name = ?", (name,)).fetchone()
-            valid = held is not None and held["until"] > now
-            if valid and held["holder"] != holder:
-                return None
-            number = int(held["number"]) + (not valid) if held else 1
-            connection.execute(
-                "INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?)", (name, holder, now + seconds, number)
-            )
+            kept = held is not None and held["holder"] == holder and held["session"] != ""
+            if held is not None and not kept:
+                alive = "SELECT 1 FROM session WHERE session = ? AND until > ?"
+                if connection.execute(alive, (held["session"], time.time())).fetchone():
+                    return None
+            number = int(held["number"]) + (not kept) if held else 1
+            connection.execute("INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?)", (name, holder, session, number))
             return number
 
         return await self._database.write(work)
 
-    async def release_lease(self, name: str, holder: str) -> None:
-        """Release the lease, if ``holder`` has it; its number is not used again."""
-        await self._change("UPDATE lease SET until = 0 WHERE name = ? AND holder = ?", name, holder)
+    async def release_lease(self, name: str, session: str) -> None:
+        """Release the lease, if ``session`` has it; its number is not used again."""
+        await self._change("UPDATE lease SET session = '' WHERE name = ? AND session = ?", name, session)
 
     async def close(self) -> None:
         """Release. Calling it twice does no harm."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import platform
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from footage.indexer.store.base import Catalog, Store, StoreError, StoreFull, Where
+from pydantic import BaseModel
+
+from footage.indexer.store.base import Catalog, Store, StoreError, StoreFull
 from footage.query.http.schemas import CameraOut, CamerasOut, LiveOut, LoadOut, StageOut
 from footage.query.values.documents import parse_documents
-from footage.query.values.times import format_time
 
 if TYPE_CHECKING:  # importing them costs a second, which footage status should not pay
     from footage.indexer.live.cameras import CameraState
@@ -21,12 +24,23 @@ if TYPE_CHECKING:  # importing them costs a second, which footage status should 
 
 log = logging.getLogger(__name__)
 
-STATUS_KIND, LOAD_KIND = "live", "load"
-"""Kinds of the catalog documents in which a service publishes the status of its cameras for other processes."""
+STATUS_KIND = "status"
+"""Kind of the catalog documents, one a service, in which it publishes the status of its cameras for other processes."""
+MAX_DOCUMENT_AGE = timedelta(days=1)
+"""Age at which the document of a service that is gone is deleted."""
 MAX_STATUS_AGE = timedelta(seconds=15)
 """Age at which a published status is ignored."""
 PUBLISH_INTERVAL = 2.0
 """Seconds between two publications."""
+
+
+class _Published(BaseModel):
+    """What a service publishes of itself."""
+
+    at: datetime
+    load: LoadOut
+    cameras: dict[str, LiveOut]
+    failing: list[StageOut] = []
 
 
 async def list_cameras(
@@ -47,25 +61,30 @@ async def list_cameras(
     """
     indexed = {c.camera: c for c in await catalog.cameras()}
     here = {s.name: _live_status(s, worker) for s in live.cameras()} if live else {}
-    now = here if live and not worker else await _published_cameras(catalog) | here
+    published = [] if live and not worker else await _published(catalog)
+    now = {name: status for service in published for name, status in service.cameras.items()} | here
     now = {name: _misconfigured(text) for name, text in misconfigured.items()} | now
+    names = sorted(filter(can_see, {*indexed, *now}))
+    counted = [name for name in names if name in indexed]
+    records = await store.counts(counted) if counted else {}
     rows = []
-    for name in sorted(filter(can_see, {*indexed, *now})):
+    for name in names:
         c = indexed.get(name)
         rows.append(
             CameraOut(
                 camera=name,
                 media=c.media if c else 0,
-                records=await store.count(Where((name,))) if c else 0,
+                records=records.get(name, 0),
                 start=c.start if c else None,
                 end=c.end if c else None,
                 clocks=list(c.clocks) if c else [],
                 live=now.get(name),
             )
         )
-    published = [] if live else await _published_by_services(catalog)
-    loads = [_load(live)] if live else [load for load, _ in published]
-    failing = [*failing_stages(supervisor, live), *(stage for _, stages in published for stage in stages)]
+    loads = [_load(live)] if live else [service.load for service in published]
+    failing = failing_stages(supervisor, live)
+    if not live:
+        failing += [stage for service in published for stage in service.failing]
     return CamerasOut(
         cameras=rows,
         load=max(loads, key=lambda load: load.busy, default=None),
@@ -96,13 +115,6 @@ def _load(live: LiveService) -> LoadOut:
     return LoadOut.model_validate(live.load(), from_attributes=True)
 
 
-async def _published_by_services(catalog: Catalog) -> list[tuple[LoadOut, list[StageOut]]]:
-    """What each service published of itself: its load, and its failing stages."""
-    oldest = datetime.now(UTC) - MAX_STATUS_AGE
-    found = parse_documents(LOAD_KIND, await catalog.documents(LOAD_KIND), _parse_service)
-    return [(load, failing) for at, load, failing in found.values() if at > oldest]
-
-
 def _live_status(s: CameraState, worker: str) -> LiveOut:
     facts = {name: getattr(s.status, name, None) for name in LiveOut.model_fields}
     own: dict[str, Any] = {"worker": worker}
@@ -110,28 +122,22 @@ def _live_status(s: CameraState, worker: str) -> LiveOut:
     return LiveOut.model_validate(facts | {"state": s.status.state.value, "clock": s.status.clock.value} | own)
 
 
-async def _published_cameras(catalog: Catalog) -> dict[str, LiveOut]:
+async def _published(catalog: Catalog) -> list[_Published]:
+    """What the services that run now have published, the oldest first."""
+    found = parse_documents(STATUS_KIND, await catalog.documents(STATUS_KIND), _Published.model_validate)
     oldest = datetime.now(UTC) - MAX_STATUS_AGE
-    published = parse_documents(STATUS_KIND, await catalog.documents(STATUS_KIND), _parse_live)
-    return {name: live for name, (at, live) in published.items() if at > oldest}
-
-
-def _parse_live(document: Mapping[str, Any]) -> tuple[datetime, LiveOut]:
-    return datetime.fromisoformat(document["at"]), LiveOut.model_validate(document["live"])
-
-
-def _parse_service(document: Mapping[str, Any]) -> tuple[datetime, LoadOut, list[StageOut]]:
-    failing = [StageOut.model_validate(stage) for stage in document.get("failing", [])]
-    return datetime.fromisoformat(document["at"]), LoadOut.model_validate(document["load"]), failing
+    return sorted((status for status in found.values() if status.at > oldest), key=lambda status: status.at)
 
 
 async def publish_status(
     catalog: Catalog, live: LiveService, worker: str = "", supervisor: Supervisor | None = None
 ) -> None:
     """Publish the status of the live cameras every few seconds, until cancelled."""
+    name, cleaned = worker or f"{platform.node()}~{os.getpid()}", False
     while True:
         try:
-            await _publish(catalog, live, worker, supervisor)
+            await catalog.put_document(STATUS_KIND, name, _status_document(live, worker, supervisor))
+            cleaned = cleaned or await _delete_old(catalog)
         except StoreFull:
             log.debug("the status of the cameras is not published: the disk is full")
         except StoreError:
@@ -139,11 +145,19 @@ async def publish_status(
         await asyncio.sleep(PUBLISH_INTERVAL)
 
 
-async def _publish(catalog: Catalog, live: LiveService, worker: str, supervisor: Supervisor | None) -> None:
-    now = format_time(datetime.now(UTC))
-    for state in live.cameras():
-        status = _live_status(state, worker).model_dump(mode="json")
-        await catalog.put_document(STATUS_KIND, state.name, {"at": now, "live": status})
-    failing = [stage.model_dump(mode="json") for stage in failing_stages(supervisor, live)]
-    document = {"at": now, "load": _load(live).model_dump(mode="json"), "failing": failing}
-    await catalog.put_document(LOAD_KIND, worker or "service", document)
+async def _delete_old(catalog: Catalog) -> bool:
+    """Delete the documents of services that are long gone, or that cannot be read; returns True."""
+    documents = await catalog.documents(STATUS_KIND)
+    readable = parse_documents(STATUS_KIND, documents, _Published.model_validate)
+    oldest = datetime.now(UTC) - MAX_DOCUMENT_AGE
+    for name in documents:
+        if name not in readable or readable[name].at < oldest:
+            await catalog.put_document(STATUS_KIND, name, None)
+    return True
+
+
+def _status_document(live: LiveService, worker: str, supervisor: Supervisor | None) -> dict[str, Any]:
+    cameras = {state.name: _live_status(state, worker) for state in live.cameras()}
+    failing = failing_stages(supervisor, live)
+    published = _Published(at=datetime.now(UTC), load=_load(live), cameras=cameras, failing=failing)
+    return published.model_dump(mode="json")

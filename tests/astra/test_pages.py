@@ -67,7 +67,7 @@ async def test_every_cut_gives_the_same_rows(astra: Astra, session: CassandraSes
         hits = await store.nearest(vectors[5], 1000, somewhere)
         assert (hits[0].time, len({hit.time for hit in hits})) == expected, name
         assert len(await store.sample(COUNT, Where())) == COUNT, name
-        rows = await session.select(f"SELECT time FROM @{schema.frames_table(WIDE)}")
+        rows = await session.select(f"SELECT time FROM @{await schema.find_frames_table(session, WIDE)}")
         assert sorted(row[0] for row in rows) == sorted({row[0] for row in rows})
         assert len(rows) == COUNT, name
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contact]:
-    """A Cassandra 5: the one that ``FOOTAGE_CASSANDRA=host:port`` names, or one that lives for this run.
+    """A Cassandra 5: the one that ``FOOTAGE_TEST_CASSANDRA=host:port`` names, or one that lives for this run.
 
     Or Astra DB, for the contracts alone: ``FOOTAGE_ASTRA_BUNDLE``, ``FOOTAGE_ASTRA_TOKEN``, and in
     ``FOOTAGE_ASTRA_KEYSPACE`` a keyspace that the tests may empty.
@@ -28,7 +28,7 @@ def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contact]:
     if bundle := os.environ.get("FOOTAGE_ASTRA_BUNDLE"):
         yield _astra(Path(bundle))
         return
-    named = os.environ.get("FOOTAGE_CASSANDRA")
+    named = os.environ.get("FOOTAGE_TEST_CASSANDRA")
     if named:
         yield _named(named)
         return
@@ -87,5 +87,5 @@ def _named(address: str) -> Contact:
     from tests.cassandra.server import Contact
 
     host, _, port = address.rpartition(":")
-    user = os.environ.get("FOOTAGE_CASSANDRA_USER", "cassandra")
-    return Contact(host, int(port), user, os.environ.get("FOOTAGE_CASSANDRA_PASSWORD", "cassandra"))
+    user = os.environ.get("FOOTAGE_TEST_CASSANDRA_USER", "cassandra")
+    return Contact(host, int(port), user, os.environ.get("FOOTAGE_TEST_CASSANDRA_PASSWORD", "cassandra"))

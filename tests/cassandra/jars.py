@@ -29,7 +29,9 @@ def java() -> str:
         told = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
         if re.search(r'version "17\b', told):
             return found
-    raise Unavailable("install Java 17 (openjdk-17-jre-headless) or point JAVA_HOME at it, or set FOOTAGE_CASSANDRA")
+    raise Unavailable(
+        "install Java 17 (openjdk-17-jre-headless) or point JAVA_HOME at it, or set FOOTAGE_TEST_CASSANDRA"
+    )
 
 
 @cache
@@ -53,7 +55,7 @@ def jars() -> Path:
 def _fetch(pom: Path, folder: Path) -> None:
     maven = shutil.which("mvn")
     if not maven:
-        raise Unavailable("install Maven (apt-get install maven), or set FOOTAGE_CASSANDRA=host:port")
+        raise Unavailable("install Maven (apt-get install maven), or set FOOTAGE_TEST_CASSANDRA=host:port")
     partial = Path(f"{folder}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     done = subprocess.run(

@@ -77,7 +77,7 @@ def stored(settings, monkeypatch):
         media = {e.media.id: e.media.path for e in await index.catalog.media_between([], LONG_AGO, FAR)}
         records = [(r.camera, r.time, media[r.media]) async for r in index.store.scan(Where())]
         coverage = await index.catalog.coverage([], LONG_AGO, FAR)
-        documents = [await index.catalog.documents(kind) for kind in ("camera", "live", "worker")]
+        documents = [await index.catalog.documents(kind) for kind in ("camera", "status", "worker")]
         await index.close()
         return records, coverage, json.dumps(documents)
 

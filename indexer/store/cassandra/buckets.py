@@ -1,17 +1,23 @@
-"""Lists the partitions of vectors by camera and by media, and selects those that a filter leaves."""
+"""Lists the cameras and partitions of vectors of a space, and selects the partitions that a filter leaves."""
 
 from __future__ import annotations
 
+import logging
 import time
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.base import Where
+from footage.indexer.store.base import StoreError, Where
 from footage.indexer.store.cassandra.session import CassandraSession, Row, Statement, gather_all
 from footage.indexer.store.times import merged_micros
 
+log = logging.getLogger(__name__)
+
 ROWS_PER_BATCH = 200  # small rows per batch
+SHARDS = 16  # partitions that the cameras of a space are spread over
 ALL_TIME = (-(1 << 62), 1 << 62)  # microseconds, and buckets: wider than datetime
 
 
@@ -25,13 +31,14 @@ class BucketSlice(NamedTuple):
 
 
 class BucketIndex:
-    """The index of partitions of one space, by camera and by media."""
+    """The index of partitions of one space, by camera and by media, and the number of records by camera."""
 
     def __init__(self, session: CassandraSession, space: Space, bucket: int) -> None:
         """Take the duration of a partition, ``bucket``, in microseconds."""
         self._session = session
         self._space = f"{space.name}/{space.dim}"
         self._bucket = bucket
+        self._known: set[str] = set()
 
     async def find(self, where: Where) -> list[BucketSlice]:
         """Return what may hold records that match; the caller applies the filter by media to their rows."""
@@ -44,7 +51,8 @@ class BucketIndex:
             cameras = set(where.cameras)
             partitions = {partition for part in listed for partition in part if not cameras or partition[0] in cameras}
         else:
-            known = await gather_all(self._of_camera(camera, first, last) for camera in set(where.cameras) or [None])
+            names = set(where.cameras) or await self.cameras()
+            known = await gather_all(self._of_camera(camera, first, last) for camera in names)
             partitions = {partition for part in known for partition in part}
         return [
             BucketSlice(camera, bucket, max(start, bucket * self._bucket), min(end, (bucket + 1) * self._bucket))
@@ -53,20 +61,47 @@ class BucketIndex:
             if start < (bucket + 1) * self._bucket and end > bucket * self._bucket
         ]
 
+    async def cameras(self) -> list[str]:
+        """Return the names of all cameras that have, or had, records."""
+        cql = "SELECT camera FROM @space_cameras WHERE space = ? AND shard = ?"
+        found = await gather_all(self._session.select(cql, self._space, shard) for shard in range(SHARDS))
+        return sorted(name for part in found for (name,) in part)
+
     async def add(self, partitions: list[tuple[str, int]], media: list[tuple[str, str, int]], ttl: int) -> None:
         """List partitions, and (media, camera, bucket), that hold records with a time to live of ``ttl`` seconds.
 
         Called again with each write, so that neither a time to live nor ``remove_if_empty`` outruns the records.
         """
-        camera = "INSERT INTO @buckets (space, camera, bucket) VALUES (?, ?, ?) USING TTL ?"
+        await gather_all(self._add_camera(camera) for camera in {camera for camera, _ in partitions} - self._known)
+        row = "INSERT INTO @partitions (space, camera, bucket) VALUES (?, ?, ?) USING TTL ?"
         holding = "INSERT INTO @holdings (space, media, camera, bucket) VALUES (?, ?, ?, ?) USING TTL ?"
-        groups: list[list[Statement]] = [[(camera, (self._space, *partition, ttl)) for partition in partitions]]
-        for _, listed in groupby(media, key=lambda media_id: media_id[0]):
-            groups.append([(holding, (self._space, *media_id, ttl)) for media_id in listed])
+        groups: list[list[Statement]] = []
+        for _, listed in groupby(sorted(partitions), key=lambda partition: partition[0]):
+            groups.append([(row, (self._space, *partition, ttl)) for partition in listed])
+        for _, held in groupby(media, key=lambda media_id: media_id[0]):
+            groups.append([(holding, (self._space, *media_id, ttl)) for media_id in held])
         parts = [group[i : i + ROWS_PER_BATCH] for group in groups for i in range(0, len(group), ROWS_PER_BATCH)]
         await gather_all(self._session.write_batch(part) for part in parts)
 
-    async def remove_if_empty(self, bucket_slice: BucketSlice, table: str, media: tuple[str, ...]) -> None:
+    async def count(self, changes: Mapping[str, int]) -> None:
+        """Add to the numbers of records by camera. A request that fails is not repeated: it may have been counted."""
+        cql = "UPDATE @record_counts SET records = records + ? WHERE space = ? AND camera = ?"
+        try:
+            await gather_all(
+                self._session.write_once(cql, change, self._space, camera)
+                for camera, change in changes.items()
+                if change
+            )
+        except StoreError as error:
+            log.warning("the number of records could not be counted, and may be off by this write: %s", error)
+
+    async def counts(self, cameras: Iterable[str]) -> dict[str, int]:
+        """Return the numbers of records by camera, as they were counted when written and forgotten."""
+        cql = "SELECT camera, records FROM @record_counts WHERE space = ? AND camera = ?"
+        found = await gather_all(self._session.select(cql, self._space, camera) for camera in cameras)
+        return {camera: max(0, records or 0) for part in found for camera, records in part}
+
+    async def remove_if_empty(self, bucket_slice: BucketSlice, table: str, media: Sequence[str]) -> None:
         """Remove the partition from the lists if it is empty or holds no more records of ``media``.
 
         The removal carries the time before the check, so an entry that a writer adds after the check stays.
@@ -74,28 +109,41 @@ class BucketIndex:
         before = time.time_ns() // 1000
         partition = (bucket_slice.camera, bucket_slice.bucket)
         any_left = f"SELECT time FROM @{table} WHERE camera = ? AND bucket = ? LIMIT 1"
-        if not await self._session.select(any_left, *partition):
-            cql = "DELETE FROM @buckets USING TIMESTAMP ? WHERE space = ? AND camera = ? AND bucket = ?"
+        empty = not await self._session.select(any_left, *partition)
+        if empty:
+            cql = "DELETE FROM @partitions USING TIMESTAMP ? WHERE space = ? AND camera = ? AND bucket = ?"
             await self._session.write(cql, before, self._space, *partition)
-        left = f"SELECT time FROM @{table} WHERE camera = ? AND bucket = ? AND media = ? LIMIT 1 ALLOW FILTERING"
-        for media_id in set(media):
-            if not await self._session.select(left, *partition, media_id):
-                key = "space = ? AND media = ? AND camera = ? AND bucket = ?"
-                cql = f"DELETE FROM @holdings USING TIMESTAMP ? WHERE {key}"
-                await self._session.write(cql, before, self._space, media_id, *partition)
+        if not media:
+            return
+        left = set() if empty else await self._media_of(partition, table)
+        cql = "DELETE FROM @holdings USING TIMESTAMP ? WHERE space = ? AND media = ? AND camera = ? AND bucket = ?"
+        await gather_all(
+            self._session.write(cql, before, self._space, media_id, *partition) for media_id in set(media) - left
+        )
+
+    async def _media_of(self, partition: tuple[str, int], table: str) -> set[str]:
+        """Return the media that a partition holds records of."""
+        pages = self._session.select_pages(
+            f"time, region, media FROM @{table}",
+            "camera = ? AND bucket = ?",
+            partition,
+            "time, region",
+            (ALL_TIME[0], -1),
+        )
+        return {row[2] async for page in pages for row in page}
+
+    async def _add_camera(self, camera: str) -> None:
+        cql = "INSERT INTO @space_cameras (space, shard, camera) VALUES (?, ?, ?)"
+        await self._session.write(cql, self._space, shard_of(camera), camera)
+        self._known.add(camera)
 
     async def _of_media(self, media: str) -> list[tuple[str, int]]:
         where, fixed = "space = ? AND media = ?", (self._space, media)
         return await self._listed("holdings", where, fixed, "camera, bucket", ("", ALL_TIME[0]), None)
 
-    async def _of_camera(self, camera: str | None, first: int, last: int) -> list[tuple[str, int]]:
-        if camera is None:
-            found = await self._listed(
-                "buckets", "space = ?", (self._space,), "camera, bucket", ("", ALL_TIME[0]), None
-            )
-            return [partition for partition in found if first <= partition[1] <= last]
+    async def _of_camera(self, camera: str, first: int, last: int) -> list[tuple[str, int]]:
         where, fixed = "space = ? AND camera = ?", (self._space, camera)
-        found = await self._listed("buckets", where, fixed, "bucket", (first,), (last + 1,))
+        found = await self._listed("partitions", where, fixed, "bucket", (first,), (last + 1,))
         return [(camera, bucket) for (bucket,) in found]
 
     async def _listed(self, table: str, where: str, fixed: Row, key: str, first: Row, last: Row | None) -> list[Row]:
@@ -103,3 +151,8 @@ class BucketIndex:
         async for page in self._session.select_pages(f"{key} FROM @{table}", where, fixed, key, first, last):
             found += page
         return found
+
+
+def shard_of(camera: str) -> int:
+    """Return which of the ``SHARDS`` a camera's name is listed in."""
+    return zlib.crc32(camera.encode()) % SHARDS

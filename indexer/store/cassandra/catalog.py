@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import json
+import secrets
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 from footage.indexer.embed.base import Space
 from footage.indexer.store.base import StoreError
-from footage.indexer.store.cassandra import schema
 from footage.indexer.store.cassandra.coverage import CoverageRows
 from footage.indexer.store.cassandra.leases import LeaseRows
 from footage.indexer.store.cassandra.media import MediaRows
 from footage.indexer.store.cassandra.session import CassandraSession
+from footage.indexer.store.cassandra.version import bucket_duration
 from footage.indexer.store.space_binding import check_binding
 
 
 class CassandraCatalog(MediaRows, CoverageRows, LeaseRows):
     """A catalog in one keyspace, shared by any number of processes on any number of machines.
 
-    Rows that two may change at once (a camera's media, its coverage, a lease) change by lightweight transactions.
+    What two may change at once (the files of a camera, a lease) changes by lightweight transactions; what a live
+    camera adds is written by the one service that holds it, or in notes that never exclude each other.
     """
 
     def __init__(self, session: CassandraSession) -> None:
         """Use ``open`` instead."""
         self._session = session
+        self._known_cameras, self._known_months, self._live_facts = set(), {}, {}
+        self._open, self._notes, self._written = OrderedDict(), OrderedDict(), {}
+        self._writer, self._last_stamp = secrets.token_hex(6), 0
 
     @classmethod
     async def open(cls, session: CassandraSession) -> CassandraCatalog:
@@ -33,7 +39,7 @@ class CassandraCatalog(MediaRows, CoverageRows, LeaseRows):
         Raises:
             StoreError: its tables are missing, or of another version.
         """
-        if await schema.bucket_duration(session) is None:
+        if await bucket_duration(session) is None:
             raise StoreError(f"{session.location}: its tables were not finished; run `footage store init`")
         return cls(session)
 

@@ -1,36 +1,65 @@
-"""Stores coverage in Cassandra: the spans of one camera in one partition."""
+"""Stores coverage in Cassandra as notes, in order of writing; reading replays them, so that a note is one write."""
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict, deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from footage.indexer.store.base import Coverage, CoverageState
 from footage.indexer.store.cassandra.cameras import CameraRows
-from footage.indexer.store.cassandra.session import Statement, gather_all
-from footage.indexer.store.coverage_spans import CoverageSpan, replace_span
+from footage.indexer.store.cassandra.months import month_of, month_start, split_by_month
+from footage.indexer.store.cassandra.session import gather_all
+from footage.indexer.store.coverage_spans import CoverageSpan, replay
 from footage.indexer.store.times import micros
 from footage.stream.instants import from_micros
 
-BUMP_VERSION = "UPDATE @coverage SET version = ? WHERE camera = ? IF version = ?"
-DELETE_SPAN = "DELETE FROM @coverage WHERE camera = ? AND since = ?"
-INSERT_SPAN = "INSERT INTO @coverage (camera, since, until, state, cause) VALUES (?, ?, ?, ?, ?)"
-SPAN_COLUMNS = "since, until, state, cause FROM @coverage"
-MAX_SPANS = 100  # spans per transaction
+INSERT_NOTE = (
+    "INSERT INTO @coverage_notes (camera, month, stamp, writer, since, until, state, cause) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+)
+DELETE_NOTES = "DELETE FROM @coverage_notes USING TIMESTAMP ? WHERE camera = ? AND month = ?"
+FRONT = 60_000_000
+"""Microseconds: a note is continued only up to now, where nobody else has noted anything since."""
+TIDY_AFTER = 64
+"""Notes of one process to a month after which the month is written anew, if that leaves far fewer."""
+RECENT_NOTES = 8
+"""Notes of a camera and month that this process may still extend."""
+OPEN_MONTHS = 4096
+"""Cameras' months for which a process remembers its recent notes."""
+CLEARED = ""
+"""State of a note that says nothing is known."""
+
+
+@dataclass(slots=True)
+class _Note:
+    stamp: int
+    span: CoverageSpan
 
 
 class CoverageRows(CameraRows):
-    """Changes and reads coverage spans, which do not overlap.
+    """Writes and reads coverage.
 
-    A change replaces the spans that it touches, if the camera's version is still the one that was read.
+    A note is a row of its camera's month, and later notes overwrite earlier ones where they overlap. A note that
+    continues one of this process, as a live camera's do, is written over that one: so a camera that is watched without
+    a break has one row, and no note reads anything or takes a transaction. A note over a whole month replaces the
+    month's partition.
     """
+
+    _writer: str
+    """Name of this process, so that two notes of the same instant both stay."""
+    _notes: OrderedDict[tuple[str, int], deque[_Note]]
+    _written: dict[tuple[str, int], int]
+    _last_stamp: int
 
     async def set_coverage(self, coverage: Coverage) -> None:
         """Set the coverage of a span; it overwrites the camera's coverage of that time and joins equal neighbors."""
         span = CoverageSpan(micros(coverage.start), micros(coverage.end), coverage.state.value, coverage.cause)
         if span.since < span.until:
             await self._add_camera(coverage.camera)
-        await self._replace_span(coverage.camera, span, keep=True)
+        await self._write(coverage.camera, span)
 
     async def coverage(self, cameras: Sequence[str], start: datetime, end: datetime) -> list[Coverage]:
         """Return the coverage of [start, end) for these cameras (none named: all), clipped, by camera and time."""
@@ -38,58 +67,105 @@ class CoverageRows(CameraRows):
         if since >= until:
             return []
         names = sorted(set(cameras)) or await self._camera_names()
-        known = await gather_all(self._between(camera, since, until) for camera in names)
+        known = await gather_all(self._spans(camera, since, until) for camera in names)
         return [
-            Coverage(
-                camera,
-                from_micros(max(s.since, since)),
-                from_micros(min(s.until, until)),
-                CoverageState(s.state),
-                s.cause,
-            )
+            Coverage(camera, from_micros(s.since), from_micros(s.until), CoverageState(s.state), s.cause)
             for camera, spans in zip(names, known, strict=True)
             for s in spans
-            if s.until > since
         ]
 
     async def clear_coverage(self, cameras: Sequence[str], start: datetime, end: datetime) -> None:
         """Delete the coverage of that time, of these cameras (none named: all)."""
-        span = CoverageSpan(micros(start), micros(end), "", "")
-        await gather_all(
-            self._replace_span(camera, span, keep=False) for camera in set(cameras) or await self._camera_names()
-        )
+        span = CoverageSpan(micros(start), micros(end), CLEARED, "")
+        for camera in set(cameras) or await self._camera_names():
+            for month, _ in await self._months(camera):
+                since, until = max(span.since, month_start(month)), min(span.until, month_start(month + 1))
+                if since < until:
+                    await self._write_note(camera, month, span._replace(since=since, until=until))
 
-    async def _replace_span(self, camera: str, new: CoverageSpan, *, keep: bool) -> None:
-        while new.since < new.until:
-            asked = "SELECT version FROM @coverage WHERE camera = ? LIMIT 1"
-            found = await self._session.select(
-                asked, camera, profile="serial"
-            )  # read before the spans, because it guards them
-            version = found[0][0] if found else None
-            touching = await self._between(camera, new.since, new.until + 1, MAX_SPANS + 2)
-            part = new if len(touching) <= MAX_SPANS else new._replace(until=touching[MAX_SPANS].since)
-            touching = [span for span in touching if span.until >= part.since and span.since <= part.until]
-            after = replace_span(touching, part, keep=keep)
-            changes = _changes(camera, touching, after)
-            guard: Statement = (BUMP_VERSION, ((version or 0) + 1, camera, version))
-            if not changes or await self._session.execute_if(guard, *changes):
-                new = new._replace(since=part.until)
+    async def _has_coverage(self, camera: str) -> bool:
+        for month, _ in await self._months(camera):
+            if await self._replay(camera, month):
+                return True
+        return False
 
-    async def _between(self, camera: str, since: int, until: int, most: int | None = None) -> list[CoverageSpan]:
-        """Return the spans that begin in [since, until), and the one before, which may overlap it."""
-        before = f"SELECT {SPAN_COLUMNS} WHERE camera = ? AND since < ? ORDER BY since DESC LIMIT 1"
-        found = [CoverageSpan(*row) for row in await self._session.select(before, camera, since)]
-        async for page in self._session.select_pages(
-            SPAN_COLUMNS, "camera = ?", (camera,), "since", (since,), (until,)
-        ):
-            found += [CoverageSpan(*row) for row in page]
-            if most and len(found) >= most:
-                break
-        return found
+    async def _write(self, camera: str, span: CoverageSpan) -> None:
+        for month, since, until in split_by_month(span.since, span.until):
+            await self._add_month(camera, month)
+            await self._write_note(camera, month, span._replace(since=since, until=until))
+
+    async def _write_note(self, camera: str, month: int, span: CoverageSpan) -> None:
+        now = self._next_stamp()
+        if span.since <= month_start(month) and span.until >= month_start(month + 1):
+            self._notes.pop((camera, month), None)
+            self._written.pop((camera, month), None)
+            await self._session.write(DELETE_NOTES, now - 1, camera, month)
+        notes = self._notes.setdefault((camera, month), deque(maxlen=RECENT_NOTES))
+        self._notes.move_to_end((camera, month))
+        if len(self._notes) > OPEN_MONTHS:
+            self._notes.popitem(last=False)
+        note = _find_extensible(notes, span) if span.until > now - FRONT else None
+        if note is None:
+            note = _Note(now, span)
+            notes.append(note)
+        else:
+            note.span = note.span._replace(until=max(note.span.until, span.until))
+        await self._insert(camera, month, note.stamp, note.span, now)
+        await self._tidy(camera, month)
+
+    async def _insert(self, camera: str, month: int, stamp: int, span: CoverageSpan, now: int) -> None:
+        await self._session.write(INSERT_NOTE, camera, month, stamp, self._writer, *span, now)
+
+    async def _tidy(self, camera: str, month: int) -> None:
+        """Write a month anew, as its notes leave it, when this process has added many."""
+        written = self._written[camera, month] = self._written.get((camera, month), 0) + 1
+        if written % TIDY_AFTER:
+            return
+        before = self._next_stamp()  # what others note from now on stays, and counts as later
+        notes = await self._read_notes(camera, month)
+        spans = [span for span in replay(notes) if span.state]
+        if 4 * len(spans) > len(notes):
+            return
+        await self._session.write(DELETE_NOTES, before, camera, month)
+        self._notes.pop((camera, month), None)
+        for number, span in enumerate(spans):
+            await self._insert(camera, month, before - len(spans) + number, span, before + 1)
+
+    def _next_stamp(self) -> int:
+        """Return a time in microseconds that is later than every one before."""
+        self._last_stamp = max(self._last_stamp + 2, time.time_ns() // 1000)
+        return self._last_stamp
+
+    async def _spans(self, camera: str, since: int, until: int) -> list[CoverageSpan]:
+        """Return the spans of [since, until), clipped to it, by time."""
+        first, last = month_of(since), month_of(until - 1)
+        months = [month for month, _ in await self._months(camera) if first <= month <= last]
+        parts = await gather_all(self._replay(camera, month) for month in months)
+        spans: list[CoverageSpan] = []
+        for each in (span for part in parts for span in part if span.until > since and span.since < until):
+            span = each._replace(since=max(each.since, since), until=min(each.until, until))
+            if spans and spans[-1].until == span.since and spans[-1][2:] == span[2:]:
+                span = span._replace(since=spans.pop().since)
+            spans.append(span)
+        return spans
+
+    async def _replay(self, camera: str, month: int) -> list[CoverageSpan]:
+        """Return the spans of a month as its notes leave them."""
+        return [span for span in replay(await self._read_notes(camera, month)) if span.state]
+
+    async def _read_notes(self, camera: str, month: int) -> list[CoverageSpan]:
+        select, where = "stamp, writer, since, until, state, cause FROM @coverage_notes", "camera = ? AND month = ?"
+        pages = self._session.select_pages(select, where, (camera, month), "stamp, writer", (-(1 << 62), ""))
+        return [CoverageSpan(*row[2:]) async for page in pages for row in page]
 
 
-def _changes(camera: str, before: list[CoverageSpan], after: list[CoverageSpan]) -> list[Statement]:
-    """Return deletes and inserts; no row gets both, because a delete would win over an insert of its transaction."""
-    gone = {span.since for span in before} - {span.since for span in after}
-    deletes: list[Statement] = [(DELETE_SPAN, (camera, since)) for since in sorted(gone)]
-    return deletes + [(INSERT_SPAN, (camera, *span)) for span in after if span not in before]
+def _find_extensible(notes: Sequence[_Note], span: CoverageSpan) -> _Note | None:
+    """Return the note that ``span`` continues, if nothing that was noted since then overlaps what is new."""
+    later: list[CoverageSpan] = []
+    for note in reversed(notes):
+        known = note.span
+        if known[2:] == span[2:] and known.since <= span.since <= known.until:
+            new = span.since, max(span.until, known.until)
+            return note if all(other.until <= new[0] or other.since >= new[1] for other in later) else None
+        later.append(known)
+    return None

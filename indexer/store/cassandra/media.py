@@ -1,56 +1,70 @@
-"""Stores media in Cassandra: those of one camera in one partition, ordered by start."""
+"""Stores media in Cassandra: those of one camera and month in one partition, ordered by start."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from footage.indexer.store.admission import MAX_LENGTH, PHASE_PERIOD, START_STEP
-from footage.indexer.store.base import CameraSummary, CatalogEntry
+from footage.indexer.store.admission import PHASE_PERIOD, START_STEP
+from footage.indexer.store.base import CatalogEntry
 from footage.indexer.store.cassandra.cameras import CameraRows
-from footage.indexer.store.cassandra.session import Row, Statement, gather_all
+from footage.indexer.store.cassandra.months import month_of, split_by_month
+from footage.indexer.store.cassandra.removal import MediaRemoval
+from footage.indexer.store.cassandra.session import KEYS_PER_QUERY, Row, Statement, gather_all
 from footage.indexer.store.times import micros
 from footage.stream.frame import Clock, Kind, Media
 from footage.stream.instants import from_micros
 
 MAX_START_SHIFT = 60_000_000  # microseconds: more than a start is ever shifted
+OPEN_MEDIA = 4096  # live media whose key a process remembers
+LIVE_KINDS = (Kind.SEGMENT, Kind.FEED)
+"""Kinds that only the one service that watches their camera writes: their rows need no transactions."""
 ENTRY_COLUMNS = "id, camera, path, kind, since, clock, duration, recipe, done, note"
 INSERT_MEDIA = (
-    "INSERT INTO @media (camera, given, id, path, kind, clock, since, length, duration, recipe, done, note) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, false, '')"
+    "INSERT INTO @camera_media (camera, month, given, id, path, kind, clock, since, length, duration, recipe, done, "
+    "note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, false, '')"
 )
-UPDATE_CAMERA = "UPDATE @media SET version = ?, longest = ? WHERE camera = ? IF version = ?"
-ROW_KEY = "WHERE camera = ? AND given = ? AND id = ?"
+GUARD = "UPDATE @camera_media SET version = ? WHERE camera = ? AND month = ? IF version = ?"
+ROW_KEY = "WHERE camera = ? AND month = ? AND given = ? AND id = ?"
 
 
 class MediaKey(NamedTuple):
     """The key of a media's row; ``given`` is its start before any shift (microseconds)."""
 
     camera: str
+    month: int
     given: int
     id: str
 
 
-class MediaRows(CameraRows):
+class MediaRows(MediaRemoval, CameraRows):
     """Adds, changes and finds media.
 
-    A media is listed by id (``places``) and by path (``paths``) before its row is inserted, and until after the row is
-    deleted. So every row can be found, and a listed media without a row does not exist. Every change of a row is a
-    lightweight transaction, because only those agree with each other on their order.
+    A media is listed by id (``places``), and a file also by path (``paths``), before its row is inserted, and until
+    after the row is deleted. So every row can be found, and a listed media without a row does not exist. Rows of files
+    are added by lightweight transactions, because several processes may add files of one camera that must not share a
+    start; those of a live camera are written by the one service that holds it.
     """
+
+    _open: OrderedDict[str, MediaKey]
 
     async def add_media(self, media: Media, recipe: str) -> CatalogEntry:
         """Add a media, or return its entry when it exists already; see ``Catalog.add_media``.
 
         An existing media that comes with another recipe keeps its start and is no longer done.
         """
-        key = await self._claim_key(media)
-        again = f"UPDATE @media SET recipe = ?, done = false, note = '' {ROW_KEY} IF EXISTS"
+        key = await self._find_key(media.id)
+        if key is None and media.kind in LIVE_KINDS:
+            return await self._add_live(media, recipe)
+        key = key or await self._claim_key(media)
+        again = f"UPDATE @camera_media SET recipe = ?, done = false, note = '' {ROW_KEY} IF EXISTS"
         while True:
             entry = await self._entry(key)
             if entry is None:
-                await self._insert(media, recipe, key)
+                await self._insert_file(media, recipe, key)
             elif entry.recipe != recipe:
                 await self._session.execute_if((again, (recipe, *key)))
             else:
@@ -62,11 +76,11 @@ class MediaRows(CameraRows):
 
     async def media(self, ids: Sequence[str]) -> dict[str, CatalogEntry]:
         """Return entries by id; unknown ids are left out."""
-        found = await gather_all(self._find_entry(id) for id in dict.fromkeys(ids))
+        found = await gather_all(self._entry(key) for key in await self._find_keys(ids))
         return {entry.media.id: entry for entry in found if entry}
 
     async def media_at_path(self, path: str) -> list[CatalogEntry]:
-        """Return the entries whose file is ``path``, in order of start."""
+        """Return the entries of files at ``path``, in order of start; recorded segments are not found by path."""
         pages = self._session.select_pages("id FROM @paths", "path = ?", (path,), "id", ("",)) if path else None
         ids = [id async for page in pages for (id,) in page] if pages else []
         entries = [entry for entry in (await self.media(ids)).values() if entry.media.path == path]
@@ -76,110 +90,145 @@ class MediaRows(CameraRows):
         """Return the entries that overlap [start, end), of these cameras (none named: all), in order of start."""
         first, last = micros(start), micros(end)
         names = sorted(set(cameras)) or await self._camera_names()
-        rows = [
-            row
-            for part in await gather_all(self._rows_near(name, first, last, ENTRY_COLUMNS) for name in names)
-            for row in part
-        ]
-        entries = [_entry(row[2:]) for row in rows]
+        parts = await gather_all(self._rows_near(name, first, last, ENTRY_COLUMNS) for name in names)
+        entries = [_entry(row[2:]) for rows in parts for row in rows if row[5] is not None]
         found = [e for e in entries if e.media.start < end and (e.media.start >= start or e.media.end > start)]
         return sorted(found, key=lambda entry: (entry.media.start, entry.media.camera, entry.media.id))
 
     async def update_media(self, media: Media) -> None:
         """Set the path and duration of the media with this id; its start stays."""
-        before = await self._find_entry(media.id)
-        if before is None:
-            return
         length = micros(media.end) - micros(media.start)
+        key = self._open.get(media.id)
+        if key is None:
+            before = await self._find_entry(media.id)
+            if before is None:
+                return
+            key = before[0]
+            if before[1].media.kind not in LIVE_KINDS:
+                await self._update_file(key, before[1].media, media, length)
+                return
+        await self._raise_longest(key.camera, key.month, length)
+        settings = "path = ?, duration = ?, length = ?"
+        await self._session.write(
+            f"UPDATE @camera_media SET {settings} {ROW_KEY}", media.path, media.duration, length, *key
+        )
+        await self._note_live(key.camera, key.given, key.given + length, media.clock.value, added=0)
+
+    async def _update_file(self, key: MediaKey, before: Media, media: Media, length: int) -> None:
+        start = micros(before.start)
         await self._add_path(media.path, media.id)
-        await self._raise_longest(before.media.camera, length)
+        await self._raise_longest(key.camera, key.month, length + MAX_START_SHIFT)
+        await self._widen(key.camera, start, start + length, before.clock.value)
         await self._change(media.id, "path = ?, duration = ?, length = ?", media.path, media.duration, length)
-        if before.media.path != media.path:
-            await self._remove_path(before.media.path, media.id)
+        if before.path != media.path:
+            await self._remove_path(before.path, media.id)
 
-    async def remove_media(self, ids: Sequence[str]) -> None:
-        """Delete these media."""
-        await gather_all(self._remove(id) for id in set(ids))
-
-    async def cameras(self) -> list[CameraSummary]:
-        """Return every camera that has media or coverage, by name; start and end are those of its media."""
-        found = await gather_all(self._summary(name) for name in await self._camera_names())
-        return [summary for summary in found if summary]
-
-    async def _insert(self, media: Media, recipe: str, key: MediaKey) -> None:
-        """Insert the row, with its start shifted where needed, unless another media was added meanwhile."""
-        version, longest = await self._admission_version(key.camera)
+    async def _add_live(self, media: Media, recipe: str) -> CatalogEntry:
+        """Insert the row of a segment or feed; nobody else adds to its camera's, so no start is shifted."""
         given, length = micros(media.start), micros(media.end) - micros(media.start)
+        key = MediaKey(media.camera, month_of(given), given, media.id)
+        place = "INSERT INTO @places (id, camera, given) VALUES (?, ?, ?)"
+        await asyncio.gather(
+            self._session.write(place, media.id, media.camera, given),
+            self._add_camera(media.camera),
+            self._raise_longest(key.camera, key.month, length),
+            self._note_live(key.camera, given, given + length, media.clock.value, added=1),
+        )
+        row = (*key, media.path, media.kind, media.clock, given, length, media.duration, recipe)
+        await self._session.write(INSERT_MEDIA, *row)
+        self._open[media.id] = key
+        while len(self._open) > OPEN_MEDIA:
+            self._open.popitem(last=False)
+        return CatalogEntry(media, recipe)
+
+    async def _insert_file(self, media: Media, recipe: str, key: MediaKey) -> None:
+        """Insert the row, with its start shifted where needed, unless another media was added meanwhile."""
+        given, length = key.given, micros(media.end) - micros(media.start)
+        covered = [month for month, _, _ in split_by_month(given, given + length + 1)]
+        await self._raise_longest(key.camera, key.month, length + MAX_START_SHIFT)
+        versions = {month: await self._guard_version(key.camera, month) for month in covered}
         since = given
-        if media.kind in (Kind.VIDEO, Kind.PHOTO):  # a live camera's times never repeat
+        if media.kind not in LIVE_KINDS:
             near = await self._rows_near(key.camera, given, given + length + 1, "since, length")
-            since = separate_start(given, length, [(row[2], row[3]) for row in near])
+            since = separate_start(given, length, [(row[2], row[3]) for row in near if row[2] is not None])
+        await self._widen(key.camera, since, since + length, media.clock.value)
         await self._add_path(media.path, media.id)
         row = (*key, media.path, media.kind, media.clock, since, length, media.duration, recipe)
-        admitted: Statement = (UPDATE_CAMERA, ((version or 0) + 1, max(longest or 0, length), key.camera, version))
-        await self._session.execute_if(admitted, (INSERT_MEDIA, row))
+        if await self._insert_guarded(key, versions, (INSERT_MEDIA, row)):
+            await self._widen(key.camera, since, since + length, media.clock.value, added=1)
+
+    async def _insert_guarded(self, key: MediaKey, versions: dict[int, int | None], insert: Statement) -> bool:
+        """Insert a row if no file was added to the months that it covers since their versions were read.
+
+        Two files that overlap cover a month together, and each changes the version of all that it covers: so one of
+        two at once sees the other, or fails.
+        """
+        guards = {m: (GUARD, ((v or 0) + 1, key.camera, m, v)) for m, v in versions.items()}
+        for month, guard in guards.items():
+            if month != key.month and not await self._session.execute_if(guard):
+                return False
+        return await self._session.execute_if(guards[key.month], insert)
 
     async def _claim_key(self, media: Media) -> MediaKey:
-        """Return the key of this media's row, and list the id under it when it is new."""
-        asked = "SELECT camera, given FROM @places WHERE id = ?"
-        while not (found := await self._session.select(asked, media.id, profile="serial")):
-            await self._add_camera(media.camera)
-            take = "INSERT INTO @places (id, camera, given) VALUES (?, ?, ?) IF NOT EXISTS"
+        """List the id of a new file, and return the key of its row."""
+        take = "INSERT INTO @places (id, camera, given) VALUES (?, ?, ?) IF NOT EXISTS"
+        await self._add_camera(media.camera)
+        while True:
             await self._session.execute_if((take, (media.id, media.camera, micros(media.start))))
-        return MediaKey(found[0][0], found[0][1], media.id)
+            if key := await self._find_key(media.id, "serial"):
+                return key
 
-    async def _admission_version(self, camera: str) -> tuple[int | None, int | None]:
-        """Return the version of the camera's media, which counts additions, and the length of the longest."""
-        asked = "SELECT version, longest FROM @media WHERE camera = ? LIMIT 1"
-        found = await self._session.select(asked, camera, profile="serial")
-        return (found[0][0], found[0][1]) if found else (None, None)
+    async def _guard_version(self, camera: str, month: int) -> int | None:
+        """Return the version of the month's files, which counts additions."""
+        asked = "SELECT version FROM @camera_media WHERE camera = ? AND month = ? LIMIT 1"
+        found = await self._session.select(asked, camera, month, profile="serial")
+        return found[0][0] if found else None
 
     async def _rows_near(self, camera: str, first: int, last: int, columns: str) -> list[Row]:
         """Return the rows (given, id, columns) of media that may overlap [first, last)."""
-        asked = await self._session.select("SELECT longest FROM @media WHERE camera = ? LIMIT 1", camera)
-        longest = asked[0][0] or 0 if asked else 0
-        bounds = (first - longest - MAX_START_SHIFT, ""), (last, "")
-        found: list[Row] = []
-        async for page in self._session.select_pages(
-            f"given, id, {columns} FROM @media", "camera = ?", (camera,), "given, id", *bounds
-        ):
-            found += page
-        return found
+        months = dict(await self._months(camera))
+        wanted = await self._months_between(camera, first - MAX_START_SHIFT, last)
+        parts = await gather_all(
+            self._rows_of_month(camera, month, first - months.get(month, 0) - MAX_START_SHIFT, last, columns)
+            for month in wanted
+        )
+        return [row for part in parts for row in part]
 
-    async def _raise_longest(self, camera: str, length: int) -> None:
-        while True:
-            version, longest = await self._admission_version(camera)
-            if version is None or (longest or 0) >= length:
-                return
-            await self._session.execute_if((UPDATE_CAMERA, (version + 1, length, camera, version)))
+    async def _rows_of_month(self, camera: str, month: int, first: int, last: int, columns: str) -> list[Row]:
+        select, where, key = f"given, id, {columns} FROM @camera_media", "camera = ? AND month = ?", "given, id"
+        pages = self._session.select_pages(select, where, (camera, month), key, (first, ""), (last, ""))
+        return [row async for page in pages for row in page]
 
-    async def _find_entry(self, id: str) -> CatalogEntry | None:
-        found = await self._session.select("SELECT camera, given FROM @places WHERE id = ?", id)
-        return await self._entry(MediaKey(found[0][0], found[0][1], id)) if found else None
+    async def _find_key(self, id: str, profile: str = "read") -> MediaKey | None:
+        if id in self._open:
+            return self._open[id]
+        found = await self._session.select("SELECT camera, given FROM @places WHERE id = ?", id, profile=profile)
+        return MediaKey(found[0][0], month_of(found[0][1]), found[0][1], id) if found else None
+
+    async def _find_keys(self, ids: Sequence[str]) -> list[MediaKey]:
+        unique = list(dict.fromkeys(ids))
+        groups = [unique[i : i + KEYS_PER_QUERY] for i in range(0, len(unique), KEYS_PER_QUERY)]
+        cql = "SELECT id, camera, given FROM @places WHERE id IN ?"
+        parts = await gather_all(self._session.select(cql, group) for group in groups)
+        return [MediaKey(camera, month_of(given), given, id) for part in parts for id, camera, given in part]
+
+    async def _find_entry(self, id: str) -> tuple[MediaKey, CatalogEntry] | None:
+        key = await self._find_key(id)
+        entry = await self._entry(key) if key else None
+        return (key, entry) if key and entry else None
 
     async def _entry(self, key: MediaKey) -> CatalogEntry | None:
-        found = await self._session.select(f"SELECT {ENTRY_COLUMNS} FROM @media {ROW_KEY}", *key)
-        return _entry(found[0]) if found else None
+        found = await self._session.select(f"SELECT {ENTRY_COLUMNS} FROM @camera_media {ROW_KEY}", *key)
+        return _entry(found[0]) if found and found[0][3] is not None else None
 
     async def _change(self, id: str, settings: str, *values: object) -> None:
         """Change the row of a media, if it has one."""
-        found = await self._session.select("SELECT camera, given FROM @places WHERE id = ?", id)
-        if found:
-            cql = f"UPDATE @media SET {settings} {ROW_KEY} IF EXISTS"
-            while not await self._session.execute_if((cql, (*values, *found[0], id))):
-                if await self._find_entry(id) is None:
+        key = await self._find_key(id)
+        if key:
+            cql = f"UPDATE @camera_media SET {settings} {ROW_KEY} IF EXISTS"
+            while not await self._session.execute_if((cql, (*values, *key))):
+                if await self._entry(key) is None:
                     return
-
-    async def _remove(self, id: str) -> None:
-        entry = await self._find_entry(id)
-        if entry is not None:
-            await self._remove_path(entry.media.path, id)
-        found = await self._session.select("SELECT camera, given FROM @places WHERE id = ?", id, profile="serial")
-        if found:
-            key = MediaKey(found[0][0], found[0][1], id)
-            while await self._entry(key):
-                await self._session.execute_if((f"DELETE FROM @media {ROW_KEY} IF EXISTS", key))
-            await self._session.execute_if(("DELETE FROM @places WHERE id = ? IF EXISTS", (id,)))
 
     async def _add_path(self, path: str, id: str) -> None:
         if path:  # a feed has none
@@ -188,16 +237,6 @@ class MediaRows(CameraRows):
     async def _remove_path(self, path: str, id: str) -> None:
         if path:
             await self._session.write("DELETE FROM @paths WHERE path = ? AND id = ?", path, id)
-
-    async def _summary(self, camera: str) -> CameraSummary | None:
-        rows = await self._rows_near(camera, -MAX_LENGTH // 2, MAX_LENGTH // 2, "since, length, clock")
-        if not rows:
-            covered = await self._session.select("SELECT since FROM @coverage WHERE camera = ? LIMIT 1", camera)
-            return CameraSummary(camera, 0, None, None) if covered and covered[0][0] is not None else None
-        start, end = min(row[2] for row in rows), max(row[2] + row[3] for row in rows)
-        clocks = {row[4] for row in rows}
-        named = tuple(clock.value for clock in Clock if clock in clocks)
-        return CameraSummary(camera, len(rows), from_micros(start), from_micros(end), named)
 
 
 def separate_start(since: int, length: int, others: Sequence[tuple[int, int]]) -> int:

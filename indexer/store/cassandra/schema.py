@@ -1,4 +1,4 @@
-"""Creates the Cassandra tables, checks them, and names the table of a space."""
+"""Creates the Cassandra tables, checks them, and finds the table of a space."""
 
 from __future__ import annotations
 
@@ -8,51 +8,24 @@ import re
 from footage.indexer.embed.base import Space
 from footage.indexer.store.base import StoreError
 from footage.indexer.store.cassandra.session import CassandraSession
+from footage.indexer.store.cassandra.tables import (
+    FRAMES_COLUMNS,
+    FRAMES_INDEXES,
+    SCHEMA_VERSION,
+    TABLE_COLUMNS,
+    TABLE_OPTIONS,
+    column_types,
+    create_index,
+    old_frames_table,
+)
+from footage.indexer.store.cassandra.upgrade import upgrade_tables
+from footage.indexer.store.cassandra.version import bucket_duration, is_outdated, server_version, table_exists
 
-SCHEMA_VERSION = 1
 HOUR_MICROS = 3_600_000_000  # microseconds
 DEFAULT_REPLICATION = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"
-
-TABLE_COLUMNS = {
-    # One row: what the tables were created for. ``bucket`` is the duration of a partition in microseconds.
-    "about": "part text, version int, bucket bigint, PRIMARY KEY (part)",
-    # The partitions of vectors, by camera and by media.
-    "buckets": "space text, camera text, bucket bigint, PRIMARY KEY (space, camera, bucket)",
-    "holdings": "space text, media text, camera text, bucket bigint, PRIMARY KEY ((space, media), camera, bucket)",
-    "pin": "part text, name text, dim int, fingerprint blob, PRIMARY KEY (part)",
-    "cameras": "part text, camera text, PRIMARY KEY (part, camera)",
-    # ``given`` is the original start of the media, ``since`` the shifted one; ``version`` counts additions, so that
-    # two at once see each other, and ``longest`` is the length of the longest media of the camera.
-    "media": "camera text, given bigint, id text, path text, kind text, clock text, since bigint, length bigint, "
-    "duration double, recipe text, done boolean, note text, version bigint static, longest bigint static, "
-    "PRIMARY KEY (camera, given, id)",
-    "places": "id text, camera text, given bigint, PRIMARY KEY (id)",
-    "paths": "path text, id text, PRIMARY KEY (path, id)",
-    "coverage": "camera text, since bigint, until bigint, state text, cause text, version bigint static, "
-    "PRIMARY KEY (camera, since)",
-    "documents": "kind text, name text, content text, PRIMARY KEY (kind, name)",
-    "leases": "name text, holder text, number bigint, PRIMARY KEY (name)",
-}
-FRAMES_COLUMNS = (
-    "camera text, bucket bigint, time bigint, region bigint, media text, offset double, vector VECTOR<FLOAT, {dim}>, "
-    "PRIMARY KEY ((camera, bucket), time, region)"
-)
-CREATE_INDEX = (
-    "CREATE CUSTOM INDEX IF NOT EXISTS {table}_vector ON @{table} (vector) USING 'StorageAttachedIndex' "
-    "WITH OPTIONS = {{'similarity_function': 'dot_product'}}"
-)
-# Astra wants an index on every column that restricts a search by vector; elsewhere a whole partition key suffices.
-CREATE_TIME_INDEX = "CREATE CUSTOM INDEX IF NOT EXISTS {table}_time ON @{table} (time) USING 'StorageAttachedIndex'"
-# Unified compaction, so that deleted rows leave the disk in time: docs/decisions/0007-cassandra.md
-TABLE_OPTIONS = "compaction = {'class': 'UnifiedCompactionStrategy'}"
-TRIE_OPTION = "memtable = 'trie'"  # on the default one concurrent vector inserts fail: CASSANDRA-21644
-
-
-def frames_table(space: Space) -> str:
-    """Return the name of a space's table: what a table name can hold of the space's name, and a digest."""
-    digest = hashlib.sha256(f"{space.name}/{space.dim}".encode()).hexdigest()[:8]
-    plain = re.sub(r"[^a-z0-9]+", "_", space.name.lower()).strip("_")[:20]
-    return f"frames_{plain}_{digest}"
+TRIE_FIX = (5, 0, 10)
+"""Cassandra version that inserts vectors concurrently on any memtable: CASSANDRA-21644, committed in September 2026 and
+in no release up to 5.0.9. When the oldest supported version is this one, ``uses_trie`` and what asks it may go."""
 
 
 def bucket_for(rate: float) -> int:
@@ -63,7 +36,9 @@ def bucket_for(rate: float) -> int:
 async def create_tables(
     session: CassandraSession, space: Space, *, replication: str = DEFAULT_REPLICATION, rate: float = 1.0
 ) -> None:
-    """Create what is missing of keyspace, tables and vector index. Can be repeated, by one caller at a time.
+    """Create what is missing of keyspace, tables and indexes, and upgrade those of an older version.
+
+    Can be repeated, by one caller at a time. An upgrade may be interrupted and repeated; no service may run meanwhile.
 
     Args:
         session: of a user who may create tables.
@@ -72,43 +47,42 @@ async def create_tables(
         rate: most records a second and camera to expect; fixed when the tables are first created.
 
     Raises:
-        StoreError: the keyspace is missing on Astra, or a newer version of Footage created the tables.
+        StoreError: the keyspace is missing on Astra, a newer version of Footage created the tables, or services of an
+            older one still use them.
     """
     if not await keyspace_exists(session):
         if session.astra:
             raise StoreError(f"{session.location}: make the keyspace {session.keyspace} in Astra's console first")
         await session.execute_ddl(f"CREATE KEYSPACE IF NOT EXISTS {session.keyspace} WITH replication = {replication}")
+    old = await is_outdated(session)
     for name, columns in TABLE_COLUMNS.items():
         await session.execute_ddl(f"CREATE TABLE IF NOT EXISTS @{name} ({columns})")
-    made = await bucket_duration(session)
-    if made is None:
-        await session.write(
-            "INSERT INTO @about (part, version, bucket) VALUES ('all', ?, ?)", SCHEMA_VERSION, bucket_for(rate)
-        )
+    if old:
+        await upgrade_tables(session)
+    elif await bucket_duration(session) is None:
+        insert = "INSERT INTO @about (part, version, bucket) VALUES ('all', ?, ?)"
+        await session.write(insert, SCHEMA_VERSION, bucket_for(rate))
     await _create_frames_table(session, space)
-
-
-async def bucket_duration(session: CassandraSession) -> int | None:
-    """Return the duration of a partition in microseconds, or None when the tables are empty.
-
-    Raises:
-        StoreError: there are no tables, or a newer version of Footage created them.
-    """
-    rows = await session.select("SELECT version, bucket FROM @about WHERE part = 'all'")
-    if rows and rows[0][0] > SCHEMA_VERSION:
-        raise StoreError(f"{session.location}: a newer version of Footage made its tables; upgrade")
-    return int(rows[0][1]) if rows else None
 
 
 async def tables_exist(session: CassandraSession) -> bool:
     """Whether ``create_tables`` has created tables in the keyspace, of any version."""
-    asked = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = 'about'"
-    return bool(await session.select(asked, session.keyspace))
+    return await table_exists(session, "about")
+
+
+async def find_frames_table(session: CassandraSession, space: Space) -> str | None:
+    """Return the name of the table of a space's vectors, or None where it has none."""
+    cql = "SELECT frames FROM @spaces WHERE part = 'all' AND name = ? AND dim = ?"
+    found = await session.select(cql, space.name, space.dim)
+    return str(found[0][0]) if found and await table_exists(session, found[0][0]) else None
 
 
 async def uses_trie(session: CassandraSession, table: str) -> bool:
-    """Whether the table has a trie memtable, into which any number of vectors may be inserted at once."""
-    if session.astra:
+    """Whether any number of vectors may be inserted at once into the table.
+
+    They may with trie memtables, and without them from the version on that fixes CASSANDRA-21644.
+    """
+    if session.astra or await server_version(session) >= TRIE_FIX:
         return True
     asked = "SELECT memtable FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?"
     return await session.select(asked, session.keyspace, table) == [("trie",)]
@@ -118,13 +92,15 @@ async def find_errors(session: CassandraSession, space: Space) -> list[str]:
     """Return what is wrong with the tables, as sentences; an empty list when the store can be used."""
     if not await keyspace_exists(session):
         return [f"the keyspace {session.keyspace} is missing; run `footage store init`"]
+    if await is_outdated(session):
+        return ["the tables are of an older version; stop every service, then run `footage store init`"]
     asked = "SELECT table_name, column_name, type FROM system_schema.columns WHERE keyspace_name = ?"
     found: dict[str, dict[str, str]] = {}
     for table, column, kind in await session.select(asked, session.keyspace):
         found.setdefault(table, {})[column] = kind
-    table = frames_table(space)
-    wanted = {name: _columns(columns) for name, columns in TABLE_COLUMNS.items()}
-    wanted[table] = _columns(FRAMES_COLUMNS.format(dim=space.dim))
+    frames = await find_frames_table(session, space) if "spaces" in found else None
+    wanted = {name: column_types(columns) for name, columns in TABLE_COLUMNS.items()}
+    wanted |= {frames: column_types(FRAMES_COLUMNS.format(dim=space.dim))} if frames else {}
     wrong = []
     for name, columns in wanted.items():
         if name not in found:
@@ -132,20 +108,24 @@ async def find_errors(session: CassandraSession, space: Space) -> list[str]:
         elif found[name] != columns:
             differ = sorted(dict(found[name].items() ^ columns.items()))
             wrong.append(f"the table {name} is of another version: {', '.join(differ)}; use another keyspace")
-    return wrong or [*await _index_errors(session, table), *await _memtable_errors(session, table)]
+    if frames is None:
+        wrong.append(f"there is no table for {space.name}; run `footage store init`")
+    if wrong or frames is None:
+        return wrong
+    return [*await _index_errors(session, frames), *await _memtable_errors(session, frames)]
 
 
 async def _index_errors(session: CassandraSession, table: str) -> list[str]:
     asked = "SELECT options FROM system_schema.indexes WHERE keyspace_name = ? AND table_name = ?"
-    options = [row[0] for row in await session.select(asked, session.keyspace, table)]
-    right = {"target": "vector", "similarity_function": "dot_product"}
+    options = [
+        {k: v.lower() for k, v in row[0].items()} for row in await session.select(asked, session.keyspace, table)
+    ]
     wrong = []
-    if not any(right.items() <= {k: v.lower() for k, v in each.items()}.items() for each in options):
-        wrong.append(f"the table {table} has no dot_product index on vector; run `footage store init`")
-    if session.astra and not any(each.get("target") == "time" for each in options):
-        wrong.append(
-            f"the table {table} has no index on time, which searches of one camera need; run `footage store init`"
-        )
+    for column in FRAMES_INDEXES:
+        right = {"target": column} | ({"similarity_function": "dot_product"} if column == "vector" else {})
+        if not any(right.items() <= each.items() for each in options):
+            kind = "dot_product index" if column == "vector" else "index"
+            wrong.append(f"the table {table} has no {kind} on {column}; run `footage store init`")
     return wrong
 
 
@@ -155,7 +135,8 @@ async def _memtable_errors(session: CassandraSession, table: str) -> list[str]:
     return [
         f"the table {table} has no trie memtable, so vectors are written slowly, two requests at once "
         "(CASSANDRA-21644); define `trie` under memtable: configurations: in cassandra.yaml as the distribution "
-        f"does, then run: ALTER TABLE {session.keyspace}.{table} WITH memtable = 'trie'"
+        f"does, then run: ALTER TABLE {session.keyspace}.{table} WITH memtable = 'trie'; Cassandra "
+        f"{'.'.join(map(str, TRIE_FIX))} and later need no such change"
     ]
 
 
@@ -166,25 +147,33 @@ async def keyspace_exists(session: CassandraSession) -> bool:
 
 
 async def _create_frames_table(session: CassandraSession, space: Space) -> None:
-    table = frames_table(space)
+    table = await _claim_frames_table(session, space)
     create = f"CREATE TABLE IF NOT EXISTS @{table} ({FRAMES_COLUMNS.format(dim=space.dim)})"
     if session.astra:
         await session.execute_ddl(create)
-        await session.execute_ddl(CREATE_TIME_INDEX.format(table=table))
     else:
         try:
-            await session.execute_ddl(f"{create} WITH {TABLE_OPTIONS} AND {TRIE_OPTION}")
+            await session.execute_ddl(f"{create} WITH {TABLE_OPTIONS} AND memtable = 'trie'")
         except StoreError as error:
             if "memtable" not in str(error).lower():
                 raise
             await session.execute_ddl(f"{create} WITH {TABLE_OPTIONS}")
-    await session.execute_ddl(CREATE_INDEX.format(table=table))
+    for column in FRAMES_INDEXES:
+        await session.execute_ddl(create_index(table, column))
 
 
-def _columns(definition: str) -> dict[str, str]:
-    """Return the column names and types of a table's definition, as the server reports them."""
-    found = {}
-    for part in re.split(r", (?![^<(]*[>)])", definition.partition(", PRIMARY KEY")[0]):
-        name, _, kind = part.removesuffix(" static").partition(" ")
-        found[name] = kind.lower()
-    return found
+async def _claim_frames_table(session: CassandraSession, space: Space) -> str:
+    """Return the name of the space's table, choosing one that can be typed when it has none yet."""
+    cql = "SELECT name, dim, frames FROM @spaces WHERE part = 'all'"
+    tables = {Space(name, dim): frames for name, dim, frames in await session.select(cql)}
+    if space in tables:
+        return str(tables[space])
+    plain = "frames_" + re.sub(r"[^a-z0-9]+", "_", space.name.lower()).strip("_")[:32]
+    if await table_exists(session, old := old_frames_table(space)):
+        plain = old  # made by the first version
+    elif plain in tables.values():  # of a space whose name differs in signs only, or in its dimension
+        plain += f"_{hashlib.sha256(f'{space.name}/{space.dim}'.encode()).hexdigest()[:8]}"
+    await session.write(
+        "INSERT INTO @spaces (part, name, dim, frames) VALUES ('all', ?, ?, ?)", space.name, space.dim, plain
+    )
+    return plain

@@ -21,6 +21,7 @@ Statement = tuple[str, Row]
 MAX_IN_FLIGHT = 16  # requests: more do not write faster (see docs/decisions/0007)
 MAX_ATTEMPTS = 6  # per idempotent statement, with growing pauses: about ten seconds in all
 PAGE_ROWS = 5_000  # rows
+KEYS_PER_QUERY = 25  # values in an IN: Astra refuses more
 KEYSPACE_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
@@ -97,6 +98,12 @@ class CassandraSession:
     async def write(self, cql: str, *values: Any) -> None:
         """Execute an INSERT, UPDATE or DELETE that may be repeated."""
         await self._execute_with_retry(await self._bind(cql, values), "write")
+
+    async def write_once(self, cql: str, *values: Any) -> None:
+        """Execute a statement that must not be repeated, such as a change of a counter."""
+        bound = await self._bind(cql, values)
+        bound.is_idempotent = False
+        await self._translate_errors(self._execute(bound, "write"))
 
     async def write_batch(self, statements: Iterable[Statement]) -> None:
         """Execute statements of one partition, which may be repeated, as one."""

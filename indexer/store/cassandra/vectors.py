@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -14,19 +15,16 @@ from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.store import rows
 from footage.indexer.store.base import Hit, Record, StoreError, Vector, Where
 from footage.indexer.store.cassandra import schema
-from footage.indexer.store.cassandra.buckets import BucketIndex, BucketSlice
+from footage.indexer.store.cassandra.buckets import ALL_TIME, BucketIndex, BucketSlice
 from footage.indexer.store.cassandra.merge import merge_streams
-from footage.indexer.store.cassandra.session import CassandraSession, Statement, gather_all
+from footage.indexer.store.cassandra.nearest import VectorSearch
+from footage.indexer.store.cassandra.session import KEYS_PER_QUERY, CassandraSession, Statement, gather_all
+from footage.indexer.store.cassandra.version import bucket_duration
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros
 
-KEYS_PER_LOOKUP, ASTRA_KEYS = 100, 25  # values in an IN; Astra refuses more than 25
-KEYS_PER_DELETE = 100  # rows per batch of deletes
+KEYS_PER_LOOKUP = 100  # values in an IN, where the server takes as many
 ROWS_PER_INSERT = 10  # rows per insert: a node indexes some hundred vectors a second and must answer within two seconds
-ANN_LIMIT = 1_000  # rows: the most that an ANN search returns
-OVERSAMPLING = 2  # times k are requested, because a graph search has better recall for larger k
-MIN_CANDIDATES = 50  # rows that a search requests at least
-EXACT_DURATION = 600_000_000  # microseconds: a shorter slice is scored row by row on the server, which is exact
 SAFE_INSERTS = 2  # inserts at once without trie memtables
 ROWS_PER_BUCKET_SCAN = 2_000  # rows that a scan holds in memory at once
 SAMPLE_PARTITIONS = 12  # partitions that a sample is taken from at most
@@ -42,15 +40,18 @@ class CassandraStore:
 
     space: Space
 
-    def __init__(self, session: CassandraSession, space: Space, bucket: int, ttl: int, insert_limit: int) -> None:
+    def __init__(
+        self, session: CassandraSession, space: Space, table: str, bucket: int, ttl: int, insert_limit: int
+    ) -> None:
         """Use ``open`` instead."""
         self.space = space
         self._session = session
-        self._table = schema.frames_table(space)
+        self._table = table
         self._buckets = BucketIndex(session, space, bucket)
+        self._search = VectorSearch(session, table, self._buckets, bucket)
         self._bucket = bucket
         self._ttl = ttl
-        self._keys_per_lookup = ASTRA_KEYS if session.astra else KEYS_PER_LOOKUP
+        self._keys_per_lookup = KEYS_PER_QUERY if session.astra else KEYS_PER_LOOKUP
         self._inserts = asyncio.Semaphore(insert_limit)
 
     @classmethod
@@ -65,12 +66,12 @@ class CassandraStore:
         Raises:
             StoreError: its tables are missing, or of another version.
         """
-        bucket = await schema.bucket_duration(session)
-        asked = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?"
-        if bucket is None or not await session.select(asked, session.keyspace, schema.frames_table(space)):
+        bucket = await bucket_duration(session)
+        table = await schema.find_frames_table(session, space)
+        if bucket is None or table is None:
             raise StoreError(f"{session.location}: it has no table for {space.name}; run `footage store init`")
-        safe = await schema.uses_trie(session, schema.frames_table(space))
-        return cls(session, space, bucket, round(ttl), 1_000 if safe else SAFE_INSERTS)
+        safe = await schema.uses_trie(session, table)
+        return cls(session, space, table, bucket, round(ttl), 1_000 if safe else SAFE_INSERTS)
 
     async def write(self, records: Sequence[Record]) -> None:
         """Store records, durably on a quorum when it returns; a key that exists already is not stored twice."""
@@ -87,29 +88,35 @@ class CassandraStore:
             for partition, keys in by_partition.items()
             for i in range(0, len(keys), self._keys_per_lookup)
         ]
-        await gather_all(
+        written = await gather_all(
             self._write_missing(partition, {key: (fresh[key], units[key]) for key in keys}) for partition, keys in parts
         )
         # After the records: see ``BucketIndex.remove_if_empty``.
         media = {(fresh[key].media, *partition) for partition, keys in by_partition.items() for key in keys}
         await self._buckets.add(list(by_partition), sorted(media), self._ttl)
+        new: Counter[str] = Counter()
+        for ((camera, _), _), count in zip(parts, written, strict=True):
+            new[camera] += count
+        await self._buckets.count(new)
 
     async def _write_missing(
         self, partition: tuple[str, int], added: dict[rows.StorageKey, tuple[Record, Vector]]
-    ) -> None:
+    ) -> int:
+        """Insert the records of one partition that are not there yet; returns how many were not."""
         known = f"SELECT time, region FROM @{self._table} WHERE camera = ? AND bucket = ? AND time IN ?"
         times = sorted({time for _, time, _ in added})
         there = set(await self._session.select(known, *partition, times))
         insert = (
-            f"INSERT INTO @{self._table} (camera, bucket, time, region, media, offset, vector) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) USING TTL ?"
+            f"INSERT INTO @{self._table} (camera, bucket, time, region, media, offset, cam, vector) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?"
         )
         new: list[Statement] = [
-            (insert, (*partition, time, region, record.media, record.offset, _bytes(vector), self._ttl))
+            (insert, (*partition, time, region, record.media, record.offset, partition[0], _bytes(vector), self._ttl))
             for (_, time, region), (record, vector) in added.items()
             if (time, region) not in there
         ]
         await gather_all(self._insert_rows(new[i : i + ROWS_PER_INSERT]) for i in range(0, len(new), ROWS_PER_INSERT))
+        return len(new)
 
     async def _insert_rows(self, statements: list[Statement]) -> None:
         async with self._inserts:
@@ -118,43 +125,10 @@ class CassandraStore:
     async def nearest(self, vector: Vector, k: int, where: Where = Where()) -> list[Hit]:
         """Return the ``k`` best of the records that match, best first; filters apply before ranking.
 
-        Without a filter one query searches the whole cluster; with one, each partition that it leaves is searched and
-        gives at most 1,000. Slices of up to ten minutes, and slices filtered by media, are scored exactly.
+        Slices of up to ten minutes of one camera, and slices filtered by media, are scored exactly.
         """
         query = _bytes(rows.check_unit_vector(vector, self.space.dim, "the question"))
-        if k < 1:
-            return []
-        limit = min(ANN_LIMIT, max(OVERSAMPLING * k, MIN_CANDIDATES))
-        if where == Where() and k <= ANN_LIMIT:
-            found = [await self._search_ann(query, "", limit)]
-        else:
-            slices = await self._buckets.find(where)
-            found = await gather_all(self._search_slice(query, bucket_slice, limit, where) for bucket_slice in slices)
-        hits = [hit for part in found for hit in part]
-        hits.sort(key=lambda hit: (-hit.score, hit.time, hit.camera, hit.region.code if hit.region else 0))
-        return hits[:k]
-
-    async def _search_slice(self, query: bytes, bucket_slice: BucketSlice, limit: int, where: Where) -> list[Hit]:
-        if where.media or bucket_slice.until - bucket_slice.since <= EXACT_DURATION:
-            return await self._search_exact(query, bucket_slice, limit, where)
-        inside = "camera = ? AND bucket = ? AND time >= ? AND time < ?"
-        return await self._search_ann(query, f"WHERE {inside}", limit, *bucket_slice)
-
-    async def _search_ann(self, query: bytes, where: str, limit: int, *values: Any) -> list[Hit]:
-        cql = (
-            f"SELECT camera, {RECORD_COLUMNS}, similarity_dot_product(vector, ?) FROM @{self._table} {where} "
-            "ORDER BY vector ANN OF ? LIMIT ?"
-        )
-        found = await self._session.select(cql, query, *values, query, limit, profile="near")
-        return [_hit(*row) for row in found]
-
-    async def _search_exact(self, query: bytes, bucket_slice: BucketSlice, limit: int, where: Where) -> list[Hit]:
-        best: list[tuple[float, Any]] = []
-        select = f"{RECORD_COLUMNS}, similarity_dot_product(vector, ?) FROM @{self._table}"
-        async for page in self._rows(select, bucket_slice, query):
-            scored = [(-row[4], row) for row in page if not where.media or row[2] in where.media]
-            best = sorted(best + scored)[:limit]
-        return [_hit(bucket_slice.camera, *row) for _, row in best]
+        return await self._search.nearest(query, k, where) if k > 0 else []
 
     async def scan(self, where: Where = Where()) -> AsyncIterator[Record]:
         """Yield matching records with vectors by time, camera, region; holds about 2,000 at once, or 8 a camera."""
@@ -234,34 +208,51 @@ class CassandraStore:
             asked = [(cql, (*bucket_slice, media)) for bucket_slice in slices for media in set(where.media)]
         return sum(found[0][0] for found in await gather_all(self._session.select(cql, *v) for cql, v in asked))
 
+    async def counts(self, cameras: Sequence[str]) -> dict[str, int]:
+        """Return the numbers of records by camera; a request that timed out may have put them off by its records."""
+        return await self._buckets.counts(cameras)
+
     async def forget(self, where: Where) -> int:
         """Delete what matches, and return how many. An empty ``where`` deletes everything.
 
         Searches stop finding the records at once; compaction removes them from the disk after ``gc_grace_seconds``.
         """
         slices = await self._buckets.find(where)
-        return sum(await gather_all(self._forget(bucket_slice, where) for bucket_slice in slices))
+        counts = await gather_all(self._forget(bucket_slice, where) for bucket_slice in slices)
+        gone: Counter[str] = Counter()
+        for bucket_slice, count in zip(slices, counts, strict=True):
+            gone[bucket_slice.camera] -= count
+        await self._buckets.count(gone)
+        return sum(counts)
 
     async def _forget(self, bucket_slice: BucketSlice, where: Where) -> int:
+        """Delete rows as ranges of keys: one mark for a range instead of one a row.
+
+        The first range of a partition begins at its very beginning, so that those of one retention after another
+        swallow each other; a whole partition is deleted as such.
+        """
         gone = 0
+        begin = None if await self._has_earlier(bucket_slice) else (ALL_TIME[0], -1)
         async for page in self._rows(f"time, region, media FROM @{self._table}", bucket_slice):
-            match = [row for row in page if not where.media or row[2] in where.media]
-            gone += len(match)
-            await self._delete(bucket_slice, [row[:2] for row in match], whole=not where.media)
+            for matches, run in groupby(page, key=lambda row: not where.media or row[2] in where.media):
+                keys = [row[:2] for row in run]
+                if matches:
+                    gone += len(keys)
+                    await self._delete(bucket_slice, begin or keys[0], keys[-1])
+                else:
+                    begin = None
         await self._buckets.remove_if_empty(bucket_slice, self._table, where.media)
         return gone
 
-    async def _delete(self, bucket_slice: BucketSlice, keys: list[tuple[int, int]], *, whole: bool) -> None:
-        """Delete rows of a page; ``whole`` pages as a range, which is one tombstone instead of thousands."""
-        cql = f"DELETE FROM @{self._table} WHERE camera = ? AND bucket = ? AND "
-        partition = (bucket_slice.camera, bucket_slice.bucket)
-        if whole and keys:
-            inside = "(time, region) >= (?, ?) AND (time, region) <= (?, ?)"
-            await self._session.write(cql + inside, *partition, *keys[0], *keys[-1])
-            return
-        for i in range(0, len(keys), KEYS_PER_DELETE):
-            one = cql + "time = ? AND region = ?"
-            await self._session.write_batch([(one, (*partition, *key)) for key in keys[i : i + KEYS_PER_DELETE]])
+    async def _has_earlier(self, bucket_slice: BucketSlice) -> bool:
+        """Whether the partition holds records before the slice."""
+        cql = f"SELECT time FROM @{self._table} WHERE camera = ? AND bucket = ? AND time < ? ORDER BY time DESC LIMIT 1"
+        return bool(await self._session.select(cql, *bucket_slice[:3]))
+
+    async def _delete(self, bucket_slice: BucketSlice, first: tuple[int, int], last: tuple[int, int]) -> None:
+        inside = "(time, region) >= (?, ?) AND (time, region) <= (?, ?)"
+        cql = f"DELETE FROM @{self._table} WHERE camera = ? AND bucket = ? AND {inside}"
+        await self._session.write(cql, bucket_slice.camera, bucket_slice.bucket, *first, *last)
 
     async def maintain(self) -> None:
         """Do nothing: the server compacts and indexes by itself."""
@@ -283,11 +274,6 @@ def _bytes(vector: Vector) -> bytes:
 
 def _floats(sent: bytes) -> Vector:
     return np.frombuffer(sent, ">f4").astype(np.float32)
-
-
-def _hit(camera: str, time: int, region: int, media: str, offset: float, similarity: float) -> Hit:
-    """Return a hit; Cassandra's similarity is (1 + inner product) / 2."""
-    return Hit(camera, from_micros(time), media, offset, Region.of(region), 2 * similarity - 1)
 
 
 def _record(camera: str, row: tuple[Any, ...]) -> Record:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -179,6 +180,7 @@ class CatalogContract:
         await catalog.update_media(closed)
         assert (await catalog.media(["2"]))["2"].media == closed
         assert [e.media.id for e in await catalog.media_between(["gate"], at(22), at(23))] == ["2"]
+        assert await catalog.media_at_path("/videos/2.mp4") == []
 
     async def test_documents_are_stored_by_kind_and_name(self, opening: Opening) -> None:
         catalog, other = await opening(), await opening()
@@ -197,25 +199,46 @@ class CatalogContract:
 
     async def test_a_lease_has_one_holder_and_its_number_grows_with_each(self, opening: Opening) -> None:
         catalog, other = await opening(), await opening()
-        first = await catalog.acquire_lease("yard", "a", 30)
+        await catalog.announce_session("a#1", "a", 30)
+        await other.announce_session("b#1", "b", 1)
+        first = await catalog.acquire_lease("yard", "a", "a#1")
         assert first is not None
-        assert await other.acquire_lease("yard", "b", 30) is None
-        assert await catalog.acquire_lease("yard", "a", 30) == first
-        await other.release_lease("yard", "b")
-        assert await other.acquire_lease("yard", "b", 30) is None
-        await catalog.release_lease("yard", "a")
-        second = await other.acquire_lease("yard", "b", 1)
+        assert await other.acquire_lease("yard", "b", "b#1") is None
+        assert await catalog.acquire_lease("yard", "a", "a#1") == first
+        await other.release_lease("yard", "b#1")
+        assert await other.acquire_lease("yard", "b", "b#1") is None
+        await catalog.release_lease("yard", "a#1")
+        second = await other.acquire_lease("yard", "b", "b#1")
         assert second is not None
         assert second > first
         async with asyncio.timeout(20):
-            while (third := await catalog.acquire_lease("yard", "a", 30)) is None:
+            while (third := await catalog.acquire_lease("yard", "a", "a#1")) is None:
                 await asyncio.sleep(0.05)
         assert third > second
-        assert await other.acquire_lease("yard", "b", 30) is None
+        assert await other.acquire_lease("yard", "b", "b#1") is None
+
+    async def test_all_leases_of_a_session_last_as_long_as_it_does(self, opening: Opening) -> None:
+        catalog, other = await opening(), await opening()
+        await catalog.announce_session("a#1", "a", 30)
+        await other.announce_session("b#1", "b", 30)
+        numbers = [await catalog.acquire_lease(name, "a", "a#1") for name in ("yard", "gate", "door")]
+        await catalog.end_session("a#1")
+        await catalog.announce_session("a#2", "a", 30)
+        assert await catalog.acquire_lease("yard", "a", "a#2") == numbers[0]  # nobody else had it in between
+        taken = await other.acquire_lease("gate", "b", "b#1")
+        assert taken is not None
+        assert taken > (numbers[1] or 0)
+        assert await catalog.acquire_lease("gate", "a", "a#2") is None
+        await other.end_session("b#1")
+        again = await catalog.acquire_lease("gate", "a", "a#2")
+        assert again is not None
+        assert again > taken
 
     async def test_one_of_many_holders_gets_the_lease(self, opening: Opening) -> None:
         catalogs = [await opening() for _ in range(4)]
-        got = await asyncio.gather(*(c.acquire_lease("gate", str(i), 30) for i, c in enumerate(catalogs)))
+        for i, catalog in enumerate(catalogs):
+            await catalog.announce_session(f"s{i}", str(i), 30)
+        got = await asyncio.gather(*(c.acquire_lease("gate", str(i), f"s{i}") for i, c in enumerate(catalogs)))
         assert sum(number is not None for number in got) == 1
 
     async def test_cameras_are_summed_up(self, catalog: Catalog) -> None:
@@ -225,6 +248,25 @@ class CatalogContract:
         await catalog.set_coverage(span(0, 5))
         gate = CameraSummary("gate", 2, at(0), at(110), ("given", "mtime"))
         assert await catalog.cameras() == [CameraSummary("attic", 0, None, None), gate]
+        segments = [replace(video(f"s{i}", 200 + 10 * i, 10, "live"), kind=Kind.SEGMENT) for i in range(5)]
+        for segment in segments:
+            await catalog.add_media(segment, "live")
+        await catalog.update_media(replace(segments[-1], duration=25))
+        live = CameraSummary("live", 5, at(200), at(265), ("given",))
+        assert (await catalog.cameras())[2] == live
+
+    async def test_what_is_removed_is_no_longer_summed_up(self, catalog: Catalog) -> None:
+        for i in range(6):
+            await catalog.add_media(replace(video(f"s{i}", 10 * i, 10), kind=Kind.SEGMENT), "live")
+        await catalog.add_media(video("film", -100, 20), "r")
+        await catalog.remove_media(["s0", "s1", "film", "nobody"])
+        assert await catalog.cameras() == [CameraSummary("gate", 4, at(20), at(60), ("given",))]
+        await catalog.add_media(video("old", -500, 20), "r")
+        assert await catalog.cameras() == [CameraSummary("gate", 5, at(-500), at(60), ("given",))]
+        await catalog.remove_media(["old", "s2", "s3", "s4", "s5"])
+        assert await catalog.cameras() == []
+        await catalog.add_media(video("new", 7, 20), "r")
+        assert await catalog.cameras() == [CameraSummary("gate", 1, at(7), at(27), ("given",))]
 
     async def test_coverage_overwrites_and_joins(self, catalog: Catalog, opening: Opening) -> None:
         for each in (span(0, 10), span(10, 20), span(5, 6, "connection lost"), span(30, 40), span(0, 9, camera="door")):
@@ -244,6 +286,52 @@ class CatalogContract:
         assert await catalog.coverage(["gate", "nobody"], at(-10), at(100)) == [span(0, 3), span(35, 40)]
         await catalog.clear_coverage([], at(0), at(100))
         assert await catalog.coverage([], at(-10), at(100)) == []
+
+    async def test_coverage_of_many_notes_is_what_they_leave(self, opening: Opening) -> None:
+        """Notes of a live camera, of retention behind it and of another process, over two months."""
+        catalog, other = await opening(), await opening()
+        second = [START.replace(month=4, day=1) + timedelta(seconds=n) - START for n in (-60, -30, 0, 30, 60)]
+        edge = [offset.total_seconds() for offset in second]
+        await catalog.set_coverage(span(edge[0], edge[1]))
+        await catalog.set_coverage(span(edge[0], edge[0] + 10, "expired"))
+        await catalog.set_coverage(span(edge[1], edge[3]))
+        await other.set_coverage(span(edge[1] - 5, edge[2] + 5, "lost"))
+        await catalog.set_coverage(span(edge[3], edge[4]))
+        want = [
+            span(edge[0], edge[0] + 10, "expired"),
+            span(edge[0] + 10, edge[1] - 5),
+            span(edge[1] - 5, edge[2] + 5, "lost"),
+            span(edge[2] + 5, edge[4]),
+        ]
+        assert await catalog.coverage([], at(edge[0] - 10), at(edge[4] + 10)) == want
+        for end in (edge[0] + 40, edge[2] + 10, edge[2] + 20):
+            await catalog.set_coverage(span(edge[0], end, "expired"))
+        assert await other.coverage(["gate"], at(0), at(edge[4])) == [
+            span(edge[0], edge[2] + 20, "expired"),
+            span(edge[2] + 20, edge[4]),
+        ]
+
+    async def test_coverage_that_grows_up_to_now_is_one_span(self, opening: Opening) -> None:
+        """As a live camera notes it, with what retention and another process note meanwhile."""
+        catalog, other, now = await opening(), await opening(), datetime.now(UTC)
+        begin, state = now - timedelta(seconds=50), CoverageState.WATCHED
+        steps = [begin + timedelta(seconds=n) for n in range(6)]
+        for start, end in pairwise(steps):
+            await catalog.set_coverage(Coverage("gate", start, end, state))
+            await catalog.set_coverage(
+                Coverage("gate", begin - timedelta(hours=1), begin, CoverageState.GAP, "expired")
+            )
+        gap = Coverage("gate", begin - timedelta(hours=1), begin, CoverageState.GAP, "expired")
+        assert await other.coverage([], begin - timedelta(days=1), now) == [
+            gap,
+            Coverage("gate", begin, steps[-1], state),
+        ]
+        lost = Coverage("gate", steps[1], steps[2], CoverageState.GAP, "lost")
+        await other.set_coverage(lost)
+        last = Coverage("gate", steps[-1], now, state)
+        await catalog.set_coverage(last)
+        want = [Coverage("gate", begin, steps[1], state), lost, Coverage("gate", steps[2], now, state)]
+        assert await other.coverage([], begin, now) == want
 
     async def test_a_time_without_zone_is_refused(self, catalog: Catalog) -> None:
         with pytest.raises(StoreError, match="time zone"):

@@ -15,7 +15,18 @@ from tests.indexer.store import catalog_contract, store_contract
 
 OTHER = Space("test_one", 16)
 SPACES = (store_contract.SPACE, OTHER)
-CATALOG_TABLES = ("pin", "cameras", "media", "places", "paths", "coverage", "documents", "leases")
+CATALOG_TABLES = (
+    "pin",
+    "camera_facts",
+    "camera_months",
+    "camera_media",
+    "places",
+    "paths",
+    "coverage_notes",
+    "documents",
+    "lease_holders",
+    "sessions",
+)
 
 
 async def create_missing_tables(session: CassandraSession) -> None:

@@ -21,7 +21,7 @@ need_driver()
 
 from cassandra.cqltypes import lookup_casstype
 
-from footage.indexer.store.cassandra import CassandraSession, CassandraStore, connect_cassandra, schema
+from footage.indexer.store.cassandra import CassandraSession, CassandraStore, connect_cassandra, nearest, schema
 from footage.indexer.store.cassandra.media import separate_start
 from footage.indexer.store.cassandra.vectors import _bytes
 from tests.cassandra.server import Contact
@@ -59,14 +59,12 @@ async def test_missing_tables_are_reported_and_created(session: CassandraSession
         assert await schema.find_errors(session, SPACE) == []
     assert await schema.bucket_duration(session) == schema.HOUR_MICROS
     other = Space("test/other", 8)
-    assert await schema.find_errors(session, other) == [
-        f"the table {schema.frames_table(other)} is missing; run `footage store init`"
-    ]
-    await session.execute_ddl(f"DROP INDEX {session.keyspace}.{schema.frames_table(SPACE)}_vector")
-    await session.execute_ddl("ALTER TABLE @media ADD color text")
+    assert await schema.find_errors(session, other) == ["there is no table for test/other; run `footage store init`"]
+    await session.execute_ddl(f"DROP INDEX {session.keyspace}.frames_test_one_vector")
+    await session.execute_ddl("ALTER TABLE @camera_media ADD color text")
     (fault,) = await schema.find_errors(session, SPACE)
-    assert fault.startswith("the table media is of another version: color;")
-    await session.execute_ddl("ALTER TABLE @media DROP color")
+    assert fault.startswith("the table camera_media is of another version: color;")
+    await session.execute_ddl("ALTER TABLE @camera_media DROP color")
     (fault,) = await schema.find_errors(session, SPACE)
     assert "no dot_product index" in fault
 
@@ -118,6 +116,63 @@ async def test_pieces_of_many_partitions_are_searched_and_scanned_in_order(sessi
         best = sorted(left, key=lambda r: -float(r.vector @ question))[:10]
         assert [hit.time for hit in await store.nearest(question, 10, where)] == [r.time for r in best]
     assert (await store.sample(7)).shape == (7, 32)
+
+
+@pytest.mark.parametrize(
+    "where", [Where(), Where(("gate",)), Where(("gate", "door"), ((at(0), at(400 * 3600)),))], ids=str
+)
+async def test_more_than_one_query_may_return_is_found(
+    session: CassandraSession, monkeypatch: pytest.MonkeyPatch, where: Where
+) -> None:
+    """A window that returned all it may is searched in halves: here down to single partitions and parts of them."""
+    await schema.create_tables(session, SPACE)
+    store = await CassandraStore.open(session, SPACE)
+    vectors = unit_vectors(300)
+    records = [Record("gate", at(0) + i * timedelta(minutes=40), "m", i, v) for i, v in enumerate(vectors)]
+    await store.write([*records, *make_records(30, "yard", seed=5)])
+    monkeypatch.setattr(nearest, "ANN_LIMIT", 20)
+    question = unit_vectors(1, seed=8)[0]
+    known = [*records, *([] if where.cameras else make_records(30, "yard", seed=5))]
+    best = sorted(known, key=lambda r: -float(r.vector @ question))[:100]
+    found = await store.nearest(question, 100, where)
+    assert [(hit.camera, hit.time) for hit in found] == [(r.camera, r.time) for r in best]
+
+
+async def test_the_server_is_asked_once_for_a_long_time_of_many_cameras(session: CassandraSession) -> None:
+    await schema.create_tables(session, SPACE)
+    store = await CassandraStore.open(session, SPACE)
+    for camera in ("gate", "door", "yard"):
+        await store.write(make_records(60, camera, every=6 * 3600))
+    asked: list[str] = []
+    select = session.select
+
+    async def counted(cql: str, *values: object, profile: str = "read") -> list[tuple[object, ...]]:
+        asked.append(cql)
+        return await select(cql, *values, profile=profile)
+
+    session.select = counted  # type: ignore[method-assign]
+    assert len(await store.nearest(unit_vectors(1)[0], 10, Where(spans=((at(0), at(50 * 86_400)),)))) == 10
+    assert len(await store.nearest(unit_vectors(1)[0], 10, Where(("gate",)))) == 10
+    assert len(asked) == 2
+
+
+async def test_records_are_counted_as_they_are_written_and_forgotten(session: CassandraSession) -> None:
+    await schema.create_tables(session, SPACE)
+    store = await CassandraStore.open(session, SPACE)
+    for _ in range(2):
+        await store.write(make_records(30))
+    await store.write(make_records(5, "door"))
+    await store.forget(Where(("gate",), ((at(0), at(10)),)))
+    assert await store.counts(["gate", "door", "attic"]) == {"gate": 20, "door": 5}
+
+
+async def test_two_spaces_of_like_names_have_tables_of_their_own(session: CassandraSession) -> None:
+    names = []
+    for space in (SPACE, Space("test-one", 32), Space("test/one", 16)):
+        await schema.create_tables(session, space)
+        names.append(await schema.find_frames_table(session, space))
+    assert names[0] == "frames_test_one"
+    assert len(set(names)) == 3
 
 
 async def test_a_request_may_be_cancelled_before_its_answer_comes(session: CassandraSession) -> None:

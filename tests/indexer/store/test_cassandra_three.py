@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -70,15 +71,19 @@ class Traffic:
 
 
 @pytest.mark.slow
-async def test_nothing_acknowledged_is_lost_when_one_node_dies_and_another_freezes(
+async def test_nothing_is_lost_or_doubled_when_nodes_die_restart_one_after_another_and_freeze(
     cassandra3: list[Server], capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second, third = cassandra3
     points = [node.contact.host for node in cassandra3]
 
-    def restart() -> None:
-        third.start()
-        third.wait(peers=2)
+    def start(node: Server) -> None:
+        node.start()
+        node.wait(peers=2)
+
+    def restart(node: Server) -> None:
+        node.stop()
+        start(node)
 
     session = await connect_cassandra(points, first.contact.port, "footage")
     await schema.create_tables(session, SPACE, replication=COPIES)
@@ -90,8 +95,10 @@ async def test_nothing_acknowledged_is_lost_when_one_node_dies_and_another_freez
         for what, act in (
             ("three nodes", lambda: None),
             ("one killed", third.kill),
-            ("it is back", restart),
-            ("another frozen", second.pause),
+            ("it is back", partial(start, third)),
+            ("another restarted", partial(restart, second)),
+            ("the last one restarted", partial(restart, first)),
+            ("one frozen", second.pause),
             ("it is back", second.resume),
         ):
             traffic.slowest = 0
@@ -104,12 +111,14 @@ async def test_nothing_acknowledged_is_lost_when_one_node_dies_and_another_freez
                 f"{len(traffic.errors) - before[2]} errors in {seconds:.1f} s, the slowest {traffic.slowest:.1f} s"
             )
         traffic.stop = True
-    kept = {record.time for record in await scan_all(traffic.store)}
+    stored = [record.time for record in await scan_all(traffic.store)]
+    kept = set(stored)
     lost = [record for record in traffic.acknowledged if record.time not in kept]
     with capsys.disabled():
         print("", *lines, f"{len(traffic.acknowledged)} acknowledged, {len(lost)} lost", *traffic.errors[:3], sep="\n")
     await session.close()
     assert lost == []
+    assert len(stored) == len(kept)
     assert traffic.errors == []
 
 

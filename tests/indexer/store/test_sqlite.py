@@ -52,7 +52,7 @@ async def test_a_newer_file_is_refused_and_an_older_one_is_migrated(tmp_path: Pa
     await (await SqliteCatalog.open(path)).close()
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
-        for table in ("space", "media", "coverage", "document", "lease"):
+        for table in ("space", "media", "coverage", "document", "lease", "session"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 0")
     catalog = await SqliteCatalog.open(path)

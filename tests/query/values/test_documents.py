@@ -46,8 +46,7 @@ async def test_a_watch_that_could_not_be_read_again_is_not_saved(catalog):
 
 async def test_deliveries_and_published_states_that_cannot_be_read_are_left_out(catalog, supervisor):
     await catalog.put_document("watch-outbox", "broken", {"id": 1})
-    for kind in ("live", "load"):
-        await catalog.put_document(kind, "broken", {"at": "yesterday"})
+    await catalog.put_document("status", "broken", {"at": "yesterday"})
     assert await delivery_counts(catalog) == {}
     sender = WebhookSender(catalog, supervisor=supervisor)
     await sender.start({})
