@@ -44,6 +44,13 @@ class Index:
         """Say what is wrong with the index; empty when nothing is."""
         return await self.backend.find_damage(self.store, self.catalog)
 
+    async def require_whole(self) -> None:
+        """Raise StoreDamaged when the index is damaged, before it is copied as if it were whole."""
+        if damage := await self.find_damage():
+            from footage.indexer.store.base import StoreDamaged
+
+            raise StoreDamaged(damage)
+
     async def close(self) -> None:
         """Close the store, the catalog and their connection."""
         await self.store.close()

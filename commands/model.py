@@ -135,6 +135,7 @@ async def _migrate(settings: Settings, model: str) -> tuple[Migration, bool]:
 
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(open_index(settings))
+        await index.require_whole()
         chosen = await create_embedder(settings, model=model)
         stack.push_async_callback(chosen.embedder.close)
         source, target = await _open_stores(index, chosen.embedder.space)

@@ -100,6 +100,7 @@ async def _copy(source: Settings, target: Settings) -> int:
 
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(open_index(source))
+        await index.require_whole()
         space = Space(index.store.space.name, index.store.space.dim)
         backend = await Backend.open(target)
         stack.push_async_callback(backend.close)

@@ -89,3 +89,12 @@ def test_status_and_search_go_on_beside_a_bad_entry(run, file):
     assert (code, "front door" in told) == (0, True)
     code, _, told = run("search", "a cat")
     assert (code, "front door" in told, "there is no index" in told) == (2, True, True)
+
+
+def test_a_camera_that_cannot_be_used_is_not_shared(run, file, monkeypatch):
+    file.write_text(BAD)
+    monkeypatch.setenv("FOOTAGE_STORE", "cassandra")
+    monkeypatch.setenv("FOOTAGE_CASSANDRA__PORT", "9")  # nobody is asked
+    for name in ("front door", "door"):
+        code, _, told = run("cameras", "share", name)
+        assert (code, "cameras.yaml" in told) == (2, True), told

@@ -186,6 +186,17 @@ def test_what_is_forgotten_on_purpose_is_no_damage(folder):
     assert "damaged" not in run(folder, "status")[2]
 
 
+@pytest.mark.parametrize("command", ["model migrate lite/2", "store copy --from a.yaml --to b.yaml"])
+def test_a_damaged_index_is_not_copied_as_if_it_were_whole(folder, command, monkeypatch):
+    monkeypatch.chdir(folder)
+    shutil.rmtree(table(folder) / "data")
+    for name, data in (("a", folder / "data"), ("b", folder / "copy")):
+        (folder / f"{name}.yaml").write_text(f"data: {data}")
+    options = ["--data", str(folder / "data")] if "--from" not in command else []
+    done = CliRunner().invoke(app, [*command.split(), *options])
+    assert (done.exit_code, "footage index" in done.stderr) == (1, True), done.stderr
+
+
 async def test_a_folder_that_a_service_uses_is_not_mended(folder):
     shutil.rmtree(folder / "data" / "vectors")
     settings = Settings(data=folder / "data")

@@ -8,7 +8,9 @@ from aiohttp import FormData, web
 from aiohttp.test_utils import TestClient, TestServer
 from PIL import Image as Pillow
 
+from footage.indexer.disk import DiskMonitor
 from footage.indexer.files.file_indexer import FileIndexer, Job
+from footage.indexer.store.integrity import IndexHealth
 from footage.query.clips.service import ClipService
 from footage.query.http import app, pictures
 from footage.query.http.auth import UnsafeBind, check_bind
@@ -33,10 +35,10 @@ async def service(store, catalog, tmp_path):
     bank = await NounBank.build(embedder)
     opened: list[TestClient] = []
 
-    async def start(token=None):
+    async def start(token=None, **more):
         clip_service = ClipService(store, catalog, tmp_path / "clips")
         search_engine = SearchEngine(embedder, store, catalog, bank, clip_service.get_frame)
-        services = app.AppServices(store, catalog, search_engine, clip_service, Metrics())
+        services = app.AppServices(store, catalog, search_engine, clip_service, Metrics(), **more)
         client = TestClient(TestServer(app.build_app(services, token)))
         await client.start_server()
         opened.append(client)
@@ -311,3 +313,29 @@ async def test_times_without_an_offset_are_read_in_the_machines_zone(service):
     local = (START + timedelta(seconds=25)).astimezone().replace(tzinfo=None).isoformat()
     answer = await (await client.get("/api/search", params={"q": "blue", "from": local})).json()
     assert answer["moments"][0]["start"] == "2026-05-04T12:00:25Z"
+
+
+async def test_a_damaged_index_and_a_full_disk_are_told_until_they_are_mended(service):
+    damage, disk = ["the index is damaged"], DiskMonitor([], lambda _: "the disk is full")
+
+    async def find_damage():
+        return damage[0]
+
+    client = await service(health=IndexHealth(find_damage, 0.0), disk=disk)
+    assert "damaged" in await error(await client.get("/readyz"), 503)
+    assert "footage_index_damaged 1.0" in await (await client.get("/metrics")).text()
+    assert (await (await client.get("/api/cameras")).json())["problem"] == "the index is damaged"
+    damage[0] = ""
+    assert (await client.get("/readyz")).status == 200
+    assert "footage_index_damaged 0.0" in await (await client.get("/metrics")).text()
+    await disk.check()
+    assert "full" in await error(await client.get("/readyz"), 503)
+    assert "full" in (await (await client.get("/api/cameras")).json())["problem"]
+    assert (await client.get("/healthz")).status == 200
+
+
+async def test_a_camera_whose_settings_are_wrong_is_in_the_list(service):
+    client = await service(misconfigured={"front door": "'front door' cannot name a camera"})
+    shown = {c["camera"]: c["live"] for c in (await (await client.get("/api/cameras")).json())["cameras"]}
+    assert shown["yard"] is None
+    assert (shown["front door"]["state"], "cannot name" in shown["front door"]["error"]) == ("misconfigured", True)
