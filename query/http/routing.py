@@ -96,7 +96,8 @@ def make_handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRe
         try:
             answer = await call(request)
         except web.HTTPForbidden:
-            await _log_request(request, route, dict(request.query), None, 403)
+            known = {f.alias or n for n, f in route.params.model_fields.items()}  # another could hold a secret
+            await _log_request(request, route, {k: v for k, v in request.query.items() if k in known}, None, 403)
             raise
         if isinstance(answer, BaseModel):
             return web.Response(text=answer.model_dump_json(), content_type="application/json")

@@ -210,6 +210,7 @@ class VideoFile:
 
     def _open(self) -> None:
         try:
+            _refuse_playlist(self.path)
             self._container: InputContainer = av.open(str(self.path.absolute()), options=LOCAL_FILE_ONLY, **LENIENT)
         except (FFmpegError, OSError, ValueError) as error:
             raise MediaError(
@@ -340,6 +341,14 @@ def decode_first_frame(video: VideoFile, packets: Iterable[Packet[VideoStream]])
         for frame in video.decode(packet):
             return frame
     return None
+
+
+def _refuse_playlist(path: Path) -> None:
+    """Raise MediaError for an HLS playlist: FFmpeg, which may open files only, would try forever to get its key."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"#EXTM3U"):
+        raise MediaError(path, "is a playlist, not a video; index the files that it names, or its address as a camera")
 
 
 def _describe(error: BaseException) -> str:
