@@ -184,8 +184,12 @@ def _mux(output: OutputContainer, parts: Sequence[ClipPart], copy: bool) -> None
     if any(part.audio for part in parts):
         copy_audio = copy and remux.can_copy_audio(parts)
         streams.append(remux.copy_audio(output, parts) if copy_audio else audio.encode_audio(output, parts))
+    empty = True
     for packet in heapq.merge(*streams, key=lambda p: (p.dts or 0) * p.time_base):
         output.mux(packet)
+        empty = False
+    if empty:
+        raise ValueError("nothing there can be read; it is damaged")
 
 
 def _describe_clip(out: Path, start: datetime, end: datetime, parts: Sequence[ClipPart], precise: bool) -> Clip:

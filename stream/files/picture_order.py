@@ -13,6 +13,8 @@ from footage.stream.files.nal_units import (
     split_units,
 )
 
+MAX_PARAMETERS = 1024
+"""Bytes of a sequence parameter set that are looked at; a longer one was made to take time."""
 _HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
 _H264_SPS, _HEVC_SPS, _HEVC_PPS = 7, 33, 34
 _IDR_H264, _IDR_HEVC, _RANDOM_ACCESS_HEVC = 5, frozenset({19, 20}), range(16, 24)
@@ -72,7 +74,7 @@ class PictureOrder:
                 self._parameters.output_flag, self._parameters.extra_bits = bool(read.bits(1)), read.bits(3)
 
     def _h264_sequence(self, unit: bytes) -> None:
-        read, found = BitReader(unit[4:]), self._parameters
+        read, found = BitReader(unit[4:MAX_PARAMETERS]), self._parameters
         read.golomb()
         if unit[1] in _HIGH_PROFILES:
             chroma = read.golomb()
@@ -90,7 +92,7 @@ class PictureOrder:
             found.frames_only = bool(read.bits(1))
 
     def _hevc_sequence(self, unit: bytes) -> None:
-        read, found = BitReader(unit[2:]), self._parameters
+        read, found = BitReader(unit[2:MAX_PARAMETERS]), self._parameters
         read.bits(4)
         layers = read.bits(3)
         read.bits(1 + 88 + 8)

@@ -228,6 +228,7 @@ class VideoFile:
         context = self.stream.codec_context
         self._length_size = length_size(context.extradata, "h264") if context.name == "h264" else None
         self._begun = False  # a keyframe has been read since the front of the file
+        self._flagged: dict[int, tuple[Packet[VideoStream], int]] = {}  # recovery points without their time yet
         self._recovery: dict[int | None, int] = {}  # times of recovery points, and frames until all is whole
 
     def _video_stream(self) -> VideoStream:
@@ -289,7 +290,7 @@ class VideoFile:
         if packet.is_keyframe and self._length_size is not None:
             frames = recovery_frames(bytes(packet), self._length_size)
             if frames:
-                self._recovery[presentation_time(packet)] = frames
+                self._flagged[id(packet)] = packet, frames
                 packet.is_keyframe = not self._begun
         self._begun = self._begun or packet.is_keyframe
         return packet
@@ -300,6 +301,8 @@ class VideoFile:
             if at is None:
                 self._saw_untimed = True
                 continue
+            if id(packet) in self._flagged:
+                self._recovery[at] = self._flagged.pop(id(packet))[1]
             self.end = max(self.end, at + (packet.duration or 0))
             yield packet
 

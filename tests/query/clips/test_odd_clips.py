@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from footage.query.clips import remux, transcode
 from footage.query.clips.clip import Clip, cut_clip
+from footage.query.clips.source import ClipError
 from footage.query.clips.verify import verify_clip
 from footage.stream.files.frame_at import read_image_at
 from footage.stream.frame import Kind
@@ -137,3 +139,12 @@ def test_colors_of_full_range_keep_their_contrast(tmp_path: Path) -> None:
     cut(path, tmp_path, 0, 1, precise=True)
     source, shown = read_image_at(path, Kind.VIDEO, 0.2), read_image_at(tmp_path / "clip.mp4", Kind.VIDEO, 0.2)
     assert np.abs(source.astype(int) - shown).mean() < 2
+
+
+def test_a_clip_of_what_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    media, _ = identify_media(ODD / "bavi.avi", "yard")
+    for module in (remux, transcode):  # as where a part of the file is damaged
+        monkeypatch.setattr(module, {remux: "copy_video", transcode: "encode_video"}[module], lambda *_: iter(()))
+    with pytest.raises(ClipError, match="nothing there can be read"):
+        cut_clip([media], media.start, media.end, tmp_path / "clip.mp4")
+    assert list(tmp_path.iterdir()) == []

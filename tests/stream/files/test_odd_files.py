@@ -82,6 +82,9 @@ WITHOUT_TIMES: dict[str, Callable[[Path], Path]] = {
     "avi, no B-frames": lambda d: films.encode(d / "a.avi", films.numbered(250), bframes=0),
     "avi, open groups": lambda d: films.encode(d / "a.avi", films.numbered(250), x264=OPEN, gop=30),
     "avi, one keyframe": lambda d: films.encode(d / "a.avi", films.numbered(250), gop=10_000),
+    "avi, intra refresh": lambda d: films.encode(
+        d / "a.avi", films.numbered(250), x264="intra-refresh=1", gop=25, bframes=0
+    ),
     "asf": lambda d: films.encode(d / "a.asf", films.numbered(250)),
     "asf, open groups": lambda d: films.encode(d / "a.asf", films.numbered(250), x264=OPEN, gop=30),
     "program stream": lambda d: films.encode(d / "a.mpg", films.numbered(250)),
