@@ -118,7 +118,7 @@ async def test_a_turn_is_waited_for_but_not_forever():
 
 
 async def test_listeners_that_never_read_are_dropped_and_others_get_all(watch_client, monkeypatch):
-    monkeypatch.setattr(sse, "SEND_TIMEOUT", 0.5)
+    monkeypatch.setattr(sse, "SEND_TIMEOUT", 1.0)
     alerts = Alerts()
     http = await watch_client(alerts=alerts)
     before, deaf = memory(), []
