@@ -4,41 +4,25 @@ from __future__ import annotations
 
 import functools
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec
 
 import typer
 
+from footage.stream.errors import AWAY, FAILED, INTERRUPTED, MODEL, NOTHING, USAGE, FootageError
 from footage.stream.printable import printable_lines
+
+__all__ = ["AWAY", "FAILED", "INTERRUPTED", "MODEL", "NOTHING", "USAGE"]
 
 P = ParamSpec("P")
 
-FAILED, USAGE, NOTHING, MODEL, AWAY, INTERRUPTED = 1, 2, 3, 4, 5, 130
-EXIT_CODES = {
-    "builtins.OSError": FAILED,
-    "footage.commands.errors.UsageError": USAGE,
-    "footage.config.values.SettingsError": USAGE,
-    "footage.indexer.embed.base.EmbedderUnreachable": AWAY,
-    "footage.indexer.embed.base.EmbedderError": FAILED,
-    "footage.indexer.store.base.SpaceMismatch": MODEL,
-    "footage.indexer.store.base.StoreError": FAILED,
-    "footage.indexer.store.base.StoreUnreachable": AWAY,
-    "footage.indexer.supervisor.StageFailed": FAILED,
-    "footage.query.clips.source.ClipError": FAILED,
-    "footage.query.clips.service.FootageUnreachable": AWAY,
-    "footage.query.clips.service.NotFound": NOTHING,
-    "footage.query.http.auth.UnsafeBind": USAGE,
-    "footage.query.scoring.expression.BadTerms": USAGE,
-    "footage.query.search.cursor.BadCursor": USAGE,
-    "footage.query.values.ids.BadId": USAGE,
-    "footage.stream.files.video_file.MediaError": FAILED,
-    "footage.stream.source.SourceError": FAILED,
-}
-"""Exit codes of the errors that are meant for users. By name: importing their modules would take half a second."""
 
-
-class UsageError(Exception):
+class UsageError(FootageError):
     """What the user asked for is not possible; the message says why and what is."""
+
+    exit_code = USAGE
 
 
 def print_message(text: str) -> None:
@@ -64,7 +48,8 @@ def reports_errors(command: Callable[P, Coroutine[Any, Any, None] | None]) -> Ca
         except Exception as error:
             code = exit_code(error)
             if code is None:
-                raise
+                _print_bug(error)
+                raise typer.Exit(FAILED) from None
             print_message(f"footage: {error}")
             raise typer.Exit(code) from None
 
@@ -73,5 +58,21 @@ def reports_errors(command: Callable[P, Coroutine[Any, Any, None] | None]) -> Ca
 
 def exit_code(error: Exception) -> int | None:
     """The exit code of an error that is meant for users; None for a bug."""
-    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__)
-    return next((EXIT_CODES[name] for name in names if name in EXIT_CODES), None)
+    if isinstance(error, FootageError):
+        return error.exit_code
+    return FAILED if isinstance(error, OSError) else None
+
+
+def _print_bug(error: Exception) -> None:
+    """Say that this is a bug, and where its trace is: in the log, or in a file where a person reads along."""
+    trace = "".join(traceback.format_exception(error))
+    where = "its trace is above"
+    try:
+        if not sys.stderr.isatty():
+            raise OSError
+        with tempfile.NamedTemporaryFile("w", prefix="footage-bug-", suffix=".txt", delete=False) as file:
+            file.write(trace)
+        where = f"its trace is in {file.name}"
+    except OSError:
+        print(trace, file=sys.stderr)
+    print_message(f"footage: this is a bug ({type(error).__name__}: {error}); {where}: please report it")

@@ -10,10 +10,13 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from footage.query.values.times import parse_duration, parse_size
+from footage.stream.errors import USAGE, FootageError
 
 
-class SettingsError(Exception):
+class SettingsError(FootageError):
     """A setting is wrong; the message names it and what is allowed."""
+
+    exit_code = USAGE
 
 
 LONGEST = 100 * 365 * 86400.0

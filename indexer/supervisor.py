@@ -12,6 +12,8 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
+from footage.stream.errors import FootageError
+
 log = logging.getLogger(__name__)
 
 PAUSES = (1.0, 60.0)
@@ -21,7 +23,7 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 """What a stage does, from its start to its end; called again for a restart."""
 
 
-class StageFailed(Exception):
+class StageFailed(FootageError):
     """A stage died that cannot be restarted, so the service must end."""
 
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from footage.stream.address import LIVE_SCHEMES
 from footage.stream.camera_name import camera_name, describe_invalid_name
+from footage.stream.errors import FootageError
 from footage.stream.files.file_filter import FileFilter
 from footage.stream.files.probe import Probe, probe_file
 from footage.stream.files.start_time import find_start_time
@@ -24,7 +25,7 @@ _BLOCK_SIZE = 64 * 1024
 _BLOCK_COUNT = 5
 
 
-class SourceError(Exception):
+class SourceError(FootageError):
     """A source that cannot be used; the message names it and says what to do."""
 
 

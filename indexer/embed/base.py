@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from footage.stream.errors import AWAY, FootageError
 from footage.stream.frame import Image
 
 Vectors = NDArray[np.float32]
@@ -29,12 +30,16 @@ class Space:
     dim: int
 
 
-class EmbedderError(Exception):
+class EmbedderError(FootageError):
     """Raised when the embedder cannot work; the message says what to do."""
+
+    http_status, hint = 503, "try again later; /readyz tells when it is back"
 
 
 class EmbedderUnreachable(EmbedderError):
     """Raised when the server that embeds could not be reached within the allowed time; it can be tried again."""
+
+    exit_code = AWAY
 
 
 class ModelFault(EmbedderError):

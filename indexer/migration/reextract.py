@@ -11,13 +11,14 @@ from pathlib import Path
 from footage.indexer.pipeline.pipeline import CROP_SOURCE_SIDE, crop
 from footage.indexer.store.base import CatalogEntry, Record
 from footage.stream import source
+from footage.stream.errors import FootageError
 from footage.stream.files import image_file
 from footage.stream.files.frame_at import read_image_at
 from footage.stream.files.frames_at import read_images_at
 from footage.stream.frame import Frame, Image, Kind, Media
 
 
-class MediaUnavailable(Exception):
+class MediaUnavailable(FootageError):
     """No image can be extracted from this media.
 
     Attributes:

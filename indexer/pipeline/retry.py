@@ -14,6 +14,7 @@ from footage.indexer.embed.base import Embedder, EmbedderError, ModelFault, Vect
 from footage.indexer.pipeline.pipeline import RecordWriter
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Record, StoreError, StoreUnreachable
+from footage.stream.errors import FootageError
 from footage.stream.frame import Image
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ MAX_FAULTS = 8
 """How often a batch may fail in the model's runtime: for some 45 seconds."""
 
 
-class ModelBroken(Exception):
+class ModelBroken(FootageError):
     """The model failed on this machine again and again; it is not tried any more."""
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.embed.base import Space, Vectors
+from footage.stream.errors import AWAY, MODEL, FootageError
 from footage.stream.frame import Media, Region
 
 Vector = NDArray[np.float32]
@@ -22,12 +23,14 @@ NOT_WRITTEN = "the service was killed before this footage was on the disk"
 """Note of a recorded segment that has records and no file."""
 
 
-class StoreError(Exception):
+class StoreError(FootageError):
     """Raised when the store cannot do what was asked; the message says what failed and why."""
 
 
 class StoreUnreachable(StoreError):
     """Raised when the store cannot be reached now (exit code 5, HTTP 503)."""
+
+    exit_code, http_status, hint = AWAY, 503, "try again later; /readyz tells when it is back"
 
 
 class StoreFull(StoreError):
@@ -40,6 +43,8 @@ class StoreDamaged(StoreError):
 
 class SpaceMismatch(StoreError):
     """Raised when the index was made with another model (exit code 4); the message names both."""
+
+    exit_code = MODEL
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,14 @@ from pydantic import BaseModel, ValidationError
 from yarl import URL
 
 from footage.query.http.schemas import ErrorOut
+from footage.stream import errors
 from footage.stream.atomic import atomic_write
 
 M = TypeVar("M", bound=BaseModel)
 CHUNK_SIZE = 1 << 20
 
 
-class FootageError(Exception):
+class FootageError(errors.FootageError):
     """The service refused a request, failed, or could not be reached.
 
     Attributes:

@@ -21,6 +21,7 @@ from footage.indexer.store.base import NOT_WRITTEN, Catalog, CatalogEntry, Store
 from footage.query.clips.clip import Clip, cut_clip
 from footage.query.values.ids import FrameId, MomentId
 from footage.query.values.timeline import find_chain
+from footage.stream.errors import AWAY, NOTHING, FootageError
 from footage.stream.files import frame_at
 from footage.stream.frame import Image, Kind, Media, Region
 from footage.stream.instants import MICROSECOND
@@ -32,8 +33,10 @@ RetentionHold = Callable[[str], AbstractContextManager[None]]
 """Keeps a path from being deleted by retention while the context is open."""
 
 
-class NotFound(Exception):
+class NotFound(FootageError):
     """What was asked for does not exist (any more); the message says what and why. HTTP 404."""
+
+    exit_code, http_status = NOTHING, 404
 
 
 class NotHere(NotFound):
@@ -44,8 +47,11 @@ class NotHere(NotFound):
         self.media = media
 
 
-class FootageUnreachable(Exception):
+class FootageUnreachable(FootageError):
     """Footage is on another machine that does not answer; says which, and since when (exit code 5, HTTP 503)."""
+
+    exit_code, http_status = AWAY, 503
+    hint = "its footage can be had again when that service is back"
 
 
 class RemoteFootage(Protocol):

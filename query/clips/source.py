@@ -16,6 +16,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from footage.stream.av_options import LENIENT, LOCAL_FILE_ONLY
+from footage.stream.errors import FootageError
 from footage.stream.files.video_file import MediaError, VideoFile, presentation_time
 from footage.stream.frame import Media
 
@@ -23,8 +24,10 @@ EPSILON = 0.0005
 """Seconds by which two equal times may differ: datetimes end at microseconds, Matroska at milliseconds."""
 
 
-class ClipError(Exception):
+class ClipError(FootageError):
     """A clip cannot be cut; the message names the file and says what to do."""
+
+    http_status = 409
 
 
 @dataclass(frozen=True, slots=True)

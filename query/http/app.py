@@ -12,13 +12,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from footage.indexer.disk import DiskMonitor
-from footage.indexer.embed.base import EmbedderError
 from footage.indexer.live.service import LiveService
-from footage.indexer.store.base import Catalog, Store, StoreError, StoreUnreachable
+from footage.indexer.store.base import Catalog, Store
 from footage.indexer.store.integrity import IndexHealth
 from footage.indexer.supervisor import Supervisor
-from footage.query.clips.service import ClipService, FootageUnreachable, NotFound
-from footage.query.clips.source import ClipError
+from footage.query.clips.service import ClipService
 from footage.query.http import routes
 from footage.query.http.app_keys import (
     AUDIT_LOG,
@@ -47,8 +45,7 @@ from footage.query.http.tokens import Authenticator
 from footage.query.http.watch_routes import WATCH_CONTEXT, WatchContext
 from footage.query.peers.peers import Peers
 from footage.query.search.engine import SearchEngine
-from footage.query.values.ids import BadId
-from footage.stream.files.video_file import MediaError
+from footage.stream.errors import FootageError
 
 log = logging.getLogger(__name__)
 
@@ -123,18 +120,10 @@ async def _convert_errors(request: web.Request, handler: Handler) -> web.StreamR
             if name in error.headers:
                 reply.headers[name] = error.headers[name]
         return reply
-    except (BadId, ValueError) as error:
-        return error_response(400, str(error))
-    except NotFound as error:
-        return error_response(404, str(error))
-    except (ClipError, MediaError) as error:
-        return error_response(409, str(error))
-    except FootageUnreachable as error:
-        return error_response(503, str(error), "its footage can be had again when that service is back")
-    except (StoreUnreachable, EmbedderError) as error:
-        return error_response(503, str(error), "try again later; /readyz tells when it is back")
-    except StoreError as error:
-        return error_response(500, str(error))
+    except FootageError as error:
+        if error.http_status == 500:
+            log.error("failed to answer %s %s", request.method, request.path, exc_info=error)
+        return error_response(error.http_status, str(error), error.hint)
     except asyncio.CancelledError:
         raise
     except Exception:

@@ -13,6 +13,7 @@ from footage.query.http.origin import refuse_other_sites, requested_host
 from footage.query.http.service_auth import authenticate_service
 from footage.query.http.tokens import LOCAL_NAME, Authenticator, Identity, Role
 from footage.query.values.names import describe_unknown
+from footage.stream.errors import USAGE, FootageError, InvalidInput
 
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
 """Paths that need no token: they tell only whether the service is up."""
@@ -21,8 +22,10 @@ IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
 """The key under which a request holds its caller."""
 
 
-class UnsafeBind(Exception):
+class UnsafeBind(FootageError):
     """The service would be open to the network without a token; it does not start."""
+
+    exit_code = USAGE
 
 
 def is_loopback(host: str) -> bool:
@@ -148,4 +151,4 @@ async def require_known(request: web.Request, parameter: str, cameras: Sequence[
         return
     known = (c.camera for c in await request.app[CATALOG].cameras())
     if message := describe_unknown("camera", cameras, filter(identity(request).can_see, known)):
-        raise ValueError(f"{parameter}: {message}")
+        raise InvalidInput(f"{parameter}: {message}")

@@ -16,6 +16,7 @@ from footage.query.export.manifest import MomentIdText, Wanted
 from footage.query.http.app_keys import EXPORT_CLIPS
 from footage.query.http.auth import require_visible
 from footage.query.http.routing import Route
+from footage.stream.errors import InvalidInput
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class ExportIn(BaseModel):
         moments = sort_moments(Wanted(id=m) if isinstance(m, str) else m for m in self.moments)
         total = sum((m.end - m.start + 2 * timedelta(seconds=self.pad) for m, _ in moments), timedelta())
         if total > MAX_DURATION:
-            raise ValueError(
+            raise InvalidInput(
                 f"moments: their clips are {total / timedelta(hours=1):.1f} hours long in total, "
                 f"more than {MAX_DURATION / timedelta(hours=1):.0f}; export fewer at a time"
             )

@@ -48,6 +48,7 @@ from footage.query.peers.remote import (
 )
 from footage.query.values.ids import FRAME_PATTERN, MOMENT_PATTERN, FrameId, MomentId
 from footage.query.values.times import format_time
+from footage.stream.errors import InvalidInput
 from footage.stream.files import frame_at
 
 
@@ -106,7 +107,7 @@ async def clip_file(request: web.Request, params: ClipParams) -> web.StreamRespo
     """Get the clip of a moment as an MP4 file; byte ranges are supported."""
     found = _visible_moment(request)
     if found.end - found.start > timedelta(hours=1):
-        raise ValueError("clips are at most an hour long; choose a shorter moment")
+        raise InvalidInput("clips are at most an hour long; choose a shorter moment")
     try:
         clip = await request.app[CLIP_SERVICE].get_clip(found, precise=params.precise, pad=params.pad)
     except NotHere as missing:

@@ -21,6 +21,7 @@ from footage.query.http.limits import Slots, body_timeout
 from footage.query.http.schemas import ErrorOut
 from footage.query.http.tokens import Role
 from footage.query.values.times import parse_time
+from footage.stream.errors import InvalidInput
 
 SCHEMA_REF = "#/components/schemas/{model}"
 
@@ -124,7 +125,7 @@ async def _parse_body(request: web.Request, model: type[BaseModel]) -> BaseModel
             data = await request.read()
         return model.model_validate_json(data, strict=True)
     except ValidationError as error:
-        raise ValueError("; ".join(_describe_fault(e, model) for e in error.errors(include_url=False))) from None
+        raise InvalidInput("; ".join(_describe_fault(e, model) for e in error.errors(include_url=False))) from None
 
 
 def _parse_query(params: type[Params], query: Mapping[str, str]) -> Params:
@@ -134,12 +135,12 @@ def _parse_query(params: type[Params], query: Mapping[str, str]) -> Params:
     for name in query:
         values = query.getall(name)  # type: ignore[attr-defined]
         if name not in repeatable and len(values) > 1:
-            raise ValueError(f"{name}: given {len(values)} times; give it once")
+            raise InvalidInput(f"{name}: given {len(values)} times; give it once")
         given[name] = values if name in repeatable else values[0]
     try:
         return params.model_validate(given)
     except ValidationError as error:
-        raise ValueError("; ".join(_describe_fault(e, params) for e in error.errors(include_url=False))) from None
+        raise InvalidInput("; ".join(_describe_fault(e, params) for e in error.errors(include_url=False))) from None
 
 
 def _describe_fault(error: Any, params: type[BaseModel]) -> str:

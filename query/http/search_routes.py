@@ -17,6 +17,7 @@ from footage.query.http.schemas import AnswerOut
 from footage.query.scoring.expression import MAX_TERMS, Term
 from footage.query.search.options import SearchOptions, parse_sum
 from footage.query.values.times import parse_duration
+from footage.stream.errors import InvalidInput
 
 SearchHandler = Callable[[web.Request, Any], Awaitable[AnswerOut]]
 
@@ -75,7 +76,7 @@ async def search_pictures(request: web.Request, params: SearchParams) -> AnswerO
 
 async def _answer(request: web.Request, params: SearchParams, pictures: tuple[Term, ...]) -> AnswerOut:
     if params.start and params.end and params.start >= params.end:
-        raise ValueError("from: must be before to")
+        raise InvalidInput("from: must be before to")
     terms = parse_sum(params.q, params.plus, params.minus, pictures)
     require_visible(request, *(one.frame.camera for one in terms if one.frame))
     cameras = visible_cameras(request, params.camera)

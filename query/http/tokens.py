@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from footage.indexer.store.base import Catalog, StoreUnreachable
 from footage.query.values.documents import parse_documents
 from footage.query.values.names import describe_unknown
+from footage.stream.errors import InvalidInput
 
 TOKEN_KIND = "token"  # no secret  # nosec B105
 """Kind of the catalog documents that hold tokens."""
@@ -29,7 +30,7 @@ LOCAL_NAME, SETTINGS_NAME = "local", "FOOTAGE_TOKEN"
 """Names of callers without a token on this machine, and of callers with the token of the settings."""
 
 
-class TokenError(ValueError):
+class TokenError(InvalidInput):
     """A token cannot be added or removed; the message says why."""
 
 

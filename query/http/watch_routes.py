@@ -39,6 +39,7 @@ from footage.query.watches.egress import PrivateAddressError, check_webhook
 from footage.query.watches.scoring import WatchScorer
 from footage.query.watches.watch import Watch
 from footage.query.watches.webhook import delivery_counts, discard_deliveries
+from footage.stream.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ async def one_watch(request: web.Request, _: Params) -> WatchOut:
 async def add_watch(request: web.Request, given: WatchIn) -> WatchOut:
     """Add a watch."""
     if [bool(given.text.strip()), bool(given.frame), bool(given.picture)].count(True) != 1:
-        raise ValueError("give exactly one of text, frame and picture")
+        raise InvalidInput("give exactly one of text, frame and picture")
     catalog, context = request.app[CATALOG], _context(request)
     given = given.model_copy(update={"cameras": visible_cameras(request, given.cameras)})
     await require_known(request, "cameras", given.cameras)
@@ -111,7 +112,7 @@ async def add_watch(request: web.Request, given: WatchIn) -> WatchOut:
         try:
             await check_webhook(watch.webhook)
         except PrivateAddressError:
-            raise ValueError(
+            raise InvalidInput(
                 "webhook: not a public address; such a webhook can be added on the command line only"
             ) from None
     await watch_store.save_watch(catalog, watch, new=True)
@@ -123,7 +124,7 @@ async def _embed_picture(embedder: Embedder, picture: str) -> Vector:
     try:
         data = base64.b64decode(picture, validate=True)
     except binascii.Error as error:
-        raise ValueError(f"picture: {error}") from None
+        raise InvalidInput(f"picture: {error}") from None
     image = await decode_picture(data, "picture", embedder.side)
     vector: Vector = (await embedder.images([image]))[0]
     return vector
@@ -151,7 +152,7 @@ async def test_watch(request: web.Request, params: BacktestParams) -> BacktestOu
     end = params.end or datetime.now(UTC)
     start = params.start or end - timedelta(days=1)
     if start >= end:
-        raise ValueError("from: must be before to")
+        raise InvalidInput("from: must be before to")
     if params.threshold is not None:
         watch = watch.model_copy(update={"threshold": params.threshold})
     scorer = WatchScorer(context.embedder, store, context.bank)
@@ -162,7 +163,7 @@ async def events(request: web.Request, _: Params) -> web.StreamResponse:
     """Stream alerts as server-sent events; the header 'Last-Event-ID' resumes after an event."""
     last = request.headers.get("Last-Event-ID", "").strip()
     if last and not (last.isascii() and last.isdigit()):
-        raise ValueError("Last-Event-ID: must be the id of an event")
+        raise InvalidInput("Last-Event-ID: must be the id of an event")
     authorized = partial(auth.is_still_authorized, request, request.app[AUTHENTICATOR])
     alerts, can_see = _context(request).alerts, identity(request).can_see
     return await sse.stream(request, alerts, int(last) if last else None, can_see, authorized)

@@ -7,13 +7,15 @@ import binascii
 import time
 from dataclasses import dataclass
 
+from footage.stream.errors import FootageError
+
 SCHEME = "Footage-Service"
 """The scheme of the Authorization header of a signed request."""
 MAX_AGE = 60.0
 """Seconds for which a signature is valid, before and after its time: clocks of machines differ."""
 
 
-class BadSignature(Exception):
+class BadSignature(FootageError):
     """A request is not signed by the service that it names, or not for this one, or not now; says which."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from footage.query.values.ids import BadId, FrameId, MomentId
+from footage.stream.errors import InvalidInput
 from footage.stream.frame import Image, Region
 
 _WEIGHT = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*\*\s*(.+)", re.DOTALL)
@@ -25,7 +26,7 @@ MAX_IMAGE_SIDE = 1080
 """Longest shorter side of a query image in pixels; every model uses fewer."""
 
 
-class BadTerms(ValueError):
+class BadTerms(InvalidInput):
     """The terms do not make a question; the message says why and what to write."""
 
 

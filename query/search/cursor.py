@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from footage.query.values.moment import Moment
+from footage.stream.errors import InvalidInput
 from footage.stream.instants import from_micros, to_micros
 
 FIRST_HITS, MAX_HITS, HITS_GROWTH = 128, 8192, 4
@@ -25,7 +26,7 @@ SortKey = tuple[float, int, str]
 """The key by which the moments of an answer are sorted."""
 
 
-class BadCursor(ValueError):
+class BadCursor(InvalidInput):
     """The text is not the position of a page of this question's answer."""
 
 

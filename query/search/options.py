@@ -10,6 +10,7 @@ from footage.query.scoring.expression import Term, parse_query, parse_term, vali
 from footage.query.search.question import Only, PostProcessing, Question, Sort
 from footage.query.values.schedule import Schedule
 from footage.query.values.times import parse_duration
+from footage.stream.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,7 @@ def choose_only(*, first: bool, last: bool, count: bool) -> Only:
     flags: dict[Only, bool] = {"first": first, "last": last, "count": count}
     chosen = [name for name, is_set in flags.items() if is_set]
     if len(chosen) > 1:
-        raise ValueError(f"--{chosen[0]} and --{chosen[1]} are two questions: ask them one after the other")
+        raise InvalidInput(f"--{chosen[0]} and --{chosen[1]} are two questions: ask them one after the other")
     return chosen[0] if chosen else ""
 
 

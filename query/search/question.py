@@ -13,6 +13,7 @@ from footage.query.moments.sequence import Pair
 from footage.query.scoring.expression import Term, format_query
 from footage.query.values.moment import Moment
 from footage.query.values.schedule import Schedule
+from footage.stream.errors import InvalidInput
 
 Sort = Literal["score", "time"]
 Only = Literal["", "first", "last", "count"]
@@ -43,11 +44,11 @@ class PostProcessing:
 
     def __post_init__(self) -> None:
         if self.then and (self.fold or self.only):
-            raise ValueError("then: cannot be asked together with fold, first, last or count")
+            raise InvalidInput("then: cannot be asked together with fold, first, last or count")
         if self.only and self.fold:
-            raise ValueError(f"fold: '{self.only}' counts every moment for itself; ask without fold")
+            raise InvalidInput(f"fold: '{self.only}' counts every moment for itself; ask without fold")
         if self.then_cameras and not self.then:
-            raise ValueError("then_camera: say with 'then' what should follow there")
+            raise InvalidInput("then_camera: say with 'then' what should follow there")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from footage.stream.errors import InvalidInput
 from footage.stream.frame import Region
 from footage.stream.instants import MICROSECOND, from_micros, to_micros
 
@@ -15,7 +16,7 @@ MOMENT_PATTERN = r"([\w.-]{1,64})~(-?[0-9]{1,16})~([0-9]{1,13})~([0-9]{1,13})(?:
 _FRAME, _MOMENT = re.compile(FRAME_PATTERN), re.compile(MOMENT_PATTERN)
 
 
-class BadId(ValueError):
+class BadId(InvalidInput):
     """The text is not the id of a moment or a frame."""
 
 

@@ -6,13 +6,14 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+from footage.stream.errors import InvalidInput
 from footage.stream.instants import MICROSECOND
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = timedelta(days=1)
 
 
-class BadSchedule(ValueError):
+class BadSchedule(InvalidInput):
     """The text does not name hours or days; the message says how to write them."""
 
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import PlainSerializer
 
+from footage.stream.errors import InvalidInput
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -17,7 +19,7 @@ def parse_duration(text: object) -> float:
         return float(text)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?\s*", str(text))
     if not match:
-        raise ValueError(f"{text!r} is not a length of time; write 1s, 500ms, 2m, 1h or 7d")
+        raise InvalidInput(f"{text!r} is not a length of time; write 1s, 500ms, 2m, 1h or 7d")
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
@@ -30,14 +32,14 @@ def parse_time(text: str) -> datetime:
             return datetime.now(UTC) - timedelta(seconds=ago)
         return _parse_iso(text)
     except OverflowError:
-        raise ValueError(f"{text[:40]!r} is a time that no calendar here reaches") from None
+        raise InvalidInput(f"{text[:40]!r} is a time that no calendar here reaches") from None
 
 
 def _parse_iso(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:
-        raise ValueError(
+        raise InvalidInput(
             f"{text!r} is not a time; write 2026-05-04T13:30, 2026-05-04T13:30Z or -2h for two hours ago"
         ) from None
 
@@ -48,7 +50,7 @@ def parse_size(text: object) -> int:
         return int(text)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)B?\s*", str(text))
     if not match:
-        raise ValueError(f"{text!r} is not a size; write 200MB, 500GB or 1.5TB")
+        raise InvalidInput(f"{text!r} is not a size; write 200MB, 500GB or 1.5TB")
     power = " kMGT".index(match[2] or " ")
     return round(float(match[1]) * float(1000**power))
 

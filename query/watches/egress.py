@@ -11,6 +11,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
+from footage.stream.errors import FootageError
+
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """IPv4 through a gateway (RFC 6052). The prefix for local use, 64:ff9b:1::/48 (RFC 8215), is not public."""
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
@@ -41,7 +43,7 @@ DELIVERY_TIMEOUT = 10.0
 """Seconds for one delivery, from resolving the name to the response."""
 
 
-class PrivateAddressError(OSError):
+class PrivateAddressError(FootageError, OSError):
     """The address belongs to this machine or its network, and the watch does not allow that."""
 
     def __init__(self, host: str, address: str) -> None:

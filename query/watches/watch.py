@@ -15,6 +15,7 @@ from footage.indexer.store.base import Catalog, Vector
 from footage.query.values.documents import parse_documents
 from footage.query.values.names import describe_unknown
 from footage.query.values.schedule import Schedule
+from footage.stream.errors import InvalidInput
 
 WATCH_KIND = "watch"
 """Kind of the catalog's documents that store watches, by name."""
@@ -22,7 +23,7 @@ TRIGGER_KIND = "watch-state"
 """Kind of the documents WATCH/CAMERA that store triggers, so that a restart neither repeats nor misses a firing."""
 
 
-class WatchError(ValueError):
+class WatchError(InvalidInput):
     """A watch is not valid or does not exist; the message says why."""
 
 

@@ -26,6 +26,7 @@ from footage.indexer.supervisor import Stage, Supervisor
 from footage.query.values.documents import parse_documents
 from footage.query.watches.egress import check_ip_address, open_session
 from footage.query.watches.watch import Watch
+from footage.stream.errors import FootageError
 from footage.stream.instants import to_micros
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Delivery(BaseModel):
     dead: bool = False
 
 
-class DeliveryError(Exception):
+class DeliveryError(FootageError):
     """An attempt failed; the message says why."""
 
 

@@ -20,6 +20,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from footage.stream.av_options import LENIENT, LOCAL_FILE_ONLY
+from footage.stream.errors import FootageError
 from footage.stream.files.frame_image import upright_image
 from footage.stream.files.nal_units import length_size, recovery_frames
 from footage.stream.files.picture_order import PictureOrder
@@ -45,7 +46,7 @@ PEEKED_PACKETS = 40  # from which it is judged whether presentation times are re
 CODECS_WITH_SKIPPABLE_FRAMES = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "wmv3"})
 
 
-class MediaError(Exception):
+class MediaError(FootageError):
     """A file that cannot be read, or not to its end.
 
     Attributes:
@@ -53,6 +54,8 @@ class MediaError(Exception):
         reason: what is wrong with it and what to do.
         readable_until: seconds from the first frame up to which it was read, or None when nothing was.
     """
+
+    http_status = 409
 
     def __init__(self, path: Path | str, reason: str, readable_until: float | None = None) -> None:
         super().__init__(f"{printable(path)}: {reason}")

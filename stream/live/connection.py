@@ -16,6 +16,7 @@ from av.error import ExitError, FFmpegError
 from av.video.stream import VideoStream
 
 from footage.stream.av_options import LENIENT
+from footage.stream.errors import FootageError
 from footage.stream.live.contracts import LivePacket
 from footage.stream.live.url import describe_error, encode_login
 
@@ -29,7 +30,7 @@ WEBCAM_FORMATS = {"linux": "v4l2", "darwin": "avfoundation"}
 T = TypeVar("T")
 
 
-class ConnectionLostError(Exception):
+class ConnectionLostError(FootageError):
     """The connection was lost or could not be made; the message is for users and holds no credentials."""
 
 
