@@ -8,19 +8,20 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Protocol
 from weakref import WeakValueDictionary
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from footage.indexer.store.base import NOT_WRITTEN, Catalog, CatalogEntry, Store, Where
 from footage.query.clips.clip import Clip, cut_clip
 from footage.query.values.ids import FrameId, MomentId
 from footage.query.values.timeline import find_chain
+from footage.stream.atomic import atomic_write
 from footage.stream.errors import AWAY, NOTHING, FootageError
 from footage.stream.files import frame_at
 from footage.stream.frame import Image, Kind, Media, Region
@@ -118,7 +119,8 @@ class ClipService:
                 raise
             image = await self._remote.get_image(frame, missing.media, side)
         else:
-            image = await asyncio.to_thread(frame_at.read_image_at, Path(media.path), media.kind, offset, side)
+            with self._hold(media.path):
+                image = await asyncio.to_thread(frame_at.read_image_at, Path(media.path), media.kind, offset, side)
         return draw_regions(image, [frame.region]) if boxes and frame.region else image
 
     async def get_clip(
@@ -172,12 +174,14 @@ class ClipService:
 
     def _cut_cached(self, path: Path, media: Sequence[Media], start: datetime, end: datetime, precise: bool) -> Clip:
         sidecar = path.with_suffix(".json")
-        if path.exists() and sidecar.exists():
+        with suppress(FileNotFoundError, ValidationError):  # not there, deleted meanwhile, or a note that was cut short
+            clip = _CLIP.validate_json(sidecar.read_bytes())
             os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))  # the ETag, with which a client resumes, stays
-            return _CLIP.validate_json(sidecar.read_bytes())
+            return clip
         make_folder(self._cache)
         clip = cut_clip(media, start, end, path, precise=precise)
-        sidecar.write_bytes(_CLIP.dump_json(clip))
+        with atomic_write(sidecar) as draft:
+            draft.write_bytes(_CLIP.dump_json(clip))
         prune_cache(self._cache, self._limit, keep=path)
         return clip
 
@@ -255,14 +259,17 @@ def draw_regions(image: Image, regions: Sequence[Region]) -> Image:
 
 def prune_cache(cache: Path, limit: int, keep: Path) -> None:
     """Deletes the least recently used clips until the cache holds at most ``limit`` bytes."""
-    finished = (path for path in cache.glob("*.mp4") if not path.name.startswith("."))  # drafts begin with a dot
-    clips = sorted(finished, key=lambda p: p.stat().st_atime_ns)
-    total = sum(p.stat().st_size for p in clips)
-    for path in clips:
+    clips = []
+    for path in cache.glob("[!.]*.mp4"):  # drafts begin with a dot
+        with suppress(FileNotFoundError):  # another request, or another process, prunes as well
+            status = path.stat()
+            clips.append((status.st_atime_ns, path, status.st_size))
+    total = sum(size for _, _, size in clips)
+    for _, path, size in sorted(clips):
         if total <= limit:
             return
         if path != keep:
-            total -= path.stat().st_size
+            total -= size
             path.unlink(missing_ok=True)
             path.with_suffix(".json").unlink(missing_ok=True)
 

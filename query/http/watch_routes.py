@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -123,7 +122,7 @@ async def _embed_picture(embedder: Embedder, picture: str) -> Vector:
     """The vector of an image file in base64."""
     try:
         data = base64.b64decode(picture, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise InvalidInput(f"picture: {error}") from None
     image = await decode_picture(data, "picture", embedder.side)
     vector: Vector = (await embedder.images([image]))[0]
