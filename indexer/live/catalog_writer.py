@@ -13,7 +13,7 @@ from typing import Any
 
 from footage.indexer.cluster.fence import Fence
 from footage.indexer.pipeline.retry import retry_forever
-from footage.indexer.store.base import Catalog, Coverage, StoreError, StoreFull, StoreUnreachable
+from footage.indexer.store.base import PASSING, Catalog, Coverage, StoreError
 from footage.stream.frame import Media
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class CatalogWriter:
         try:
             if self._may_write(media.camera, media.end):
                 await self._catalog.update_media(media)
-        except (StoreUnreachable, StoreFull):
+        except PASSING:
             self._note(media.camera, media.end, lambda: self._catalog.update_media(media))
 
     def call_when_written(self, callback: Callable[[], None]) -> None:
@@ -124,7 +124,7 @@ class CatalogWriter:
     async def _write_in_order(self, notes: Sequence[_Note]) -> None:
         for note in notes:
             try:
-                await retry_forever(partial(self._write_allowed, note), (StoreUnreachable, StoreFull))
+                await retry_forever(partial(self._write_allowed, note), PASSING)
             except StoreError:
                 log.exception("the catalog could not take a note of camera '%s'", note.camera)
 

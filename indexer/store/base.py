@@ -37,6 +37,10 @@ class StoreFull(StoreError):
     """Raised when the disk has no room for what was to be written; it may have again later."""
 
 
+PASSING = (StoreUnreachable, StoreFull)
+"""Errors that pass by themselves: what failed with them is tried again, and nothing is given up."""
+
+
 class StoreDamaged(StoreError):
     """Raised when what is stored cannot be read back; the message says what mends it."""
 

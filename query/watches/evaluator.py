@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.pipeline.retry import retry_forever
-from footage.indexer.store.base import Catalog, Record, Store, StoreError, StoreUnreachable, Where
+from footage.indexer.store.base import PASSING, Catalog, Record, Store, StoreError, StoreFull, StoreUnreachable, Where
 from footage.query.values.documents import parse_documents
 from footage.query.watches.alerts import Alerts
 from footage.query.watches.firing import Firing, firing_payload, step_frames
@@ -118,6 +118,9 @@ class WatchEvaluator:
                     log.warning("the watches wait for the catalog: %s", error)
                     await asyncio.sleep(self._poll_interval)
                     continue
+                except StoreFull:  # the disk monitor says so
+                    await asyncio.sleep(self._poll_interval)
+                    continue
                 await work()
         finally:
             await self._stop()
@@ -151,11 +154,11 @@ class WatchEvaluator:
         if self._cameras is not None:
             self._cameras.add(camera)
         watches = [w for w in self._watches.values() if not w.paused]
-        states = await retry_forever(lambda: self._catalog.documents(TRIGGER_KIND), StoreUnreachable)
+        states = await retry_forever(lambda: self._catalog.documents(TRIGGER_KIND), PASSING)
         for watch in watches:
             self._triggers.setdefault(watch.name, {}).pop(camera, None)
             self._restore(watch, states.get(f"{watch.name}/{camera}", {}), camera)
-        await retry_forever(lambda: self._catch_up(watches, {camera}), StoreUnreachable)
+        await retry_forever(lambda: self._catch_up(watches, {camera}), PASSING)
 
     async def _remove_camera(self, camera: str, done: asyncio.Event | None = None) -> None:
         if self._cameras is not None:
@@ -239,12 +242,12 @@ class WatchEvaluator:
 
     async def _report(self, watch: Watch, firing: Firing) -> None:
         payload = firing_payload(watch, firing)
-        if watch.webhook:  # while the store cannot be reached an alert is late, but not lost
+        if watch.webhook:  # while the store takes nothing an alert is late, but not lost
             body = json.dumps(payload)
-            await retry_forever(lambda: self._webhooks.enqueue(watch, firing.id, body), StoreUnreachable)
+            await retry_forever(lambda: self._webhooks.enqueue(watch, firing.id, body), PASSING)
         self._alerts.publish("watch.fired", payload)
         self._on_event(watch.name, "fired")
-        await retry_forever(lambda: self._save({(watch.name, firing.moment.camera)}), StoreUnreachable)
+        await retry_forever(lambda: self._save({(watch.name, firing.moment.camera)}), PASSING)
 
     async def _save(self, keys: set[tuple[str, str]] | None = None) -> None:
         for name, camera in list(self._unsaved if keys is None else keys):

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from footage.indexer.cluster.leases import Leases
 from footage.indexer.pipeline.retry import retry_forever
-from footage.indexer.store.base import Catalog, StoreUnreachable
+from footage.indexer.store.base import PASSING, Catalog
 from footage.indexer.supervisor import Stage, Supervisor
 from footage.query.values.documents import parse_documents
 from footage.query.watches.egress import check_ip_address, open_session
@@ -202,7 +202,7 @@ class WebhookSender:
         while True:
             name, delivery = await queue.get()
             try:
-                await retry_forever(partial(self._deliver, name, delivery), StoreUnreachable)
+                await retry_forever(partial(self._deliver, name, delivery), PASSING)
                 self._done.add(name)
             except Exception:  # the next deliveries must not wait for this one; it stays stored until the next start
                 log.exception("a firing of watch '%s' could not be delivered", delivery.watch)
@@ -241,7 +241,7 @@ class WebhookSender:
             self._on_event(delivery.watch, "failed")
             await self._store(name, delivery)
             raise
-        await retry_forever(lambda: self._catalog.put_document(OUTBOX_KIND, name, None), StoreUnreachable)
+        await retry_forever(lambda: self._catalog.put_document(OUTBOX_KIND, name, None), PASSING)
         self._on_event(delivery.watch, "delivered")
 
     async def _send(self, watch: Watch, delivery: Delivery) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from footage.indexer.store.base import Record
+from footage.indexer.store.base import Record, StoreFull
 from footage.query.scoring.noun_bank import NounBank
 from footage.query.watches.backtest import run_backtest
 from footage.query.watches.scoring import WatchScorer
@@ -276,3 +276,22 @@ def test_hours_and_days_are_in_this_machines_time_zone(hours, days, when, stands
 def test_invalid_hours_are_refused(bad):
     with pytest.raises(ValueError, match="hours"):
         Watch(name="w", text="x", hours=bad)
+
+
+async def test_while_the_disk_is_full_a_firing_is_late_but_not_lost(harness, monkeypatch, caplog):
+    await harness.add_watch()
+    put, full = harness.catalog.put_document, [3]
+
+    async def refuse(kind, name, document):
+        if full[0] > 0:
+            full[0] -= 1
+            raise StoreFull("the disk is full")
+        await put(kind, name, document)
+
+    monkeypatch.setattr(harness.catalog, "put_document", refuse)
+    async with harness.run() as watches:
+        await harness.write(watches, await make_records(SCENE))
+        await until(lambda: len(harness.firings()) == 2)
+    assert full == [0]
+    assert len(await harness.catalog.documents(TRIGGER_KIND)) == 1
+    assert "Traceback" not in caplog.text
