@@ -41,7 +41,7 @@ class SpaceComparison:
         self.late = 0
         self.in_flight: set[RecordKey] = set()
         self.sample: list[Record] = []
-        self._sample_size, self._random = sample_size, random.Random(0)  # a sample  # nosec B311
+        self._sample_size, self._random = sample_size, random.Random(0)
 
     def add_common(self, record: Record) -> None:
         """Count a record of the new space that is in the old one, too, and sample it."""

@@ -225,7 +225,7 @@ class Reader:
         least, most = self._backoff
         if self._live_seconds:
             most = max(least, min(most, self._live_seconds))
-        jitter = random.uniform(0.5, 1.0)  # no secret  # nosec B311
+        jitter = random.uniform(0.5, 1.0)
         until = monotonic() + min(most, least * 2 ** min(self._failures - 1, 30)) * jitter
         address = host_and_port(self._url)
         was_down, pause = False, PROBE_INTERVAL
