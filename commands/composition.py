@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from footage.query.peers.peers import Peers
     from footage.query.scoring.noun_bank import NounBank
     from footage.query.search.engine import SearchEngine
+
+
+PROGRESS_INTERVAL = 3.0
+"""Seconds between lines of progress of what is done once and may be slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +174,22 @@ async def _fetch(options: EmbedderOptions) -> ChosenEmbedder:
         return await choose(options, lambda done, total: bar.update(task, completed=done, total=total, visible=True))
 
 
+def noun_progress(model: str) -> Callable[[int, int], None]:
+    """Tells on standard error how far a model has embedded the nouns, every few seconds where that takes long."""
+    from footage.commands.errors import print_message
+
+    started = told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told > PROGRESS_INTERVAL or (done == total and told > started):
+            print_message(f"preparing {model} for searches, once: {done} of {total} everyday nouns embedded")
+            told = now
+
+    return tell
+
+
 async def _bound_model(catalog: Catalog | None) -> tuple[Space | None, str | None]:
     """The space that an index is bound to, and the model that ``footage model use`` chose for it."""
     if catalog is None:
@@ -191,6 +212,14 @@ async def open_embedder(settings: Settings, model: str | None = None) -> ChosenE
             stack.push_async_callback(catalog.close)
         space, used = await _bound_model(catalog)
     return await create_embedder(settings, space, used, model)
+
+
+async def _apply_cutoff(catalog: Catalog, space: str, bank: NounBank) -> NounBank:
+    """The bank with the cutoff that ``footage model check --set-cutoff`` kept for its space, if it did."""
+    from footage.query.scoring.model_check import Cutoff
+
+    kept = (await catalog.documents("model-checks")).get(space, {}).get("cutoff")
+    return Cutoff.from_document(kept).apply(bank) if kept else bank
 
 
 def may_have_index(settings: Settings) -> bool:
@@ -297,7 +326,8 @@ async def open_services(settings: Settings, name: str = "") -> AsyncIterator[Sea
         await catalog.bind_space(chosen.embedder.space, await fingerprint(chosen.embedder))
         store = await backend.store(chosen.embedder.space)
         stack.push_async_callback(store.close)
-        bank = await NounBank.build(chosen.embedder, model_cache(settings))
+        bank = await NounBank.build(chosen.embedder, model_cache(settings), noun_progress(chosen.embedder.space.name))
+        bank = await _apply_cutoff(catalog, chosen.embedder.space.name, bank)
         peers = await stack.enter_async_context(open_peers(settings, catalog, name))
         clips = reach_cluster(ClipService(store, catalog, clip_cache(settings)), peers)
         health = IndexHealth(partial(backend.find_damage, store, catalog))

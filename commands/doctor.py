@@ -36,7 +36,12 @@ async def doctor(
     """Check what is installed, reachable and chosen, and how fast it is; exits with 1 when something does not work."""
     settings = resolve_settings(config, data=data)
     findings = [_check_python(), _check_packages(), _check_extras(), _check_folder(settings)]
-    findings += [_check_cameras(settings), await _check_model(settings), await _check_index(settings, deep)]
+    findings += [
+        _check_cameras(settings),
+        await _check_model(settings),
+        await _check_index(settings, deep),
+        await _check_answers(settings),
+    ]
     if as_json:
         import json
 
@@ -45,6 +50,25 @@ async def doctor(
         _print_table(findings)
     if not all(ok for _, ok, _ in findings):
         raise typer.Exit(FAILED)
+
+
+async def _check_answers(settings: Settings) -> Finding:
+    from footage.commands.composition import find_index
+    from footage.commands.model_checking import kept_check
+
+    try:
+        index = await find_index(settings)
+        if index is None:
+            return "answers", True, "no index yet; judge a model with: footage model check"
+        try:
+            check = await kept_check(index.catalog, index.store.space.name)
+        finally:
+            await index.close()
+    except Exception as error:
+        return "answers", False, str(error)
+    if check is None:
+        return "answers", True, "not judged yet; judge the model with: footage model check"
+    return "answers", check.trusted, check.sentence() if check.problem else f"{check.sentence()} ({check.figures()})"
 
 
 def _print_table(findings: list[Finding]) -> None:

@@ -60,6 +60,7 @@ async def _bound_space(settings: Settings) -> Space | None:
 async def use_model(name: Model, data: Data = None, config: Config = None) -> None:
     """Fetch and try a model, and bind a new index to it; an index of another model is refused (see migrate)."""
     from footage.commands.composition import create_embedder, open_catalog
+    from footage.commands.model_checking import check_and_keep
     from footage.indexer.embed.fingerprint import fingerprint
 
     settings, model = resolve_settings(config, data=data), _absolute(name)
@@ -68,9 +69,11 @@ async def use_model(name: Model, data: Data = None, config: Config = None) -> No
         async with open_catalog(settings) as catalog:
             await catalog.bind_space(chosen.embedder.space, await fingerprint(chosen.embedder))
             await catalog.put_document("model", "used", {"model": model})
+            print_message(f"this index uses {chosen.line}")
+            _, said = await check_and_keep(settings, chosen.embedder, catalog)
+            print_message("\n".join(said))
     finally:
         await chosen.embedder.close()
-    print_message(f"this index uses {chosen.line}")
 
 
 def _absolute(name: str) -> str:
@@ -102,6 +105,39 @@ async def bench_model(
         await chosen.embedder.close()
 
 
+@app.command("check")
+@reports_errors
+async def check_model(
+    name: Annotated[str | None, typer.Argument(metavar="MODEL", help="Default: the one in use.")] = None,
+    set_cutoff: Annotated[
+        bool, typer.Option("--set-cutoff", help="Also set the cutoff of searches from it, for this index and model.")
+    ] = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Search a small labelled set with a model, and say whether its answers can be trusted on this machine."""
+    from contextlib import AsyncExitStack
+
+    from footage.commands.composition import find_index, open_embedder, require_index
+    from footage.commands.model_checking import check_and_keep
+
+    settings = resolve_settings(config, data=data)
+    if set_cutoff:
+        require_index(settings)
+    async with AsyncExitStack() as stack:
+        chosen = await open_embedder(settings, name)
+        stack.push_async_callback(chosen.embedder.close)
+        index = await find_index(settings)
+        if index:
+            stack.push_async_callback(index.close)
+        print_message(chosen.line)
+        catalog = index.catalog if index else None
+        check, said = await check_and_keep(settings, chosen.embedder, catalog, set_cutoff=set_cutoff)
+        print("\n".join(said))
+    if not check.trusted:
+        raise typer.Exit(FAILED)
+
+
 @app.command("migrate")
 @reports_errors
 async def migrate_model(name: Model, data: Data = None, config: Config = None) -> None:
@@ -130,6 +166,7 @@ async def _migrate(settings: Settings, model: str) -> tuple[Migration, bool]:
     from functools import partial
 
     from footage.commands.composition import create_embedder, open_index
+    from footage.commands.model_checking import check_and_keep
     from footage.indexer.migration.migrate import Migration
     from footage.indexer.supervisor import Supervisor
 
@@ -150,6 +187,8 @@ async def _migrate(settings: Settings, model: str) -> tuple[Migration, bool]:
             await migration.switch()
             before = {"name": source.space.name, "dim": source.space.dim}
             await index.catalog.put_document("model", "used", {"model": model, "before": before})
+            _, said = await check_and_keep(settings, chosen.embedder, index.catalog)
+            print_message("\n".join(said))
         return migration, migration.report.complete
 
 

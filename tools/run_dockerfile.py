@@ -90,14 +90,10 @@ class Builder:
         hidden = {ROOT, Path(tempfile.gettempdir()), Path("/tmp")}
         for path in {path for path in hidden if not hidden & set(path.parents)}:
             mount("-t", "tmpfs", "-o", "mode=1777", "none", f"{root}{path}")
-        env = {
-            "PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": "/root",
-            "PIP_QUIET": "1",
+        network = {
+            k: v for k, v in os.environ.items() if k.lower().endswith("_proxy") or k.startswith(("PIP_", "SSL_"))
         }
-        env |= {
-            k: v for k, v in os.environ.items() if k.lower().endswith("_proxy") or k.startswith(("PIP_", "SSL_CERT"))
-        }
+        env = network | {"PATH": PATH, "HOME": "/root", "PIP_QUIET": "1"}
         self._stages.append((rest.partition(" AS ")[2].strip(), Stage(root, env, {})))
 
     def _execute(self, stage: Stage, name: str, rest: str) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from footage.indexer.embed import agreement
 from footage.indexer.embed.base import EmbedderError, Space, Vectors, model_faults
 from footage.indexer.embed.fingerprint import canonical_image
 from footage.indexer.embed.layout import Layout
@@ -24,6 +26,7 @@ from footage.stream.frame import Image
 
 TEXT_BATCH = 32
 """How many texts go through the text network at once."""
+Color = tuple[float, float, float]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -96,7 +99,9 @@ class ClipEmbedder:
             )
 
         layout = await asyncio.to_thread(Layout.detect, folder, variant=variant, vocabulary_folders=(cache,))
-        return await asyncio.to_thread(cls._open, name or f"clip/{folder.name}", layout, fit, measure)
+        clip = await asyncio.to_thread(cls._open, name or f"clip/{folder.name}", layout, fit, measure)
+        await asyncio.to_thread(clip._check_agreement, cache, variant)
+        return clip
 
     @classmethod
     def _open(
@@ -113,11 +118,27 @@ class ClipEmbedder:
         _ = clip._run_image, clip._tokenizer  # raises for a damaged file now, not in the middle of a video
         return clip
 
+    def _check_agreement(self, cache: Path, variant: str) -> None:
+        """Raise unless another way to run the networks gives the same vectors."""
+        port = self._image_tower.inputs[0]
+        images = _benchmark_images(self._preprocessor)[: agreement.COUNT].astype(port.dtype, copy=False)
+        towers = [(self._image_tower, {port.name: images}), (self._text_tower, self._text_feeds(agreement.TEXTS))]
+        agreement.check_agreement(towers, cache, variant)
+
     async def images(self, batch: Sequence[Image]) -> Vectors:
         """See ``Embedder.images``."""
+        return await self._embed_images(batch, self._prepare)
+
+    async def images_normalized(self, batch: Sequence[Image], mean: Color, std: Color) -> Vectors:
+        """Embed images with another normalization than the model's files say, to see which the network was made for."""
+        return await self._embed_images(batch, partial(_prepare, replace(self._preprocessor, mean=mean, std=std)))
+
+    async def _embed_images(
+        self, batch: Sequence[Image], prepare: Callable[[Sequence[Image]], NDArray[np.float32]]
+    ) -> Vectors:
         images, size = list(batch), self.batch
         parts = [images[first : first + size] for first in range(0, len(images), size)]
-        prepared = [asyncio.ensure_future(self._call(self._prepare_pool, self._prepare, part)) for part in parts]
+        prepared = [asyncio.ensure_future(self._call(self._prepare_pool, prepare, part)) for part in parts]
         try:
             rows = [await self._call(self._network_pool, self._embed, await part) for part in prepared]
         finally:
@@ -160,30 +181,34 @@ class ClipEmbedder:
         )
 
     def _prepare(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        return self._preprocessor.normalize([self._preprocessor.to_square(image) for image in images])
+        return _prepare(self._preprocessor, images)
 
     def _embed(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         port = self._image_tower.inputs[0]
         return self._run_image({port.name: pixels.astype(port.dtype, copy=False)})
 
     def _texts(self, texts: list[str]) -> Vectors:
-        rows = []
-        for first in range(0, len(texts), TEXT_BATCH):
-            ids, mask = self._tokenizer(texts[first : first + TEXT_BATCH])
-            feeds = {p.name: (mask if "mask" in p.name else ids).astype(p.dtype) for p in self._text_tower.inputs}
-            rows.append(self._run_text(feeds))
+        parts = [texts[first : first + TEXT_BATCH] for first in range(0, len(texts), TEXT_BATCH)]
+        rows = [self._run_text(self._text_feeds(part)) for part in parts]
         return _unit_rows(rows, self.space.dim)
+
+    def _text_feeds(self, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
+        ids, mask = self._tokenizer(texts)
+        return {p.name: (mask if "mask" in p.name else ids).astype(p.dtype) for p in self._text_tower.inputs}
+
+
+def _prepare(preprocessor: ImagePreprocessor, images: Sequence[Image]) -> NDArray[np.float32]:
+    return preprocessor.normalize([preprocessor.to_square(image) for image in images])
 
 
 def _benchmark_images(preprocessor: ImagePreprocessor) -> NDArray[np.float32]:
     """Return eight different views of the canonical image, prepared for the network."""
     image = canonical_image()
     views = [image, image[:, ::-1], image[::-1], image[40:200], image[:, 40:200], image[100:], image[:, 200:], ~image]
-    return preprocessor.normalize([preprocessor.to_square(view) for view in views])
+    return _prepare(preprocessor, views)
 
 
 def _unit_rows(rows: list[NDArray[np.float32]], dim: int) -> Vectors:
-    vectors = np.concatenate([np.empty((0, dim), np.float32), *rows])
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    answer: Vectors = (vectors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
+    vectors = agreement.require_numbers(np.concatenate([np.empty((0, dim), np.float32), *rows]), "the CLIP model")
+    answer: Vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     return answer

@@ -71,7 +71,9 @@ def to_unit_rows(rows: Sequence[Sequence[float]] | Vectors, dim: int, who: str) 
     if not np.isfinite(vectors).all():
         raise EmbedderError(f"{who} gave vectors that are not numbers")
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    answer: Vectors = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+    if lengths.min() < 1e-12:
+        raise EmbedderError(f"{who} gave vectors of zeros")
+    answer: Vectors = (vectors / lengths).astype(np.float32)
     return answer
 
 

@@ -84,13 +84,13 @@ def benchmark_runtimes(
     Raises:
         EmbedderError: nothing on this machine can run the network.
     """
-    key = _cache_key(tower, threads)
+    key = cache_key(tower, threads)
     path = cache / "trials.json"
-    known = _read_file(path)
+    known = read_cache(path)
     if not remeasure and (old := _parse_entry(known.get(key))):
         return old
     new = _measure(tower, images, threads, seconds)
-    _write_file(
+    write_cache(
         path, known | {key: {"plan": asdict(new.plan), "table": [asdict(measurement) for measurement in new.table]}}
     )
     return new
@@ -169,7 +169,7 @@ def _measure_rate(
     return len(images) / best, vectors
 
 
-def _cache_key(tower: Tower, threads: int) -> str:
+def cache_key(tower: Tower, threads: int) -> str:
     """Return a key that changes with the machine, the runtimes, and the network."""
     parts = [
         describe_processor(),
@@ -190,7 +190,8 @@ def _package_version(package: str) -> str:
         return ""
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_cache(path: Path) -> dict[str, Any]:
+    """Return the content of a cache file; empty when it is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -208,7 +209,8 @@ def _parse_entry(entry: Any) -> RuntimeBenchmark | None:
         return None
 
 
-def _write_file(path: Path, content: dict[str, Any]) -> None:
+def write_cache(path: Path, content: dict[str, Any]) -> None:
+    """Write a cache file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as draft:
         draft.write_text(json.dumps(content, indent=1), encoding="utf-8")

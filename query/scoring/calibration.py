@@ -10,8 +10,8 @@ space has its own scale. Comparison with a bank of nouns, embedded by the same m
    query describe the frame better than they do? (One side of CSLS: Conneau et al. 2018, arXiv 1710.04087.)
 2. *Empirical null.* Each noun is scored on the same background. Most nouns are not there, so the scores of their best
    frames show what chance produces in this space, on these cameras, in this much footage. A query that beats all
-   but ``FALSE_MATCH_SHARE`` of the nouns is a match (a null distribution estimated from many cases at once: Efron
-   2004, "Large-scale simultaneous hypothesis testing"). No threshold belongs to a model.
+   but ``NounBank.false_match_share`` of the nouns is a match (a null distribution estimated from many cases at once:
+   Efron 2004, "Large-scale simultaneous hypothesis testing"). No threshold belongs to a model.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ from footage.indexer.embed.base import Vectors
 from footage.indexer.store.base import Record, Vector
 from footage.query.scoring.noun_bank import NounBank
 
-FALSE_MATCH_SHARE = 0.05
-"""Share of the nouns whose best frame may score as high as a match."""
 IMAGE_FACTOR = 1.7
 """The floor for an image as query is this many times the floor for words. An eighth of the images of absent things
 still pass, nearly all of them because they show the same kinds of things (docs/accuracy.md)."""
@@ -55,7 +53,7 @@ class NullDistribution:
             self._cutoff, self._width, self._image_length = bank.floor, bank.floor / STEEPNESS, 1 / IMAGE_FACTOR
         elif len(background):
             tops = bank.evidence(bank.vectors, background).max(axis=0)
-            self._cutoff, median = (float(q) for q in np.quantile(tops, (1 - FALSE_MATCH_SHARE, 0.5)))
+            self._cutoff, median = (float(q) for q in np.quantile(tops, (1 - bank.false_match_share, 0.5)))
             self._width = max(self._cutoff - median, 1e-6) / STEEPNESS
             self._exclusion_shift = 2 * self._width
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,12 @@ from footage.stream.atomic import atomic_write
 Array = NDArray[np.float32]
 
 NOUNS_FILE = Path(__file__).parent / "nouns.txt"
+FALSE_MATCH_SHARE = 0.05
+"""Share of the nouns whose best frame may score as high as a match, unless ``footage model check`` set another."""
 NEAREST_NOUNS = 10
 """Number of a frame's nearest nouns whose mean cosine is subtracted."""
+PART = 128
+"""How many nouns are embedded at once: with their wordings, two full requests to a server."""
 MIN_COSINE = 0.999
 """Smallest cosine between a noun embedded now and the cached one at which the cache belongs to the same model."""
 
@@ -36,24 +41,29 @@ class NounBank:
     Attributes:
         floor: the cosine from which on any text and image match, in a space that was trained for that
             (``Embedder.floor``). The nouns are not used then.
+        false_match_share: share of the nouns whose best frame may score as high as a match, in any other space.
     """
 
     vectors: Vectors
     floor: float | None = None
+    false_match_share: float = FALSE_MATCH_SHARE
 
     @classmethod
-    async def build(cls, embedder: Embedder, folder: Path | None = None) -> NounBank:
+    async def build(
+        cls, embedder: Embedder, folder: Path | None = None, progress: Callable[[int, int], None] | None = None
+    ) -> NounBank:
         """Embed the nouns, or read them from the cache. Embedding takes seconds: build one bank and keep it.
 
         Args:
             folder: where the bank is cached between runs; a cached bank is checked against the model before use.
+            progress: called with how many nouns of how many are embedded, when they are not cached.
 
         Raises:
             EmbedderError: the model cannot be run or reached.
         """
         phrases = [f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}" for noun in load_nouns()]
         if folder is None:
-            return cls(await embed_phrases(embedder, phrases), embedder.floor)
+            return cls(await _embed(embedder, phrases, progress), embedder.floor)
         digest = hashlib.blake2b(repr((embedder.space, phrases, TEMPLATES)).encode(), digest_size=8).hexdigest()
         path = folder / f"nouns-{digest}.npy"
         cached = await asyncio.to_thread(_read_cache, path)
@@ -61,7 +71,7 @@ class NounBank:
             probe = (await embed_phrases(embedder, phrases[:1]))[0]
             if float(probe @ cached[0]) > MIN_COSINE:
                 return cls(cached, embedder.floor)
-        bank = cls(await embed_phrases(embedder, phrases), embedder.floor)
+        bank = cls(await _embed(embedder, phrases, progress), embedder.floor)
         await asyncio.to_thread(_write_cache, path, bank.vectors)
         return bank
 
@@ -77,6 +87,16 @@ class NounBank:
         k = min(NEAREST_NOUNS, noun_cosines.shape[1])
         nearest_mean = np.partition(noun_cosines, -k, axis=1)[:, -k:].mean(axis=1, keepdims=True)
         return np.asarray(cosines - nearest_mean, np.float32)
+
+
+async def _embed(embedder: Embedder, phrases: Sequence[str], progress: Callable[[int, int], None] | None) -> Vectors:
+    """Embed the phrases in parts, so that a slow server's progress can be told."""
+    parts = []
+    for first in range(0, len(phrases), PART):
+        parts.append(await embed_phrases(embedder, phrases[first : first + PART]))
+        if progress:
+            progress(min(first + PART, len(phrases)), len(phrases))
+    return np.concatenate(parts)
 
 
 def _read_cache(path: Path) -> Vectors | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -36,6 +37,7 @@ def test_a_chosen_model_is_used_until_another_is(tmp_path, clip):
     data, cache = tmp_path / "data", {"FOOTAGE_CACHE": str(tmp_path / "cache")}
     used = footage("model", "use", clip, data=data, **cache)
     assert used.returncode == 0, used.stderr
+    assert "answers of clip/tiny cannot be trusted here" in used.stderr  # its weights are random
     film = films.encode(tmp_path / "film.mp4", films.numbered(30), fps=10, gop=10)
     indexed = footage("index", film, data=data, **cache)
     assert indexed.returncode == 0, indexed.stderr
@@ -52,6 +54,21 @@ def test_a_chosen_model_is_used_until_another_is(tmp_path, clip):
     assert other.returncode == 4
     told = footage("doctor", data=data, **cache)
     assert "cosine" in told.stdout
+    assert "cannot be trusted" in " ".join(told.stdout.split())
+
+
+@pytest.mark.slow
+def test_a_model_is_judged_and_its_cutoff_is_kept_with_the_index(tmp_path):
+    film = films.encode(tmp_path / "film.mp4", films.numbered(20), fps=10, gop=10)
+    footage("index", film, data=tmp_path, FOOTAGE_EMBEDDER="lite")
+    judged = footage("model", "check", "--set-cutoff", data=tmp_path)
+    assert judged.returncode == 0, judged.stderr
+    cutoff, figures, sentence = judged.stdout.splitlines()
+    assert cutoff.startswith("cutoff set to a cosine of 0.")
+    assert re.fullmatch(r"mAP 0\.\d\d, right \d+ of \d+, false 0 of \d+", figures)
+    assert sentence == "answers of lite/2 can be trusted here"
+    told = " ".join(footage("doctor", data=tmp_path).stdout.split())
+    assert f"{sentence} ({figures})" in told
 
 
 @pytest.mark.slow
