@@ -183,3 +183,15 @@ async def test_cached_nouns_are_used_for_their_model_only(lite: LiteEmbedder, tm
     np.testing.assert_array_equal((await NounBank.build(lite, tmp_path)).vectors, made.vectors)
     kept.write_bytes(b"not an array")
     np.testing.assert_array_equal((await NounBank.build(lite, tmp_path)).vectors, made.vectors)
+
+
+async def test_progress_of_nouns_is_told_unless_they_are_cached(lite: LiteEmbedder, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    total = len(load_nouns())
+    await NounBank.build(lite, tmp_path, lambda done, total: told.append((done, total)))
+    assert len(told) >= 4
+    assert told == sorted(told)
+    assert told[-1] == (total, total)
+    told.clear()
+    await NounBank.build(lite, tmp_path, lambda done, total: told.append((done, total)))
+    assert told == []

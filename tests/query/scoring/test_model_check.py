@@ -19,6 +19,12 @@ from footage.query.scoring.noun_bank import NounBank
 from tests.query.scoring import fitted_model
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds lite's nouns between the tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
 async def lite() -> AsyncIterator[LiteEmbedder]:
     embedder = LiteEmbedder()
@@ -44,8 +50,8 @@ def test_the_set_is_small_and_has_pictures_and_two_clips() -> None:
     assert not set(check_set.absent) & set(check_set.present)
 
 
-async def test_lite_can_be_trusted(lite: LiteEmbedder) -> None:
-    found, cutoff = await check_model(lite)
+async def test_lite_can_be_trusted(lite: LiteEmbedder, cache: Path) -> None:
+    found, cutoff = await check_model(lite, await NounBank.build(lite, cache))
     assert found.mean_average_precision > 0.8
     assert found.false == 0
     assert found.colors is None
@@ -82,19 +88,21 @@ async def test_a_model_that_gives_no_numbers_is_not_even_opened(tmp_path: Path) 
         await check(fitted_model.write(tmp_path / "wrong", nan=True), tmp_path)
 
 
-async def test_a_model_that_fails_is_judged_by_its_error(lite: LiteEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_model_that_fails_is_judged_by_its_error(
+    lite: LiteEmbedder, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def fail(batch: object) -> None:
         raise EmbedderError("the server has no weights")
 
-    bank = await NounBank.build(lite)
+    bank = await NounBank.build(lite, cache)
     monkeypatch.setattr(lite, "images", fail)
     found, cutoff = await check_model(lite, bank)
     assert (found.trusted, cutoff) == (False, None)
     assert found.sentence() == "answers of lite/2 cannot be trusted here: the server has no weights"
 
 
-async def test_a_cutoff_changes_what_is_a_match(lite: LiteEmbedder) -> None:
-    bank = await NounBank.build(lite)
+async def test_a_cutoff_changes_what_is_a_match(lite: LiteEmbedder, cache: Path) -> None:
+    bank = await NounBank.build(lite, cache)
     empty = np.empty((0, lite.space.dim), np.float32)
     evidence = np.array([0.2])
     assert NullDistribution(bank, empty).probability(evidence) > 0.5
