@@ -281,6 +281,13 @@ class Catalog(Protocol):
         """Store a small JSON document (a watch, a mark, a token, a camera) under (kind, name); None deletes it."""
         ...
 
+    async def add_document(self, kind: str, name: str, document: Mapping[str, Any]) -> bool:
+        """Store a document, unless there is one of this kind and name; returns whether it was stored.
+
+        Of several processes that add the same at once, one succeeds, provided that no two documents are equal.
+        """
+        ...
+
     async def documents(self, kind: str) -> dict[str, dict[str, Any]]:
         """Return all documents of a kind, by name, in order of name."""
         ...

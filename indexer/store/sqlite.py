@@ -213,6 +213,12 @@ class SqliteCatalog:
         sql = "INSERT INTO document VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET content = excluded.content"
         await self._change(sql, kind, name, json.dumps(document))
 
+    async def add_document(self, kind: str, name: str, document: Mapping[str, Any]) -> bool:
+        """Store a document, unless there is one of this kind and name; returns whether it was stored."""
+        row = (kind, name, json.dumps(document))
+        sql = "INSERT INTO document VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+        return await self._database.write(lambda connection: connection.execute(sql, row).rowcount == 1)
+
     async def documents(self, kind: str) -> dict[str, dict[str, Any]]:
         """Return all documents of a kind, by name, in order of name."""
         rows = await self._database.read("SELECT name, content FROM document WHERE kind = ? ORDER BY name", kind)

@@ -137,8 +137,6 @@ async def add_token(catalog: Catalog, name: str, role: str, cameras: Sequence[st
     """
     if name in (LOCAL_NAME, SETTINGS_NAME):
         raise TokenError(f"the name '{name}' is reserved in the audit log; choose another name")
-    if name in await catalog.documents(TOKEN_KIND):
-        raise TokenError(f"a token '{name}' already exists; remove it first, or choose another name")
     secret = secrets.token_urlsafe(32)
     try:
         fields = {"name": name, "role": role, "cameras": tuple(cameras), "digest": digest(secret)}
@@ -146,7 +144,8 @@ async def add_token(catalog: Catalog, name: str, role: str, cameras: Sequence[st
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         raise TokenError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in faults)) from None
-    await catalog.put_document(TOKEN_KIND, name, token.model_dump(mode="json"))
+    if not await catalog.add_document(TOKEN_KIND, name, token.model_dump(mode="json")):
+        raise TokenError(f"a token '{name}' already exists; remove it first, or choose another name")
     return secret
 
 

@@ -139,9 +139,10 @@ async def save_watch(catalog: Catalog, watch: Watch, *, new: bool = False) -> No
     """
     document = watch.model_dump(mode="json")
     Watch.model_validate(document)  # a copy with other values was not checked
-    if new and watch.name in await catalog.documents(WATCH_KIND):
+    if not new:
+        await catalog.put_document(WATCH_KIND, watch.name, document)
+    elif not await catalog.add_document(WATCH_KIND, watch.name, document):
         raise WatchError(f"there is a watch '{watch.name}' already; remove it first, or choose another name")
-    await catalog.put_document(WATCH_KIND, watch.name, document)
 
 
 async def pause_watch(catalog: Catalog, name: str, paused: bool) -> Watch:

@@ -74,6 +74,15 @@ class CassandraCatalog(MediaRows, CoverageRows, LeaseRows):
         insert = "INSERT INTO @documents (kind, name, content) VALUES (?, ?, ?)"
         await self._session.write(insert, kind, name, json.dumps(document))
 
+    async def add_document(self, kind: str, name: str, document: Mapping[str, Any]) -> bool:
+        """Store a document, unless there is one of this kind and name; returns whether it was stored."""
+        insert = "INSERT INTO @documents (kind, name, content) VALUES (?, ?, ?) IF NOT EXISTS"
+        known, content = "SELECT content FROM @documents WHERE kind = ? AND name = ?", json.dumps(document)
+        while not await self._session.execute_if((insert, (kind, name, content))):
+            if found := await self._session.select(known, kind, name, profile="serial"):
+                return bool(found[0][0] == content)
+        return True
+
     async def documents(self, kind: str) -> dict[str, dict[str, Any]]:
         """Return all documents of a kind, by name, in order of name."""
         pages = self._session.select_pages(

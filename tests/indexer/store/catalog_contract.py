@@ -182,6 +182,15 @@ class CatalogContract:
         assert [e.media.id for e in await catalog.media_between(["gate"], at(22), at(23))] == ["2"]
         assert await catalog.media_at_path("/videos/2.mp4") == []
 
+    async def test_of_many_that_add_a_document_at_once_one_succeeds(self, opening: Opening) -> None:
+        catalogs = [await opening(), await opening()]
+        documents = [{"number": n} for n in range(8)]
+        added = await asyncio.gather(*(catalogs[d["number"] % 2].add_document("token", "a", d) for d in documents))
+        assert added.count(True) == 1
+        assert await catalogs[0].documents("token") == {"a": documents[added.index(True)]}
+        await catalogs[1].put_document("token", "a", None)
+        assert await catalogs[0].add_document("token", "a", {"number": 9})
+
     async def test_documents_are_stored_by_kind_and_name(self, opening: Opening) -> None:
         catalog, other = await opening(), await opening()
         await catalog.put_document("watch", "b", {"text": 'a "dog"', "on": True})
