@@ -41,7 +41,7 @@ def reports_errors(command: Callable[P, Coroutine[Any, Any, None] | None]) -> Ca
                 import asyncio
 
                 asyncio.run(coroutine)
-        except typer.Exit:
+        except (typer.Exit, typer.BadParameter):  # wrong usage, which typer prints
             raise
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
