@@ -64,10 +64,10 @@ class Statements:
         counts = cls(Counter(), 0, 0, defaultdict(list))
         execute, execute_if = session._execute, session.execute_if
 
-        async def counted(statement: Any, profile: str) -> Any:
+        async def counted(statement: Any, profile: str, slots: asyncio.Semaphore) -> Any:
             begun = time.perf_counter()
             try:
-                return await execute(statement, profile)
+                return await execute(statement, profile, slots)
             finally:
                 text = _text(statement)
                 counts.sent[text] += 1

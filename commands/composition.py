@@ -24,6 +24,7 @@ from footage.indexer.store.base import Catalog, Store
 
 if TYPE_CHECKING:
     from footage.indexer.embed.choose import ChosenEmbedder, EmbedderOptions
+    from footage.indexer.pipeline.refused import RefusedRecords
     from footage.indexer.store.integrity import IndexHealth
     from footage.query.clips.service import ClipService
     from footage.query.http.audit import AuditLog
@@ -76,6 +77,7 @@ class SearchServices:
     model: str
     health: IndexHealth
     peers: Peers | None
+    refused: RefusedRecords | None = None
 
 
 def model_cache(settings: Settings) -> Path:
@@ -311,6 +313,7 @@ async def open_services(settings: Settings, name: str = "") -> AsyncIterator[Sea
         EmbedderError: the model is missing or does not run.
     """
     from footage.indexer.embed.fingerprint import fingerprint
+    from footage.indexer.pipeline.refused import RefusedRecords
     from footage.indexer.store.integrity import IndexHealth
     from footage.query.clips.service import ClipService
     from footage.query.scoring.noun_bank import NounBank
@@ -333,4 +336,5 @@ async def open_services(settings: Settings, name: str = "") -> AsyncIterator[Sea
         health = IndexHealth(partial(backend.find_damage, store, catalog))
         get_frame = partial(clips.get_frame, boxes=False)
         engine = SearchEngine(chosen.embedder, store, catalog, bank, get_frame, health.damage)
-        yield SearchServices(store, catalog, chosen.embedder, bank, engine, clips, chosen.line, health, peers)
+        refused = RefusedRecords(settings.data, chosen.embedder.space)
+        yield SearchServices(store, catalog, chosen.embedder, bank, engine, clips, chosen.line, health, peers, refused)

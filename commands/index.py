@@ -91,7 +91,7 @@ async def _index_files(settings: Settings, jobs: list[Job]) -> None:
     if report.stopped:
         print_message("stopped; the same command goes on from here")
         raise typer.Exit(INTERRUPTED)
-    if report.failed and len(report.failed) == report.files:
+    if report.refused or (report.failed and len(report.failed) == report.files):
         raise typer.Exit(FAILED)
 
 
@@ -147,9 +147,9 @@ async def _watch_folder(settings: Settings, folder: Path, camera: str, exclude: 
     from functools import partial
 
     from footage.commands.composition import open_services
-    from footage.commands.indexing import print_report
+    from footage.commands.indexing import make_indexer, print_report
     from footage.commands.mending import mend_index
-    from footage.indexer.files.file_indexer import FileIndexer, Job
+    from footage.indexer.files.file_indexer import Job
     from footage.indexer.files.folder_watch import finished_files
     from footage.indexer.supervisor import Supervisor
 
@@ -160,7 +160,7 @@ async def _watch_folder(settings: Settings, folder: Path, camera: str, exclude: 
     async with open_services(settings) as services:
         print_message(f"watching {folder}, camera {camera}")
         async for paths in finished_files(folder, stop, exclude=exclude):
-            indexer = FileIndexer(services.embedder, services.store, services.catalog)
+            indexer = make_indexer(services)
             started = time.perf_counter()
             async with Supervisor() as supervisor, supervisor.running(stop=partial(_stop_indexer, stop, indexer)):
                 report = await indexer.run([Job(path, camera, settings.every) for path in paths])

@@ -24,9 +24,14 @@ INDEXING_MAINTENANCE_INTERVAL = 20.0
 """Seconds between the times at which the store compacts and indexes what has been added."""
 
 
+def make_indexer(services: SearchServices) -> FileIndexer:
+    """An indexer of files that sets aside what the store refuses."""
+    return FileIndexer(services.embedder, services.store, services.catalog, refused=services.refused)
+
+
 async def index_files(services: SearchServices, jobs: list[Job]) -> IndexReport:
     """Index files and print a summary. The first Ctrl-C stops cleanly, the second one at once."""
-    indexer, loop = FileIndexer(services.embedder, services.store, services.catalog), asyncio.get_running_loop()
+    indexer, loop = make_indexer(services), asyncio.get_running_loop()
 
     def interrupt() -> None:
         indexer.stop()
@@ -45,6 +50,8 @@ async def index_files(services: SearchServices, jobs: list[Job]) -> IndexReport:
     finally:
         loop.remove_signal_handler(signal.SIGINT)
     print_report(report, time.perf_counter() - started)
+    if report.refused and services.refused:
+        print_message(f"{report.refused} records were refused and are set aside in {services.refused.path}")
     return report
 
 

@@ -72,6 +72,7 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
             services.health,
             disk=disk,
             peers=services.peers,
+            refused=services.refused,
             export_clips=reach_cluster(clips, services.peers),
             supervisor=supervisor,
         )
@@ -196,6 +197,7 @@ async def _start_live(
         least_free=settings.disk_free,
         spool=None if settings.store == "embedded" else Spool(settings.data / "spool", SPOOL_SIZE),
         fence=fence,
+        refused=services.refused,
         on_written=on_written,
     )
     metrics.add_cameras(live)

@@ -43,6 +43,7 @@ async def status(as_json: JsonOption = False, data: Data = None, config: Config 
 async def _read_cameras(settings: Settings) -> tuple[CamerasOut, str]:
     """The cameras, and the name of the index's model; nothing where there is no index."""
     from footage.commands.composition import find_index
+    from footage.indexer.pipeline.refused import RefusedRecords
     from footage.query.http.camera_status import list_cameras
     from footage.query.http.schemas import CamerasOut
 
@@ -51,8 +52,14 @@ async def _read_cameras(settings: Settings) -> tuple[CamerasOut, str]:
         return CamerasOut(cameras=[]), ""
     wrong = {problem.name or "unnamed": problem.text for problem in settings.camera_problems}
     try:
-        listed = await list_cameras(index.store, index.catalog, misconfigured=wrong)
-        return listed.model_copy(update={"problem": await index.find_damage()}), index.store.space.name
+        records = RefusedRecords(settings.data, index.store.space)
+        refused = await records.summary()
+        listed = await list_cameras(index.store, index.catalog, misconfigured=wrong, refused=refused.cameras)
+        problem = await index.find_damage()
+        if refused.total and not problem:
+            problem = f"{refused.total} records were refused and are set aside in {records.path}: {refused.reason}"
+            problem += "; when that is mended, give them to the store again: footage store replay"
+        return listed.model_copy(update={"problem": problem}), index.store.space.name
     finally:
         await index.close()
 

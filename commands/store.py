@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from footage.indexer.embed.base import Space
     from footage.indexer.store.cassandra import CassandraSession
 
-app = typer.Typer(help="A cluster's tables, and copying an index to a cluster or back.", no_args_is_help=True)
+app = typer.Typer(
+    help="A cluster's tables, copies of an index, and records that a store refused.",
+    no_args_is_help=True,
+)
 
 
 @app.command("init")
@@ -67,6 +70,22 @@ async def copy_store(
     """Copy an index to a cluster or back; verified, resumable."""
     records = await _copy(resolve_settings(source), resolve_settings(target))
     print_message(f"{records} records are in both, the same by number and checksum on every day")
+
+
+@app.command("replay")
+@reports_errors
+async def replay_refused(data: Data = None, config: Config = None) -> None:
+    """Give the records that were refused and set aside to the store again."""
+    from footage.commands.composition import open_index
+    from footage.indexer.pipeline.refused import RefusedRecords
+
+    settings = resolve_settings(config, data=data)
+    async with open_index(settings) as index:
+        refused = RefusedRecords(settings.data, index.store.space)
+        taken, left = await refused.replay(index.store)
+    print_message(f"{taken} records are in the store now, {left} stay in {refused.path}")
+    if left:
+        raise typer.Exit(FAILED)
 
 
 async def _model_space(settings: Settings) -> Space:

@@ -14,7 +14,7 @@ from typing import Protocol
 from footage.indexer.camera import Camera
 from footage.indexer.cluster.fence import Fence
 from footage.indexer.cluster.leases import Leases, boot_time
-from footage.indexer.store.base import Catalog, StoreError
+from footage.indexer.store.base import Catalog, StoreError, StoreUnreachable
 from footage.indexer.supervisor import Stage, Supervisor
 
 log = logging.getLogger(__name__)
@@ -106,8 +106,9 @@ class Worker:
         while True:
             try:
                 await work()
-            except StoreError as error:
-                log.warning("the cameras cannot be shared out now: %s", error)
+            except StoreError as error:  # a store that is away says so itself, once
+                level = logging.DEBUG if isinstance(error, StoreUnreachable) else logging.WARNING
+                log.log(level, "the cameras cannot be shared out now: %s", error)
                 self._peers.clear()  # silence counts only while the catalog can be read
             await asyncio.sleep(self._leases.seconds / 4)
 

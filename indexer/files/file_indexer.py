@@ -14,6 +14,7 @@ from footage.indexer.embed.base import Embedder
 from footage.indexer.files.growing import GrowingFiles
 from footage.indexer.pipeline.channel import Channel
 from footage.indexer.pipeline.pipeline import Barrier, FrameChannel, Pipeline, PipelineItem, PipelineStats
+from footage.indexer.pipeline.refused import RefusedRecords
 from footage.indexer.pipeline.retry import SpoolingWriter, retry_forever
 from footage.indexer.store.base import Catalog, CatalogEntry, Coverage, CoverageState, Store, StoreUnreachable, Where
 from footage.stream import source
@@ -50,6 +51,7 @@ class IndexReport:
         seconds: how much of that is indexed.
         frames: how many were embedded.
         stopped: it was stopped before all files were done.
+        refused: records that the store refused for good; they are set aside.
         failed: path to the reason, of files that could not be read.
         damaged: path to what was wrong, of files of which only the readable part is indexed.
         notes: path to what is left out of a file that is not damaged.
@@ -62,6 +64,7 @@ class IndexReport:
     seconds: float = 0.0
     frames: int = 0
     stopped: bool = False
+    refused: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     damaged: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
@@ -81,8 +84,17 @@ class FileIndexer:
         stats: of the pipeline of the last run.
     """
 
-    def __init__(self, embedder: Embedder, store: Store, catalog: Catalog, *, workers: int = 2) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        store: Store,
+        catalog: Catalog,
+        *,
+        workers: int = 2,
+        refused: RefusedRecords | None = None,
+    ) -> None:
         self._embedder, self._store, self._catalog, self._workers = embedder, store, catalog, workers
+        self._writer = SpoolingWriter(store, refused=refused)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._growing = GrowingFiles(catalog)
@@ -102,7 +114,7 @@ class FileIndexer:
         """
         self.report.files += len(jobs)
         channel: FrameChannel = Channel(4 * self._embedder.batch)
-        pipeline = Pipeline(channel, self._embedder, SpoolingWriter(self._store))
+        pipeline = Pipeline(channel, self._embedder, self._writer)
         self.stats = pipeline.stats
         decoding = asyncio.create_task(self._decode_jobs(iter(jobs), channel))
         try:
@@ -113,6 +125,7 @@ class FileIndexer:
         finally:
             channel.close()
             await decoding
+        self.report.refused = self._writer.refused_count
         self.report.stopped = self._stopping.is_set() and self.report.done < self.report.files
         return self.report
 

@@ -9,7 +9,16 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from footage.indexer.store.base import Catalog, Coverage, CoverageState, Store, StoreError, StoreFull, Where
+from footage.indexer.store.base import (
+    Catalog,
+    Coverage,
+    CoverageState,
+    Store,
+    StoreError,
+    StoreFull,
+    StoreUnreachable,
+    Where,
+)
 from footage.indexer.store.integrity import recount
 from footage.stream.frame import Kind, Media
 from footage.stream.instants import EPOCH
@@ -57,6 +66,8 @@ class Retention:
                     await self.delete_expired()
                 except StoreFull as error:
                     log.warning("%s; there is no footage left that may be deleted", error)
+                except StoreUnreachable as error:
+                    log.debug("retention waits: %s; it is tried again in %g s", error, every)
                 except (StoreError, OSError):
                     log.exception("retention failed; it is tried again in %g s", every)
             await asyncio.sleep(check)

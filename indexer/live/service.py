@@ -17,6 +17,7 @@ from footage.indexer.live.progress import OnWritten, WrittenProgress
 from footage.indexer.live.recovery import recover_segments, remove_missing_segments
 from footage.indexer.pipeline.channel import Channel
 from footage.indexer.pipeline.pipeline import Barrier, FrameChannel, Pipeline
+from footage.indexer.pipeline.refused import WAITING_ERRORS, RefusedRecords
 from footage.indexer.pipeline.retry import RetryingEmbedder, SpoolingWriter
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Catalog, Store, StoreError
@@ -84,6 +85,7 @@ class LiveService:
         least_free: int = 1 << 30,
         spool: Spool | None = None,
         fence: Fence | None = None,
+        refused: RefusedRecords | None = None,
         on_written: OnWritten | None = None,
     ) -> LiveService:
         """Recover what a killed service left, then start every camera.
@@ -92,6 +94,7 @@ class LiveService:
             supervisor: runs the stages; it must end after ``stop``.
             least_free: bytes that must be free on the disk for recording to go on.
             spool: where records wait while the store cannot be reached; without one they wait in memory.
+            refused: where records are set aside that the store refuses for good; without it they are tried for ever.
             fence: keeps out what may not be written any more, where cameras are shared with other workers.
             on_written: awaited with records once they are durable.
         """
@@ -101,7 +104,9 @@ class LiveService:
         channel: FrameChannel = Channel(max(8 * embedder.batch, 2 * len(cameras)))
         notes = CatalogWriter(catalog, fence)
         running = LiveCameras(catalog, channel, notes, archive, embedder.side, least_free)
-        writer = SpoolingWriter(FencedWriter(store, fence) if fence else store, spool, StoreError)
+        writer = SpoolingWriter(
+            FencedWriter(store, fence) if fence else store, spool, refused, WAITING_ERRORS if refused else StoreError
+        )
         progress = WrittenProgress(running, notes, fence, on_written)
         pipeline = Pipeline(channel, RetryingEmbedder(embedder), writer, wait=0.1, seconds=0.5, on_written=progress)
         service = cls(
@@ -165,6 +170,11 @@ class LiveService:
     def fenced_records(self) -> int:
         """Records that were dropped because another worker watches their camera now."""
         return self._fence.dropped if self._fence else 0
+
+    @property
+    def problem(self) -> str:
+        """Why records cannot be written now; empty when they can."""
+        return self._writer.problem
 
     def load(self) -> Load:
         """Return how busy this machine was over the last minute."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
@@ -12,6 +13,7 @@ import stamina
 
 from footage.indexer.embed.base import Embedder, EmbedderError, ModelFault, Vectors
 from footage.indexer.pipeline.pipeline import RecordWriter
+from footage.indexer.pipeline.refused import WAITING_ERRORS, RefusedRecords, write_isolating
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Record, StoreError, StoreUnreachable
 from footage.stream.errors import FootageError
@@ -20,16 +22,33 @@ from footage.stream.frame import Image
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+REMIND_SECONDS = 60.0
+"""Seconds between two messages about what is still being tried."""
 
-async def retry_forever(work: Callable[[], Awaitable[T]], error: type[Exception] | tuple[type[Exception], ...]) -> T:
-    """Return the result of ``work``; repeat it after each ``error`` until it succeeds, with pauses of up to 15 s."""
+
+async def retry_forever(
+    work: Callable[[], Awaitable[T]],
+    error: type[Exception] | tuple[type[Exception], ...],
+    remind: float = REMIND_SECONDS,
+) -> T:
+    """Return the result of ``work``; repeat it after each ``error`` until it succeeds, with pauses of up to 15 s.
+
+    The first error is logged, and then one each ``remind`` seconds, with how often and for how long it was tried.
+    """
+    began = told = time.monotonic()
     async for attempt in stamina.retry_context(on=error, attempts=None, timeout=None, wait_initial=0.5, wait_max=15.0):
         with attempt:
             try:
                 return await work()
             except error as reason:
+                now = time.monotonic()
                 if attempt.num == 1:
                     log.warning("%s; it is tried again until it succeeds", reason)
+                elif now - told >= remind:
+                    log.warning(
+                        "%s; tried %d times in %.0f s, and again until it succeeds", reason, attempt.num, now - began
+                    )
+                    told = now
                 raise
     raise AssertionError("retries do not end")
 
@@ -84,38 +103,61 @@ class RetryingEmbedder:
 
 
 class SpoolingWriter:
-    """Writes records to a store; while the store fails, it retries, or appends them to a spool and drains it later.
+    """Writes records to a store; while it cannot take any, retries, or appends them to a spool and drains it later.
 
-    It is made and used in the event loop; a task drains the spool.
+    What the store refuses for good is set aside, so that it does not hold up the rest. It is made and used in the
+    event loop; a task drains the spool.
 
     Args:
         store: where the records go.
-        spool: where they are kept while the store cannot be reached; without one, ``write`` waits (files can wait).
-        error: what is retried without a spool; any other error goes to the caller.
+        spool: where they are kept while the store takes none; without one, ``write`` waits (files can wait).
+        refused: where records are set aside; without it, what is refused goes to the caller.
+        error: what is waited for without a spool; other errors go to the caller.
+
+    Attributes:
+        refused_count: number of records that this writer has set aside.
+        problem: why records wait now; empty while none does.
     """
 
     def __init__(
-        self, store: RecordWriter, spool: Spool | None = None, error: type[StoreError] = StoreUnreachable
+        self,
+        store: RecordWriter,
+        spool: Spool | None = None,
+        refused: RefusedRecords | None = None,
+        error: type[StoreError] | tuple[type[StoreError], ...] = StoreUnreachable,
     ) -> None:
-        self._store, self._spool, self._error = store, spool, error
+        self.refused_count, self.problem = 0, ""
+        self._store, self._spool, self._refused, self._error = store, spool, refused, error
         self._draining: asyncio.Task[None] | None = None
         if spool and spool.pending:
             self._start_draining()
 
     async def write(self, records: Sequence[Record]) -> None:
-        """Return when the records are durable: in the store, or in the spool behind earlier records."""
+        """Return when the records are durable: in the store, set aside, or in the spool behind earlier records."""
         if self._spool is None:
-            await retry_forever(lambda: self._store.write(records), self._error)
+            await retry_forever(lambda: self._write(records), self._error)
             return
         if self._draining is None or self._draining.done():
             try:
-                await self._store.write(records)
+                await self._write(records)
                 return
-            except StoreUnreachable as error:
+            except WAITING_ERRORS as error:
                 log.warning("records wait in a file: %s", error)
         spool = self._spool
         await retry_forever(lambda: spool.append(records), StoreError)
         self._start_draining()
+
+    async def _write(self, records: Sequence[Record]) -> None:
+        try:
+            if self._refused is None:
+                await self._store.write(records)
+            elif refused := await write_isolating(self._store, records):
+                await self._refused.append(refused)
+                self.refused_count += len(refused)
+        except StoreError as error:
+            self.problem = str(error)
+            raise
+        self.problem = ""
 
     def _start_draining(self) -> None:
         if self._draining is None or self._draining.done():
@@ -125,7 +167,7 @@ class SpoolingWriter:
         spool = self._spool
         assert spool is not None
         while spool.pending:
-            count = await retry_forever(lambda: spool.drain(self._store.write), StoreError)
+            count = await retry_forever(lambda: spool.drain(self._write), StoreError)
             log.info("%d spooled records are in the store", count)
 
     async def close(self) -> None:

@@ -33,7 +33,11 @@ class StoreUnreachable(StoreError):
     exit_code, http_status, hint = AWAY, 503, "try again later; /readyz tells when it is back"
 
 
-class StoreFull(StoreError):
+class StoreBlocked(StoreError):
+    """Raised when a person must act first (disk full, not permitted, no tables); the same request succeeds then."""
+
+
+class StoreFull(StoreBlocked):
     """Raised when the disk has no room for what was to be written; it may have again later."""
 
 

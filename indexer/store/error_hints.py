@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from footage.indexer.store.base import StoreDamaged, StoreError, StoreFull
+import pyarrow as pa
+
+from footage.indexer.store.base import StoreBlocked, StoreDamaged, StoreError, StoreFull
 
 FULL = "the disk is full; free some space or run `footage forget`"
 DAMAGED = "its files are damaged or missing; see how much with: footage doctor --deep, and mend it with: footage index"
@@ -27,6 +31,8 @@ HINTS = {
     "schema does not match": "another version of Footage made it; index again into another folder (--data)",
     "database is locked": "another program holds it; try again when that one has finished",
 }
+BLOCKED_SIGNS = ("permission denied", "readonly database", "read-only", "unable to open", "database is locked")
+"""Signs of what is about the place and not about what was to be written."""
 DAMAGE_SIGNS = (
     *("failed to fill whole buffer", "file size is too small", "invalid range", "protobuf", "corrupt", "magic number"),
     *("lanceerror(", "unexpected eof", "not found", "no such file", "out of bounds", "invalid utf", "panic", "decod"),
@@ -37,21 +43,37 @@ DAMAGE_SIGNS = (
 
 @contextmanager
 def translate_errors(place: Path) -> Iterator[None]:
-    """Raise errors of the block as StoreError that names ``place`` and says what to do."""
+    """Raise errors of the libraries and of the system in the block as StoreError that names ``place``, with advice.
+
+    A fault of this program stays what it is: translated, it would be taken for the store's and retried.
+    """
     try:
         yield
     except StoreError:
         raise
     except BaseException as error:
-        if not isinstance(error, Exception) and not is_panic(error):
+        if not is_panic(error) and not _is_of_library(error):
             raise
         said = str(error).lower()
         hint = next((hint for sign, hint in HINTS.items() if sign in said), None)
         if hint is FULL:
             raise StoreFull(f"{place}: {hint}") from error
+        if hint is not None and any(sign in said for sign in BLOCKED_SIGNS):
+            raise StoreBlocked(f"{place}: {hint}") from error
         if hint is None and (is_panic(error) or _tells_damage(said)):
             raise StoreDamaged(f"{place}: {DAMAGED}") from error
         raise StoreError(f"{place}: {hint or _first_line(error)}") from error
+
+
+def _is_of_library(error: BaseException) -> bool:
+    """Whether the system, SQLite, Arrow or LanceDB raised the error; the last one raises ValueError, too."""
+    if isinstance(error, (OSError, sqlite3.Error, pa.ArrowException)):
+        return True
+    if not isinstance(error, (RuntimeError, ValueError)):
+        return False
+    frames = traceback.walk_tb(error.__traceback__)
+    *_, (last, _) = frames
+    return str(last.f_globals.get("__name__", "")).partition(".")[0] == "lancedb"
 
 
 def is_panic(error: BaseException) -> bool:

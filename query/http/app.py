@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from footage.indexer.disk import DiskMonitor
 from footage.indexer.live.service import LiveService
+from footage.indexer.pipeline.refused import RefusedRecords
 from footage.indexer.store.base import Catalog, Store
 from footage.indexer.store.integrity import IndexHealth
 from footage.indexer.supervisor import Supervisor
@@ -30,6 +31,7 @@ from footage.query.http.app_keys import (
     METRICS,
     MISCONFIGURED,
     PEERS,
+    REFUSED,
     SEARCH_ENGINE,
     STORE,
     SUPERVISOR,
@@ -38,6 +40,7 @@ from footage.query.http.app_keys import (
 from footage.query.http.audit import AuditLog
 from footage.query.http.auth import authenticate_requests
 from footage.query.http.export_routes import EXPORT_LOCK
+from footage.query.http.limits import RETRY_AFTER
 from footage.query.http.metrics import Metrics
 from footage.query.http.origin import add_safe_headers
 from footage.query.http.schemas import ErrorOut
@@ -81,6 +84,7 @@ class AppServices:
     peers: Peers | None = None
     export_clips: ClipService | None = None
     supervisor: Supervisor | None = None
+    refused: RefusedRecords | None = None
 
 
 def build_app(services: AppServices, token: str | None = None, local: bool = True) -> web.Application:
@@ -97,6 +101,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     app[SEARCH_ENGINE] = services.search_engine
     app[LIVE], app[METRICS], app[AUTHENTICATOR], app[AUDIT_LOG] = services.live, metrics, authenticator, services.audit
     app[HEALTH], app[DISK], app[SUPERVISOR] = services.health, services.disk, services.supervisor
+    app[REFUSED] = services.refused
     app[WORKER], app[MISCONFIGURED] = services.worker, services.misconfigured
     app[PEERS], app[EXPORT_CLIPS] = services.peers, services.export_clips or services.clip_service
     app[WATCH_CONTEXT], app[EXPORT_LOCK] = services.watches, asyncio.Lock()
@@ -139,8 +144,11 @@ _HINTS = {
 
 
 def error_response(status: int, error: str, hint: str = "") -> web.Response:
-    """A response in the one error shape."""
-    return web.json_response(ErrorOut(error=error, hint=hint, status=status).model_dump(), status=status)
+    """A response in the one error shape; 503 says after how many seconds to try again."""
+    headers = {"Retry-After": str(RETRY_AFTER)} if status == 503 else None
+    return web.json_response(
+        ErrorOut(error=error, hint=hint, status=status).model_dump(), status=status, headers=headers
+    )
 
 
 def _count_requests(metrics: Metrics) -> Middleware:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from footage.indexer.disk import DiskMonitor
 from footage.indexer.live.service import LiveService
+from footage.indexer.pipeline.refused import RefusedRecords
 from footage.indexer.store.base import Catalog, Store
 from footage.indexer.store.integrity import IndexHealth
 from footage.indexer.supervisor import Supervisor
@@ -36,5 +37,6 @@ AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authentic
 MISCONFIGURED: web.AppKey[Mapping[str, str]] = web.AppKey("misconfigured", Mapping)
 """Why cameras of the settings cannot be watched, by name."""
 SUPERVISOR: web.AppKey[Supervisor | None] = web.AppKey("supervisor", Supervisor)
+REFUSED: web.AppKey[RefusedRecords | None] = web.AppKey("refused", RefusedRecords)
 WORKER: web.AppKey[str] = web.AppKey("worker", str)
 """The name under which this service shares cameras with other workers; empty if it does not."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from footage.indexer.store.base import Catalog, Store, StoreError, StoreFull
+from footage.indexer.store.base import Catalog, Store, StoreError, StoreFull, StoreUnreachable
 from footage.query.http.schemas import CameraOut, CamerasOut, LiveOut, LoadOut, StageOut
 from footage.query.values.documents import parse_documents
 
@@ -51,11 +51,13 @@ async def list_cameras(
     worker: str = "",
     misconfigured: Mapping[str, str] = MappingProxyType({}),
     supervisor: Supervisor | None = None,
+    refused: Mapping[str, int] = MappingProxyType({}),
 ) -> CamerasOut:
     """Every camera that ``can_see`` allows. Live status comes from ``live``, else from what other processes published.
 
     Args:
         worker: the name of this process, if several share the cameras.
+        refused: numbers of records that are set aside, by camera.
         misconfigured: why cameras of the settings cannot be watched, by name.
         supervisor: holds the background stages of this process.
     """
@@ -64,7 +66,7 @@ async def list_cameras(
     published = [] if live and not worker else await _published(catalog)
     now = {name: status for service in published for name, status in service.cameras.items()} | here
     now = {name: _misconfigured(text) for name, text in misconfigured.items()} | now
-    names = sorted(filter(can_see, {*indexed, *now}))
+    names = sorted(filter(can_see, {*indexed, *now, *refused}))
     counted = [name for name in names if name in indexed]
     records = await store.counts(counted) if counted else {}
     rows = []
@@ -78,6 +80,7 @@ async def list_cameras(
                 start=c.start if c else None,
                 end=c.end if c else None,
                 clocks=list(c.clocks) if c else [],
+                refused=refused.get(name, 0),
                 live=now.get(name),
             )
         )
@@ -138,8 +141,8 @@ async def publish_status(
         try:
             await catalog.put_document(STATUS_KIND, name, _status_document(live, worker, supervisor))
             cleaned = cleaned or await _delete_old(catalog)
-        except StoreFull:
-            log.debug("the status of the cameras is not published: the disk is full")
+        except (StoreFull, StoreUnreachable) as error:  # these are told elsewhere, once
+            log.debug("the status of the cameras is not published: %s", error)
         except StoreError:
             log.warning("the status of the cameras could not be published for other processes", exc_info=True)
         await asyncio.sleep(PUBLISH_INTERVAL)

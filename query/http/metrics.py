@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from footage.indexer.live.service import LiveService
+from footage.indexer.pipeline.refused import RefusedSummary
 from footage.indexer.store.base import Record
 from footage.indexer.supervisor import Supervisor
 
@@ -39,7 +40,18 @@ class Metrics:
             registry=self.registry,
         )
         self.records = Gauge(
-            "footage_records", "Vectors in the index at the last readiness check", registry=self.registry
+            "footage_records", "Vectors in the index when its cameras were last listed", registry=self.registry
+        )
+        self.refused = Gauge(
+            "footage_records_refused",
+            "Records that the store refused for good, set aside on this machine",
+            ["camera"],
+            registry=self.registry,
+        )
+        self.refused_lost = Gauge(
+            "footage_records_refused_lost",
+            "Refused records that found no room in the file and are lost",
+            registry=self.registry,
         )
         self.misconfigured = Gauge(
             "footage_cameras_misconfigured", "Cameras of the settings that cannot be watched", registry=self.registry
@@ -66,6 +78,13 @@ class Metrics:
     def count_watch(self, watch: str, outcome: str) -> None:
         """Count an alert of a watch, or an attempt to deliver it."""
         self.watches.labels(watch, outcome).inc()
+
+    def set_refused(self, refused: RefusedSummary) -> None:
+        """Set how many records are set aside now."""
+        self.refused.clear()
+        for camera, count in refused.cameras.items():
+            self.refused.labels(camera).set(count)
+        self.refused_lost.set(refused.dropped)
 
     def add_cameras(self, live: LiveService) -> None:
         """Include the live cameras from now on."""

@@ -11,6 +11,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
+from footage.indexer.pipeline.refused import RefusedSummary
+from footage.indexer.store.base import StoreUnreachable
 from footage.query.clips.service import NotFound, NotHere
 from footage.query.http.app_keys import (
     AUDIT_LOG,
@@ -23,6 +25,7 @@ from footage.query.http.app_keys import (
     LIVE,
     METRICS,
     MISCONFIGURED,
+    REFUSED,
     STORE,
     SUPERVISOR,
     WORKER,
@@ -51,6 +54,9 @@ from footage.query.values.times import format_time
 from footage.stream.errors import InvalidInput
 from footage.stream.files import frame_at
 
+READY_SECONDS = 0.6
+"""Seconds within which the index must answer; whoever asks whether a service is ready waits a second or so."""
+
 
 class FrameParams(Params):
     """Query parameters of a frame's picture."""
@@ -77,6 +83,12 @@ class Health(BaseModel):
     """The service is up, or ready."""
 
     ok: Literal[True] = True
+
+
+class Ready(Health):
+    """Searches are answered; ``degraded`` says in sentences what is not as it should be."""
+
+    degraded: list[str] = Field(default_factory=list, description="what is wrong although searches are answered")
 
 
 def _visible_moment(request: web.Request) -> MomentId:
@@ -144,9 +156,18 @@ async def frame_picture(request: web.Request, params: FrameParams) -> web.Stream
 async def cameras(request: web.Request, _: Params) -> CamerasOut:
     """List all cameras with what is indexed of them and their live status."""
     app = request.app
+    refused = await _refused(request)
     parts = (app[STORE], app[CATALOG], app[LIVE], identity(request).can_see, app[WORKER], app[MISCONFIGURED])
-    listed = await list_cameras(*parts, app[SUPERVISOR])
-    return listed.model_copy(update={"problem": await app[HEALTH].damage() or app[DISK].problem})
+    listed = await list_cameras(*parts, app[SUPERVISOR], refused.cameras)
+    if not identity(request).cameras:  # the count is of all
+        app[METRICS].records.set(sum(camera.records for camera in listed.cameras))
+    return listed.model_copy(update={"problem": await app[HEALTH].damage() or app[DISK].problem or refused.describe()})
+
+
+async def _refused(request: web.Request) -> RefusedSummary:
+    """What is set aside because the store refused it."""
+    records = request.app[REFUSED]
+    return await records.summary() if records else RefusedSummary()
 
 
 async def healthz(request: web.Request, _: Params) -> Health:  # noqa: ARG001
@@ -154,17 +175,22 @@ async def healthz(request: web.Request, _: Params) -> Health:  # noqa: ARG001
     return Health()
 
 
-async def readyz(request: web.Request, _: Params) -> Health:
+async def readyz(request: web.Request, _: Params) -> Ready:
     """Check that the background stages run, the store and the catalog answer, the index is whole, the disk has room."""
     if failing := failing_stages(request.app[SUPERVISOR], request.app[LIVE]):
         raise web.HTTPServiceUnavailable(reason="; ".join(f"{s.stage}: {s.state}: {s.error}" for s in failing))
-    await request.app[CATALOG].cameras()
-    request.app[METRICS].records.set(await request.app[STORE].count())
-    damage = await request.app[HEALTH].damage()
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            await request.app[CATALOG].bound_space()
+            damage = await request.app[HEALTH].damage()
+    except TimeoutError:
+        raise StoreUnreachable(f"the index did not answer within {READY_SECONDS:g} s") from None
     request.app[METRICS].damaged.set(bool(damage))
     if problem := damage or request.app[DISK].problem:
         raise web.HTTPServiceUnavailable(reason=problem)
-    return Health()
+    live, refused = request.app[LIVE], await _refused(request)
+    waiting = f"new records wait: {live.problem}" if live and live.problem else ""
+    return Ready(degraded=[text for text in (waiting, refused.describe()) if text])
 
 
 async def audit(request: web.Request, params: AuditParams) -> AuditOut:
@@ -177,6 +203,7 @@ async def audit(request: web.Request, params: AuditParams) -> AuditOut:
 
 async def metrics(request: web.Request, _: Params) -> web.StreamResponse:
     """Get the metrics in the text format of Prometheus."""
+    request.app[METRICS].set_refused(await _refused(request))
     return web.Response(
         body=generate_latest(request.app[METRICS].registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
     )
@@ -215,7 +242,7 @@ ROUTES = (
     ),
     Route("GET", "/api/cameras", cameras, CamerasOut, errors=(503,)),
     Route("GET", "/healthz", healthz, Health, role=None),
-    Route("GET", "/readyz", readyz, Health, errors=(503,), role=None),
+    Route("GET", "/readyz", readyz, Ready, errors=(503,), role=None),
     Route("GET", "/api/audit", audit, AuditOut, AuditParams, errors=(404,), role="admin", all_cameras=True),
     Route("GET", "/metrics", metrics, "text/plain", role="admin", all_cameras=True),
     Route("GET", "/openapi.json", openapi, "application/json"),

@@ -186,6 +186,7 @@ class CameraOut(BaseModel):
     start: Utc | None
     end: Utc | None
     clocks: list[str]
+    refused: int = Field(0, description="records that the store refused for good, set aside on this machine")
     live: LiveOut | None = None
 
 

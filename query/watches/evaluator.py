@@ -115,7 +115,7 @@ class WatchEvaluator:
                 except TimeoutError:
                     continue
                 except StoreUnreachable as error:
-                    log.warning("the watches wait for the catalog: %s", error)
+                    log.debug("the watches wait for the catalog: %s", error)
                     await asyncio.sleep(self._poll_interval)
                     continue
                 except StoreFull:  # the disk monitor says so

@@ -43,6 +43,7 @@ class Astra:
         delay: seconds that each request takes more.
         overloaded: every statement is answered with Overloaded (0x1001).
         building: searches by vector are answered with Read_failure, as while an index is built.
+        silent: connections stay open and nothing is answered, as when the network drops every packet.
         hibernated: the metadata service answers 503 and the proxy takes no connection.
         page_size: given the rows that a client asks for a page, how many it gets; None: as many as 512 KiB hold.
         refused: what was refused, in order: the CQL and why.
@@ -51,7 +52,7 @@ class Astra:
 
     def __init__(self, server: Contact, folder: Path) -> None:
         self.delay = 0.0
-        self.overloaded = self.building = self.hibernated = False
+        self.overloaded = self.building = self.hibernated = self.silent = False
         self.page_size: Callable[[int], int] | None = None
         self.refused: list[tuple[str, str]] = []
         self.requests = 0
@@ -85,7 +86,7 @@ class Astra:
     def recover(self) -> None:
         """Serve without any fault, and forget what was refused."""
         self.delay, self.page_size = 0.0, None
-        self.overloaded = self.building = self.hibernated = False
+        self.overloaded = self.building = self.hibernated = self.silent = False
         self.refused.clear()
         self.come_back()
 
@@ -245,6 +246,8 @@ class _Connection:
                 text = f"Invalid or unsupported protocol version ({frame.version}); supported versions are (3/v3, 4/v4)"
                 await self._reply(frames.error(frame, frames.PROTOCOL_ERROR, text))
                 continue
+            while self._astra.silent:
+                await asyncio.sleep(0.05)
             if self._astra.delay:
                 await asyncio.sleep(self._astra.delay)
             if frame.opcode in (frames.QUERY, frames.PREPARE):

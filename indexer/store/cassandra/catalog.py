@@ -56,7 +56,7 @@ class CassandraCatalog(MediaRows, CoverageRows, LeaseRows):
 
     async def bound_space(self) -> Space | None:
         """Return the space that this index is bound to, or None for a new index."""
-        found = await self._session.select("SELECT name, dim FROM @pin WHERE part = 'all'")
+        found = await self._session.select("SELECT name, dim FROM @pin WHERE part = 'all'", urgent=True)
         return Space(*found[0]) if found else None
 
     async def rebind_space(self, space: Space, fingerprint: bytes) -> None:

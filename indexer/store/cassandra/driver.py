@@ -1,31 +1,19 @@
-"""Configures cassandra-driver and translates its errors. Importing this module imports the driver."""
+"""Configures cassandra-driver, and quiets its loggers. Importing this module imports the driver."""
 
 from __future__ import annotations
 
 import asyncio
-import re
+import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar
+from zipfile import BadZipFile
 
-from cassandra import (
-    AlreadyExists,
-    AuthenticationFailed,
-    ConsistencyLevel,
-    DriverException,
-    InvalidRequest,
-    OperationTimedOut,
-    ReadFailure,
-    RequestExecutionException,
-    Timeout,
-    Unavailable,
-    WriteFailure,
-)
+from cassandra import ConsistencyLevel
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, ResponseFuture
-from cassandra.connection import ConnectionBusy, ConnectionException
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, ResponseFuture
 from cassandra.cqltypes import BytesType, VectorType
 from cassandra.policies import (
     ConstantReconnectionPolicy,
@@ -33,26 +21,46 @@ from cassandra.policies import (
     DCAwareRoundRobinPolicy,
     TokenAwarePolicy,
 )
-from cassandra.protocol import OverloadedErrorMessage, ProtocolHandler, ResultMessage
-from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
+from cassandra.protocol import ProtocolHandler, ResultMessage
+from cassandra.query import BatchStatement, BatchType, PreparedStatement, SimpleStatement, tuple_factory
 
-from footage.indexer.store.base import StoreError, StoreUnreachable
+from footage.indexer.store.base import StoreError
+from footage.indexer.store.cassandra.driver_errors import (
+    DRIVER_ERRORS,
+    TRANSIENT_ERRORS,
+    UNCERTAIN_ERRORS,
+    has_answered,
+    is_overloaded,
+    translate_error,
+)
+
+log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT = 10.0  # seconds that a request may take before it is tried again
 SPECULATIVE_DELAY = 0.5  # seconds after which a read is sent to another replica too
 RECONNECT_DELAY = 2.0  # seconds between attempts to reach a node that is down
-CONNECT_TIMEOUT = 10.0  # seconds to wait for a connection
+CONNECT_TIMEOUT = 5.0  # seconds to wait for a connection
+PING_TIMEOUT = 1.8  # seconds within which a cluster that is there tells so
+PING_DELAY = 0.3  # seconds after which another node is pinged too
+PING = "SELECT key FROM system.local WHERE key = 'local'"
 
-TRANSIENT_ERRORS = (
-    Timeout,
-    Unavailable,
-    OperationTimedOut,
-    NoHostAvailable,
-    ConnectionException,
-    ConnectionBusy,
-    ReadFailure,
-)
-"""Errors after which the same statement may succeed. A failed write (1500) is not one: it may be half applied."""
+
+class _DebugHandler(logging.Handler):
+    """Passes on what a library logs as messages of this module at the level debug."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log it again, with its traceback."""
+        log.debug("%s: %s", record.name, record.getMessage(), exc_info=record.exc_info)
+
+
+def quiet_driver() -> None:
+    """Keep the driver's messages for debugging: an outage of a minute makes 200 lines and a dozen tracebacks."""
+    driver = logging.getLogger("cassandra")
+    driver.propagate = False
+    driver.handlers[:] = [_DebugHandler()]
+
+
+quiet_driver()
 
 
 def make_cluster(
@@ -72,7 +80,10 @@ def make_astra_cluster(bundle: Path, credentials: tuple[str, str]) -> Cluster:
     """Return an Astra database by its secure connect bundle, not connected yet."""
     cloud = {"secure_connect_bundle": str(bundle), "use_default_tempdir": True, "connect_timeout": CONNECT_TIMEOUT}
     # Version 4 is what Astra speaks; without it three connections are refused first, each with a warning.
-    return Cluster(cloud=cloud, protocol_version=4, **_common(credentials, ""))
+    try:
+        return Cluster(cloud=cloud, protocol_version=4, **_common(credentials, ""))
+    except (BadZipFile, KeyError, ValueError) as error:
+        raise StoreError(f"{bundle}: this is no secure connect bundle; download it from Astra's console") from error
 
 
 def _common(credentials: tuple[str, str], datacenter: str) -> dict[str, Any]:
@@ -80,6 +91,7 @@ def _common(credentials: tuple[str, str], datacenter: str) -> dict[str, Any]:
         "auth_provider": PlainTextAuthProvider(*credentials) if any(credentials) else None,
         "execution_profiles": _profiles(datacenter),
         "connect_timeout": CONNECT_TIMEOUT,
+        "prepare_on_all_hosts": False,  # else preparing waits ten seconds for a node that is frozen
         # The driver's default pauses grow to ten minutes, but a node that is back should be used at once.
         "reconnection_policy": ConstantReconnectionPolicy(RECONNECT_DELAY, max_attempts=None),
         "idle_heartbeat_interval": 5,
@@ -92,13 +104,14 @@ def _common(credentials: tuple[str, str], datacenter: str) -> dict[str, Any]:
 def _profiles(datacenter: str) -> dict[Any, ExecutionProfile]:
     quorum, one, serial = ConsistencyLevel.LOCAL_QUORUM, ConsistencyLevel.LOCAL_ONE, ConsistencyLevel.LOCAL_SERIAL
     speculative = ConstantSpeculativeExecutionPolicy(SPECULATIVE_DELAY, 2)
+    any_node = ConstantSpeculativeExecutionPolicy(PING_DELAY, 4)
 
-    def profile(level: int, **more: Any) -> ExecutionProfile:
+    def profile(level: int, timeout: float = REQUEST_TIMEOUT, **more: Any) -> ExecutionProfile:
         return ExecutionProfile(
             TokenAwarePolicy(DCAwareRoundRobinPolicy(datacenter)),
             consistency_level=level,
             serial_consistency_level=serial,
-            request_timeout=REQUEST_TIMEOUT,
+            request_timeout=timeout,
             row_factory=tuple_factory,
             **more,
         )
@@ -109,6 +122,7 @@ def _profiles(datacenter: str) -> dict[Any, ExecutionProfile]:
         "read": profile(quorum, speculative_execution_policy=speculative),
         "near": profile(one, speculative_execution_policy=speculative),  # the server lowers more than ONE for ANN
         "serial": profile(serial),
+        "ping": profile(one, PING_TIMEOUT, speculative_execution_policy=any_node),
     }
 
 
@@ -180,70 +194,46 @@ def to_asyncio_future(response: ResponseFuture, loop: asyncio.AbstractEventLoop)
     return future
 
 
-async def fetch_all(response: ResponseFuture, loop: asyncio.AbstractEventLoop) -> list[Any]:
-    """Return the rows of every page. A page may be short, or empty, and not be the last: only the server tells."""
-    rows: list[Any] = list(await to_asyncio_future(response, loop) or [])
+async def fetch_all(
+    response: ResponseFuture,
+    loop: asyncio.AbstractEventLoop,
+    wait: Callable[[asyncio.Future[Any]], Awaitable[Any]],
+) -> list[Any]:
+    """Return the rows of every page. A page may be short, or empty, and not be the last: only the server tells.
+
+    Args:
+        wait: waits for the future of one page.
+    """
+    rows: list[Any] = list(await wait(to_asyncio_future(response, loop)) or [])
     while response.has_more_pages:
         response.start_fetching_next_page()
-        rows += await to_asyncio_future(response, loop) or []
+        rows += await wait(to_asyncio_future(response, loop)) or []
     return rows
 
 
-def translate_error(error: Exception, location: str) -> StoreError:
-    """Return the driver's error as a StoreError that says what to do."""
-    if isinstance(error, StoreError):
-        return error
-    if isinstance(error, NoHostAvailable):
-        return _no_host_error(error, location)
-    if "metadata service" in str(error) and isinstance(error, DriverException):
-        return StoreUnreachable(
-            f"{location}: Astra's metadata service does not answer; is the database awake (see the console), the "
-            "bundle the newest download, and the network open?"
-        )
-    if isinstance(error, Unavailable):
-        return StoreUnreachable(f"{location}: too few copies are reachable to read or write safely; are its nodes up?")
-    if isinstance(error, (*TRANSIENT_ERRORS, OSError)):
-        return StoreUnreachable(
-            f"{location}: it does not answer in time ({_first_line(error)}); is it overloaded or down?"
-        )
-    if isinstance(error, WriteFailure):
-        return StoreError(
-            f"{location}: a write failed on the server, see its log; concurrent vector inserts fail without trie "
-            f"memtables (CASSANDRA-21644): run `footage store check`. {_first_line(error)}"
-        )
-    if isinstance(error, InvalidRequest) and re.search("unconfigured table|does not exist|keyspace", str(error), re.I):
-        return StoreError(f"{location}: {_first_line(error)}; run `footage store init`")
-    return StoreError(f"{location}: {_first_line(error)}")
-
-
-def _no_host_error(error: NoHostAvailable, location: str) -> StoreError:
-    causes = list(error.errors.values()) if isinstance(error.errors, dict) else list(error.errors)
-    if any(isinstance(cause, OverloadedErrorMessage) for cause in causes):
-        return StoreUnreachable(f"{location}: it is overloaded; send less or add capacity")
-    if any(isinstance(cause, AuthenticationFailed) for cause in causes):
-        return StoreError(f"{location}: it refuses this user and password (or token)")
-    others = [c for c in causes if isinstance(c, RequestExecutionException) and not isinstance(c, TRANSIENT_ERRORS)]
-    if others:
-        return translate_error(others[0], location)
-    return StoreUnreachable(f"{location}: no node answers; is it running, and are address and port right?")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:300]
+async def ping(session: Any, loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether any node answers within two seconds, be it with an error."""
+    try:
+        statement = SimpleStatement(PING, is_idempotent=True)
+        await to_asyncio_future(session.execute_async(statement, execution_profile="ping"), loop)
+    except DRIVER_ERRORS as error:
+        return bool(has_answered(error))
+    return True
 
 
 __all__ = [
+    "DRIVER_ERRORS",
     "TRANSIENT_ERRORS",
-    "AlreadyExists",
+    "UNCERTAIN_ERRORS",
     "Cluster",
-    "DriverException",
-    "InvalidRequest",
-    "NoHostAvailable",
     "connect_cluster",
     "fetch_all",
+    "has_answered",
+    "is_overloaded",
     "make_astra_cluster",
     "make_batch",
     "make_cluster",
+    "ping",
     "to_asyncio_future",
     "translate_error",
     "vectors_as_bytes",

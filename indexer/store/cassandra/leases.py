@@ -26,7 +26,7 @@ class LeaseRows:
 
     async def announce_session(self, session: str, holder: str, seconds: float) -> None:
         """Begin or renew a session; it lasts up to two seconds longer, because the server counts whole seconds."""
-        await self._session.write(ANNOUNCE, session, holder, math.ceil(seconds) + 1)
+        await self._session.write(ANNOUNCE, session, holder, math.ceil(seconds) + 1, urgent=True)
 
     async def end_session(self, session: str) -> None:
         """End a session: its leases are free."""
@@ -34,7 +34,7 @@ class LeaseRows:
 
     async def acquire_lease(self, name: str, holder: str, session: str) -> int | None:
         """Take a lease for a session that was announced; return its fencing number, or None while another has it."""
-        found = await self._session.select(READ_LEASE, name)
+        found = await self._session.select(READ_LEASE, name, urgent=True)
         while not found or found[0][1] != session:
             if not found:
                 taken, number = await self._session.execute_if((FIRST_LEASE, (name, holder, session))), 1

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -12,6 +15,7 @@ from typing import Any, TypeVar
 import stamina
 
 from footage.indexer.store.base import StoreError
+from footage.indexer.store.cassandra.breaker import CircuitBreaker
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -19,7 +23,10 @@ Statement = tuple[str, Row]
 """CQL with a ``?`` for every value and an ``@`` before each table of the keyspace, and the values."""
 
 MAX_IN_FLIGHT = 16  # requests: more do not write faster (see docs/decisions/0007)
-MAX_ATTEMPTS = 6  # per idempotent statement, with growing pauses: about ten seconds in all
+URGENT_IN_FLIGHT = 8  # more, for what is short and must not queue behind a search: leases, readiness
+MAX_ATTEMPTS = 6  # per idempotent statement, with growing pauses
+RETRY_SECONDS = 1.5  # after which a statement that failed twice or more is not tried again
+OVERLOAD_PAUSE, OVERLOAD_ATTEMPTS = 0.5, 4  # seconds, doubled after each attempt that a node refuses as overloaded
 PAGE_ROWS = 5_000  # rows
 KEYS_PER_QUERY = 25  # values in an IN: Astra refuses more
 KEYSPACE_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
@@ -29,7 +36,8 @@ class CassandraSession:
     """Runs statements in one keyspace.
 
     The driver's own threads send and receive; responses reach the event loop through ``to_asyncio_future``. Connecting
-    and preparing, which block, run on a worker thread. At most ``in_flight`` requests run at once; the others wait.
+    and preparing, which block, run on a worker thread. At most ``in_flight`` requests run at once; the others wait,
+    except for a few that are urgent. While the cluster is away a circuit breaker refuses everything at once.
     Whoever called ``connect_cassandra`` closes the session, after the store and the catalog.
 
     Attributes:
@@ -49,25 +57,38 @@ class CassandraSession:
         self._cluster = cluster
         self._session: Any = None
         self._prepared: dict[str, asyncio.Future[Any]] = {}
-        self._slots = asyncio.Semaphore(in_flight)
+        self._slots, self._urgent_slots = asyncio.Semaphore(in_flight), asyncio.Semaphore(URGENT_IN_FLIGHT)
+        self._breaker = CircuitBreaker(location, self._ping)
 
     async def open(self) -> None:
         """Connect."""
         try:
-            self._session = await asyncio.to_thread(self._driver.connect_cluster, self._cluster)
-        except BaseException as error:
+            with self._translated():
+                self._session = await asyncio.to_thread(self._driver.connect_cluster, self._cluster)
+        except BaseException:
             await asyncio.to_thread(self._cluster.shutdown)
-            raise (
-                self._driver.translate_error(error, self.location) if isinstance(error, Exception) else error
-            ) from error
+            raise
 
     async def execute_ddl(self, cql: str) -> None:
         """Change the schema."""
-        await self._translate_errors(asyncio.to_thread(self._session.execute, self._with_keyspace(cql), timeout=120))
+        with self._translated():
+            await asyncio.to_thread(self._session.execute, self._with_keyspace(cql), timeout=120)
 
-    async def select(self, cql: str, *values: Any, profile: str = "read") -> list[Row]:
-        """Return all rows of a SELECT, on however many pages; ``profile`` is one of the driver module's profiles."""
-        return await self._execute_with_retry(await self._bind(cql, values), profile)
+    async def select(self, cql: str, *values: Any, profile: str = "read", urgent: bool = False) -> list[Row]:
+        """Return all rows of a SELECT, on however many pages.
+
+        Args:
+            cql: the statement.
+            values: one for each ``?``.
+            profile: one of the driver module's profiles.
+            urgent: whether it must not queue behind other requests; always so for the profile ``serial``.
+        """
+        slots = self._urgent_slots if urgent or profile == "serial" else self._slots
+
+        async def run() -> list[Row]:
+            return await self._execute(await self._bind(cql, values), profile, slots)
+
+        return await self._retry(run)
 
     async def select_pages(
         self, select: str, where: str, fixed: Row, key: str, first: Row, last: Row | None = None, page: int = PAGE_ROWS
@@ -95,19 +116,30 @@ class CassandraSession:
                 return
             sign, bound = ">", rows[-1][: len(first)]
 
-    async def write(self, cql: str, *values: Any) -> None:
-        """Execute an INSERT, UPDATE or DELETE that may be repeated."""
-        await self._execute_with_retry(await self._bind(cql, values), "write")
+    async def write(self, cql: str, *values: Any, urgent: bool = False) -> None:
+        """Execute an INSERT, UPDATE or DELETE that may be repeated; ``urgent`` as for ``select``."""
+        slots = self._urgent_slots if urgent else self._slots
+
+        async def run() -> None:
+            await self._execute(await self._bind(cql, values), "write", slots)
+
+        await self._retry(run)
 
     async def write_once(self, cql: str, *values: Any) -> None:
         """Execute a statement that must not be repeated, such as a change of a counter."""
-        bound = await self._bind(cql, values)
+        bound = await self._retry(lambda: self._bind(cql, values))
         bound.is_idempotent = False
-        await self._translate_errors(self._execute(bound, "write"))
+        with self._translated():
+            await self._execute(bound, "write", self._slots)
 
     async def write_batch(self, statements: Iterable[Statement]) -> None:
         """Execute statements of one partition, which may be repeated, as one."""
-        await self._execute_with_retry(await self._make_batch(statements, idempotent=True), "write")
+        together = list(statements)
+
+        async def run() -> None:
+            await self._execute(await self._make_batch(together, idempotent=True), "write", self._slots)
+
+        await self._retry(run)
 
     async def execute_if(self, *statements: Statement) -> bool:
         """Execute conditional statements of one partition, as one or not at all.
@@ -115,21 +147,25 @@ class CassandraSession:
         Returns:
             Whether they were certainly applied. After False the state must be read again, with ``profile="serial"``.
         """
-        if len(statements) == 1:
+
+        async def prepare() -> Any:
+            if len(statements) > 1:
+                return await self._make_batch(statements, idempotent=False)
             bound = await self._bind(*statements[0])
             bound.is_idempotent = False
-        else:
-            bound = await self._make_batch(statements, idempotent=False)
-        try:
-            return bool((await self._execute(bound, "write"))[0][0])
-        except self._driver.TRANSIENT_ERRORS as error:
-            if isinstance(error, self._driver.NoHostAvailable):
-                raise self._driver.translate_error(error, self.location) from error
-            await asyncio.sleep(0.1)  # it may have been applied, and two at once hinder each other
-            return False
+            return bound
+
+        bound = await self._retry(prepare)
+        with self._translated():
+            try:
+                return bool((await self._execute(bound, "write", self._urgent_slots))[0][0])
+            except self._driver.UNCERTAIN_ERRORS:
+                await asyncio.sleep(0.1)  # it may have been applied, and two at once hinder each other
+                return False
 
     async def close(self) -> None:
         """Disconnect. Calling it twice does no harm."""
+        await self._breaker.close()
         await asyncio.to_thread(self._cluster.shutdown)
 
     async def _make_batch(self, statements: Iterable[Statement], *, idempotent: bool) -> Any:
@@ -143,13 +179,16 @@ class CassandraSession:
 
     async def _prepare(self, cql: str) -> Any:
         """Return the prepared statement; callers share one that is being prepared."""
+        self._breaker.check()
         if cql not in self._prepared:
             self._prepared[cql] = asyncio.ensure_future(asyncio.to_thread(self._prepare_now, cql))
+        preparing = self._prepared[cql]
         try:
-            return await asyncio.shield(self._prepared[cql])
+            return preparing.result() if preparing.done() else await self._breaker.watch(asyncio.shield(preparing))
         except Exception as error:
             self._prepared.pop(cql, None)
-            raise self._driver.translate_error(error, self.location) from error
+            self._note(error)
+            raise
 
     def _prepare_now(self, cql: str) -> Any:
         return self._driver.vectors_as_bytes(self._session.prepare(self._with_keyspace(cql)))
@@ -157,29 +196,68 @@ class CassandraSession:
     def _with_keyspace(self, cql: str) -> str:
         return cql.replace("@", f"{self.keyspace}.")
 
-    async def _execute_with_retry(self, statement: Any, profile: str) -> list[Row]:
-        """Execute, and repeat after transient errors, with growing pauses."""
-        try:
+    async def _retry(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run what may be repeated, and repeat it after transient errors, with growing pauses."""
+        patience = _Patience(self._driver, self._breaker)
+        with self._translated():
             async for attempt in stamina.retry_context(
-                on=self._driver.TRANSIENT_ERRORS, attempts=MAX_ATTEMPTS, timeout=None, wait_initial=0.3, wait_max=5.0
+                on=patience, attempts=MAX_ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=1.0, wait_jitter=0.2
             ):
                 with attempt:
-                    return await self._execute(statement, profile)
-        except Exception as error:
-            raise self._driver.translate_error(error, self.location) from error
+                    return await work()
         raise AssertionError("a retry ends with a result or an error")
 
-    async def _execute(self, statement: Any, profile: str) -> list[Row]:
-        async with self._slots:
-            response = self._session.execute_async(statement, execution_profile=profile)
-            rows: list[Row] = await self._driver.fetch_all(response, asyncio.get_running_loop())
-            return rows
+    async def _execute(self, statement: Any, profile: str, slots: asyncio.Semaphore) -> list[Row]:
+        """Execute once; the breaker learns what comes of it."""
+        async with slots:
+            self._breaker.check()
+            try:
+                response = self._session.execute_async(statement, execution_profile=profile)
+                rows: list[Row] = await self._driver.fetch_all(
+                    response, asyncio.get_running_loop(), self._breaker.watch
+                )
+            except self._driver.DRIVER_ERRORS as error:
+                self._note(error)
+                raise
+        self._breaker.note_response()
+        return rows
 
-    async def _translate_errors(self, work: Awaitable[T]) -> T:
+    def _note(self, error: Exception) -> None:
+        """Tell the breaker what an error says about the cluster."""
+        answered = self._driver.has_answered(error)
+        if answered:
+            self._breaker.note_response()
+        elif answered is False:
+            self._breaker.note_failure(self._driver.translate_error(error, self.location))
+
+    async def _ping(self) -> bool:
+        return bool(await self._driver.ping(self._session, asyncio.get_running_loop()))
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raise the driver's errors in the block as StoreError; a fault of this program stays what it is."""
         try:
-            return await work
-        except Exception as error:
+            yield
+        except self._driver.DRIVER_ERRORS as error:
             raise self._driver.translate_error(error, self.location) from error
+
+
+class _Patience:
+    """Decides after each error of one statement whether it is tried again (a backoff hook of stamina)."""
+
+    def __init__(self, driver: ModuleType, breaker: CircuitBreaker) -> None:
+        self._driver, self._breaker = driver, breaker
+        self._began, self._failures = time.monotonic(), 0
+
+    def __call__(self, error: Exception) -> bool | float:
+        """Whether to try again, or after how many seconds."""
+        self._failures += 1
+        if not isinstance(error, self._driver.TRANSIENT_ERRORS) or self._breaker.is_open:
+            return False
+        if self._driver.is_overloaded(error):
+            pause = OVERLOAD_PAUSE * 2 ** (self._failures - 1)
+            return self._failures < OVERLOAD_ATTEMPTS and pause * random.uniform(1.0, 1.5)
+        return self._failures < 2 or time.monotonic() - self._began < RETRY_SECONDS
 
 
 async def connect_cassandra(
@@ -230,7 +308,7 @@ async def connect_cassandra(
             cluster = await asyncio.to_thread(driver.make_astra_cluster, bundle, credentials)
         else:
             cluster = driver.make_cluster(tuple(points), port, credentials, datacenter, tls, ca)
-    except Exception as error:
+    except driver.DRIVER_ERRORS as error:
         raise driver.translate_error(error, location) from error
     session = CassandraSession(driver, cluster, keyspace, location, bool(bundle), in_flight)
     await session.open()

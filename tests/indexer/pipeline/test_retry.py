@@ -66,7 +66,7 @@ async def test_records_left_in_the_spool_by_an_earlier_process_are_drained_at_on
 
 async def test_without_a_spool_a_write_waits_until_the_store_accepts_it() -> None:
     records, store = make_records(3), FlakyStore(StoreError("the disk is full"))
-    writing = asyncio.create_task(SpoolingWriter(store, None, StoreError).write(records))
+    writing = asyncio.create_task(SpoolingWriter(store, error=StoreError).write(records))
     await asyncio.sleep(0.05)
     assert not writing.done()
     store.error = None

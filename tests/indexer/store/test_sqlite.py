@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from footage.indexer.store.base import StoreError
+from footage.indexer.store.base import StoreBlocked, StoreError, StoreFull
 from footage.indexer.store.coverage_spans import CoverageSpan, replace_span
+from footage.indexer.store.error_hints import translate_errors
 from footage.indexer.store.sqlite import MIGRATIONS, SqliteCatalog
 from tests.indexer.store.catalog_contract import CatalogContract, Opening, at, span, video
 
@@ -110,3 +111,21 @@ def test_replacing_spans_agrees_with_a_list_of_seconds(notes: list[tuple[int, in
     assert painted == seconds
     assert spans == sorted(spans)
     assert all(a.until < b.since or a.state != b.state for a, b in pairwise(spans))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(28, "No space left on device"), StoreFull),
+        (PermissionError(13, "Permission denied"), StoreBlocked),
+        (sqlite3.OperationalError("database is locked"), StoreBlocked),
+        (sqlite3.IntegrityError("datatype mismatch"), StoreError),
+        (ValueError("the disk is full of permission denied"), ValueError),
+        (KeyError("not found"), KeyError),
+        (RuntimeError("Event loop is closed"), RuntimeError),
+    ],
+)
+def test_only_errors_of_libraries_and_the_system_are_translated(error: Exception, kind: type[Exception]) -> None:
+    with pytest.raises(kind) as raised, translate_errors(Path("/data")):
+        raise error
+    assert type(raised.value) is kind

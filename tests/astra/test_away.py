@@ -1,0 +1,216 @@
+"""What a service does while a database in the cloud is gone, cut off, slow, overloaded or building an index."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient, TestServer
+
+from tests.astra.fixture import need_cryptography
+from tests.cassandra.fixture import need_driver
+
+# ruff: noqa: E402 - what follows needs the driver and certificates
+need_driver()
+need_cryptography()
+
+from footage.indexer.pipeline.refused import RefusedRecords
+from footage.indexer.pipeline.retry import SpoolingWriter
+from footage.indexer.pipeline.spool import Spool
+from footage.indexer.store.base import Record, StoreUnreachable, Where
+from footage.indexer.store.cassandra import (
+    CassandraCatalog,
+    CassandraSession,
+    CassandraStore,
+    connect_cassandra,
+    schema,
+)
+from footage.query.clips.service import ClipService
+from footage.query.http import app
+from footage.query.http.metrics import Metrics
+from footage.query.scoring.noun_bank import NounBank
+from footage.query.search.engine import SearchEngine
+from tests.astra.server import Astra
+from tests.indexer.color_embedder import ColorEmbedder
+
+START = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+async def session(astra: Astra) -> AsyncIterator[CassandraSession]:
+    to = astra.contact
+    session = await connect_cassandra(keyspace=to.keyspace, bundle=to.bundle, token=to.token)
+    if await schema.find_errors(session, ColorEmbedder.space):
+        await schema.create_tables(session, ColorEmbedder.space)
+    yield session
+    await session.close()
+
+
+@pytest.fixture
+async def store(session: CassandraSession) -> CassandraStore:
+    """Ten red records in a minute, searched row by row; a search of an hour uses the index."""
+    store = await CassandraStore.open(session, ColorEmbedder.space)
+    (red,) = await ColorEmbedder().images([np.full((4, 4, 3), (255, 0, 0), np.uint8)])
+    await store.write([Record("yard", START + timedelta(seconds=i), "m", float(i), red) for i in range(10)])
+    return store
+
+
+@pytest.fixture
+async def client(
+    session: CassandraSession, store: CassandraStore, tmp_path: Path
+) -> AsyncIterator[TestClient[object, object]]:
+    """A client of a service over the database, which has answered a search."""
+    embedder, catalog = ColorEmbedder(), await CassandraCatalog.open(session)
+    clips = ClipService(store, catalog, tmp_path / "clips")
+    engine = SearchEngine(embedder, store, catalog, await NounBank.build(embedder), clips.get_frame)
+    services = app.AppServices(store, catalog, engine, clips, Metrics())
+    client: TestClient[object, object] = TestClient(TestServer(app.build_app(services)))
+    await client.start_server()
+    for path in ("/readyz", "/api/search?q=red"):
+        assert (await client.get(path)).status == 200
+    yield client
+    await client.close()
+
+
+class Heard(logging.Handler):
+    """What reaches the root logger, as it would reach a terminal; pytest's own hears non-propagating loggers too."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not record.name.startswith("aiohttp"):
+            self.records.append(record)
+
+
+@pytest.fixture
+def heard(caplog: pytest.LogCaptureFixture) -> Iterator[Heard]:
+    caplog.set_level(logging.INFO)
+    handler = Heard()
+    logging.getLogger().addHandler(handler)
+    yield handler
+    logging.getLogger().removeHandler(handler)
+
+
+async def timed(asking: Awaitable[ClientResponse]) -> tuple[ClientResponse, float]:
+    began = time.monotonic()
+    return await asking, time.monotonic() - began
+
+
+async def answered(client: TestClient[object, object], path: str) -> None:
+    async with asyncio.timeout(60):
+        while (await client.get(path)).status != 200:
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("how", ["gone", "cut off"])
+async def test_a_search_and_readiness_are_refused_in_time_and_served_again(
+    astra: Astra, client: TestClient[object, object], heard: Heard, how: str
+) -> None:
+    if how == "gone":
+        await asyncio.to_thread(astra.go_away)
+    else:
+        astra.silent = True
+    (search, searched), (ready, asked) = await asyncio.gather(
+        timed(client.get("/api/search?q=red")), timed(client.get("/readyz"))
+    )
+    assert (search.status, ready.status) == (503, 503)
+    assert int(search.headers["Retry-After"]) > 0
+    assert "no node answers" in (await search.json())["error"]
+    assert searched < 3
+    assert asked < 1.5  # 0.6, and what a busy machine adds
+    for path in ("/api/search?q=red", "/readyz"):
+        again, at_once = await timed(client.get(path))
+        assert again.status == 503
+        assert at_once < 1
+    if how == "gone":
+        await asyncio.to_thread(astra.come_back)
+    else:
+        astra.silent = False
+    for path in ("/readyz", "/api/search?q=red"):
+        await answered(client, path)
+    gone, back = (record.getMessage() for record in heard.records)
+    assert "no node answers" in gone
+    assert "answers again" in back
+    assert not any(record.exc_info for record in heard.records)
+
+
+async def test_a_slow_database_is_waited_for(astra: Astra, client: TestClient[object, object], heard: Heard) -> None:
+    astra.delay = 0.02
+    assert (await client.get("/api/search?q=red")).status == 200
+    assert (await client.get("/readyz")).status == 200
+    assert heard.records == []
+
+
+async def test_an_overloaded_database_is_told_as_such_and_backed_off_from(
+    astra: Astra, session: CassandraSession, store: CassandraStore
+) -> None:
+    astra.overloaded = True
+    before, began = astra.requests, time.monotonic()
+    with pytest.raises(StoreUnreachable, match="overloaded"):
+        await store.last_time("m")
+    assert astra.requests - before <= 4
+    assert time.monotonic() - began > 2
+    waiting = asyncio.create_task(store.last_time("m"))
+    await asyncio.sleep(0.1)
+    astra.overloaded = False
+    assert await waiting == START + timedelta(seconds=9)
+
+
+async def test_an_index_that_is_being_built_is_waited_for_or_told(
+    astra: Astra, session: CassandraSession, store: CassandraStore
+) -> None:
+    (red,) = await ColorEmbedder().texts(["red"])
+    astra.building = True
+    with pytest.raises(StoreUnreachable, match="while an index is being built"):
+        await store.nearest(red, 5)
+    searching = asyncio.create_task(store.nearest(red, 5))
+    await asyncio.sleep(0.1)
+    astra.building = False
+    assert len(await searching) == 5
+
+
+async def test_a_lease_is_renewed_after_a_short_outage_before_it_ends(astra: Astra, session: CassandraSession) -> None:
+    catalog = await CassandraCatalog.open(session)
+    await catalog.announce_session("session", "one", 7)
+    number = await catalog.acquire_lease("camera", "one", "session")
+    assert number is not None
+    await asyncio.to_thread(astra.go_away)
+    with pytest.raises(StoreUnreachable):
+        await catalog.announce_session("session", "one", 7)
+    await asyncio.to_thread(astra.come_back)
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                await catalog.announce_session("session", "one", 7)
+                break
+            except StoreUnreachable:
+                await asyncio.sleep(0.1)
+    assert await catalog.acquire_lease("camera", "one", "session") == number
+    await catalog.release_lease("camera", "session")
+
+
+async def test_what_the_database_refuses_for_good_is_set_aside_and_the_rest_stored(
+    astra: Astra, session: CassandraSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More values in an IN than Astra takes: a batch is refused, and each of its records alone is not."""
+    store = await CassandraStore.open(session, ColorEmbedder.space)
+    monkeypatch.setattr(store, "_keys_per_lookup", 100)
+    (red,) = await ColorEmbedder().texts(["red"])
+    records = [Record("attic", START + timedelta(seconds=i), "a", float(i), red) for i in range(80)]
+    records[30] = Record("attic", START + timedelta(seconds=30), "a", 30.0, np.array([np.nan, 0, 0], np.float32))
+    refused = RefusedRecords(tmp_path, ColorEmbedder.space)
+    await SpoolingWriter(store, Spool(tmp_path / "spool", 1 << 30), refused).write(records)
+    assert await store.count(Where(("attic",))) == 79
+    assert "cartesian product" in astra.refused[0][1]
+    summary = await refused.summary()
+    assert dict(summary.cameras) == {"attic": 1}
+    assert "only unit vectors" in summary.reason

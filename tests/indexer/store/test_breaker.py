@@ -1,0 +1,95 @@
+"""Tests that requests to a cluster that is gone are refused at once, and served again when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from footage.indexer.store.base import StoreError, StoreUnreachable
+from footage.indexer.store.cassandra.breaker import CircuitBreaker
+
+LOGGER = "footage.indexer.store.cassandra.breaker"
+
+
+class Cluster:
+    """Answers pings while it is ``there``."""
+
+    def __init__(self) -> None:
+        self.there, self.pings = True, 0
+
+    async def ping(self) -> bool:
+        self.pings += 1
+        return self.there
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+@pytest.fixture
+async def breaker(cluster: Cluster) -> AsyncIterator[CircuitBreaker]:
+    breaker = CircuitBreaker("here", cluster.ping)
+    yield breaker
+    await breaker.close()
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == LOGGER]
+
+
+async def closed(breaker: CircuitBreaker) -> None:
+    async with asyncio.timeout(10):
+        while breaker.is_open:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_slow_request_to_a_cluster_that_answers_pings_is_waited_for(
+    breaker: CircuitBreaker, cluster: Cluster
+) -> None:
+    slow = asyncio.ensure_future(asyncio.sleep(1.6, "late"))
+    assert await breaker.watch(slow) == "late"
+    assert cluster.pings in (1, 2)
+    assert not breaker.is_open
+
+
+async def test_silence_opens_it_for_every_waiting_request_and_a_ping_closes_it(
+    breaker: CircuitBreaker, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster.there = False
+    began = time.monotonic()
+    lost = [asyncio.get_running_loop().create_future() for _ in range(5)]
+    done = await asyncio.gather(*(breaker.watch(one) for one in lost), return_exceptions=True)
+    assert time.monotonic() - began < 3
+    assert all(isinstance(error, StoreUnreachable) for error in done)
+    assert all(one.cancelled() for one in lost)
+    with pytest.raises(StoreUnreachable, match="no node answers"):
+        breaker.check()
+    cluster.there = True
+    await closed(breaker)
+    breaker.check()
+    gone, back = messages(caplog)
+    assert gone.startswith("here: no node answers")
+    assert back.startswith("here: it answers again, after ")
+
+
+async def test_failures_open_it_only_when_nothing_has_succeeded_for_a_second(
+    breaker: CircuitBreaker, cluster: Cluster
+) -> None:
+    cluster.there = False
+    for _ in range(100):  # sixteen requests on a connection that is cut fail at once
+        breaker.note_failure(StoreError("cut"))
+    breaker.check()
+    await asyncio.sleep(1.1)
+    breaker.note_response()
+    breaker.note_failure(StoreError("cut"))
+    breaker.check()
+    await asyncio.sleep(1.1)
+    breaker.note_failure(StoreError("cut again"))
+    with pytest.raises(StoreUnreachable, match="cut again"):
+        breaker.check()
+    breaker.note_response()  # of a request that was on its way
+    breaker.check()
