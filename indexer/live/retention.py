@@ -7,9 +7,9 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from footage.indexer.store.base import (
+    NOT_WRITTEN,
     Catalog,
     Coverage,
     CoverageState,
@@ -20,7 +20,7 @@ from footage.indexer.store.base import (
     Where,
 )
 from footage.indexer.store.integrity import recount
-from footage.stream.frame import Kind, Media
+from footage.stream.frame import Media
 from footage.stream.instants import EPOCH
 from footage.stream.recording.archive import SegmentArchive
 from footage.stream.spans import merge
@@ -103,17 +103,19 @@ class Retention:
                 await self._catalog.set_coverage(Coverage(camera, start, end, CoverageState.GAP, EXPIRED))
 
     async def _bare_before(self, expired: Sequence[Media]) -> list[str]:
-        """Ids of segments without a file that are older than expired ones: only their records are left."""
+        """Ids of segments that were never written and are older than expired ones: only their records are left.
+
+        A file that is not here says nothing: another worker may have recorded it, or its disk is not mounted.
+        """
         latest: dict[str, datetime] = {}
         for media in expired:
             latest[media.camera] = max(media.end, latest.get(media.camera, media.end))
-        older = [
-            entry.media
+        return [
+            entry.media.id
             for camera, end in latest.items()
             for entry in await self._catalog.media_between([camera], EPOCH, end)
-            if entry.media.kind is Kind.SEGMENT and entry.media.end <= end
+            if entry.note == NOT_WRITTEN and entry.media.end <= end
         ]
-        return await asyncio.to_thread(lambda: [m.id for m in older if not Path(m.path).exists()])
 
     async def _forget_before(self, camera: str, before: datetime) -> None:
         """Forget records without footage (an unrecorded camera, or a segment that was lost) by their own time."""

@@ -127,3 +127,18 @@ async def test_what_was_never_written_expires_with_the_footage_behind_it(archive
     assert await Retention(store, catalog, archive, {"yard": None}, size=0).delete_expired() == 1
     assert await catalog.media_between([], EPOCH, DISTANT_FUTURE) == []
     assert await store.count(Where()) == 0
+
+
+async def test_what_another_worker_recorded_does_not_expire_with_what_is_here(archive, catalog, store):
+    """Its file is on another machine, maybe under the same name."""
+    media = []
+    for seconds, folder in ((0, archive.folder / "elsewhere"), (20, archive.folder)):
+        new = segment.new_segment(folder, "yard", START + timedelta(seconds=seconds), Clock.RTCP, ".mp4")
+        media.append(segment.finished_segment(new, 10.0))
+        await catalog.add_media(media[-1], "live")
+        await store.write([record(media[-1], 1.0)])
+    Path(media[1].path).parent.mkdir(parents=True, exist_ok=True)
+    Path(media[1].path).write_bytes(bytes(100))
+    assert await Retention(store, catalog, archive, {"yard": None}, size=0).delete_expired() == 1
+    assert [e.media.id for e in await catalog.media_between([], EPOCH, DISTANT_FUTURE)] == [media[0].id]
+    assert await store.count(Where()) == 1
