@@ -27,6 +27,7 @@ from cassandra.query import BatchStatement, BatchType, PreparedStatement, Simple
 from footage.indexer.store.base import StoreError
 from footage.indexer.store.cassandra.driver_errors import (
     DRIVER_ERRORS,
+    SLOW_ERRORS,
     TRANSIENT_ERRORS,
     UNCERTAIN_ERRORS,
     has_answered,
@@ -223,6 +224,7 @@ async def ping(session: Any, loop: asyncio.AbstractEventLoop) -> bool:
 
 __all__ = [
     "DRIVER_ERRORS",
+    "SLOW_ERRORS",
     "TRANSIENT_ERRORS",
     "UNCERTAIN_ERRORS",
     "Cluster",

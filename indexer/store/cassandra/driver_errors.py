@@ -45,6 +45,9 @@ TRANSIENT_ERRORS = (
 )
 """Errors after which the same statement may succeed. A failed write (1500) is not one: it may be half applied."""
 
+SLOW_ERRORS = (Timeout, OperationTimedOut, ConnectionBusy)
+"""Errors of a cluster that is there and slow."""
+
 UNCERTAIN_ERRORS = tuple(kind for kind in TRANSIENT_ERRORS if kind is not NoHostAvailable)
 """Errors of a conditional statement that may have been applied all the same."""
 

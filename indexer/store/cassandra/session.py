@@ -24,9 +24,10 @@ Statement = tuple[str, Row]
 
 MAX_IN_FLIGHT = 16  # requests: more do not write faster (see docs/decisions/0007)
 URGENT_IN_FLIGHT = 8  # more, for what is short and must not queue behind a search: leases, readiness
-MAX_ATTEMPTS = 6  # per idempotent statement, with growing pauses
-RETRY_SECONDS = 1.5  # after which a statement that failed twice or more is not tried again
-OVERLOAD_PAUSE, OVERLOAD_ATTEMPTS = 0.5, 4  # seconds, doubled after each attempt that a node refuses as overloaded
+MAX_ATTEMPTS = 6  # per idempotent statement, with growing pauses, if the cluster is there and slow
+RETRY_SECONDS = 1.5  # after which a statement that failed at once, twice or more, is not tried again
+BUSY_PAUSE = 0.5  # seconds, doubled after each attempt of which a node says that it has too much to do, or is too slow
+OVERLOAD_ATTEMPTS = 4  # per statement, if a node refuses it as overloaded
 PAGE_ROWS = 5_000  # rows
 KEYS_PER_QUERY = 25  # values in an IN: Astra refuses more
 KEYSPACE_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
@@ -254,9 +255,11 @@ class _Patience:
         self._failures += 1
         if not isinstance(error, self._driver.TRANSIENT_ERRORS) or self._breaker.is_open:
             return False
+        pause = float(BUSY_PAUSE * 2 ** (self._failures - 1) * random.uniform(1.0, 1.5))
         if self._driver.is_overloaded(error):
-            pause = OVERLOAD_PAUSE * 2 ** (self._failures - 1)
-            return self._failures < OVERLOAD_ATTEMPTS and pause * random.uniform(1.0, 1.5)
+            return self._failures < OVERLOAD_ATTEMPTS and pause
+        if isinstance(error, self._driver.SLOW_ERRORS):
+            return pause
         return self._failures < 2 or time.monotonic() - self._began < RETRY_SECONDS
 
 
