@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,11 +12,13 @@ from footage.commands.options import Config, Data, FromOption, ToOption, option,
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from footage.commands.composition import Index
     from footage.config.settings import Settings
     from footage.stream.frame import Media
+
+IN_FLIGHT = timedelta(minutes=1)
+"""Age at which a live camera's record has been written; what is younger may come while its time is forgotten."""
 
 
 @reports_errors
@@ -65,6 +68,7 @@ async def _forget(index: Index, settings: Settings, camera: str, start: datetime
     from footage.indexer.store.integrity import recount
     from footage.stream.frame import Kind
 
+    begun = datetime.now(UTC)
     for path in clip_cache(settings).glob("*"):
         path.unlink(missing_ok=True)
     media = [e.media for e in await index.catalog.media_between([camera], start, end)]
@@ -78,7 +82,21 @@ async def _forget(index: Index, settings: Settings, camera: str, start: datetime
     await index.catalog.remove_media([*inside, *deleted])
     await recount([m.id for m in media], index.store, index.catalog)
     await index.catalog.clear_coverage([camera], start, end)
+    await _verify_forgotten(index, camera, start, min(end, begun - IN_FLIGHT))
     return records, len(inside) + len(deleted)
+
+
+async def _verify_forgotten(index: Index, camera: str, start: datetime, end: datetime) -> None:
+    """Read again that nothing is left.
+
+    Raises:
+        StoreError: something is.
+    """
+    from footage.indexer.store.base import StoreError, Where
+
+    left = await index.store.count(Where((camera,), ((start, end),))) if start < end else 0
+    if left:
+        raise StoreError(f"{left} records of camera '{camera}' are still there, or came meanwhile; forget them again")
 
 
 async def _forget_gone(index: Index, settings: Settings, cameras: list[str], start: datetime, end: datetime) -> None:

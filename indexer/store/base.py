@@ -228,6 +228,10 @@ class Catalog(Protocol):
         """Return the space that this index is bound to, or None for a new index."""
         ...
 
+    async def bound_fingerprint(self) -> bytes:
+        """Return the fingerprint that this index is bound with; empty for a new index."""
+        ...
+
     async def rebind_space(self, space: Space, fingerprint: bytes) -> None:
         """Bind this index to another space, atomically; the old one is refused afterwards (``Migration.switch``)."""
         ...

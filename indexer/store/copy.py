@@ -39,8 +39,11 @@ async def copy_index(
     """Copy records, media, coverage and documents, and compare each day's records by number and checksum.
 
     It can be interrupted and started again: a day that is already in the target is compared and not written. Other
-    records of the target on the copied days are an error. Leases and the space binding are not copied: the target is
-    bound when an embedder first opens it. Neither side should be written to meanwhile.
+    records of the target on the copied days are an error. The target is bound to the space of the source first, so that
+    no other model can take it meanwhile. Leases are not copied. Neither side should be written to meanwhile.
+
+    Number and checksum of both sides are read after the write, not counted while it runs; and each side is counted in a
+    second way, so that a read that ends early is noticed.
 
     Args:
         source, source_catalog: what is copied.
@@ -50,9 +53,12 @@ async def copy_index(
 
     Raises:
         StoreError: the spaces differ, or the target differs from the source after copying.
+        SpaceMismatch: the target is bound to another space.
     """
     if source.space != target.space:
         raise StoreError(f"vectors of {source.space.name} cannot be copied into a store of {target.space.name}")
+    if fingerprint := await source_catalog.bound_fingerprint():
+        await target_catalog.bind_space(source.space, fingerprint)
     entries = await source_catalog.media_between([], DISTANT_PAST, DISTANT_FUTURE)
     records = 0
     for span in _split_days(entries):
@@ -75,7 +81,7 @@ async def _copy_span(source: Store, target: Store, span: Interval) -> int:
         return wanted[0]
     async for batch in _read_batches(source, span):
         await target.write(batch)
-    found = await _checksum(target, span)
+    wanted, found = await _checksum(source, span), await _checksum(target, span)
     if found != wanted:
         raise StoreError(
             f"from {span[0]:%Y-%m-%d} to {span[1]:%Y-%m-%d} the target holds {found[0]} records in place of "
@@ -98,13 +104,22 @@ async def _copy_entry(entry: CatalogEntry, target: Catalog) -> None:
 
 
 async def _checksum(store: Store, span: Interval) -> tuple[int, str]:
-    """Count the records and compute a checksum of their content in scan order."""
+    """Count the records and compute a checksum of their content in scan order.
+
+    Raises:
+        StoreError: the store itself counts another number: one of the two reads is short.
+    """
     count, digest = 0, hashlib.sha256()
     async for record in store.scan(Where(spans=(span,))):
         count += 1
         region = record.region.code if record.region else 0
         digest.update(repr((record.camera, micros(record.time), region, record.media, record.offset)).encode())
         digest.update(record.vector.astype("<f4").tobytes())
+    if (counted := await store.count(Where(spans=(span,)))) != count:
+        raise StoreError(
+            f"from {span[0]:%Y-%m-%d} to {span[1]:%Y-%m-%d} {count} records were read and {counted} counted; is "
+            "somebody writing? Otherwise something is wrong with the index"
+        )
     return count, digest.hexdigest()
 
 

@@ -95,6 +95,11 @@ class SqliteCatalog:
         rows = await self._database.read("SELECT name, dim FROM space")
         return Space(rows[0]["name"], rows[0]["dim"]) if rows else None
 
+    async def bound_fingerprint(self) -> bytes:
+        """Return the fingerprint that this index is bound with; empty for a new index."""
+        rows = await self._database.read("SELECT fingerprint FROM space")
+        return bytes(rows[0]["fingerprint"]) if rows else b""
+
     async def rebind_space(self, space: Space, fingerprint: bytes) -> None:
         """Bind this index to another space, atomically."""
         await self._change("INSERT OR REPLACE INTO space VALUES (1, ?, ?, ?)", space.name, space.dim, fingerprint)

@@ -59,6 +59,11 @@ class CassandraCatalog(MediaRows, CoverageRows, LeaseRows):
         found = await self._session.select("SELECT name, dim FROM @pin WHERE part = 'all'", urgent=True)
         return Space(*found[0]) if found else None
 
+    async def bound_fingerprint(self) -> bytes:
+        """Return the fingerprint that this index is bound with; empty for a new index."""
+        found = await self._session.select("SELECT fingerprint FROM @pin WHERE part = 'all'")
+        return bytes(found[0][0]) if found else b""
+
     async def rebind_space(self, space: Space, fingerprint: bytes) -> None:
         """Bind this index to another space, atomically; the old one is refused afterwards."""
         bind = "UPDATE @pin SET name = ?, dim = ?, fingerprint = ? WHERE part = 'all' IF EXISTS"

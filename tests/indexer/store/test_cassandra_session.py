@@ -7,9 +7,13 @@ import sys
 import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from footage.indexer.embed.base import Space
 from footage.indexer.store.base import Record, StoreError, StoreUnreachable, Where
@@ -21,7 +25,7 @@ need_driver()
 
 from cassandra.cqltypes import lookup_casstype
 
-from footage.indexer.store.cassandra import CassandraSession, CassandraStore, connect_cassandra, nearest, schema
+from footage.indexer.store.cassandra import CassandraSession, CassandraStore, connect_cassandra, driver, nearest, schema
 from footage.indexer.store.cassandra.media import separate_start
 from footage.indexer.store.cassandra.vectors import _bytes
 from tests.cassandra.server import Contact
@@ -219,6 +223,40 @@ async def test_a_keyspace_is_a_plain_name(keyspace: str) -> None:
 async def test_a_missing_bundle_is_reported() -> None:
     with pytest.raises(StoreError, match=r"nowhere\.zip.*Astra"):
         await connect_cassandra(bundle=Path("/nowhere.zip"), token="AstraCS:x")
+
+
+class Pages:
+    """A driver's response of some pages, of which any may be empty."""
+
+    def __init__(self, pages: list[list[int]]) -> None:
+        self._pages = pages or [[]]
+        self.start_fetching_next_page()
+
+    @property
+    def has_more_pages(self) -> bool:
+        return bool(self._pages)
+
+    def start_fetching_next_page(self) -> None:
+        self._page = self._pages.pop(0)
+
+    def add_callbacks(
+        self, callback: Any, errback: Any, callback_args: tuple[Any, ...], errback_args: tuple[Any, ...]
+    ) -> None:
+        callback(self._page, *callback_args)
+
+
+@given(st.lists(st.integers(), max_size=30), st.data())
+def test_any_cut_into_pages_gives_the_same_rows(rows: list[int], data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=10)))
+    pages = [rows[a:b] for a, b in pairwise([0, *cuts, len(rows)])]
+
+    async def read() -> list[int]:
+        async def wait(page: asyncio.Future[Any]) -> Any:
+            return await page
+
+        return await driver.fetch_all(cast(Any, Pages(pages)), asyncio.get_running_loop(), wait)
+
+    assert asyncio.run(read()) == rows
 
 
 def test_starts_are_shifted_as_in_the_embedded_catalog() -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from footage.indexer.store.base import Catalog, Record, Store, StoreError
+from footage.indexer.embed.base import Space
+from footage.indexer.store.base import Catalog, Record, SpaceMismatch, Store, StoreError, Where
 from footage.indexer.store.copy import CopyResult, copy_index
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
@@ -93,13 +94,56 @@ class FailingStore:
 
     def __init__(self, store: Store, writes: int) -> None:
         self._store, self._writes = store, writes
-        self.space, self.scan = store.space, store.scan
+        self.space, self.scan, self.count = store.space, store.scan, store.count
 
     async def write(self, records: Sequence[Record]) -> None:
         self._writes -= 1
         if self._writes < 0:
             raise StoreError("write failed")
         await self._store.write(records)
+
+
+class ShortStore:
+    """A store whose scans end before the last record."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.space, self.count, self.write = store.space, store.count, store.write
+
+    async def scan(self, where: Where) -> AsyncIterator[Record]:
+        records = [record async for record in self._store.scan(where)]
+        for record in records[:-1] or records:
+            yield record
+
+
+async def test_a_read_that_ends_early_is_noticed_on_either_side(full: Index, tmp_path: Path) -> None:
+    target = await embedded(tmp_path / "new")
+    with pytest.raises(StoreError, match="were read and"):
+        await copy_index(cast(Store, ShortStore(full[0])), full[1], *target)
+    with pytest.raises(StoreError, match="were read and"):
+        await copy_index(*full, cast(Store, ShortStore(target[0])), target[1])
+
+
+async def test_a_copy_is_bound_as_its_source_is(full: Index, tmp_path: Path) -> None:
+    await bound_as_its_source(full, await embedded(tmp_path / "new"), tmp_path)
+
+
+async def test_a_copy_in_the_cluster_is_bound_as_its_source_is(full: Index, cluster: Index, tmp_path: Path) -> None:
+    await bound_as_its_source(full, cluster, tmp_path)
+
+
+async def bound_as_its_source(full: Index, target: Index, tmp_path: Path) -> None:
+    fingerprint = unit_vectors(2).tobytes()
+    await full[1].bind_space(SPACE, fingerprint)
+    await copy_index(*full, *target)
+    assert await target[1].bound_space() == SPACE
+    assert await target[1].bound_fingerprint() == fingerprint
+    with pytest.raises(SpaceMismatch):
+        await target[1].bind_space(Space("test/other", SPACE.dim), fingerprint)
+    other = await embedded(tmp_path / "other")
+    await other[1].bind_space(Space("test/other", SPACE.dim), fingerprint)
+    with pytest.raises(SpaceMismatch):
+        await copy_index(*full, *other)
 
 
 async def test_an_interrupted_copy_resumes_and_writes_no_day_twice(full: Index, tmp_path: Path) -> None:
