@@ -55,6 +55,7 @@ async def test_a_moment_reaches_from_its_first_record_to_the_next_that_does_not_
     (moment,) = await grow(store, catalog, 12)
     assert spans([moment]) == [(10, 15)]
     assert moment.score == pytest.approx(0.9, abs=1e-6)
+    assert (moment.camera, moment.media, moment.best, moment.region) == ("yard", "a", at(10), None)
     assert moment.clock is Clock.GIVEN
 
 
