@@ -59,12 +59,15 @@ class MediaRows(MediaRemoval, CameraRows):
         key = await self._find_key(media.id)
         if key is None and media.kind in LIVE_KINDS:
             return await self._add_live(media, recipe)
-        key = key or await self._claim_key(media)
+        if key is None:
+            key = await self._claim_key(media)
         again = f"UPDATE @camera_media SET recipe = ?, done = false, note = '' {ROW_KEY} IF EXISTS"
+        new = 1
         while True:
             entry = await self._entry(key)
             if entry is None:
-                await self._insert_file(media, recipe, key)
+                await self._insert_file(media, recipe, key, new)
+                new = 0
             elif entry.recipe != recipe:
                 await self._session.execute_if((again, (recipe, *key)))
             else:
@@ -141,8 +144,12 @@ class MediaRows(MediaRemoval, CameraRows):
             self._open.popitem(last=False)
         return CatalogEntry(media, recipe)
 
-    async def _insert_file(self, media: Media, recipe: str, key: MediaKey) -> None:
-        """Insert the row, with its start shifted where needed, unless another media was added meanwhile."""
+    async def _insert_file(self, media: Media, recipe: str, key: MediaKey, new: int) -> None:
+        """Insert the row, with its start shifted where needed, unless another media was added meanwhile.
+
+        Args:
+            new: by how much the camera's number of files grows: 0 when it was counted in an attempt before.
+        """
         given, length = key.given, micros(media.end) - micros(media.start)
         covered = [month for month, _, _ in split_by_month(given, given + length + 1)]
         await self._raise_longest(key.camera, key.month, length + MAX_START_SHIFT)
@@ -151,13 +158,12 @@ class MediaRows(MediaRemoval, CameraRows):
         if media.kind not in LIVE_KINDS:
             near = await self._rows_near(key.camera, given, given + length + 1, "since, length")
             since = separate_start(given, length, [(row[2], row[3]) for row in near if row[2] is not None])
-        await self._widen(key.camera, since, since + length, media.clock.value)
+        await self._widen(key.camera, since, since + length, media.clock.value, added=new)
         await self._add_path(media.path, media.id)
         row = (*key, media.path, media.kind, media.clock, since, length, media.duration, recipe)
-        if await self._insert_guarded(key, versions, (INSERT_MEDIA, row)):
-            await self._widen(key.camera, since, since + length, media.clock.value, added=1)
+        await self._insert_guarded(key, versions, (INSERT_MEDIA, row))
 
-    async def _insert_guarded(self, key: MediaKey, versions: dict[int, int | None], insert: Statement) -> bool:
+    async def _insert_guarded(self, key: MediaKey, versions: dict[int, int | None], insert: Statement) -> None:
         """Insert a row if no file was added to the months that it covers since their versions were read.
 
         Two files that overlap cover a month together, and each changes the version of all that it covers: so one of
@@ -166,8 +172,8 @@ class MediaRows(MediaRemoval, CameraRows):
         guards = {m: (GUARD, ((v or 0) + 1, key.camera, m, v)) for m, v in versions.items()}
         for month, guard in guards.items():
             if month != key.month and not await self._session.execute_if(guard):
-                return False
-        return await self._session.execute_if(guards[key.month], insert)
+                return
+        await self._session.execute_if(guards[key.month], insert)
 
     async def _claim_key(self, media: Media) -> MediaKey:
         """List the id of a new file, and return the key of its row."""
