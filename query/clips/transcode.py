@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from footage.query.clips.source import EPSILON, ClipError, ClipPart, open_video, video_packets
 from footage.stream.files.frame_image import BT709, color_matrix, display_size
 from footage.stream.files.orientation import orientation
-from footage.stream.files.tone_mapping import color_table, is_high_range
+from footage.stream.files.tone_mapping import color_table, is_high_range, primaries_of, transfer_of
 from footage.stream.files.video_file import presentation_time
 
 TIME_BASE = Fraction(1, 90_000)
@@ -92,8 +92,8 @@ def _tag_colors(stream: VideoStream, frame: VideoFrame) -> None:
     """Tags a stream with the colors of its source, or of what its high dynamic range is mapped to."""
     context, mapped = stream.codec_context, is_high_range(frame)
     context.colorspace = BT709 if mapped else color_matrix(frame)  # else a player assumes one by the size
-    context.color_primaries = BT709 if mapped else int(frame.color_primaries)
-    context.color_trc = BT709 if mapped else int(frame.color_trc)
+    context.color_primaries = BT709 if mapped else primaries_of(frame)
+    context.color_trc = BT709 if mapped else transfer_of(frame)
 
 
 def _output_format(part: ClipPart) -> tuple[int, int, VideoFrame]:
@@ -121,7 +121,7 @@ class _FrameConverter:
 
     def __call__(self, frame: VideoFrame, at: int) -> VideoFrame:
         """Returns the converted frame, with ``at`` (ticks) as its presentation time."""
-        colors = int(frame.color_range), int(frame.color_trc)
+        colors = int(frame.color_range), transfer_of(frame)
         input_format = frame.width, frame.height, frame.format.name, orientation(frame), *colors
         if self._graph is None or input_format != self._input:
             with _mapping_filters(frame) as mapping:
@@ -152,7 +152,7 @@ def _mapping_filters(frame: VideoFrame) -> Iterator[list[str]]:
         return
     with TemporaryDirectory() as folder:
         table = Path(folder) / "table.cube"
-        table.write_text(color_table(int(frame.color_trc)))
+        table.write_text(color_table(transfer_of(frame)))
         name = re.sub(r"([\\':,;\[\]])", r"\\\1", table.as_posix())
         yield ["scale=in_color_matrix=bt2020", "format=gbrp10le", f"lut3d=file={name}", "scale=out_color_matrix=bt709"]
 

@@ -8,7 +8,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from footage.stream.files.orientation import orientation
-from footage.stream.files.tone_mapping import is_high_range, tone_map
+from footage.stream.files.tone_mapping import is_high_range, tone_map, transfer_of
 from footage.stream.frame import Image
 
 BT709, BT601, RGB_MATRIX = 1, 5, 4
@@ -38,7 +38,7 @@ def color_matrix(frame: VideoFrame) -> int:
 def upright_image(frame: VideoFrame, stream: VideoStream, side: int | None, scaler: VideoReformatter) -> Image:
     """Convert a frame to RGB, turned as its stream says, its shorter side ``side`` pixels."""
     width, height = fit_size(*display_size(frame, stream), side)
-    high_range = is_high_range(frame)
+    high_range = is_high_range(frame, stream)
     small = scaler.reformat(
         frame,
         width=width,
@@ -50,6 +50,6 @@ def upright_image(frame: VideoFrame, stream: VideoStream, side: int | None, scal
     )
     pixels = small.to_ndarray()
     if high_range:
-        mapped = tone_map((pixels / 65535).astype(np.float32), int(frame.color_trc))
+        mapped = tone_map((pixels / 65535).astype(np.float32), transfer_of(frame, stream))
         return orientation(frame).apply(np.rint(mapped * 255).astype(np.uint8))
     return orientation(frame).apply(pixels.astype(np.uint8, copy=False))

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 Linear = NDArray[np.float32]
@@ -27,9 +28,25 @@ _BT2020_TO_BT709 = np.array(
 _BT2020_LUMINANCE = np.array([0.2627, 0.6780, 0.0593], np.float32)
 
 
-def is_high_range(frame: VideoFrame) -> bool:
+UNSPECIFIED: Final = 2
+"""Transfer characteristics, or primaries, of a frame that does not say (H.273)."""
+
+
+def transfer_of(frame: VideoFrame, stream: VideoStream | None = None) -> int:
+    """Return a frame's transfer characteristics; before PyAV 17, which frames do not say, those of its stream."""
+    if hasattr(frame, "color_trc"):
+        return int(frame.color_trc)
+    return int(stream.codec_context.color_trc) if stream else UNSPECIFIED
+
+
+def primaries_of(frame: VideoFrame) -> int:
+    """Return a frame's color primaries, where its PyAV tells them."""
+    return int(getattr(frame, "color_primaries", UNSPECIFIED))
+
+
+def is_high_range(frame: VideoFrame, stream: VideoStream | None = None) -> bool:
     """Whether a frame's values mean more than a normal display shows."""
-    return int(frame.color_trc) in (PQ, HLG)
+    return transfer_of(frame, stream) in (PQ, HLG)
 
 
 def tone_map(values: NDArray[np.float32], transfer: int) -> NDArray[np.float32]:
