@@ -18,7 +18,7 @@ ANN_LIMIT = 1_000  # rows: the most that an ANN search returns
 OVERSAMPLING = 2  # times k are requested, because a graph search has better recall for larger k
 MIN_CANDIDATES = 50  # rows that a search requests at least
 EXACT_DURATION = 600_000_000  # microseconds: a shorter slice is scored row by row on the server, which is exact
-MAX_PARTITIONS = 8  # of one camera, that are searched one by one; more are searched by the indexes on camera and time
+MAX_PARTITIONS = 32  # of one camera, that are searched one by one; more are searched by the indexes on camera and time
 WAVE = 16  # queries at once
 SCORED_PAGE = 5_000  # rows
 HIT_COLUMNS = "time, region, media, offset"
@@ -37,7 +37,7 @@ class Window(NamedTuple):
 class VectorSearch:
     """Finds the nearest records of one table.
 
-    A filter by camera and a short time is searched in the partitions that it leaves. A wider one is one query by the
+    A filter that leaves few partitions of a camera is searched in those. A wider one is one query by the
     indexes on camera and time, whatever number of partitions it covers. Such a query returns at most 1,000 rows: where
     more are wanted, a full window is searched again in halves, as long as what it has not returned could be among the
     best. Windows are searched newest first, a few at a time, and only the best ``k`` hits are kept.
@@ -76,9 +76,10 @@ class VectorSearch:
         windows: list[Window] = []
         for since, until in reversed(spans):
             for camera in cameras:
-                if camera is not None and until - since <= MAX_PARTITIONS * self._bucket:
-                    inside = Where((camera,), ((from_micros(since), from_micros(until)),))
-                    slices += await self._buckets.find(inside)
+                span = () if (since, until) == ALL_TIME else ((from_micros(since), from_micros(until)),)
+                listed = await self._buckets.find(Where((camera,), span)) if camera is not None else None
+                if listed is not None and len(listed) <= MAX_PARTITIONS:
+                    slices += listed
                 else:
                     windows.append(Window(camera, since, until))
         return slices, windows
