@@ -17,8 +17,6 @@ log = logging.getLogger(__name__)
 LEASE_SECONDS = 7.0
 """Length of a lease. A cluster, which counts whole seconds, lets a lease end up to two seconds later: the cameras of a
 worker that was killed are with others within about ten."""
-
-
 CONFIRM_SHARE = 64
 """In this many renewals every lease is looked up once."""
 

@@ -38,12 +38,12 @@ class LiveService:
     """Indexes live cameras from ``start`` until ``stop``.
 
     Threads: one reader a camera (demuxing, decoding, gate, recorder), the embedder's own, and the event loop, where
-    three stages of the supervisor run: the pipeline writes records, ``CatalogWriter`` writes media and coverage in the
-    order in which they happened, and a ticker notes coverage as it grows. The latter two are restarted when they die.
-    The pipeline is not, because the frames in it are lost; from the oldest of them on the cameras were not watched,
-    and the service must end. ``stop`` stops the readers, lets what is in flight be
-    embedded and written, closes segments and notes the coverage; what takes longer than ``within`` seconds is given
-    up. In between cameras come and go by ``add`` and ``remove``, in the event loop.
+    three stages of the supervisor run: the pipeline writes records, ``CatalogWriter`` writes media and coverage, each
+    camera's in the order in which they happened, and a ticker notes coverage as it grows. The latter two are restarted
+    when they die. The pipeline is not, because the frames in it are lost; from the oldest of them on the cameras were
+    not watched, and the service must end. ``stop`` stops the readers, lets what is in flight be embedded and written,
+    closes segments and notes the coverage; what takes longer than ``within`` seconds is given up. In between cameras
+    come and go by ``add`` and ``remove``, in the event loop.
 
     Attributes:
         archive: the recorded segments.

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 REMIND_SECONDS = 60.0
 """Seconds between two messages about what is still being tried."""
+MAX_FAULTS = 8
+"""How often a batch may fail in the model's runtime: for some 45 seconds."""
 
 
 async def retry_forever(
@@ -51,10 +53,6 @@ async def retry_forever(
                     told = now
                 raise
     raise AssertionError("retries do not end")
-
-
-MAX_FAULTS = 8
-"""How often a batch may fail in the model's runtime: for some 45 seconds."""
 
 
 class ModelBroken(FootageError):

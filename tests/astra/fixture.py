@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ import pytest
 from tests.require import require
 
 if TYPE_CHECKING:
+    from footage.indexer.embed.base import Space
+    from footage.indexer.store.cassandra import CassandraSession
     from tests.astra.server import Astra
     from tests.cassandra.server import Contact
 
@@ -34,6 +37,19 @@ def astra(astra_database: Astra) -> Iterator[Astra]:
     """The module's database, without any fault before and after the test."""
     yield astra_database
     astra_database.recover()
+
+
+@asynccontextmanager
+async def open_session(database: Astra, space: Space) -> AsyncIterator[CassandraSession]:
+    """A session of the database, with the tables of a space."""
+    from footage.indexer.store.cassandra import connect_cassandra, schema
+
+    to = database.contact
+    session = await connect_cassandra(keyspace=to.keyspace, bundle=to.bundle, token=to.token)
+    if await schema.find_errors(session, space):
+        await schema.create_tables(session, space)
+    yield session
+    await session.close()
 
 
 def need_cryptography() -> None:

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
-from tests.astra.fixture import need_cryptography
+from tests.astra.fixture import need_cryptography, open_session
 from tests.cassandra.fixture import need_driver
 
 # ruff: noqa: E402 - what follows needs the driver and certificates
@@ -29,8 +29,6 @@ from footage.indexer.store.cassandra import (
     CassandraCatalog,
     CassandraSession,
     CassandraStore,
-    connect_cassandra,
-    schema,
 )
 from footage.query.clips.service import ClipService
 from footage.query.http import app
@@ -45,12 +43,8 @@ START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 @pytest.fixture
 async def session(astra: Astra) -> AsyncIterator[CassandraSession]:
-    to = astra.contact
-    session = await connect_cassandra(keyspace=to.keyspace, bundle=to.bundle, token=to.token)
-    if await schema.find_errors(session, ColorEmbedder.space):
-        await schema.create_tables(session, ColorEmbedder.space)
-    yield session
-    await session.close()
+    async with open_session(astra, ColorEmbedder.space) as session:
+        yield session
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.astra.fixture import need_cryptography
+from tests.astra.fixture import need_cryptography, open_session
 from tests.cassandra.fixture import need_driver
 
 # ruff: noqa: E402 - what follows needs the driver and certificates
@@ -28,8 +28,6 @@ from footage.indexer.store.cassandra import (
     CassandraCatalog,
     CassandraSession,
     CassandraStore,
-    connect_cassandra,
-    schema,
 )
 from tests.astra.server import Astra
 from tests.films import encode, numbered
@@ -42,12 +40,8 @@ SPACE = ColorEmbedder.space
 
 @pytest.fixture
 async def session(astra: Astra) -> AsyncIterator[CassandraSession]:
-    to = astra.contact
-    session = await connect_cassandra(keyspace=to.keyspace, bundle=to.bundle, token=to.token)
-    if await schema.find_errors(session, SPACE):
-        await schema.create_tables(session, SPACE)
-    yield session
-    await session.close()
+    async with open_session(astra, SPACE) as session:
+        yield session
 
 
 class LiveCamera:

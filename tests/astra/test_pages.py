@@ -11,14 +11,14 @@ import pytest
 
 from footage.indexer.embed.base import Space
 from footage.indexer.store.base import Record, Where
-from tests.astra.fixture import need_cryptography
+from tests.astra.fixture import need_cryptography, open_session
 from tests.cassandra.fixture import need_driver
 
 # ruff: noqa: E402 - what follows needs the driver and certificates
 need_driver()
 need_cryptography()
 
-from footage.indexer.store.cassandra import CassandraSession, CassandraStore, connect_cassandra, schema
+from footage.indexer.store.cassandra import CassandraSession, CassandraStore, schema
 from tests.astra.server import Astra
 
 COUNT = 400
@@ -35,12 +35,8 @@ CUTS = {
 
 @pytest.fixture
 async def session(astra: Astra) -> AsyncIterator[CassandraSession]:
-    to = astra.contact
-    session = await connect_cassandra(keyspace=to.keyspace, bundle=to.bundle, token=to.token)
-    if await schema.find_errors(session, WIDE):
-        await schema.create_tables(session, WIDE)
-    yield session
-    await session.close()
+    async with open_session(astra, WIDE) as session:
+        yield session
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -12,12 +11,12 @@ from typing import NamedTuple
 from footage.indexer.embed.base import Space
 from footage.indexer.store.base import StoreError, Where
 from footage.indexer.store.cassandra.session import CassandraSession, Row, Statement, gather_all
+from footage.indexer.store.cassandra.tables import SHARDS, shard_of
 from footage.indexer.store.times import merged_micros
 
 log = logging.getLogger(__name__)
 
 ROWS_PER_BATCH = 200  # small rows per batch
-SHARDS = 16  # partitions that the cameras of a space are spread over
 ALL_TIME = (-(1 << 62), 1 << 62)  # microseconds, and buckets: wider than datetime
 
 
@@ -151,8 +150,3 @@ class BucketIndex:
         async for page in self._session.select_pages(f"{key} FROM @{table}", where, fixed, key, first, last):
             found += page
         return found
-
-
-def shard_of(camera: str) -> int:
-    """Return which of the ``SHARDS`` a camera's name is listed in."""
-    return zlib.crc32(camera.encode()) % SHARDS

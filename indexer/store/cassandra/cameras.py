@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,11 +10,10 @@ from typing import NamedTuple
 from footage.indexer.store.base import CameraSummary
 from footage.indexer.store.cassandra.months import MonthRows
 from footage.indexer.store.cassandra.session import CassandraSession, Statement, gather_all
+from footage.indexer.store.cassandra.tables import SHARDS, shard_of
 from footage.stream.frame import Clock
 from footage.stream.instants import from_micros
 
-SHARDS = 16
-"""Partitions over which the rows are spread: few enough to read them all, enough to have none that is hot."""
 LIVE_STEP = 10_000_000
 """Microseconds that a live camera's footage may reach beyond its row."""
 LIVE_CACHE_SECONDS = 60.0
@@ -96,15 +94,6 @@ class CameraRows(MonthRows):
     _known_cameras: set[str]
     _live_facts: dict[str, _LiveFacts]
 
-    async def cameras(self) -> list[CameraSummary]:
-        """Return every camera that has media or coverage, by name; start and end are those of its media."""
-        found = await self._all_facts()
-        return [
-            _summary(camera, facts)
-            for camera, facts in sorted(found.items())
-            if facts.start is not None or await self._has_coverage(camera)
-        ]
-
     async def _camera_names(self) -> list[str]:
         return sorted(await self._all_facts())
 
@@ -112,9 +101,6 @@ class CameraRows(MonthRows):
         cql = f"SELECT camera, {FACTS} FROM @camera_facts WHERE shard = ?"
         rows = await gather_all(self._session.select(cql, shard) for shard in range(SHARDS))
         return {row[0]: Facts(*row[1:]) for part in rows for row in part}
-
-    async def _has_coverage(self, camera: str) -> bool:
-        raise NotImplementedError
 
     async def _add_camera(self, camera: str) -> None:
         if camera not in self._known_cameras:
@@ -216,7 +202,7 @@ def _most(*times: int | None) -> int | None:
 
 def facts_key(camera: str) -> tuple[int, str]:
     """Return the key of a camera's row: shard and name."""
-    return zlib.crc32(camera.encode()) % SHARDS, camera
+    return shard_of(camera), camera
 
 
 def _is_wider(facts: Facts, start: int, end: int, clock: str) -> bool:
@@ -225,7 +211,8 @@ def _is_wider(facts: Facts, start: int, end: int, clock: str) -> bool:
     return start < facts.first or end > facts.last or clock not in (facts.clocks or ())
 
 
-def _summary(camera: str, facts: Facts) -> CameraSummary:
+def summarize(camera: str, facts: Facts) -> CameraSummary:
+    """Return what a camera's row says of its media."""
     if facts.start is None or facts.end is None:
         return CameraSummary(camera, 0, None, None)
     start, end = from_micros(facts.start), from_micros(facts.end)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.base import StoreError
+from footage.indexer.store.base import CameraSummary, StoreError
+from footage.indexer.store.cassandra.cameras import summarize
 from footage.indexer.store.cassandra.coverage import CoverageRows
 from footage.indexer.store.cassandra.leases import LeaseRows
 from footage.indexer.store.cassandra.media import MediaRows
@@ -29,7 +30,7 @@ class CassandraCatalog(MediaRows, CoverageRows, LeaseRows):
         """Use ``open`` instead."""
         self._session = session
         self._known_cameras, self._known_months, self._live_facts = set(), {}, {}
-        self._open, self._notes, self._written = OrderedDict(), OrderedDict(), {}
+        self._open, self._noted = OrderedDict(), OrderedDict()
         self._writer, self._last_stamp = secrets.token_hex(6), 0
 
     @classmethod
@@ -70,6 +71,14 @@ class CassandraCatalog(MediaRows, CoverageRows, LeaseRows):
         while not await self._session.execute_if((bind, (space.name, space.dim, fingerprint))):
             if await self.bound_space() is None:
                 await self.bind_space(space, fingerprint)
+
+    async def cameras(self) -> list[CameraSummary]:
+        """Return every camera that has media or coverage, by name; start and end are those of its media."""
+        return [
+            summarize(camera, facts)
+            for camera, facts in sorted((await self._all_facts()).items())
+            if facts.start is not None or await self._has_coverage(camera)
+        ]
 
     async def put_document(self, kind: str, name: str, document: Mapping[str, Any] | None) -> None:
         """Store a small JSON document under (kind, name); None deletes it."""

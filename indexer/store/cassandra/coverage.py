@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from footage.indexer.store.base import Coverage, CoverageState
 from footage.indexer.store.cassandra.cameras import CameraRows
 from footage.indexer.store.cassandra.months import month_of, month_start, split_by_month
-from footage.indexer.store.cassandra.session import gather_all
+from footage.indexer.store.cassandra.session import Statement, gather_all
 from footage.indexer.store.coverage_spans import CoverageSpan, replay
 from footage.indexer.store.times import micros
 from footage.stream.instants import from_micros
@@ -39,19 +39,26 @@ class _Note:
     span: CoverageSpan
 
 
+@dataclass(slots=True)
+class _Month:
+    """What this process has noted of a camera's month: the last notes, and how many since it was written anew."""
+
+    recent: deque[_Note] = field(default_factory=lambda: deque(maxlen=RECENT_NOTES))
+    count: int = 0
+
+
 class CoverageRows(CameraRows):
     """Writes and reads coverage.
 
     A note is a row of its camera's month, and later notes overwrite earlier ones where they overlap. A note that
-    continues one of this process, as a live camera's do, is written over that one: so a camera that is watched without
-    a break has one row, and no note reads anything or takes a transaction. A note over a whole month replaces the
-    month's partition.
+    continues one of this process up to now, as a live camera's do, is written over that one: so a camera that is
+    watched without a break has one row, and no note reads anything or takes a transaction. A note over a whole month
+    replaces the month's partition, and a month of many notes that overwrite each other is written anew, as one batch.
     """
 
     _writer: str
     """Name of this process, so that two notes of the same instant both stay."""
-    _notes: OrderedDict[tuple[str, int], deque[_Note]]
-    _written: dict[tuple[str, int], int]
+    _noted: OrderedDict[tuple[str, int], _Month]
     _last_stamp: int
 
     async def set_coverage(self, coverage: Coverage) -> None:
@@ -97,39 +104,40 @@ class CoverageRows(CameraRows):
     async def _write_note(self, camera: str, month: int, span: CoverageSpan) -> None:
         now = self._next_stamp()
         if span.since <= month_start(month) and span.until >= month_start(month + 1):
-            self._notes.pop((camera, month), None)
-            self._written.pop((camera, month), None)
-            await self._session.write(DELETE_NOTES, now - 1, camera, month)
-        notes = self._notes.setdefault((camera, month), deque(maxlen=RECENT_NOTES))
-        self._notes.move_to_end((camera, month))
-        if len(self._notes) > OPEN_MONTHS:
-            self._notes.popitem(last=False)
-        note = _find_extensible(notes, span) if span.until > now - FRONT else None
+            self._noted.pop((camera, month), None)
+            await self._replace(camera, month, [span] if span.state else [], now - 1)
+            return
+        noted = self._noted.setdefault((camera, month), _Month())
+        self._noted.move_to_end((camera, month))
+        if len(self._noted) > OPEN_MONTHS:
+            self._noted.popitem(last=False)
+        note = _find_extensible(noted.recent, span) if span.until > now - FRONT else None
         if note is None:
             note = _Note(now, span)
-            notes.append(note)
+            noted.recent.append(note)
         else:
             note.span = note.span._replace(until=max(note.span.until, span.until))
-        await self._insert(camera, month, note.stamp, note.span, now)
-        await self._tidy(camera, month)
-
-    async def _insert(self, camera: str, month: int, stamp: int, span: CoverageSpan, now: int) -> None:
-        await self._session.write(INSERT_NOTE, camera, month, stamp, self._writer, *span, now)
+        await self._session.write(INSERT_NOTE, camera, month, note.stamp, self._writer, *note.span, now)
+        noted.count += 1
+        if noted.count >= TIDY_AFTER:
+            self._noted.pop((camera, month), None)
+            await self._tidy(camera, month)
 
     async def _tidy(self, camera: str, month: int) -> None:
-        """Write a month anew, as its notes leave it, when this process has added many."""
-        written = self._written[camera, month] = self._written.get((camera, month), 0) + 1
-        if written % TIDY_AFTER:
-            return
+        """Write a month anew, as its notes leave it, if that leaves far fewer."""
         before = self._next_stamp()  # what others note from now on stays, and counts as later
         notes = await self._read_notes(camera, month)
         spans = [span for span in replay(notes) if span.state]
-        if 4 * len(spans) > len(notes):
-            return
-        await self._session.write(DELETE_NOTES, before, camera, month)
-        self._notes.pop((camera, month), None)
+        if 4 * len(spans) <= len(notes):
+            await self._replace(camera, month, spans, before)
+
+    async def _replace(self, camera: str, month: int, spans: Sequence[CoverageSpan], before: int) -> None:
+        """Put spans in the place of everything that was noted of a month until ``before``, at once or not at all."""
+        changes: list[Statement] = [(DELETE_NOTES, (before, camera, month))]
         for number, span in enumerate(spans):
-            await self._insert(camera, month, before - len(spans) + number, span, before + 1)
+            writer = f"{self._writer}~{number}"
+            changes.append((INSERT_NOTE, (camera, month, before, writer, *span, before + 1)))
+        await self._session.write_batch(changes)
 
     def _next_stamp(self) -> int:
         """Return a time in microseconds that is later than every one before."""

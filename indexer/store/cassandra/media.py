@@ -11,9 +11,9 @@ from typing import NamedTuple
 from footage.indexer.store.admission import PHASE_PERIOD, START_STEP
 from footage.indexer.store.base import CatalogEntry
 from footage.indexer.store.cassandra.cameras import CameraRows
-from footage.indexer.store.cassandra.months import month_of, split_by_month
+from footage.indexer.store.cassandra.months import month_of, month_start, split_by_month
 from footage.indexer.store.cassandra.removal import MediaRemoval
-from footage.indexer.store.cassandra.session import KEYS_PER_QUERY, Row, Statement, gather_all
+from footage.indexer.store.cassandra.session import Row, Statement, gather_all
 from footage.indexer.store.times import micros
 from footage.stream.frame import Clock, Kind, Media
 from footage.stream.instants import from_micros
@@ -79,7 +79,10 @@ class MediaRows(MediaRemoval, CameraRows):
 
     async def media(self, ids: Sequence[str]) -> dict[str, CatalogEntry]:
         """Return entries by id; unknown ids are left out."""
-        found = await gather_all(self._entry(key) for key in await self._find_keys(ids))
+        places = await self._places(ids)
+        found = await gather_all(
+            self._entry(MediaKey(camera, month_of(given), given, id)) for id, camera, given in places
+        )
         return {entry.media.id: entry for entry in found if entry}
 
     async def media_at_path(self, path: str) -> list[CatalogEntry]:
@@ -192,11 +195,11 @@ class MediaRows(MediaRemoval, CameraRows):
 
     async def _rows_near(self, camera: str, first: int, last: int, columns: str) -> list[Row]:
         """Return the rows (given, id, columns) of media that may overlap [first, last)."""
-        months = dict(await self._months(camera))
-        wanted = await self._months_between(camera, first - MAX_START_SHIFT, last)
+        first -= MAX_START_SHIFT
         parts = await gather_all(
-            self._rows_of_month(camera, month, first - months.get(month, 0) - MAX_START_SHIFT, last, columns)
-            for month in wanted
+            self._rows_of_month(camera, month, first - longest, last, columns)
+            for month, longest in await self._months(camera)
+            if month_start(month) < last and month_start(month + 1) + longest > first
         )
         return [row for part in parts for row in part]
 
@@ -210,13 +213,6 @@ class MediaRows(MediaRemoval, CameraRows):
             return self._open[id]
         found = await self._session.select("SELECT camera, given FROM @places WHERE id = ?", id, profile=profile)
         return MediaKey(found[0][0], month_of(found[0][1]), found[0][1], id) if found else None
-
-    async def _find_keys(self, ids: Sequence[str]) -> list[MediaKey]:
-        unique = list(dict.fromkeys(ids))
-        groups = [unique[i : i + KEYS_PER_QUERY] for i in range(0, len(unique), KEYS_PER_QUERY)]
-        cql = "SELECT id, camera, given FROM @places WHERE id IN ?"
-        parts = await gather_all(self._session.select(cql, group) for group in groups)
-        return [MediaKey(camera, month_of(given), given, id) for part in parts for id, camera, given in part]
 
     async def _find_entry(self, id: str) -> tuple[MediaKey, CatalogEntry] | None:
         key = await self._find_key(id)

@@ -50,14 +50,6 @@ class MonthRows:
         found = await self._session.select("SELECT month, longest FROM @camera_months WHERE camera = ?", camera)
         return [(month, longest or 0) for month, longest in found]
 
-    async def _months_between(self, camera: str, first: int, last: int) -> list[int]:
-        """Return the months whose media may reach into [first, last), in microseconds, oldest first."""
-        return [
-            month
-            for month, longest in await self._months(camera)
-            if month_start(month) < last and month_start(month + 1) + longest > first
-        ]
-
     async def _add_month(self, camera: str, month: int) -> None:
         if (camera, month) not in self._known_months:
             await self._session.write("INSERT INTO @camera_months (camera, month) VALUES (?, ?)", camera, month)

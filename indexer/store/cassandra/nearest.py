@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from heapq import nlargest
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -147,9 +147,9 @@ class VectorSearch:
             SCORED_PAGE,
         )
         async for page in pages:
-            rows = [row for row in page if not where.media or row[2] in where.media]
-            best = _best([*best, *(make_hit(part.camera, *row) for row in rows)], k)
-            await asyncio.sleep(0)
+            rows = (row for row in page if not where.media or row[2] in where.media)
+            nearest = nlargest(k, rows, key=lambda row: row[4])
+            best = _best([*best, *(make_hit(part.camera, *row) for row in nearest)], k)
         return best
 
 

@@ -29,10 +29,7 @@ class MediaRemoval(CameraRows):
 
     async def remove_media(self, ids: Sequence[str]) -> None:
         """Delete these media."""
-        unique = sorted(set(ids))
-        groups = [unique[i : i + KEYS_PER_QUERY] for i in range(0, len(unique), KEYS_PER_QUERY)]
-        cql = "SELECT id, camera, given FROM @places WHERE id IN ?"
-        places = [place for part in await gather_all(self._session.select(cql, g) for g in groups) for place in part]
+        places = await self._places(ids)
         months: dict[tuple[str, int], dict[tuple[int, str], None]] = defaultdict(dict)
         for id, camera, given in places:
             self._open.pop(id, None)
@@ -42,11 +39,16 @@ class MediaRemoval(CameraRows):
             files, segments = await self._remove_rows(camera, month, set(keys))
             removed[camera][0] += files
             removed[camera][1] += segments
-        found = [id for id, _, _ in places]
-        groups = [found[i : i + KEYS_PER_QUERY] for i in range(0, len(found), KEYS_PER_QUERY)]
-        await gather_all(self._session.write("DELETE FROM @places WHERE id IN ?", group) for group in groups)
+        gone = "DELETE FROM @places WHERE id IN ?"
+        await gather_all(self._session.write(gone, group) for group in _groups([id for id, _, _ in places]))
         for camera, (files, segments) in removed.items():
             await self._note_removed(camera, files, segments)
+
+    async def _places(self, ids: Sequence[str]) -> list[tuple[str, str, int]]:
+        """Return (id, camera, given) of the ids that are listed."""
+        cql = "SELECT id, camera, given FROM @places WHERE id IN ?"
+        parts = await gather_all(self._session.select(cql, group) for group in _groups(list(dict.fromkeys(ids))))
+        return [(id, camera, given) for part in parts for id, camera, given in part]
 
     async def _remove_rows(self, camera: str, month: int, keys: set[tuple[int, str]]) -> tuple[int, int]:
         """Delete rows of a month; returns how many files and how many segments there were."""
@@ -80,6 +82,10 @@ class MediaRemoval(CameraRows):
             await self._session.execute_if((gone, key))
         if path:
             await self._session.write("DELETE FROM @paths WHERE path = ? AND id = ?", path, id)
+
+
+def _groups(ids: list[str]) -> list[list[str]]:
+    return [ids[i : i + KEYS_PER_QUERY] for i in range(0, len(ids), KEYS_PER_QUERY)]
 
 
 def _removal(row: tuple[Any, ...], keys: set[tuple[int, str]]) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 
 from footage.indexer.embed.base import Space
 
 SCHEMA_VERSION = 2
+SHARDS = 16
+"""Partitions over which rows by camera are spread: few enough to read them all, enough to have none that is hot."""
 
 TABLE_COLUMNS = {
     # One row: what the tables were created for. ``bucket`` is the duration of a partition of vectors in microseconds.
@@ -67,6 +70,11 @@ def column_types(definition: str) -> dict[str, str]:
         name, _, kind = part.removesuffix(" static").partition(" ")
         found[name] = kind.lower()
     return found
+
+
+def shard_of(camera: str) -> int:
+    """Return which of the ``SHARDS`` a camera's rows are in."""
+    return zlib.crc32(camera.encode()) % SHARDS
 
 
 def old_frames_table(space: Space) -> str:

@@ -41,22 +41,7 @@ class UnauthorizedModelAccessError(Exception):
     """``inference_models.errors.UnauthorizedModelAccessError``: what a key that is missing or wrong becomes."""
 
 
-def install(
-    monkeypatch: pytest.MonkeyPatch, model: Model | None, *, legacy: bool = False, error: Exception | None = None
-) -> types.ModuleType:
-    """Install the package.
-
-    Args:
-        model: the weights.
-        legacy: as with ``USE_INFERENCE_MODELS=False``, the default on Windows.
-        error: raised in place of loading the weights.
-
-    Returns:
-        The module ``inference``; its ``loaded`` lists the key of each model loaded.
-    """
-    package = types.ModuleType("inference")
-    package.loaded = []  # type: ignore[attr-defined]
-
+def _legacy_model(package: types.ModuleType, model: Model | None, error: Exception | None) -> type[Any]:
     class Clip(RoboflowCoreModel):
         """The legacy backend's: the id is a keyword, and must not be given by position."""
 
@@ -75,6 +60,10 @@ def install(
             assert model
             return model.texts(text if isinstance(text, list) else [text])
 
+    return Clip
+
+
+def _adapter(package: types.ModuleType, model: Model | None, error: Exception | None) -> type[Any]:
     class InferenceModelsClipAdapter:
         """The newer backend's."""
 
@@ -96,14 +85,34 @@ def install(
             assert model
             return model.texts(texts if isinstance(texts, list) else [texts])
 
-    kinds = {("embed", "clip"): Clip if legacy else InferenceModelsClipAdapter}
+    return InferenceModelsClipAdapter
+
+
+def install(
+    monkeypatch: pytest.MonkeyPatch, model: Model | None, *, legacy: bool = False, error: Exception | None = None
+) -> types.ModuleType:
+    """Install the package.
+
+    Args:
+        model: the weights.
+        legacy: as with ``USE_INFERENCE_MODELS=False``, the default on Windows.
+        error: raised in place of loading the weights.
+
+    Returns:
+        The module ``inference``; its ``loaded`` lists the key of each model loaded.
+    """
+    package = types.ModuleType("inference")
+    package.loaded = []  # type: ignore[attr-defined]
+
+    legacy_clip, adapter = _legacy_model(package, model, error), _adapter(package, model, error)
+    kinds = {("embed", "clip"): legacy_clip if legacy else adapter}
 
     def get_model(model_id: str, api_key: str | None = os.getenv("ROBOFLOW_API_KEY"), **kwargs: Any) -> Any:
         return kinds[("embed", "clip")](model_id, api_key=api_key, **kwargs)  # type: ignore[arg-type]
 
     package.get_model = get_model  # type: ignore[attr-defined]
     models = types.ModuleType("inference.models")
-    models.Clip = Clip  # type: ignore[attr-defined]
+    models.Clip = legacy_clip  # type: ignore[attr-defined]
     package.models = models  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "inference", package)
     monkeypatch.setitem(sys.modules, "inference.models", models)

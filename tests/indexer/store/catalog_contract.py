@@ -47,12 +47,10 @@ def span(start: float, end: float, cause: str = "", camera: str = "gate") -> Cov
 
 
 class CatalogContract:
-    """The tests; each opens the same, initially empty catalog, as often as it needs."""
+    """The tests; each opens the same, initially empty catalog, as often as it needs.
 
-    @pytest.fixture
-    def opening(self) -> Opening:
-        """Return a function that opens the test's catalog; opening it twice is like two processes."""
-        raise NotImplementedError
+    A backend's class has a fixture ``opening``: a function that opens the test's catalog. Twice is like two processes.
+    """
 
     @pytest.fixture
     async def catalog(self, opening: Opening) -> Catalog:

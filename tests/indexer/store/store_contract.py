@@ -47,12 +47,11 @@ async def scan_all(store: Store, where: Where = Where()) -> list[Record]:
 
 
 class StoreContract:
-    """The tests; each opens the same, initially empty store, as often as it needs."""
+    """The tests; each opens the same, initially empty store, as often as it needs.
 
-    @pytest.fixture
-    def opening(self) -> Opening:
-        """Return a function that opens the test's store for a space; opening it twice is like two processes."""
-        raise NotImplementedError
+    A backend's class has a fixture ``opening``: a function that opens the test's store for a space. Twice is like two
+    processes.
+    """
 
     @pytest.fixture
     async def store(self, opening: Opening) -> Store:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.base import Record, StoreError, StoreUnreachable, Where
+from footage.indexer.store.base import Coverage, CoverageState, Record, StoreError, StoreUnreachable, Where
 from tests.cassandra.fixture import need_driver
 from tests.indexer.store.store_contract import at, make_records, scan_all, unit_vectors
 
@@ -25,7 +25,15 @@ need_driver()
 
 from cassandra.cqltypes import lookup_casstype
 
-from footage.indexer.store.cassandra import CassandraSession, CassandraStore, connect_cassandra, driver, nearest, schema
+from footage.indexer.store.cassandra import (
+    CassandraCatalog,
+    CassandraSession,
+    CassandraStore,
+    connect_cassandra,
+    driver,
+    nearest,
+    schema,
+)
 from footage.indexer.store.cassandra.media import separate_start
 from footage.indexer.store.cassandra.vectors import _bytes
 from tests.cassandra.server import Contact
@@ -268,3 +276,21 @@ def test_starts_are_shifted_as_in_the_embedded_catalog() -> None:
     assert separate_start(-1_000_000, 5_000_000, photos[:5]) == -1_000_000 + 50
     assert separate_start(-9_000_000, 1_000_000, photos) == -9_000_000
     assert separate_start(0, 60, [(0, 60), (10, 60)]) == 20
+
+
+async def test_many_notes_of_coverage_are_written_anew_and_say_the_same(session: CassandraSession) -> None:
+    """Retention notes what expired each hour, over what other processes noted; the rows of a month stay few."""
+    await schema.create_tables(session, SPACE)
+    catalog, other = await CassandraCatalog.open(session), await CassandraCatalog.open(session)
+    await other.set_coverage(Coverage("gate", at(0), at(5_000), CoverageState.WATCHED))
+    for end in range(10, 1310, 10):
+        await catalog.set_coverage(Coverage("gate", at(end - 10), at(end), CoverageState.GAP, "expired"))
+        if end == 600:
+            await other.set_coverage(Coverage("gate", at(4_000), at(4_100), CoverageState.GAP, "lost"))
+    assert len(await session.select("SELECT stamp FROM @coverage_notes")) < 20
+    assert [(c.start, c.end, c.cause) for c in await other.coverage([], at(-10), at(6_000))] == [
+        (at(0), at(1300), "expired"),
+        (at(1300), at(4_000), ""),
+        (at(4_000), at(4_100), "lost"),
+        (at(4_100), at(5_000), ""),
+    ]
