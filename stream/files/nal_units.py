@@ -12,6 +12,7 @@ NESTED_SETS = 64
 """Parameter sets of one kind that a decoder configuration is believed to hold."""
 _START = re.compile(rb"\x00\x00\x01")
 _RECOVERY_POINT = 6  # SEI payload type
+_H264_SPS, _HEVC_SPS = 7, 33
 _H264_SEI, _H264_SLICES = 6, frozenset({1, 2, 5})
 
 
@@ -93,6 +94,11 @@ def configuration_units(extradata: bytes | None, codec: str) -> Iterator[bytes]:
             place += 2 + length
 
 
+def is_sequence_set(unit: bytes, codec: str) -> bool:
+    """Whether a NAL unit is a sequence parameter set."""
+    return unit[0] & 0x1F == _H264_SPS if codec == "h264" else unit[0] >> 1 & 0x3F == _HEVC_SPS
+
+
 class ParameterSets:
     """The sequence parameter sets that a stream is configured with: when others come, so does another size or coding.
 
@@ -105,16 +111,14 @@ class ParameterSets:
         self._codec = codec
         self._compared = codec in ("h264", "hevc") and bool(extradata) and not length_size(extradata, codec)
         units = configuration_units(extradata, codec) if self._compared else ()
-        self._known = {unit.rstrip(b"\0") for unit in units if self._is_sequence(unit)}
+        self._known = {unit.rstrip(b"\0") for unit in units if is_sequence_set(unit, codec)}
 
     def differ(self, packet: bytes) -> bool:
         """Whether a packet has a parameter set that the configuration does not."""
         if not self._compared:
             return False
-        return any(self._is_sequence(unit) and unit.rstrip(b"\0") not in self._known for unit in split_units(packet, 0))
-
-    def _is_sequence(self, unit: bytes) -> bool:
-        return unit[0] & 0x1F == 7 if self._codec == "h264" else unit[0] >> 1 & 0x3F == 33
+        found = (unit.rstrip(b"\0") for unit in split_units(packet, 0) if is_sequence_set(unit, self._codec))
+        return any(unit not in self._known for unit in found)
 
 
 def recovery_frames(data: bytes, size: int) -> int:

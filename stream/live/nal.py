@@ -1,14 +1,12 @@
-"""Parses the NAL units in H.264 and H.265 packets (ITU-T H.264 and H.265, byte streams of annex B)."""
+"""Tells from a live packet's NAL units whether coding changes and whether a picture goes on (ITU-T H.264 and H.265)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from itertools import pairwise
+
+from footage.stream.files.nal_units import is_sequence_set, split_units
 
 HEAD_BYTES = 4096  # bytes of a packet in which its parameter sets are
-_START = re.compile(rb"\x00\x00\x01")
-H264_SPS, HEVC_SPS = 7, 33
 
 
 def parameter_sets(data: bytes, codec: str) -> bytes | None:
@@ -18,7 +16,7 @@ def parameter_sets(data: bytes, codec: str) -> bytes | None:
         data: a packet; one that is not a byte stream holds none.
         codec: as FFmpeg names it.
     """
-    found = {unit for unit in _units(data, codec) if _is_parameter_set(unit[0], codec)}  # they may be repeated
+    found = {unit for unit in _units(data, codec) if is_sequence_set(unit, codec)}  # they may be repeated
     return b"\x00".join(sorted(found)) or None
 
 
@@ -34,13 +32,5 @@ def continues_picture(data: bytes, codec: str) -> bool:
 
 def _units(data: bytes, codec: str) -> Iterator[bytes]:
     """The NAL units that begin in the first ``HEAD_BYTES``; the last one is a slice, which may be cut off."""
-    if codec not in {"h264", "hevc"} or not data.startswith((b"\x00\x00\x01", b"\x00\x00\x00\x01")):
-        return
-    starts = [match.end() for match in _START.finditer(data, 0, HEAD_BYTES)]
-    for begin, after in pairwise([*starts, min(len(data), HEAD_BYTES) + 3]):
-        if unit := data[begin : after - 3].rstrip(b"\x00"):
-            yield unit
-
-
-def _is_parameter_set(first: int, codec: str) -> bool:
-    return first & 0x1F == H264_SPS if codec == "h264" else first >> 1 & 0x3F == HEVC_SPS
+    if codec in {"h264", "hevc"} and data.startswith((b"\x00\x00\x01", b"\x00\x00\x00\x01")):
+        yield from filter(None, (unit.rstrip(b"\x00") for unit in split_units(data[:HEAD_BYTES], 0)))
