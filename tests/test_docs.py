@@ -54,7 +54,7 @@ def test_every_route_is_in_the_readme(route):
 
 
 def test_the_readme_names_only_existing_settings_routes_and_commands():
-    named = set(re.findall(r"`((?:GET|POST|PATCH|DELETE) /\S*?)`", README))
+    named = set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /\S*?)`", README))
     assert named == {f"{route.method} {route.path}" for route in ROUTES}
     used = set(re.findall(r"^(?:\S*/)?footage ([a-z]+)", README, re.MULTILINE))
     assert used <= set(commands())

@@ -95,7 +95,8 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
         local: the application is bound to loopback only, where no token is needed while none exists.
     """
     metrics, authenticator = services.metrics, Authenticator(services.catalog, token, local)
-    middlewares = [_count_requests(metrics), _convert_errors, authenticate_requests(authenticator)]
+    guard = authenticate_requests(authenticator, routes.public_paths())
+    middlewares = [_count_requests(metrics), _convert_errors, guard]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
     app[STORE], app[CATALOG], app[CLIP_SERVICE] = services.store, services.catalog, services.clip_service
     app[SEARCH_ENGINE] = services.search_engine

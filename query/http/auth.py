@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -14,9 +14,6 @@ from footage.query.http.service_auth import authenticate_service
 from footage.query.http.tokens import LOCAL_NAME, Authenticator, Identity, Role
 from footage.query.values.names import describe_unknown
 from footage.stream.errors import USAGE, FootageError, InvalidInput
-
-PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
-"""Paths that need no token: they tell only whether the service is up."""
 
 IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
 """The key under which a request holds its caller."""
@@ -54,8 +51,11 @@ def check_bind(host: str, token: str | bool | None) -> None:
         )
 
 
-def authenticate_requests(authenticator: Authenticator) -> Middleware:
+def authenticate_requests(authenticator: Authenticator, public: Collection[str] = ()) -> Middleware:
     """Middleware that identifies the caller; it answers 401 when a token is needed and no valid one was sent.
+
+    Args:
+        public: paths of routes that need no token, as the routes write them.
 
     What pages of other sites make a browser send is refused. When no token is needed, only requests addressed to this
     machine by name are answered: a page cannot read a local service by pointing its own host name at 127.0.0.1 (DNS
@@ -65,7 +65,8 @@ def authenticate_requests(authenticator: Authenticator) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         refuse_other_sites(request)
-        if request.path in PUBLIC_PATHS:
+        resource = request.match_info.route.resource
+        if resource and resource.canonical in public:
             return await handler(request)
         service = await authenticate_service(request)
         request[IDENTITY] = service or await _identify(request, authenticator)

@@ -35,6 +35,7 @@ from footage.query.http.camera_status import failing_stages, list_cameras
 from footage.query.http.export_routes import ROUTES as EXPORT_ROUTES
 from footage.query.http.forward import Forwarding
 from footage.query.http.limits import FileResponse
+from footage.query.http.page_routes import ROUTES as PAGE_ROUTES
 from footage.query.http.routing import Params, Route, TimeParam, document, make_handler
 from footage.query.http.schemas import AuditOut, CamerasOut, MomentInfo
 from footage.query.http.search_routes import ROUTES as SEARCH_ROUTES
@@ -215,6 +216,7 @@ async def openapi(request: web.Request, _: Params) -> web.StreamResponse:
 
 
 ROUTES = (
+    *PAGE_ROUTES,
     *SEARCH_ROUTES,
     Route("GET", "/api/moments/{id}", one_moment, MomentInfo, errors=(503,), path_pattern=MOMENT_PATTERN),
     Route(
@@ -229,6 +231,7 @@ ROUTES = (
         role="review",
         count_results=lambda *_: 1,
         at_once=(2, 16),
+        head=True,
     ),
     Route(
         "GET",
@@ -239,6 +242,7 @@ ROUTES = (
         errors=(404, 409, 503),
         path_pattern=FRAME_PATTERN,
         at_once=(4, 64),
+        head=True,
     ),
     Route("GET", "/api/cameras", cameras, CamerasOut, errors=(503,)),
     Route("GET", "/healthz", healthz, Health, role=None),
@@ -255,6 +259,11 @@ def add_routes(app: web.Application) -> None:
     """Add every route to the application."""
     for route in ROUTES:
         handler = make_handler(route)
-        app.router.add_route(route.method, route.path, handler)
-        if route.answer in ("image/jpeg", "video/mp4"):
-            app.router.add_route("HEAD", route.path, handler)
+        app.router.add_route(route.method, route.pattern, handler)
+        if route.head:
+            app.router.add_route("HEAD", route.pattern, handler)
+
+
+def public_paths() -> frozenset[str]:
+    """The paths that need no token, as routes write them."""
+    return frozenset(route.path for route in ROUTES if route.role is None)

@@ -55,6 +55,7 @@ class Route:
         all_cameras: the answer covers all cameras, so a token that is limited to some is refused.
         count_results: number of results, from the parameters and the answer. A route with it is in the audit log.
         form_schema: schema of the multipart form; the handler reads the form itself.
+        head: HEAD is answered too, with the same headers.
         at_once: how many requests run and how many more may wait; further ones get 503. None: as many as there are.
     """
 
@@ -72,6 +73,12 @@ class Route:
     count_results: Callable[[Any, Any], int] | None = None
     form_schema: dict[str, Any] | None = None
     at_once: tuple[int, int] | None = None
+    head: bool = False
+
+    @property
+    def pattern(self) -> str:
+        """The path as aiohttp's router takes it: a parameter ``path`` may contain slashes."""
+        return self.path.replace("{path}", "{path:.+}")
 
 
 def make_handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -27,8 +27,8 @@ from tests.query.http.test_tokens import LATER, SPAN, START, two_cameras
 __all__ = ["two_cameras"]
 
 ROOT = Path(__file__).parents[3]
-NOT_FOR_PROGRAMS = {"/metrics", "/openapi.json", "/healthz", "/readyz"}
-"""For Prometheus, code generators and supervisors, which have clients of their own."""
+NOT_FOR_PROGRAMS = {"/metrics", "/openapi.json", "/healthz", "/readyz", "/", "/web/{path}", "/favicon.ico"}
+"""For Prometheus, code generators, supervisors and browsers, which have clients of their own."""
 
 
 def alert(n=0, camera="yard"):
