@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from lancedb.index import IvfSq
 
 from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.file_lock import lock_file
@@ -25,6 +24,7 @@ from footage.indexer.store.base import Hit, Record, StoreDamaged, StoreError, Ve
 from footage.indexer.store.durable import fsync_written
 from footage.indexer.store.error_hints import DAMAGED, is_stale, translate_errors
 from footage.indexer.store.lance_files import TableLedger, find_damaged_files
+from footage.indexer.store.lance_import import IvfSq
 from footage.indexer.store.lance_repair import StoreReport, examine_table
 from footage.indexer.store.lance_table import create_scalar_indexes, open_table, table_name
 from footage.indexer.store.times import merged_micros

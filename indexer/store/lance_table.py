@@ -7,11 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import lancedb
-from lancedb.index import Bitmap, BTree
-
 from footage.indexer.embed.base import Space
 from footage.indexer.store import rows
+from footage.indexer.store.lance_import import Bitmap, BTree, lancedb
 
 INDEX_CACHE = 192 << 20  # bytes; LanceDB's own default is 6 GB, and each write leaves more in it
 METADATA_CACHE = 32 << 20  # bytes; 1 GB by default

@@ -18,6 +18,7 @@ main()
 """
 SLOW = {"supervision", "scipy", "requests"}
 UNUSED = SLOW | {"matplotlib", "aiohttp.web", "prometheus_client", "footage.query.http.app"}
+UNUSED |= {"lance_namespace_urllib3_client.api"}  # most of a second, for a service that nobody uses here
 HEAVY = UNUSED | {"numpy", "av", "cv2", "lancedb", "pyarrow", "openvino", "aiohttp", "footage.config.settings"}
 
 

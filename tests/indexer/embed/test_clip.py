@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +22,26 @@ LAYOUTS = {"roboflow": tiny.roboflow, "immich": tiny.immich, "transformers.js": 
 F32 = Plan(precision="f32", batch=4)
 
 
-@pytest.fixture(scope="session", params=list(LAYOUTS))
+@pytest.fixture(scope="module", params=list(LAYOUTS))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return LAYOUTS[request.param](tmp_path_factory.mktemp("models") / "tiny")
 
 
-@pytest.fixture
-async def embedder(folder: Path, tmp_path: Path) -> AsyncIterator[ClipEmbedder]:
-    clip = await ClipEmbedder.open(folder, cache=tmp_path, plan=F32)
+@pytest.fixture(scope="module")
+def embedder(folder: Path) -> Iterator[ClipEmbedder]:
+    """Yield one embedder for all tests of a layout: opening one compiles four networks."""
+    clip = asyncio.run(ClipEmbedder.open(folder, cache=folder.parent, plan=F32))
     yield clip
-    await clip.close()
+    asyncio.run(clip.close())
 
 
 class TestClip(EmbedderConformance):
+    async def test_closing_twice_does_no_harm_and_later_calls_are_refused(  # type: ignore[override]
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        own = await ClipEmbedder.open(folder, cache=tmp_path, plan=F32)
+        await super().test_closing_twice_does_no_harm_and_later_calls_are_refused(own)
+
     async def test_texts_find_their_image(self) -> None:  # type: ignore[override]
         """Skipped: random weights do not relate texts to images."""
 

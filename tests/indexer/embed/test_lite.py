@@ -102,7 +102,7 @@ def test_artifacts_stay_small() -> None:
 
 def _stills(path: Path) -> list[Image]:
     with av.open(path) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)][::25]
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)][::50]
 
 
 def _rgb(image: Image) -> Image:
