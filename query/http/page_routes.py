@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 
 from footage.query.http.page_files import page_file
-from footage.query.http.routing import Params, Route
+from footage.query.http.routing import AnyParams, Params, Route
 
 POLICY = "; ".join(
     (
@@ -69,7 +69,7 @@ def send_page_file(request: web.Request, name: str) -> web.Response:
 
 
 ROUTES = (
-    Route("GET", "/", page, "text/html", role=None, statuses=(200, 304), head=True),
+    Route("GET", "/", page, "text/html", AnyParams, role=None, statuses=(200, 304), head=True),
     Route(
         "GET",
         "/web/{path}",

@@ -37,6 +37,12 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
+class AnyParams(Params):
+    """Whatever the query holds: it is read by the page in the browser, not by the service."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One operation.
@@ -137,6 +143,8 @@ async def _parse_body(request: web.Request, model: type[BaseModel]) -> BaseModel
 
 def _parse_query(params: type[Params], query: Mapping[str, str]) -> Params:
     """The validated query parameters; raises ValueError with one sentence per parameter."""
+    if params is AnyParams:
+        return params()
     repeatable = {f.alias or n for n, f in params.model_fields.items() if "tuple" in str(f.annotation)}
     given: dict[str, Any] = {}
     for name in query:

@@ -50,6 +50,11 @@ async def test_the_page_is_served_without_a_token_under_its_policy(client):
             assert bool(await response.read()) == (method == "GET")
 
 
+async def test_the_address_of_the_page_may_hold_any_state(client):
+    response = await client.get("/?q=a+dog&camera=yard&camera=gate&sort=time&of-a-later-version=1")
+    assert (response.status, await response.read()) == (200, (WEB / "index.html").read_bytes())
+
+
 async def test_a_browser_asks_again_and_gets_only_what_changed(client):
     first = await client.get("/", headers={"Accept-Encoding": "identity"})
     packed = await client.get("/", headers={"Accept-Encoding": "gzip, br"})
@@ -64,7 +69,7 @@ async def test_a_browser_asks_again_and_gets_only_what_changed(client):
 
 @pytest.mark.parametrize(
     "path",
-    ["nothing.js", "vendor/SHA256SUMS", "../http/app.py", "%2e%2e/http/app.py", "..%2fhttp%2fapp.py", "vendor", ""],
+    ["missing.js", "vendor/SHA256SUMS", "../http/app.py", "%2e%2e/http/app.py", "..%2fhttp%2fapp.py", "vendor", ""],
 )
 async def test_nothing_else_is_served(client, path):
     assert (await client.get("/web/" + path, headers={"Authorization": "Bearer secret"})).status == 404

@@ -1,0 +1,69 @@
+// Formats times in the viewer's time zone, spans and shares, in the language of the texts.
+
+import { language } from './strings.js';
+
+export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+const make = (options) => new Intl.DateTimeFormat(language, { hourCycle: 'h23', ...options });
+const day = { weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' };
+const clock = { hour: '2-digit', minute: '2-digit' };
+const formats = {
+  day: make(day),
+  minute: make(clock),
+  second: make({ ...clock, second: '2-digit' }),
+  millisecond: make({ ...clock, second: '2-digit', fractionalSecondDigits: 3 }),
+  weekday: make({ weekday: 'short' }),
+};
+
+const at = (time) => new Date(time);
+
+/** 'Mon, 4 May 2026'. */
+export const dayOf = (time) => formats.day.format(at(time));
+/** '14:30'. */
+export const minuteOf = (time) => formats.minute.format(at(time));
+/** '14:30:05'. */
+export const clockOf = (time) => formats.second.format(at(time));
+/** '14:30:05.250'. */
+export const preciseOf = (time) => formats.millisecond.format(at(time));
+/** 'Mon, 4 May 2026 14:30:05', in the viewer's zone. */
+export const fullOf = (time) => `${dayOf(time)} ${clockOf(time)}`;
+/** '2026-05-04 12:30:05.250 UTC', to show on hover. */
+export const utcOf = (time) => at(time).toISOString().replace('T', ' ').replace('Z', ' UTC');
+
+export const sameDay = (a, b) => dayOf(a) === dayOf(b);
+
+/** 'Mon, 4 May 2026 14:00 – 15:00'; an end that is missing stays open. */
+export function spanOf(from, to) {
+  const short = (time) => (at(time).getSeconds() ? clockOf(time) : minuteOf(time));
+  const isMidnight = (time) => short(time) === '00:00';
+  if (from && to) {
+    const last = at(at(to).getTime() - 1);
+    if (isMidnight(from) && isMidnight(to)) return sameDay(from, last) ? dayOf(from) : `${dayOf(from)} – ${dayOf(last)}`;
+    return sameDay(from, last) ? `${dayOf(from)} ${short(from)} – ${short(to)}` :
+      `${dayOf(from)} ${short(from)} – ${dayOf(to)} ${short(to)}`;
+  }
+  if (from) return `${dayOf(from)} ${short(from)} –`;
+  return `– ${dayOf(to)} ${short(to)}`;
+}
+
+/** '0:05', '12:30', '1:02:03'. */
+export function lengthOf(seconds) {
+  const all = Math.round(seconds);
+  const [h, m, s] = [Math.floor(all / 3600), Math.floor(all / 60) % 60, all % 60];
+  const two = (n) => String(n).padStart(2, '0');
+  return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+/** '2 d 3 h', '1 h 20 min', '45 s'. */
+export function durationOf(seconds) {
+  const units = [['d', 86400], ['h', 3600], ['min', 60], ['s', 1]];
+  const first = units.findIndex(([, size]) => seconds >= size);
+  if (first < 0) return seconds > 0 ? '< 1 s' : '0 s';
+  const [name, size] = units[first];
+  const whole = Math.floor(seconds / size);
+  const next = units[first + 1];
+  const rest = next ? Math.round((seconds - whole * size) / next[1]) : 0;
+  return rest && whole < 10 && next[1] * rest < size ? `${whole} ${name} ${rest} ${next[0]}` : `${whole} ${name}`;
+}
+
+export const percentOf = (share) => `${Math.round(share * 100)} %`;

@@ -1,0 +1,237 @@
+// Starts the page: logs in, reads the state of the service, and draws what the state says.
+
+import { html, nothing, render } from './vendor/lit-html/lit-html.js';
+import * as api from './api.js';
+import { Asker, isQuestion } from './ask.js';
+import { closeMenus, filtersView } from './filters.js';
+import { icons } from './icons.js';
+import * as keys from './keys.js';
+import { helpView } from './help.js';
+import { loginView, logOut } from './login.js';
+import { nothingView, Tries } from './nothing.js';
+import { resultsView, toggleSelected, toolsView } from './results.js';
+import { boxView, chipsView, focusBox, listenForPictures } from './search.js';
+import { addView, bannerView, firstRunView, isFirstRun } from './setup.js';
+import { address, store } from './state.js';
+import { text as t } from './strings.js';
+
+const NAV = [['', icons.search], ['live', icons.live], ['watches', icons.bell], ['shares', icons.link], ['add', icons.plus]];
+const REFRESH = 5000; // milliseconds between two looks at the service's state
+const TICK = { history: 'none' };
+/** Parts of the page that are loaded when they are first needed. */
+const PARTS = {
+  timeline: () => import('./timeline-view.js'), review: () => import('./review.js'), player: () => import('./player.js'),
+  live: () => import('./live.js'), watches: () => import('./watches.js'), shares: () => import('./share.js'),
+};
+const PAGES = ['live', 'watches', 'shares'];
+const mounted = new Map();
+
+let silence = 0;
+
+/** Tells something in passing, to the eye and to a screen reader. */
+function say(message) {
+  clearTimeout(silence);
+  store.set({ said: message }, TICK);
+  silence = setTimeout(() => store.set({ said: '' }, TICK), 6000);
+}
+
+const ctx = { store, api, keys, strings: t, say };
+
+const asker = new Asker(store);
+new Tries();
+
+async function enter() {
+  try {
+    store.set({ session: await api.session() }, TICK);
+    await refresh();
+  } catch (error) {
+    if (error.status === 401) store.set({ session: null }, TICK);
+    else store.set({ error }, TICK);
+  }
+}
+
+async function refresh() {
+  if (!store.get().session || document.hidden) return;
+  const before = store.get().status?.records;
+  try {
+    const [status, { cameras }] = await Promise.all([api.status(), api.cameras()]);
+    store.set({ status, cameras }, TICK);
+    if (before !== undefined && before === 0 && status.records) asker.repeat();
+    if (store.get().error?.status === 0) asker.repeat();
+  } catch (error) {
+    if (error.status === 0 || error.status === 503) store.set({ error }, TICK);
+  }
+}
+
+function goTo(event, view) {
+  if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+  event.preventDefault();
+  store.set({ view, open: '' });
+}
+
+function headerView(state) {
+  const isAdmin = state.session.role === 'admin';
+  const entries = NAV.filter(([view]) => (view !== 'add' || isAdmin) && (view !== 'shares' || state.session.role !== 'view'));
+  return html`<header class="top">
+    <a class="brand" href="/" @click=${(e) => { e.preventDefault(); goHome(); }}><img src="/web/icon.svg" alt="" width="26" height="26"><span>${t.app.name}</span></a>
+    ${state.view ? html`<span class="box"></span>` : boxView(state)}
+    <nav class="nav" aria-label=${t.app.navLabel}>${entries.map(([view, icon]) => html`
+      <a href=${address(state, { view, open: '' })} aria-current=${state.view === view ? 'page' : nothing} @click=${(e) => goTo(e, view)}>${icon}<span>${t.app.nav[view]}</span></a>`)}</nav>
+    <div class="me">
+      <button type="button" class="ghost" title=${`${t.app.help} (?)`} aria-label=${t.app.help} @click=${() => store.set({ help: true }, TICK)}>${icons.keys}</button>
+      ${state.session.token_needed ? html`<button type="button" class="ghost" title=${`${t.app.logOut}: ${t.app.as(state.session.name, state.session.role)}`} aria-label=${t.app.logOut} @click=${logOut}>${icons.exit}</button>` : nothing}
+    </div>
+  </header>`;
+}
+
+const goHome = () => {
+  store.set({ view: '', q: '', plus: [], minus: [], camera: [], from: '', to: '', hours: '', days: '', mark: '', open: '', pictures: [], parts: [] });
+  focusBox();
+};
+
+function contentView(state) {
+  if (state.error && !state.answer) return errorView(state.error);
+  if (isFirstRun(state)) return firstRunView(state);
+  const { answer } = state;
+  const isEmpty = answer && !answer.moments.length;
+  return html`${state.error ? errorView(state.error) : nothing}${isEmpty ? nothingView(state) : resultsView(state)}`;
+}
+
+const errorView = (error) => html`<section class="failure" role="alert"><p><b>${error.message}</b> ${error.hint ?? ''}</p>
+  <button type="button" @click=${() => { asker.repeat(); refresh(); }}>${t.app.again}</button></section>`;
+
+function findView(state) {
+  const first = isFirstRun(state);
+  return html`${first ? nothing : html`<div class="asked">${chipsView(state)}${filtersView(state)}</div>`}
+    <section id="timeline" class="timeline" ?hidden=${first || state.view}></section>
+    ${first || !state.answer ? nothing : toolsView(state)}
+    <div id="results" tabindex="-1">${contentView(state)}</div>`;
+}
+
+function pageView(state) {
+  if (state.session === undefined) return state.error ? html`<main>${errorView(state.error)}</main>` : nothing;
+  if (state.session === null) return loginView(state);
+  return html`<a class="skip" href="#results" @click=${skip}>${t.app.skip}</a>
+    ${headerView(state)}
+    <main class="page">
+      ${bannerView(state)}
+      <div ?hidden=${state.view !== ''}>${findView(state)}</div>
+      <div ?hidden=${state.view !== 'add'} class="narrow">${state.view === 'add' ? addView(state) : nothing}</div>
+      ${PAGES.map((view) => html`<div id=${view} ?hidden=${state.view !== view}></div>`)}
+    </main>
+    <p class="said" role="status">${state.said ?? ''}</p>
+    <div id="review"></div>
+    <div id="player"></div>
+    ${helpView(state)}
+    <p class="drop" aria-hidden="true">${t.search.drop}</p>`;
+}
+
+const skip = (event) => {
+  event.preventDefault();
+  document.getElementById('results').focus();
+};
+
+/** Loads a part once; `start(part, host)` runs when it is there. */
+async function load(name, start) {
+  if (mounted.has(name)) return;
+  mounted.set(name, null);
+  const part = await PARTS[name]();
+  mounted.set(name, part);
+  start(part, document.getElementById(name));
+  draw(store.get());
+}
+
+let page = ''; // the one of PAGES that is shown
+
+function drawPage(state) {
+  if (page !== state.view) mounted.get(page)?.leave?.();
+  const part = mounted.get(state.view);
+  if (part && PAGES.includes(state.view)) {
+    if (page !== state.view) part.enter?.(ctx);
+    render(part.view(state, ctx), document.getElementById(state.view));
+  }
+  page = part ? state.view : '';
+}
+
+function draw(state) {
+  render(pageView(state), document.getElementById('app'));
+  document.title = state.q ? `${state.q} · ${t.app.name}` : t.app.name;
+  if (!state.session) return mounted.clear();
+  if (!isFirstRun(state) && !state.view) {
+    load('timeline', (part, host) => part.mountTimeline?.(host, ctx));
+    load('review', (part) => part.registerReviewKeys?.(keys, store, api));
+  }
+  if (state.open) load('player', (part, host) => part.mountPlayer?.(host, ctx));
+  if (PAGES.includes(state.view)) load(state.view, () => {});
+  const review = mounted.get('review');
+  if (review?.selectionBar) render(review.selectionBar(state), document.getElementById('review'));
+  drawPage(state);
+  return watchEnd();
+}
+
+const onEnd = new IntersectionObserver((entries) => { if (entries.some((one) => one.isIntersecting)) asker.more(); }, { rootMargin: '800px' });
+let end = null;
+
+function watchEnd() {
+  const now = document.getElementById('more');
+  if (now === end) return;
+  if (end) onEnd.unobserve(end);
+  end = now;
+  if (end) {
+    onEnd.observe(end);
+    end.onclick = () => asker.more();
+  }
+}
+
+const shots = () => [...document.querySelectorAll('#results .card:not(.near) .shot')];
+const focused = () => document.activeElement?.closest?.('.card');
+
+function step(by) {
+  const all = shots();
+  const now = all.indexOf(focused()?.querySelector('.shot'));
+  const next = all[Math.min(all.length - 1, Math.max(0, now + by))];
+  next?.focus();
+  next?.scrollIntoView({ block: 'nearest' });
+}
+
+function registerKeys() {
+  const add = (scope, key, action, label, options) => keys.register(scope, key, action, label, options);
+  add('page', '/', focusBox, t.keys.search);
+  add('page', 'Ctrl+k', focusBox, '', { typing: true });
+  add('page', '?', () => store.set({ help: true }, TICK), t.keys.help);
+  add('page', 'Escape', () => closeMenus() || (document.activeElement?.id === 'q' ? (document.activeElement.blur(), true) : false), t.keys.back, { typing: true });
+  add('results', 'j', () => step(1), t.keys.next);
+  add('results', 'k', () => step(-1), t.keys.previous);
+  add('results', 'Enter', () => false, t.keys.open);
+  add('results', 'x', () => { const one = focused(); if (one) toggleSelected(one.dataset.id); }, t.keys.select);
+  add('results', 's', () => { const sorts = Object.keys(t.results.sorts); const { sort } = store.get(); store.set({ sort: sorts[(sorts.indexOf(sort) + 1) % sorts.length] }); }, t.keys.sort);
+  add('results', 'b', () => store.set({ boxes: !store.get().boxes }), t.keys.boxes);
+  for (let n = 1; n <= 9; n += 1) {
+    add('results', String(n), () => toggleCamera(n - 1), n === 1 ? t.keys.camera(n) : '');
+  }
+}
+
+function toggleCamera(index) {
+  const { cameras, camera } = store.get();
+  const name = cameras?.[index]?.camera;
+  if (name) store.set({ camera: camera.length === 1 && camera[0] === name ? [] : [name] });
+}
+
+api.unauthorized.addEventListener('unauthorized', () => { if (store.get().session) store.set({ session: null }, TICK); });
+document.addEventListener('visibilitychange', refresh);
+document.addEventListener('focusin', (event) => {
+  const id = event.target.closest?.('.card')?.dataset.id ?? '';
+  if (id !== store.get().focused) store.set({ focused: id }, TICK);
+});
+store.subscribe(draw);
+let wasIn = false;
+store.subscribe((state) => {
+  if (Boolean(state.session) === wasIn) return;
+  wasIn = Boolean(state.session);
+  if (wasIn) refresh().then(() => { if (!store.get().open) document.getElementById('q')?.focus(); });
+});
+registerKeys();
+listenForPictures();
+setInterval(refresh, REFRESH);
+draw(store.get());
+enter();

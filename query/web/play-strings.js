@@ -1,0 +1,3 @@
+// Texts of the timeline, player, review, live, watches and shares.
+
+export const play = {};

@@ -1,0 +1,2 @@
+export const registerReviewKeys = () => {};
+export const selectionBar = () => '';

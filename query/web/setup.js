@@ -1,0 +1,90 @@
+// The first run: says what is so and what to do, and adds a camera or a folder.
+
+import { html, nothing } from './vendor/lit-html/lit-html.js';
+import * as api from './api.js';
+import { icons } from './icons.js';
+import { store } from './state.js';
+import { text as t } from './strings.js';
+
+const form = { url: '', name: '', picture: '', busy: '', error: null, saved: '' };
+const change = (patch) => {
+  Object.assign(form, patch);
+  store.set({ form: { ...form } }, { history: 'none' });
+};
+
+/** A name for an address, as long as nobody typed one: yard of /srv/nvr/yard, else the host's first part. */
+export function suggestName(url) {
+  const clean = url.replace(/^[a-z]+:\/\/(?:[^@/]*@)?/iu, '').replace(/[?#].*$/u, '').replace(/\/+$/u, '');
+  const last = /^[a-z]+:\/\//iu.test(url) ? clean.split('/')[0].split(':')[0] : clean.split('/').at(-1);
+  return last.replace(/[^\w.-]+/gu, '-').replace(/^[-.]+|[-.]+$/gu, '').slice(0, 64);
+}
+
+async function test() {
+  change({ busy: 'test', error: null, picture: '' });
+  try {
+    const response = await api.testCamera({ url: form.url.trim() });
+    change({ busy: '', picture: URL.createObjectURL(await response.blob()) });
+  } catch (error) {
+    change({ busy: '', error });
+  }
+}
+
+async function save(event) {
+  event.preventDefault();
+  const name = form.name || suggestName(form.url);
+  change({ busy: 'save', error: null });
+  try {
+    await api.addCamera({ name, url: form.url.trim() });
+    change({ busy: '', saved: name, url: '', name: '', picture: '' });
+    store.set({ cameras: (await api.cameras()).cameras }, { history: 'none' });
+  } catch (error) {
+    change({ busy: '', error });
+  }
+}
+
+export function addView(state) {
+  if (state.session.role !== 'admin') return html`<p class="hint">${t.setup.onlyAdmin} ${t.setup.byCommand}</p>`;
+  const name = form.name || suggestName(form.url);
+  return html`<form class="add" @submit=${save} autocomplete="off">
+    <h2>${t.setup.addTitle}</h2>
+    <label>${t.setup.url}<input name="url" required spellcheck="false" .value=${form.url} aria-describedby="url-hint" @input=${(e) => change({ url: e.target.value, picture: '', saved: '' })}></label>
+    <p class="hint" id="url-hint">${t.setup.urlHint}</p>
+    <label>${t.setup.name}<input name="name" required pattern="[A-Za-z0-9_][A-Za-z0-9_.\\-]{0,63}" title=${t.setup.nameHint} spellcheck="false" .value=${name} @input=${(e) => change({ name: e.target.value })}></label>
+    <div class="buttons"><button type="button" ?disabled=${!form.url || form.busy} @click=${test}>${form.busy === 'test' ? `${t.setup.testing}…` : t.setup.test}</button>
+      <button class="main" ?disabled=${!form.url || form.busy}>${t.setup.save}</button></div>
+    <div role="status">${form.saved ? html`<p class="good">${icons.check}${t.setup.saved(form.saved)}</p>` : nothing}</div>
+    <div role="alert">${form.error ? html`<p class="error">${form.error.message}${form.error.hint ? html`<br>${form.error.hint}` : nothing}</p>` : nothing}</div>
+    ${form.picture ? html`<img class="test" src=${form.picture} alt=${t.setup.testAlt(name)}>` : nothing}
+  </form>`;
+}
+
+/** What stands above everything while something is wrong; nothing when all is well. */
+export function bannerView(state) {
+  const { status } = state;
+  const away = (state.cameras ?? []).filter((one) => one.live && !['live', 'connecting', 'stopped'].includes(one.live.state));
+  const notes = [];
+  if (status?.problem) notes.push(html`<b>${t.setup.problem}.</b> ${status.problem} ${status.hint}`);
+  if (status && status.state === 'other_model') notes.push(html`<b>${t.setup.otherTitle}.</b> ${status.hint}`);
+  if (away.length) {
+    const reasons = [...new Set(away.map((one) => one.live.error).filter(Boolean))].slice(0, 2).join('; ');
+    notes.push(html`<b>${t.setup.away(away.map((one) => one.camera))}</b>${reasons ? html`: ${reasons}` : nothing}`);
+  }
+  if (state.notice) notes.push(state.notice);
+  return notes.length ? html`<div class="banner" role="status">${notes.map((note) => html`<p>${icons.warn}<span>${note}</span></p>`)}</div>` : nothing;
+}
+
+/** Whether there is nothing to search yet. */
+export const isFirstRun = (state) => state.status && (state.status.records === 0 || ['starting', 'other_model'].includes(state.status.state));
+
+export function firstRunView(state) {
+  const { status } = state;
+  const [title, message] = status.state === 'starting' ? [t.setup.startingTitle, status.hint] :
+    status.state === 'other_model' ? [t.setup.otherTitle, status.hint] :
+      [t.setup.emptyTitle, state.session.role === 'admin' ? t.setup.emptyText : t.setup.emptyView];
+  const cameras = state.cameras ?? [];
+  return html`<section class="first">
+    <span class="mark">${icons.camera}</span><h1>${title}</h1><p>${message}</p>
+    ${cameras.length ? html`<ul class="cameras">${cameras.map((one) => html`<li><b>${one.camera}</b> <span>${one.live ? `${one.live.state}${one.live.error ? `: ${one.live.error}` : ''}` : ''}</span></li>`)}</ul><p class="hint">${t.setup.waiting}</p>` : nothing}
+    ${status.state === 'ready' ? addView(state) : nothing}
+  </section>`;
+}
