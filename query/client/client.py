@@ -21,6 +21,7 @@ import aiohttp
 
 from footage.query.client.base_client import BaseClient, FootageError
 from footage.query.http.schemas import AnswerOut, AuditOut, CamerasOut, MomentInfo
+from footage.query.http.session_routes import SessionOut
 from footage.query.http.watch_schemas import BacktestOut, FiredOut, WatchChange, WatchesOut, WatchIn, WatchOut
 
 Time = datetime | str | None
@@ -89,6 +90,10 @@ class Client(BaseClient):
     async def export(self, moments: Sequence[str], path: str | Path, **options: Any) -> Path:
         """Export moments, by id, to a zip at ``path``; options are ``pad``, ``precise``, ``query`` and ``filters``."""
         return await self._download("POST", "/api/export", Path(path), body={"moments": list(moments), **options})
+
+    async def session(self) -> SessionOut:
+        """Get who this client is, with which role and cameras."""
+        return await self._request_model(SessionOut, "GET", "/api/session")
 
     async def cameras(self) -> CamerasOut:
         """List all cameras with what is indexed of them and their live status."""

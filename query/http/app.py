@@ -18,7 +18,7 @@ from footage.indexer.store.base import Catalog, Store
 from footage.indexer.store.integrity import IndexHealth
 from footage.indexer.supervisor import Supervisor
 from footage.query.clips.service import ClipService
-from footage.query.http import routes
+from footage.query.http import routes, session_routes
 from footage.query.http.app_keys import (
     AUDIT_LOG,
     AUTHENTICATOR,
@@ -33,6 +33,7 @@ from footage.query.http.app_keys import (
     PEERS,
     REFUSED,
     SEARCH_ENGINE,
+    SESSIONS,
     STORE,
     SUPERVISOR,
     WORKER,
@@ -44,6 +45,7 @@ from footage.query.http.limits import RETRY_AFTER
 from footage.query.http.metrics import Metrics
 from footage.query.http.origin import add_safe_headers
 from footage.query.http.schemas import ErrorOut
+from footage.query.http.sessions import Sessions
 from footage.query.http.tokens import Authenticator
 from footage.query.http.watch_routes import WATCH_CONTEXT, WatchContext
 from footage.query.peers.peers import Peers
@@ -95,14 +97,15 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
         local: the application is bound to loopback only, where no token is needed while none exists.
     """
     metrics, authenticator = services.metrics, Authenticator(services.catalog, token, local)
-    guard = authenticate_requests(authenticator, routes.public_paths())
+    guard = authenticate_requests(authenticator, routes.public_routes())
     middlewares = [_count_requests(metrics), _convert_errors, guard]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
     app[STORE], app[CATALOG], app[CLIP_SERVICE] = services.store, services.catalog, services.clip_service
     app[SEARCH_ENGINE] = services.search_engine
     app[LIVE], app[METRICS], app[AUTHENTICATOR], app[AUDIT_LOG] = services.live, metrics, authenticator, services.audit
     app[HEALTH], app[DISK], app[SUPERVISOR] = services.health, services.disk, services.supervisor
-    app[REFUSED] = services.refused
+    app[REFUSED], app[SESSIONS] = services.refused, Sessions(services.catalog, authenticator)
+    session_routes.prepare(app)
     app[WORKER], app[MISCONFIGURED] = services.worker, services.misconfigured
     app[PEERS], app[EXPORT_CLIPS] = services.peers, services.export_clips or services.clip_service
     app[WATCH_CONTEXT], app[EXPORT_LOCK] = services.watches, asyncio.Lock()
@@ -138,7 +141,7 @@ async def _convert_errors(request: web.Request, handler: Handler) -> web.StreamR
 
 
 _HINTS = {
-    401: "send 'Authorization: Bearer TOKEN'",
+    401: "send 'Authorization: Bearer TOKEN', or log in on the page at /",
     404: "GET /openapi.json lists the routes",
     405: "GET /openapi.json lists the routes",
 }

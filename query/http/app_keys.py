@@ -15,6 +15,7 @@ from footage.indexer.supervisor import Supervisor
 from footage.query.clips.service import ClipService
 from footage.query.http.audit import AuditLog
 from footage.query.http.metrics import Metrics
+from footage.query.http.sessions import Sessions
 from footage.query.http.tokens import Authenticator
 from footage.query.peers.peers import Peers
 from footage.query.search.engine import SearchEngine
@@ -34,6 +35,7 @@ LIVE: web.AppKey[LiveService | None] = web.AppKey("live", LiveService)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 AUDIT_LOG: web.AppKey[AuditLog | None] = web.AppKey("audit", AuditLog)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authenticator)
+SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions", Sessions)
 MISCONFIGURED: web.AppKey[Mapping[str, str]] = web.AppKey("misconfigured", Mapping)
 """Why cameras of the settings cannot be watched, by name."""
 SUPERVISOR: web.AppKey[Supervisor | None] = web.AppKey("supervisor", Supervisor)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Sequence
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from footage.query.http.app_keys import CATALOG
-from footage.query.http.origin import refuse_other_sites, requested_host
+from footage.query.http.app_keys import CATALOG, SESSIONS
+from footage.query.http.origin import cookie_name, refuse_other_sites, requested_host, require_own_page
 from footage.query.http.service_auth import authenticate_service
+from footage.query.http.sessions import Session
 from footage.query.http.tokens import LOCAL_NAME, Authenticator, Identity, Role
 from footage.query.values.names import describe_unknown
 from footage.stream.errors import USAGE, FootageError, InvalidInput
 
 IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
 """The key under which a request holds its caller."""
+SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)
+"""Set on a request that was authenticated by its cookie."""
 
 
 class UnsafeBind(FootageError):
@@ -51,11 +54,11 @@ def check_bind(host: str, token: str | bool | None) -> None:
         )
 
 
-def authenticate_requests(authenticator: Authenticator, public: Collection[str] = ()) -> Middleware:
+def authenticate_requests(authenticator: Authenticator, public: Collection[tuple[str, str]] = ()) -> Middleware:
     """Middleware that identifies the caller; it answers 401 when a token is needed and no valid one was sent.
 
     Args:
-        public: paths of routes that need no token, as the routes write them.
+        public: methods and paths of routes that need no token, as the routes write them.
 
     What pages of other sites make a browser send is refused. When no token is needed, only requests addressed to this
     machine by name are answered: a page cannot read a local service by pointing its own host name at 127.0.0.1 (DNS
@@ -66,25 +69,46 @@ def authenticate_requests(authenticator: Authenticator, public: Collection[str] 
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         refuse_other_sites(request)
         resource = request.match_info.route.resource
-        if resource and resource.canonical in public:
+        method = "GET" if request.method == "HEAD" else request.method
+        if resource and (method, resource.canonical) in public:
             return await handler(request)
         service = await authenticate_service(request)
-        request[IDENTITY] = service or await _identify(request, authenticator)
+        request[IDENTITY] = service or await identify(request, authenticator)
         return await handler(request)
 
     return middleware
 
 
-async def _identify(request: web.Request, authenticator: Authenticator) -> Identity:
+async def identify(request: web.Request, authenticator: Authenticator) -> Identity:
+    """The caller of a request, by the token in its header, else by the session in its cookie.
+
+    Raises:
+        HTTPUnauthorized: a token is needed, and neither is there.
+        HTTPForbidden: a change with a cookie does not come from this service's page; or no token is needed, and the
+            request is addressed to another name than this machine's.
+    """
     host = requested_host(request)
     if await authenticator.token_required():
         found = await authenticator.authenticate(_bearer_token(request))
+        if found is None and hdrs.AUTHORIZATION not in request.headers:
+            found = await _identify_by_cookie(request)
         if found is None:
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Bearer realm="footage"'})
         return found
     if not host.is_loopback:
         raise web.HTTPForbidden(reason=f"without a token only localhost is served, not {host.name!r}")
     return Identity(LOCAL_NAME)
+
+
+async def _identify_by_cookie(request: web.Request) -> Identity | None:
+    sessions, secret = request.app.get(SESSIONS), request.cookies.get(cookie_name(request), "")
+    found = await sessions.find(secret) if sessions and secret else None
+    if found is None:
+        return None
+    if request.method not in ("GET", "HEAD"):
+        require_own_page(request)
+    request[SESSION] = found
+    return found.identity
 
 
 def _bearer_token(request: web.Request) -> str:
@@ -100,7 +124,7 @@ def identity(request: web.Request) -> Identity:
 async def is_still_authorized(request: web.Request, authenticator: Authenticator) -> bool:
     """Whether the token of a long request still identifies the same caller: it may have been removed meanwhile."""
     try:
-        return await _identify(request, authenticator) == identity(request)
+        return await identify(request, authenticator) == identity(request)
     except web.HTTPException:
         return False
 

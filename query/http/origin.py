@@ -17,8 +17,9 @@ from aiohttp import hdrs, web
 OWN_SITES = frozenset({"same-origin", "none"})
 """Values of Sec-Fetch-Site for this service's own pages, and for what a user opens, not a page. Not same-site: that is
 said of every port of this machine, and of every subdomain."""
-NAVIGABLE_PATHS = frozenset({"/"})
-"""Paths to which a link on another site may lead, because they cost nothing."""
+NAVIGABLE_PATHS = re.compile(r"/|/s/[\w-]{1,64}", re.ASCII)
+"""Paths to which a link on another site may lead, because they cost nothing: the page, and that of a share."""
+COOKIE = "footage"
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._~-]+))(?::([0-9]{1,5}))?", re.ASCII)
 SAFE_HEADERS = {
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -103,7 +104,44 @@ def _is_harmless_link(request: web.Request) -> bool:
     """Whether the browser's window is led to a page that costs nothing."""
     mode, destination = request.headers.get("Sec-Fetch-Mode"), request.headers.get("Sec-Fetch-Dest")
     is_navigation = (mode, destination) == ("navigate", "document")
-    return is_navigation and request.method in ("GET", "HEAD") and request.path in NAVIGABLE_PATHS
+    return is_navigation and request.method in ("GET", "HEAD") and NAVIGABLE_PATHS.fullmatch(request.path) is not None
+
+
+def require_own_page(request: web.Request) -> None:
+    """Refuse a request that carries a cookie, unless the browser says that a page of this service sent it.
+
+    Programs send tokens, so this may be stricter than ``refuse_other_sites``: it needs the word of the browser.
+
+    Raises:
+        HTTPForbidden: the browser says otherwise, or nothing.
+    """
+    sites = request.headers.getall("Sec-Fetch-Site", ())
+    origins = request.headers.getall(hdrs.ORIGIN, ())
+    own = set(sites) == {"same-origin"} if sites else bool(origins) and all(_is_origin(o, request) for o in origins)
+    if not own:
+        raise web.HTTPForbidden(
+            reason="a change with a cookie must come from this service's own page; programs send a token"
+        )
+
+
+def is_tls(request: web.Request) -> bool:
+    """Whether the browser reaches the service by TLS, which a proxy in front ends."""
+    origin = request.headers.get(hdrs.ORIGIN, "")
+    return request.secure or origin.lower().startswith("https://") or _COOKIE_TLS in request.cookies
+
+
+def cookie_name(request: web.Request) -> str:
+    """The name of the session's cookie.
+
+    With TLS no other host and no page without TLS can set it (RFC 6265bis, 4.1.3.2). Without TLS it has the port,
+    since browsers send cookies to every port of a host.
+    """
+    if is_tls(request):
+        return _COOKIE_TLS
+    return f"{COOKIE}-{requested_host(request).port or 80}"
+
+
+_COOKIE_TLS = f"__Host-{COOKIE}"
 
 
 async def add_safe_headers(_: web.Request, response: web.StreamResponse) -> None:

@@ -40,6 +40,7 @@ from footage.query.http.routing import Params, Route, TimeParam, document, make_
 from footage.query.http.schemas import AuditOut, CamerasOut, MomentInfo
 from footage.query.http.search_routes import ROUTES as SEARCH_ROUTES
 from footage.query.http.service_auth import is_from_service
+from footage.query.http.session_routes import ROUTES as SESSION_ROUTES
 from footage.query.http.watch_routes import ROUTES as WATCH_ROUTES
 from footage.query.peers.remote import (
     CLIP_HEADER,
@@ -217,6 +218,7 @@ async def openapi(request: web.Request, _: Params) -> web.StreamResponse:
 
 ROUTES = (
     *PAGE_ROUTES,
+    *SESSION_ROUTES,
     *SEARCH_ROUTES,
     Route("GET", "/api/moments/{id}", one_moment, MomentInfo, errors=(503,), path_pattern=MOMENT_PATTERN),
     Route(
@@ -264,6 +266,6 @@ def add_routes(app: web.Application) -> None:
             app.router.add_route("HEAD", route.pattern, handler)
 
 
-def public_paths() -> frozenset[str]:
-    """The paths that need no token, as routes write them."""
-    return frozenset(route.path for route in ROUTES if route.role is None)
+def public_routes() -> frozenset[tuple[str, str]]:
+    """Methods and paths that need no token, as routes write them."""
+    return frozenset((route.method, route.path) for route in ROUTES if route.role is None)

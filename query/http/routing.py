@@ -113,11 +113,14 @@ def make_handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRe
             known = {f.alias or n for n, f in route.params.model_fields.items()}  # another could hold a secret
             await _log_request(request, route, {k: v for k, v in request.query.items() if k in known}, None, 403)
             raise
-        if isinstance(answer, BaseModel):
-            return web.Response(text=answer.model_dump_json(), content_type="application/json")
-        return answer
+        return json_response(answer) if isinstance(answer, BaseModel) else answer
 
     return handle
+
+
+def json_response(answer: BaseModel) -> web.Response:
+    """A model as a response."""
+    return web.Response(text=answer.model_dump_json(), content_type="application/json")
 
 
 async def _log_request(

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, get_args
@@ -101,6 +101,13 @@ class Authenticator:
             return Identity(SETTINGS_NAME)
         found = [t for t in (await self._tokens()).values() if hmac.compare_digest(hashed, t.digest)]
         return found[0].identity if found else None
+
+    async def holder(self, name: str, is_same: Callable[[str], bool]) -> Identity | None:
+        """The caller whose token has this name and a digest that ``is_same`` accepts; None: it is gone, or another."""
+        if name == SETTINGS_NAME:
+            return Identity(name) if self._settings_digest and is_same(self._settings_digest) else None
+        token = (await self._tokens()).get(name)
+        return token.identity if token and is_same(token.digest) else None
 
     async def _tokens(self) -> dict[str, Token]:
         """The tokens of the catalog; while it is unreachable, those read last."""

@@ -38,7 +38,7 @@ async def health(_):
 @pytest.fixture
 def serve(aiohttp_client):
     async def start(callers):
-        application = web.Application(middlewares=[auth.authenticate_requests(callers, {"/healthz"})])
+        application = web.Application(middlewares=[auth.authenticate_requests(callers, {("GET", "/healthz")})])
         application.router.add_route("*", "/whoami", whoami)
         application.router.add_get("/", health)
         application.router.add_get("/healthz", health)

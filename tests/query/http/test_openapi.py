@@ -34,6 +34,10 @@ headers = {{ Authorization = "Bearer {TOKEN}" }}
 include-path = "/api/events"
 enabled = false
 
+[[operations]]
+include-operation-id = "log_in"
+checks.positive_data_acceptance.expected-statuses = ["2xx", 401]
+
 [[operations]]  # 400 is also for what no schema can say: an end before its start, an unknown camera, text and frame;
 # 413 and 415 what a picture may be
 include-operation-id = [

@@ -27,7 +27,9 @@ POLICY = (
 
 @pytest.fixture
 async def client():
-    guard = authenticate_requests(Callers(secret=Identity("anna")), {route.path for route in page_routes.ROUTES})
+    guard = authenticate_requests(
+        Callers(secret=Identity("anna")), {("GET", route.path) for route in page_routes.ROUTES}
+    )
     application = web.Application(middlewares=[guard])
     for route in page_routes.ROUTES:
         application.router.add_route("GET", route.pattern, make_handler(route))

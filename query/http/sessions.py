@@ -1,0 +1,114 @@
+"""Keeps the sessions of browsers: who logged in with a token gets a cookie that stands for it for some hours.
+
+The catalog holds, under the hash of each session's secret, whose token it stands for, so that every service of a
+cluster knows it. What ties it to that token is keyed by the secret, so that the catalog gives nothing away about the
+token of the settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pydantic import BaseModel, ConfigDict
+
+from footage.indexer.store.base import Catalog, StoreUnreachable
+from footage.query.http.tokens import CACHE_SECONDS, Authenticator, Identity, digest
+from footage.query.values.documents import parse_documents
+
+SESSION_KIND = "session"
+"""Kind of the catalog documents that hold sessions."""
+LIFETIME = timedelta(hours=12)
+MAX_SESSIONS = 50
+"""Sessions of one token at a time; a further one ends the oldest."""
+MISS_SECONDS = 1.0
+"""Age of the cache at which an unknown session is looked for in the catalog: it may have begun at another service."""
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    holder: str
+    proof: str
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session that is valid now."""
+
+    identity: Identity
+    expires: datetime
+
+
+class Sessions:
+    """Begins, finds and ends sessions: they end with their token, after ``LIFETIME``, and when the user logs out."""
+
+    def __init__(self, catalog: Catalog, authenticator: Authenticator) -> None:
+        self._catalog, self._authenticator = catalog, authenticator
+        self._cached: dict[str, _Stored] = {}
+        self._cached_at = float("-inf")
+
+    async def begin(self, token: str) -> tuple[str, Session] | None:
+        """Begin a session for whom the token identifies; its secret is new, whatever the browser had before.
+
+        Returns:
+            The secret for the cookie, and the session; None when the token is not valid.
+        """
+        identity = await self._authenticator.authenticate(token)
+        if identity is None:
+            return None
+        secret, expires = secrets.token_urlsafe(32), datetime.now(UTC) + LIFETIME
+        stored = _Stored(holder=identity.name, proof=_prove(secret, digest(token)), expires=expires)
+        await self._remove_old(identity.name)
+        await self._catalog.put_document(SESSION_KIND, digest(secret), stored.model_dump(mode="json"))
+        self._cached[digest(secret)] = stored
+        return secret, Session(identity, expires)
+
+    async def find(self, secret: str) -> Session | None:
+        """The session with this secret, if it has not ended."""
+        name = digest(secret)
+        stored = (await self._stored(CACHE_SECONDS)).get(name) or (await self._stored(MISS_SECONDS)).get(name)
+        if stored is None or stored.expires <= datetime.now(UTC):
+            return None
+        proof = stored.proof
+        identity = await self._authenticator.holder(
+            stored.holder, lambda token_digest: hmac.compare_digest(_prove(secret, token_digest), proof)
+        )
+        return Session(identity, stored.expires) if identity else None
+
+    async def end(self, secret: str) -> None:
+        """End the session with this secret, if there is one: here at once, at other services within seconds."""
+        name = digest(secret)
+        if name in await self._stored(MISS_SECONDS):
+            self._cached.pop(name, None)
+            await self._catalog.put_document(SESSION_KIND, name, None)
+
+    async def _stored(self, max_age: float) -> dict[str, _Stored]:
+        """The sessions of the catalog; while it is unreachable, those read last."""
+        if time.monotonic() - self._cached_at > max_age:
+            self._cached_at = time.monotonic()
+            try:
+                documents = await self._catalog.documents(SESSION_KIND)
+            except StoreUnreachable:
+                return self._cached
+            self._cached = parse_documents(SESSION_KIND, documents, _Stored.model_validate)
+        return self._cached
+
+    async def _remove_old(self, holder: str) -> None:
+        """Remove sessions that ended by themselves, and the oldest of ``holder`` if there are too many."""
+        stored, now = await self._stored(0.0), datetime.now(UTC)
+        own = sorted((s.expires, name) for name, s in stored.items() if s.holder == holder and s.expires > now)
+        ended = [name for name, s in stored.items() if s.expires <= now]
+        for name in ended + [name for _, name in own[: max(0, len(own) - MAX_SESSIONS + 1)]]:
+            await self._catalog.put_document(SESSION_KIND, name, None)
+            stored.pop(name, None)
+
+
+def _prove(secret: str, token_digest: str) -> str:
+    """What ties a session to its token: nobody without the secret can compute or test it."""
+    return hmac.new(secret.encode(errors="surrogateescape"), token_digest.encode(), hashlib.sha256).hexdigest()
