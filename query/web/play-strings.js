@@ -1,3 +1,141 @@
-// Texts of the timeline, player, review, live, watches and shares.
+// Holds the texts of the timeline, the player, review, live cameras, watches and shares, by module; see strings.js.
 
-export const play = {};
+const count = (n, one, more) => `${n.toLocaleString('en')} ${n === 1 ? one : more}`;
+
+const en = {
+  timeline: {
+    label: 'Timeline. Arrow keys move the playhead and the row, plus and minus zoom, Enter opens, I and O set start and end of the search.',
+    shows: (from, to) => `The timeline shows ${from} to ${to}.`,
+    watched: (camera, part, whole) => `${camera}: watched ${part} of ${whole}.`,
+    gap: (from, to, cause) => `Not watched ${from} to ${to}: ${cause}.`,
+    matches: (n) => `${count(n, 'match', 'matches')}.`,
+    narrowed: (from, to) => `Searching from ${from} to ${to}`,
+    kinds: { plain: 'match', keep: 'kept', dismiss: 'dismissed', near: 'near miss', fired: 'alert' },
+    wasWatched: 'watched, no match here',
+    noFootage: 'not watched',
+    noCause: 'nothing was indexed',
+    unknown: 'nothing is known of this time',
+    keys: {
+      step: 'move the playhead', pan: 'move the window', row: 'camera above or below', zoom: 'zoom', seek: 'open what is at the playhead',
+      all: 'show all', from: 'search from here', to: 'search up to here',
+    },
+  },
+  goto: {
+    title: 'Go to a time',
+    placeholder: '14:30, yesterday 8pm, 2026-05-04 14:30',
+    hint: 'In your time zone. A time alone means today.',
+    go: 'Go',
+    unknown: 'This is not a time. Try 14:30, yesterday 8pm or 2026-05-04 14:30.',
+    key: 'go to a time',
+  },
+  player: {
+    label: 'Player',
+    close: 'Close',
+    controls: 'Playback',
+    bar: 'Time in the footage',
+    place: (n, total) => `${n} of ${total}`,
+    clockTitle: 'Where the times come from',
+    clocks: {
+      given: 'time: as given', rtcp: 'time: camera clock (RTCP)', container: 'time: file metadata', name: 'time: file name',
+      arrival: 'time: arrival at the server', mtime: 'time: file date', embedded: 'time: in the stream',
+    },
+    back5: '5 seconds back', on5: '5 seconds on', frameBack: 'Previous frame', frameOn: 'Next frame',
+    play: 'Play', pause: 'Pause', space: 'Space',
+    speed: 'Speed', speedTitle: 'Speed (< and >)',
+    cut: (from, to) => `Cut ${from ?? 'start'} – ${to ?? 'end'}`,
+    uncut: 'Forget in and out',
+    more: 'More like a part of this', link: 'Copy link', share: 'Share', export: 'Download clip',
+    picturesOnly: 'Pictures only: your token may not see clips',
+    loading: 'Loading',
+    transcoded: (codec) => `Re-encoded to play here: this browser cannot play ${codec.toUpperCase()}. The download keeps the original.`,
+    cannotPlay: (codec) => `This browser cannot play this clip${codec ? ` (${codec.toUpperCase()})` : ''}. It can be downloaded and played elsewhere.`,
+    download: 'Download the clip',
+    unreachable: 'The service does not answer.',
+    unreachableHint: 'Is footage serve still running?',
+    badId: (id) => `${id} names no moment.`,
+    start: 'Start', length: 'Length', probability: 'Probability', marked: 'Reviewed',
+    by: (mark, at) => `${{ keep: 'kept', dismiss: 'dismissed' }[mark.mark] ?? 'noted'} by ${mark.by}, ${at}`,
+    first: 'This is the first one.', last: 'This is the last one.',
+    downloading: 'The clip is being cut for download.',
+    copied: 'Link copied.', notCopied: 'The browser did not let the page copy. Copy it from the address bar.',
+    others: 'At the same time', swap: (camera) => `Show ${camera}`,
+    apart: (seconds) => (Math.abs(seconds) < 0.05 ? 'same instant' : `${seconds > 0 ? '+' : '−'}${Math.abs(seconds).toFixed(1)} s`),
+    keys: {
+      play: 'play or pause', next: 'next moment', previous: 'previous moment', skip: '5 seconds', skipOne: '1 second', skipMinute: '1 minute',
+      frame: 'frame by frame', speed: 'slower or faster', in: 'cut from here', out: 'cut up to here', match: 'previous or next match of this camera',
+      camera: 'the same time on camera 1 to 9', more: 'more like a part of this', keep: 'keep', dismiss: 'dismiss', select: 'select or deselect',
+      export: 'download the clip', link: 'copy link', back: 'close',
+    },
+  },
+  box: {
+    hint: 'Draw a box around what to find more of, or click for the whole picture.',
+    here: 'More on this camera', all: 'More on all cameras', minus: 'Without this', cancel: 'Cancel',
+  },
+  review: {
+    keep: 'Keep', dismiss: 'Dismiss', note: 'Note', notePlaceholder: 'What it is, why it matters',
+    done: { keep: 'Kept.', dismiss: 'Dismissed.' }, noted: 'Note saved.', unmarked: 'Mark removed.',
+    allDone: { keep: (n) => `${n} kept.`, dismiss: (n) => `${n} dismissed.` },
+    selection: 'Selected moments', selected: (n) => `${n} selected`, clip: 'Download clip', zip: (n) => `Download ${n} as zip`,
+    exporting: 'Cutting clips', zipping: (n) => `${n} clips are being cut and checked.`, zipped: 'The zip is complete.',
+    clear: 'Clear', exportKey: 'download clip or zip', tune: 'Tune',
+  },
+  tune: {
+    title: 'Tune by what you kept and dismissed',
+    explain: (kept, dismissed) => `${[kept && `more like the ${count(kept, 'kept moment', 'kept moments')}`,
+      dismissed && `without what the ${count(dismissed, 'dismissed moment shows', 'dismissed moments show')}`].filter(Boolean).join(', ')}.`,
+    asking: 'Asking the tuned question',
+    added: (n) => `${n} added`, gone: (n) => `${n} gone`, moved: (n) => `${n} moved`, same: (n) => `${n} where they were.`,
+    by: (places) => (places > 0 ? `up ${places}` : `down ${-places}`),
+    take: 'Take it', leave: 'Leave as it is', button: (n) => `Tune by ${count(n, 'mark', 'marks')}`,
+  },
+  live: {
+    title: 'Live', none: 'No cameras yet.', noPicture: 'no picture yet',
+    open: (camera) => `Open the latest of ${camera}`,
+    states: {
+      live: 'live', connecting: 'connecting', stalled: 'stalled', 'backing off': 'away, trying again', stopped: 'stopped',
+      misconfigured: 'misconfigured', files: 'files',
+    },
+    failing: (stage, camera, error) => `${camera ? `${camera}: ` : ''}${stage}: ${error}`,
+    since: (time) => `since ${time}`, ofFiles: (n) => count(n, 'file', 'files'),
+    lastPicture: (age) => `last picture ${age} ago`, pictureAt: (time) => `picture of ${time}`,
+    records: (n) => count(n, 'picture indexed', 'pictures indexed'), reconnects: (n) => count(n, 'reconnect', 'reconnects'),
+    dropped: (n) => `${count(n, 'frame', 'frames')} dropped`,
+    alerts: 'Alerts', noAlerts: 'Alerts of your watches appear here as they happen.',
+    alert: (one, at) => `${one.watch}: ${one.camera} at ${at}`,
+  },
+  watches: {
+    title: 'Watches', explain: 'A watch asks its question of every new picture, and tells you at once.',
+    none: 'No watches yet.', add: 'Add a watch', name: 'Name', text: 'What to watch for', textPlaceholder: 'a parcel at the door',
+    cameras: 'Cameras', camerasHint: 'None chosen: all', hoursLabel: 'Hours', days: 'Days', thresholdLabel: 'Threshold', save: 'Save', cancel: 'Cancel',
+    added: (name) => `${name} watches from now on.`, picture: (name) => `like ${name}`, allCameras: 'all cameras',
+    hours: (hours) => `${hours} h`, threshold: (value) => `threshold ${Math.round(value * 100)} %`, since: (time) => `since ${time}`,
+    paused: 'paused', pause: 'Pause', resume: 'Resume', remove: 'Remove', test: 'Back-test',
+    undelivered: (n, error) => `${count(n, 'alert was', 'alerts were')} not delivered: ${error}`,
+  },
+  backtest: {
+    title: 'When it would have fired', span: 'Over', spans: { '1d': '1 day', '7d': '7 days', '30d': '30 days' },
+    threshold: (percent) => `Threshold ${percent}`, running: 'Looking through the index',
+    firings: (n, frames) => `${count(n, 'alert', 'alerts')} in ${count(frames, 'picture', 'pictures')}`,
+    timeline: (n) => `Timeline of ${count(n, 'alert', 'alerts')}`, nothing: 'Nothing in that time comes near.',
+    firing: (camera, time, percent) => `${camera}, ${time}, ${percent}`,
+    differs: (percent, n) => `At its present threshold of ${percent} it would have fired ${count(n, 'time', 'times')}.`,
+  },
+  share: {
+    title: 'Share this moment', explain: 'Whoever has the link sees this picture and clip without logging in, and nothing else.',
+    expires: 'Ends after', lives: { '1h': '1 hour', '1d': '1 day', '7d': '7 days', '30d': '30 days' }, note: 'For whom', notePlaceholder: 'for the list of links',
+    make: 'Make a link', link: 'Link', once: 'It is shown once. Copy it now.', copy: 'Copy', copied: 'Link copied.',
+    notCopied: 'The browser did not let the page copy. Select it and copy it.',
+    list: 'Shared links', listExplain: 'Each shows one moment, without log-in, until it ends or is revoked.', none: 'Nothing is shared.',
+    open: 'Open the moment', by: (who) => `by ${who}`, until: (time) => `until ${time}`, expired: (time) => `ended ${time}`, revoke: 'Revoke', revoked: 'The link no longer works.',
+  },
+  sharePage: {
+    gone: 'This link does not work', expired: 'It has expired.', unknown: 'It is not known, or was revoked.', ask: 'Ask whoever sent it for a new one.',
+    unreachable: 'The service does not answer.', picture: 'The best picture of the moment', clip: 'Download clip', pictureFile: 'Download picture',
+    until: (time) => `This link works until ${time}.`,
+  },
+};
+
+const languages = { en };
+const chosen = (navigator.languages ?? ['en']).map((one) => one.slice(0, 2)).find((one) => one in languages) ?? 'en';
+
+export const play = languages[chosen];

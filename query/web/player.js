@@ -1,1 +1,271 @@
-export const mountPlayer = () => {};
+// Shows a moment: plays it, steps by frame, scrubs, asks for more like a part of it, and has it reviewed and handed over.
+
+import { render } from './vendor/lit-html/lit-html.js';
+import * as api from './play-api.js';
+import { dayOf, preciseOf, utcOf } from './format.js';
+import { activate, register } from './keys.js';
+import { bestFrame, isoOf, parseId, spanId } from './moment-id.js';
+import { play } from './play-strings.js';
+import { BoxDrawer } from './player-box.js';
+import { playerLayout } from './player-layout.js';
+import { OtherCameras } from './player-others.js';
+import { Scrubber } from './player-scrub.js';
+import { Playback } from './player-video.js';
+import { markOf, setMark, toggleSelected } from './review.js';
+
+const text = play.player;
+const KEPT_TIME = 500; // milliseconds between two writes of the time into the address
+
+/** Mount into `element`; it shows itself while the state's `open` names a moment. ctx = {store, say, onTime(ms)}. */
+export const mountPlayer = (element, ctx) => new Player(element, ctx);
+
+const listOf = (state) => [...(state.answer?.moments ?? []), ...(state.answer?.near_misses ?? [])];
+
+/** A moment of which only the id is known. */
+function named(id) {
+  const found = parseId(id);
+  if (!found) return null;
+  const [start, end, best] = [found.start, found.end, found.best].map(isoOf);
+  return { id, camera: found.camera, start, end, best: { time: best, frame: bestFrame(id) }, score: null, clock: '', mark: null };
+}
+
+export class Player {
+  #element; #ctx; #moment = null; #list = []; #playback = null; #scrubber; #boxes; #others; #part = {}; #panel = '';
+  #cut = { from: null, to: null }; #state = {}; #last = 0; #returnTo = null; #seenT = '';
+
+  constructor(element, ctx) {
+    [this.#element, this.#ctx] = [element, ctx];
+    this.#registerKeys();
+    ctx.store.subscribe((state) => this.#follow(state));
+    this.#follow(ctx.store.get());
+  }
+
+  #follow(state) {
+    const list = listOf(state);
+    if (!state.open) return this.close();
+    if (state.open !== this.#moment?.id) return this.open(list.find((one) => one.id === state.open) ?? named(state.open), list);
+    this.#list = list;
+    this.#moment = list.find((one) => one.id === state.open) ?? this.#moment;
+    if (state.t && state.t !== this.#seenT) this.#playback.seek(Date.parse(this.#seenT = state.t));
+    return this.#draw();
+  }
+
+  /** Show a moment; `list` is what next and previous go through. */
+  open(moment, list = []) {
+    if (!moment) return this.#ctx.say?.(text.badId(this.#ctx.store.get().open));
+    if (!this.#playback) this.#build();
+    Object.assign(this.#cut, { from: null, to: null });
+    [this.#moment, this.#list, this.#panel] = [moment, list, ''];
+    const { session, t } = this.#ctx.store.get();
+    this.#seenT = t ?? '';
+    this.#playback.open(moment.id, { at: t ? Date.parse(t) : null, mayPlay: session?.role !== 'view' });
+    this.#reach();
+    this.#draw();
+    return this.#element.querySelector('.player').focus({ preventScroll: true });
+  }
+
+  close() {
+    if (!this.#playback) return;
+    this.#boxes.stop();
+    [this.#playback, this.#scrubber, this.#others].forEach((one) => one.close());
+    this.#playback = this.#moment = null;
+    activate('player', false);
+    render('', this.#element);
+    document.documentElement.classList.remove('player-open');
+    this.#ctx.onTime?.(null);
+    this.#returnTo?.focus?.({ preventScroll: true });
+  }
+
+  /** Make the parts that own elements; the template below is drawn once before. */
+  #build() {
+    this.#returnTo = document.activeElement;
+    this.#draw();
+    const find = (name) => this.#element.querySelector(`.${name}`);
+    this.#part = { time: find('player-time'), day: find('player-day'), image: find('player-picture') };
+    this.#playback = new Playback(find('player-video'), this.#part.image, api, {
+      onTime: (ms) => this.#tellTime(ms),
+      onState: (state) => { this.#state = state; this.#reach(); this.#draw(); this.#rest(); },
+    });
+    this.#scrubber = new Scrubber({ input: find('player-bar'), image: this.#part.image, part: find('player-part') }, api, {
+      onSeek: (ms) => this.#playback.seek(ms), onScrub: (ms) => this.#writeTime(ms),
+    });
+    this.#boxes = new BoxDrawer(find('player-boxes'), () => this.#size(), (box, how) => this.#askLike(box, how));
+    this.#others = new OtherCameras(find('player-others'), api, (camera) => this.#swap(camera));
+    activate('player');
+    document.documentElement.classList.add('player-open');
+  }
+
+  #size() {
+    const video = this.#element.querySelector('.player-video'), { image } = this.#part;
+    return image.hidden && video.videoWidth ? [video.videoWidth, video.videoHeight] : [image.naturalWidth || 16, image.naturalHeight || 9];
+  }
+
+  #reach() {
+    if (!this.#moment || !this.#playback) return;
+    const { clip, camera, ms } = this.#playback, one = parseId(this.#moment.id);
+    const held = one.camera === camera && clip && clip.start <= one.end && clip.end >= one.start;
+    const [from, to] = held ? [one.start, one.end] : clip ? [clip.start, clip.end] : [ms ?? one.start, ms ?? one.end];
+    this.#scrubber.reach(camera, this.#cut.from ?? from, Math.max(this.#cut.to ?? to, this.#cut.from ?? from));
+    if (ms !== null) this.#scrubber.set(ms);
+  }
+
+  #tellTime(ms) {
+    this.#writeTime(ms);
+    this.#scrubber?.set(ms);
+    this.#ctx.onTime?.(ms);
+    this.#others?.at(this.#playback?.camera ?? parseId(this.#moment.id).camera, ms, this.#playback?.paused);
+    if (performance.now() - this.#last > KEPT_TIME || this.#playback?.paused) this.#keepTime(ms);
+  }
+
+  #writeTime(ms) {
+    this.#part.time.textContent = preciseOf(ms);
+    this.#part.day.textContent = dayOf(ms);
+    this.#part.time.title = utcOf(ms);
+  }
+
+  /** Keep the time in the address while it rests, so that a link opens the same picture. */
+  #keepTime(ms) {
+    this.#last = performance.now();
+    if (!this.#playback?.paused || this.#state.state === 'loading') return;
+    this.#seenT = isoOf(ms);
+    if (this.#ctx.store.get().t !== this.#seenT) this.#ctx.store.set({ t: this.#seenT }, { history: 'replace' });
+  }
+
+  #rest() {
+    if (this.#playback?.paused && this.#playback.ms !== null) this.#keepTime(this.#playback.ms);
+  }
+
+  #registerKeys() {
+    const on = (key, action, label) => register('player', key, action, label);
+    const go = () => this.#playback;
+    on(' ', () => go().toggle(), text.keys.play);
+    on('j', () => this.#next(1), text.keys.next);
+    on('k', () => this.#next(-1), text.keys.previous);
+    on('ArrowRight', () => go().skip(5000), text.keys.skip);
+    on('ArrowLeft', () => go().skip(-5000));
+    on('Shift+ArrowRight', () => go().skip(1000), text.keys.skipOne);
+    on('Shift+ArrowLeft', () => go().skip(-1000));
+    on('Ctrl+ArrowRight', () => go().skip(60_000), text.keys.skipMinute);
+    on('Ctrl+ArrowLeft', () => go().skip(-60_000));
+    on('.', () => go().step(1), text.keys.frame);
+    on(',', () => go().step(-1));
+    on('>', () => this.#speed(1), text.keys.speed);
+    on('<', () => this.#speed(-1));
+    on('i', () => this.#setCut('from'), text.keys.in);
+    on('o', () => this.#setCut('to'), text.keys.out);
+    on(']', () => this.#match(1), text.keys.match);
+    on('[', () => this.#match(-1));
+    for (let n = 1; n <= 9; n++) on(String(n), () => this.#nth(n), n === 1 ? text.keys.camera : '');
+    on('m', () => this.#drawBox(), text.keys.more);
+    on('y', () => this.#mark('keep'), text.keys.keep);
+    on('n', () => this.#mark('dismiss'), text.keys.dismiss);
+    on('x', () => toggleSelected(this.#ctx, this.#moment), text.keys.select);
+    on('e', () => this.#export(), text.keys.export);
+    on('l', () => this.#copyLink(), text.keys.link);
+    on('Escape', () => this.#escape(), text.keys.back);
+  }
+
+  #escape() {
+    if (this.#panel) this.#show('');
+    else this.#ctx.store.set({ open: '', t: '' });
+  }
+
+  #show(panel) {
+    this.#panel = this.#panel === panel ? '' : panel;
+    this.#draw();
+  }
+
+  #open(id) {
+    if (id) this.#ctx.store.set({ open: id, t: '' }, { history: 'replace' });
+  }
+
+  #next(by) {
+    const i = this.#list.findIndex((one) => one.id === this.#moment.id);
+    const next = this.#list[i < 0 ? 0 : i + by];
+    if (next) this.#open(next.id);
+    else this.#ctx.say?.(by > 0 ? text.last : text.first);
+  }
+
+  /** The next or previous match of this camera in time. */
+  #match(by) {
+    const { camera, ms } = this.#playback;
+    const starts = this.#list.filter((one) => one.camera === camera).sort((a, b) => Date.parse(a.start) - Date.parse(b.start));
+    const here = starts.findIndex((one) => one.id === this.#moment.id);
+    const found = here >= 0 ? starts[here + by]
+      : by > 0 ? starts.find((one) => Date.parse(one.start) > ms) : starts.findLast((one) => Date.parse(one.start) < ms);
+    if (found) this.#open(found.id);
+    else this.#ctx.say?.(by > 0 ? text.last : text.first);
+  }
+
+  #nth(n) {
+    const camera = this.#ctx.store.get().cameras?.[n - 1]?.camera;
+    if (camera && camera !== this.#playback.camera) this.#swap(camera);
+  }
+
+  #swap(camera) { this.#open(spanId(camera, this.#playback.ms, this.#playback.ms)); }
+
+  #speed(by) {
+    this.#playback.stepSpeed(by);
+    this.#draw();
+  }
+
+  #setCut(side) {
+    this.#cut[side] = this.#playback.ms;
+    const { from, to } = this.#cut;
+    if (from !== null && to !== null && to <= from) this.#cut[side === 'from' ? 'to' : 'from'] = null;
+    this.#reach();
+    this.#draw();
+  }
+
+  #drawBox() {
+    this.#playback.pause();
+    this.#boxes.start();
+  }
+
+  #askLike(box, how) {
+    const { camera, ms } = this.#playback, { store } = this.#ctx, state = store.get();
+    const term = `${camera}~${Math.round(ms * 1000)}@${box.map((one) => Number(one.toFixed(3))).join(',')}`;
+    if (how === 'minus') store.set({ minus: [...state.minus, term], open: '', t: '', typing: false });
+    else store.set({ typing: false, q: '', plus: [term], minus: [], pictures: [], camera: how === 'here' ? [camera] : [], mark: '', view: '', open: '', t: '' });
+  }
+
+  async #mark(mark) {
+    const mine = this.#moment;
+    const done = await setMark(this.#ctx, mine, markOf(mine)?.mark === mark ? '' : mark);
+    if (done && this.#moment === mine) this.#moment = { ...mine, mark: done.mark ? done : null };
+    if (this.#playback) this.#draw();
+  }
+
+  #export() {
+    const { from, to } = this.#cut, { camera, clip } = this.#playback;
+    if (from !== null && to !== null) api.downloadClip(spanId(camera, from, to), { pad: 0, precise: 1 });
+    else if (from !== null || to !== null) api.downloadClip(spanId(camera, from ?? clip.start, to ?? clip.end), { pad: 0, precise: 1 });
+    else api.downloadClip(this.#moment.id);
+    this.#ctx.say?.(text.downloading);
+  }
+
+  async #copyLink() {
+    try {
+      await navigator.clipboard.writeText(window.location.href);
+      this.#ctx.say?.(text.copied);
+    } catch {
+      this.#ctx.say?.(text.notCopied);
+    }
+  }
+
+  #draw() {
+    const mine = this.#moment, { session } = this.#ctx.store.get();
+    render(playerLayout({
+      moment: mine, state: this.#state, playback: this.#playback, cut: this.#cut, panel: this.#panel, ctx: this.#ctx,
+      mayReview: session?.role !== 'view', position: mine ? this.#list.findIndex((one) => one.id === mine.id) : -1, total: this.#list.length,
+      act: {
+        close: () => this.#ctx.store.set({ open: '', t: '' }), next: () => this.#next(1), previous: () => this.#next(-1),
+        toggle: () => this.#playback.toggle(), step: (by) => this.#playback.step(by), skip: (by) => this.#playback.skip(by),
+        speed: (event) => { this.#playback.speed = Number(event.target.value); event.target.blur(); this.#draw(); },
+        box: () => this.#drawBox(), export: () => this.#export(), link: () => this.#copyLink(),
+        share: () => this.#show('share'), mark: (mark) => this.#mark(mark),
+        uncut: () => { Object.assign(this.#cut, { from: null, to: null }); this.#reach(); this.#draw(); },
+      },
+    }), this.#element);
+  }
+}

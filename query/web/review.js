@@ -1,2 +1,138 @@
-export const registerReviewKeys = () => {};
-export const selectionBar = () => '';
+// Reviews moments: keep, dismiss, note; selects many and hands them over as one clip or a zip.
+
+import { html } from './vendor/lit-html/lit-html.js';
+import * as api from './play-api.js';
+import { glyphs } from './play-icons.js';
+import { icons } from './icons.js';
+import { register } from './keys.js';
+import { play } from './play-strings.js';
+
+const text = play.review;
+
+export const markOf = (moment) => moment?.mark ?? null;
+
+/** Set a moment's mark ('keep', 'dismiss' or '' for none) and its note; answers the mark, or null if it failed. */
+export async function setMark(ctx, moment, mark, note = markOf(moment)?.note ?? '') {
+  try {
+    let made = { mark: '', note: '', by: '', at: '' };
+    if (mark || note) made = await api.putMark(moment.id, mark, note);
+    else await api.removeMark(moment.id);
+    spread(ctx, moment.id, mark || note ? { mark, note, by: made.by, at: made.at } : null);
+    ctx.say?.(mark ? text.done[mark] : note ? text.noted : text.unmarked);
+    return { ...made, mark, note };
+  } catch (error) {
+    ctx.say?.([error.message, error.hint].filter(Boolean).join('. '));
+    return null;
+  }
+}
+
+/** Let every list that shows the moment show its new mark. */
+function spread({ store }, id, mark) {
+  const { answer } = store.get();
+  if (!answer) return;
+  const change = (one) => (one.id === id ? { ...one, mark } : one);
+  store.set({ answer: { ...answer, moments: answer.moments.map(change), near_misses: (answer.near_misses ?? []).map(change) } },
+    { history: 'none' });
+}
+
+export function toggleSelected({ store }, moment) {
+  const selected = new Set(store.get().selected);
+  if (!selected.delete(moment.id)) selected.add(moment.id);
+  store.set({ selected }, { history: 'none' });
+}
+
+/** The part of the player where a moment is reviewed. */
+export function reviewPanel({ moment, ctx, act, mayReview }) {
+  const mine = markOf(moment);
+  if (!mayReview) return mine?.note ? html`<p>${mine.note}</p>` : '';
+  const choice = (mark, key) => html`<button type="button" class="choice ${mark} ${mine?.mark === mark ? 'on' : ''}"
+    aria-pressed=${String(mine?.mark === mark)} title="${text[mark]} (${key})" @click=${() => act.mark(mark)}>${glyphs[mark]} ${text[mark]}</button>`;
+  const save = (event) => {
+    if (event.target.value !== (mine?.note ?? '')) setMark(ctx, moment, mine?.mark ?? '', event.target.value);
+  };
+  return html`<div class="review">
+    <div class="choices">${choice('keep', 'Y')}${choice('dismiss', 'N')}</div>
+    <label>${text.note}<textarea rows="3" maxlength="2000" .value=${mine?.note ?? ''} placeholder=${text.notePlaceholder}
+      @change=${save} @keydown=${leaveField}></textarea></label>
+  </div>`;
+}
+
+/** Esc ends typing, and closes nothing; Ctrl+Enter too. */
+function leaveField(event) {
+  if (event.key === 'Escape' || (event.key === 'Enter' && (event.ctrlKey || event.metaKey))) {
+    event.target.blur();
+    event.stopPropagation();
+    event.preventDefault();
+  }
+}
+
+const chosenMoments = (state) => {
+  const known = new Map([...(state.answer?.moments ?? []), ...(state.answer?.near_misses ?? [])].map((one) => [one.id, one]));
+  return [...state.selected].map((id) => known.get(id) ?? { id, mark: null });
+};
+
+/** The bar that shows while moments are selected. */
+export function selectionBar(state, ctx) {
+  if (!state.selected?.size) return '';
+  const moments = chosenMoments(state);
+  const all = (mark) => markAll(ctx, moments, mark);
+  const mayReview = state.session?.role !== 'view';
+  return html`<div class="selection" role="region" aria-label=${text.selection}>
+    <strong>${text.selected(moments.length)}</strong>
+    ${mayReview ? html`
+      <button type="button" @click=${() => all('keep')}>${glyphs.keep} ${text.keep}</button>
+      <button type="button" @click=${() => all('dismiss')}>${glyphs.dismiss} ${text.dismiss}</button>
+      <button type="button" class="main" ?disabled=${state.exporting} @click=${() => exportSelected(ctx)}>
+        ${glyphs.download} ${state.exporting ? text.exporting : moments.length > 1 ? text.zip(moments.length) : text.clip}</button>` : ''}
+    <button type="button" class="plain" @click=${() => ctx.store.set({ selected: new Set() }, { history: 'none' })}>${icons.close} ${text.clear}</button>
+  </div>`;
+}
+
+async function markAll(ctx, moments, mark) {
+  for (const moment of moments) if (!await setMark(ctx, moment, mark)) return;
+  ctx.say?.(text.allDone[mark](moments.length));
+}
+
+/** Hand over what is selected: one clip, or a zip with a manifest. */
+export async function exportSelected(ctx) {
+  const { store } = ctx, state = store.get(), moments = chosenMoments(state);
+  if (!moments.length) return;
+  if (moments.length === 1) api.downloadClip(moments[0].id);
+  else {
+    store.set({ exporting: true }, { history: 'none' });
+    ctx.say?.(text.zipping(moments.length));
+    try {
+      const wanted = moments.map((one) => (typeof one.score === 'number' ? { id: one.id, score: one.score } : one.id));
+      api.download(await api.exportZip({ moments: wanted, query: state.answer?.query ?? '', filters: filtersOf(state) }), 'footage.zip');
+      ctx.say?.(text.zipped);
+    } catch (error) {
+      ctx.say?.([error.message, error.hint].filter(Boolean).join('. '));
+    }
+    store.set({ exporting: false }, { history: 'none' });
+  }
+  const { answer } = store.get(), ids = new Set(moments.map((one) => one.id));
+  const told = (one) => (ids.has(one.id) ? { ...one, exported: true } : one);
+  if (answer) store.set({ answer: { ...answer, moments: answer.moments.map(told) } }, { history: 'none' });
+}
+
+function filtersOf(state) {
+  return Object.fromEntries(['camera', 'from', 'to', 'hours', 'days', 'mark'].map((name) => [name, state[name]])
+    .filter(([, value]) => value?.length));
+}
+
+/** The keys of review in the results; `focused()` gives the moment that has the focus, or null. */
+export function registerReviewKeys(ctx, focused) {
+  const on = (key, action, label) => register('results', key, () => {
+    const moment = focused();
+    return moment ? action(moment) : false;
+  }, label);
+  const mark = (name) => (moment) => setMark(ctx, moment, markOf(moment)?.mark === name ? '' : name);
+  on('y', mark('keep'), text.keep);
+  on('n', mark('dismiss'), text.dismiss);
+  register('results', 'e', () => {
+    if (ctx.store.get().selected.size) exportSelected(ctx);
+    else if (focused()) api.downloadClip(focused().id);
+    else return false;
+    return undefined;
+  }, text.exportKey);
+}

@@ -1,0 +1,52 @@
+// Shows what the other cameras saw at the instant of the player, in a row; a click makes one the main one.
+
+import { html, render } from './vendor/lit-html/lit-html.js';
+import { isoOf, parseId } from './moment-id.js';
+import { play } from './play-strings.js';
+
+const APART = 2_000; // milliseconds that the player's time must move before the row is asked for again
+const REST = 250; // milliseconds between two asks at least
+
+/** Owns the row. onSwap(camera) when one is chosen. */
+export class OtherCameras {
+  #element; #api; #onSwap; #asking = null; #asked = { ms: -Infinity, camera: '' }; #timer = 0; #missed = false;
+
+  constructor(element, api, onSwap) {
+    [this.#element, this.#api, this.#onSwap] = [element, api, onSwap];
+  }
+
+  /** Follow the player to an instant of a camera; `exact` when it rests there. */
+  at(camera, ms, exact = false) {
+    const near = Math.abs(ms - this.#asked.ms) < (exact ? 1 : APART) && camera === this.#asked.camera;
+    if (near) return;
+    this.#asked = { ms, camera };
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#load(camera, ms), REST);
+  }
+
+  async #load(camera, ms) {
+    this.#asking?.abort();
+    this.#asking = new AbortController();
+    try {
+      const { frames } = await this.#api.frames({ at: isoOf(ms) }, { signal: this.#asking.signal });
+      this.#show(frames.filter((one) => one.camera !== camera && !one.region), ms);
+      this.#missed = false;
+    } catch (error) {
+      if (error.name !== 'AbortError') this.#missed = true; // the row is a convenience: the player tells what is wrong
+    }
+  }
+
+  #show(frames, ms) {
+    const apart = (one) => (parseId(one.id).start - ms) / 1000;
+    render(frames.length ? html`<h3>${play.player.others}</h3><ul>${frames.map((one) => html`
+      <li><button type="button" class="other" title=${play.player.swap(one.camera)} @click=${() => this.#onSwap(one.camera)}>
+        <img src=${this.#api.frameUrl(one.id, { side: 120 })} alt="" width="160" height="90">
+        <span>${one.camera}</span><span class="hint">${play.player.apart(apart(one))}</span>
+      </button></li>`)}</ul>` : '', this.#element);
+  }
+
+  close() {
+    clearTimeout(this.#timer);
+    this.#asking?.abort();
+  }
+}
