@@ -1,15 +1,19 @@
 // Asks for a time in words or figures, and goes there on the timeline and in the player.
 
 import { html, render } from './vendor/lit-html/lit-html.js';
+import { zone } from './format.js';
 import { activate, register } from './keys.js';
 import { play } from './play-strings.js';
+import { findTime } from './timewords.js';
 
 const text = play.goto;
 
-/**
- * Register `G`. parse(words) gives milliseconds or null; go(ms) goes there. ctx = {say}.
- */
-export function registerGoto(element, { parse, go }) {
+/** Register `G`; go(ms) goes there. */
+export function registerGoto(element, go) {
+  const parse = (words) => {
+    const found = findTime(words, { now: Date.now(), zone });
+    return found ? found.at ?? found.from ?? found.to : null;
+  };
   const close = () => {
     render('', element);
     activate('dialog', false);

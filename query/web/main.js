@@ -21,10 +21,12 @@ const TICK = { history: 'none' };
 /** Parts of the page that are loaded when they are first needed. */
 const PARTS = {
   timeline: () => import('./timeline-view.js'), review: () => import('./review.js'), player: () => import('./player.js'),
+  tune: () => import('./tune.js'), goto: () => import('./goto.js'), alerts: () => import('./alerts.js'),
   live: () => import('./live.js'), watches: () => import('./watches.js'), shares: () => import('./share.js'),
 };
 const PAGES = ['live', 'watches', 'shares'];
 const mounted = new Map();
+const started = new Map(); // what the parts have mounted, by name
 
 let silence = 0;
 
@@ -105,6 +107,7 @@ function findView(state) {
   return html`${first ? nothing : html`<div class="asked">${chipsView(state)}${filtersView(state)}</div>`}
     <section id="timeline" class="timeline" ?hidden=${first || state.view}></section>
     ${first || !state.answer ? nothing : toolsView(state)}
+    <div id="tune"></div>
     <div id="results" tabindex="-1">${contentView(state)}</div>`;
 }
 
@@ -122,6 +125,7 @@ function pageView(state) {
     <p class="said" role="status">${state.said ?? ''}</p>
     <div id="review"></div>
     <div id="player"></div>
+    <div id="goto"></div>
     ${helpView(state)}
     <p class="drop" aria-hidden="true">${t.search.drop}</p>`;
 }
@@ -136,9 +140,25 @@ async function load(name, start) {
   if (mounted.has(name)) return;
   mounted.set(name, null);
   const part = await PARTS[name]();
+  if (!store.get().session) return;
   mounted.set(name, part);
-  start(part, document.getElementById(name));
+  started.set(name, start(part, document.getElementById(name)));
   draw(store.get());
+}
+
+/** What the parts draw above the results and over the page. */
+function drawParts(state) {
+  const review = mounted.get('review');
+  const tune = mounted.get('tune');
+  if (review) render(review.selectionBar(state, ctx), document.getElementById('review'));
+  if (tune) render(tune.tuneView(state, ctx), document.getElementById('tune'));
+}
+
+/** Forgets the parts after a log-out. */
+function unload() {
+  for (const one of started.values()) one?.destroy?.();
+  started.clear();
+  mounted.clear();
 }
 
 let page = ''; // the one of PAGES that is shown
@@ -156,15 +176,17 @@ function drawPage(state) {
 function draw(state) {
   render(pageView(state), document.getElementById('app'));
   document.title = state.q ? `${state.q} · ${t.app.name}` : t.app.name;
-  if (!state.session) return mounted.clear();
+  if (!state.session) return unload();
+  load('alerts', (part) => part.listen(ctx));
   if (!isFirstRun(state) && !state.view) {
-    load('timeline', (part, host) => part.mountTimeline?.(host, ctx));
-    load('review', (part) => part.registerReviewKeys?.(keys, store, api));
+    load('timeline', (part, host) => part.mountTimeline(host, ctx));
+    load('review', (part) => part.registerReviewKeys(ctx));
+    load('tune', () => {});
+    load('goto', (part, host) => part.registerGoto(host, (ms) => started.get('timeline')?.go(ms)));
   }
-  if (state.open) load('player', (part, host) => part.mountPlayer?.(host, ctx));
+  if (state.open || state.help) load('player', (part, host) => part.mountPlayer(host, ctx));
   if (PAGES.includes(state.view)) load(state.view, () => {});
-  const review = mounted.get('review');
-  if (review?.selectionBar) render(review.selectionBar(state), document.getElementById('review'));
+  drawParts(state);
   drawPage(state);
   return watchEnd();
 }

@@ -68,8 +68,9 @@ const en = {
     },
   },
   box: {
-    hint: 'Draw a box around what to find more of, or click for the whole picture.',
+    hint: 'Draw a box around what to find more of. A click takes the whole picture; arrows move the box, with Shift they size it.',
     here: 'More on this camera', all: 'More on all cameras', minus: 'Without this', cancel: 'Cancel',
+    keys: { here: 'Enter', all: 'A', minus: 'W' },
   },
   review: {
     keep: 'Keep', dismiss: 'Dismiss', note: 'Note', notePlaceholder: 'What it is, why it matters',

@@ -103,7 +103,7 @@ export class BoxDrawer {
     this.#menu.hidden = !done;
     if (done) {
       render(html`${['here', 'all', 'minus'].map((how) => html`
-        <button type="button" @click=${() => this.#choose(how)}>${text[how]}</button>`)}
+        <button type="button" title=${text.keys[how]} @click=${() => this.#choose(how)}>${text[how]}</button>`)}
         <button type="button" class="plain" @click=${() => this.stop()}>${text.cancel}</button>`, this.#menu);
     }
     this.#place();

@@ -41,6 +41,7 @@ export function playerLayout(view) {
           <input class="player-bar" type="range" min="0" max="1000" step="1" aria-label=${text.bar}>
         </div>
         ${controls(view)}
+        <div class="player-timeline"></div>
         <div class="player-others"></div>
       </div>
       <aside class="player-side">${about(view)}${view.panel === 'share' ? sharePanel(view.ctx, moment) : reviewPanel(view)}</aside>

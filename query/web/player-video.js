@@ -189,6 +189,7 @@ export class Playback {
     const told = (_, { mediaTime }) => {
       if (this.#stop.signal.aborted) return;
       if (this.#clip) {
+        if (!this.#video.seeking) this.#wanted = this.#sought = null;
         this.#shown = mediaTime;
         this.ms = this.#clip.instant(mediaTime);
         this.#image.hidden = true;

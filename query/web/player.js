@@ -7,16 +7,18 @@ import { activate, register } from './keys.js';
 import { bestFrame, isoOf, parseId, spanId } from './moment-id.js';
 import { play } from './play-strings.js';
 import { BoxDrawer } from './player-box.js';
+import { movePlayhead } from './playhead.js';
 import { playerLayout } from './player-layout.js';
 import { OtherCameras } from './player-others.js';
 import { Scrubber } from './player-scrub.js';
 import { Playback } from './player-video.js';
 import { markOf, setMark, toggleSelected } from './review.js';
+import { mountTimeline } from './timeline-view.js';
 
 const text = play.player;
-const KEPT_TIME = 500; // milliseconds between two writes of the time into the address
+const AROUND = 120_000; // milliseconds that the timeline shows on each side of a moment
 
-/** Mount into `element`; it shows itself while the state's `open` names a moment. ctx = {store, say, onTime(ms)}. */
+/** Mount into `element`; it shows itself while the state's `open` names a moment. ctx = {store, api, say}. */
 export const mountPlayer = (element, ctx) => new Player(element, ctx);
 
 const listOf = (state) => [...(state.answer?.moments ?? []), ...(state.answer?.near_misses ?? [])];
@@ -30,14 +32,19 @@ function named(id) {
 }
 
 export class Player {
-  #element; #ctx; #moment = null; #list = []; #playback = null; #scrubber; #boxes; #others; #part = {}; #panel = '';
-  #cut = { from: null, to: null }; #state = {}; #last = 0; #returnTo = null; #seenT = '';
+  #element; #ctx; #moment = null; #list = []; #playback = null; #scrubber; #boxes; #others; #timeline; #stops = []; #part = {}; #panel = '';
+  #cut = { from: null, to: null }; #state = {}; #returnTo = null; #seenT = '';
 
   constructor(element, ctx) {
     [this.#element, this.#ctx] = [element, ctx];
     this.#registerKeys();
-    ctx.store.subscribe((state) => this.#follow(state));
+    this.#stops.push(ctx.store.subscribe((state) => this.#follow(state)));
     this.#follow(ctx.store.get());
+  }
+
+  destroy() {
+    this.close();
+    this.#stops.forEach((stop) => stop());
   }
 
   #follow(state) {
@@ -53,13 +60,14 @@ export class Player {
   /** Show a moment; `list` is what next and previous go through. */
   open(moment, list = []) {
     if (!moment) return this.#ctx.say?.(text.badId(this.#ctx.store.get().open));
-    if (!this.#playback) this.#build();
     Object.assign(this.#cut, { from: null, to: null });
     [this.#moment, this.#list, this.#panel] = [moment, list, ''];
+    if (!this.#playback) this.#build();
     const { session, t } = this.#ctx.store.get();
     this.#seenT = t ?? '';
     this.#playback.open(moment.id, { at: t ? Date.parse(t) : null, mayPlay: session?.role !== 'view' });
     this.#reach();
+    this.#timeline.showAround();
     this.#draw();
     return this.#element.querySelector('.player').focus({ preventScroll: true });
   }
@@ -68,11 +76,12 @@ export class Player {
     if (!this.#playback) return;
     this.#boxes.stop();
     [this.#playback, this.#scrubber, this.#others].forEach((one) => one.close());
+    this.#timeline.destroy();
     this.#playback = this.#moment = null;
     activate('player', false);
     render('', this.#element);
     document.documentElement.classList.remove('player-open');
-    this.#ctx.onTime?.(null);
+    movePlayhead(null);
     this.#returnTo?.focus?.({ preventScroll: true });
   }
 
@@ -91,8 +100,15 @@ export class Player {
     });
     this.#boxes = new BoxDrawer(find('player-boxes'), () => this.#size(), (box, how) => this.#askLike(box, how));
     this.#others = new OtherCameras(find('player-others'), api, (camera) => this.#swap(camera));
+    this.#timeline = mountTimeline(find('player-timeline'), this.#ctx, { most: 3, around: () => this.#around() });
     activate('player');
     document.documentElement.classList.add('player-open');
+  }
+
+  /** The camera, and the time around what is shown, for the timeline. */
+  #around() {
+    const { camera, start, end } = parseId(this.#moment.id), more = Math.max(AROUND, (end - start) * 2);
+    return [camera, start - more, end + more];
   }
 
   #size() {
@@ -112,9 +128,9 @@ export class Player {
   #tellTime(ms) {
     this.#writeTime(ms);
     this.#scrubber?.set(ms);
-    this.#ctx.onTime?.(ms);
+    movePlayhead(ms);
     this.#others?.at(this.#playback?.camera ?? parseId(this.#moment.id).camera, ms, this.#playback?.paused);
-    if (performance.now() - this.#last > KEPT_TIME || this.#playback?.paused) this.#keepTime(ms);
+    this.#rest();
   }
 
   #writeTime(ms) {
@@ -124,19 +140,15 @@ export class Player {
   }
 
   /** Keep the time in the address while it rests, so that a link opens the same picture. */
-  #keepTime(ms) {
-    this.#last = performance.now();
-    if (!this.#playback?.paused || this.#state.state === 'loading') return;
+  #rest() {
+    const { paused, ms } = this.#playback ?? {};
+    if (!paused || ms === null || this.#state.state === 'loading') return;
     this.#seenT = isoOf(ms);
     if (this.#ctx.store.get().t !== this.#seenT) this.#ctx.store.set({ t: this.#seenT }, { history: 'replace' });
   }
 
-  #rest() {
-    if (this.#playback?.paused && this.#playback.ms !== null) this.#keepTime(this.#playback.ms);
-  }
-
   #registerKeys() {
-    const on = (key, action, label) => register('player', key, action, label);
+    const on = (key, action, label) => this.#stops.push(register('player', key, action, label));
     const go = () => this.#playback;
     on(' ', () => go().toggle(), text.keys.play);
     on('j', () => this.#next(1), text.keys.next);

@@ -120,11 +120,17 @@ function filtersOf(state) {
     .filter(([, value]) => value?.length));
 }
 
-/** The keys of review in the results; `focused()` gives the moment that has the focus, or null. */
-export function registerReviewKeys(ctx, focused) {
+/** The keys of review in the results; they act on the card that has the focus. */
+export function registerReviewKeys(ctx) {
+  const focused = () => {
+    const state = ctx.store.get();
+    return state.answer?.moments.find((one) => one.id === state.focused) ?? null;
+  };
   const on = (key, action, label) => register('results', key, () => {
     const moment = focused();
-    return moment ? action(moment) : false;
+    if (!moment || ctx.store.get().view) return false;
+    action(moment);
+    return undefined;
   }, label);
   const mark = (name) => (moment) => setMark(ctx, moment, markOf(moment)?.mark === name ? '' : name);
   on('y', mark('keep'), text.keep);

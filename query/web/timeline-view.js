@@ -3,7 +3,9 @@
 import { html, render } from './vendor/lit-html/lit-html.js';
 import { clockOf, dayOf, durationOf, fullOf, percentOf, preciseOf, utcOf } from './format.js';
 import { activate, register } from './keys.js';
+import { frameId, isoOf, parseId } from './moment-id.js';
 import { play } from './play-strings.js';
+import { onPlayhead } from './playhead.js';
 import { Timeline } from './timeline.js';
 import { ROW } from './timeline-draw.js';
 
@@ -20,21 +22,26 @@ export function toMs(value) {
   return Number.isNaN(ms) ? null : ms;
 }
 
-/** Mount into `element`. */
-export const mountTimeline = (element, ctx) => new TimelineView(element, ctx);
+/**
+ * Mount into `element`; options.most limits the rows that are in view; options.around() gives [camera, from, to] to
+ * begin with, in place of all that is indexed. */
+export const mountTimeline = (element, ctx, options) => new TimelineView(element, ctx, options);
+
+let mounted = 0;
 
 class TimelineView {
-  #ctx; #canvas; #tip; #list; #live; #timer = 0; #asking = null; #stops = []; #seen = {}; #data = {}; #told = 0;
+  #ctx; #canvas; #tip; #list; #live; #timer = 0; #asking = null; #stops = []; #seen = {}; #data = {}; #told = 0; #keys = []; #around;
 
-  constructor(element, ctx) {
-    this.#ctx = ctx;
+  constructor(element, ctx, { most, around = null } = {}) {
+    [this.#ctx, this.#around] = [ctx, around];
+    const name = `timeline-list-${++mounted}`;
     render(html`
       <div class="timeline-box">
         <canvas class="timeline-canvas" tabindex="0" role="application" aria-label=${text.label}
-          aria-describedby="timeline-list"></canvas>
+          aria-describedby=${name}></canvas>
         <div class="timeline-tip" hidden></div>
       </div>
-      <div class="offscreen" id="timeline-list"></div>
+      <div class="offscreen timeline-list" id=${name}></div>
       <div class="offscreen" aria-live="polite"></div>`, element);
     [this.#canvas, this.#tip] = element.firstElementChild.children;
     [, this.#list, this.#live] = element.children;
@@ -44,16 +51,17 @@ class TimelineView {
       onView: () => this.#settle(),
       onPoint: (what) => this.#point(what),
       onDrag: (from, to) => this.#showDrag(from, to),
-    });
+    }, { most });
     this.#canvas.addEventListener('focus', () => activate('timeline'));
+    this.#canvas.addEventListener('focus', () => this.#registerKeys());
     this.#canvas.addEventListener('blur', () => { activate('timeline', false); this.#tip.hidden = true; });
-    this.#registerKeys();
-    this.#stops.push(ctx.store.subscribe((state) => this.#follow(state)));
+    this.#registerKeys(); // those of the timeline that has the focus act
+    this.#stops.push(onPlayhead((ms) => { if (ms !== null) this.timeline.set({ cursor: ms }); }), ctx.store.subscribe((state) => this.#follow(state)));
     this.#follow(ctx.store.get());
   }
 
   destroy() {
-    this.#stops.forEach((stop) => stop());
+    [...this.#stops, ...this.#keys].forEach((stop) => stop());
     clearTimeout(this.#timer);
     this.#asking?.abort();
     this.timeline.destroy();
@@ -70,10 +78,8 @@ class TimelineView {
       ['Home', () => this.#showAll(), text.keys.all],
       ['Escape', () => t.escape()],
     ];
-    for (const [key, action, label] of keys) this.#stops.push(register('timeline', key, action, label));
-    for (const [key, side] of [['i', 'from'], ['o', 'to']]) {
-      this.#stops.push(register('timeline', key, () => this.#setEnd(side), text.keys[side]));
-    }
+    for (const side of ['from', 'to']) keys.push([side === 'from' ? 'i' : 'o', () => this.#setEnd(side), text.keys[side]]);
+    this.#keys = keys.map(([key, action, label]) => register('timeline', key, action, label));
   }
 
   /** Take over what of the state concerns the timeline; only what has changed is drawn anew. */
@@ -92,7 +98,8 @@ class TimelineView {
     this.#seen = { names, answer: state.answer, from: state.from, to: state.to, t: state.t };
     Object.assign(this.#data, data);
     if (Object.keys(data).length) this.timeline.set(data);
-    if (first || narrowed) this.#showAll();
+    if (first && this.#around) this.showAround();
+    else if (first || (narrowed && !this.#around)) this.#showAll();
     else if (data.cameras) this.#settle();
     if (data.moments) this.#describe();
   }
@@ -118,7 +125,25 @@ class TimelineView {
 
   #seek(ms, camera, moment) {
     this.timeline.set({ cursor: ms });
-    this.#ctx.onSeek?.(ms, camera, moment);
+    const { store } = this.#ctx, open = parseId(store.get().open);
+    if (moment) store.set({ open: moment.id, t: '' });
+    else if (open?.camera === camera) store.set({ t: isoOf(ms) }, { history: 'replace' });
+    else if (camera) store.set({ open: `${frameId(camera, ms)}~0~0`, t: '' });
+  }
+
+  /** Go to an instant: in the player where it is open, else on the timeline alone. */
+  go(ms) {
+    this.timeline.set({ cursor: ms });
+    this.timeline.reveal(ms);
+    const { store } = this.#ctx;
+    if (store.get().open) store.set({ t: isoOf(ms) }, { history: 'replace' });
+  }
+
+  /** Show the part that this timeline is for. */
+  showAround() {
+    const [camera, from, to] = this.#around();
+    this.timeline.showRow(camera);
+    this.timeline.show(from, to);
   }
 
   /** Show the asked time, or else all that is indexed. */

@@ -14,14 +14,15 @@ const HOLD = 350; // milliseconds after which a finger that rests narrows instea
  * onPoint({ms, camera, moment, span, x, y} | null) when the pointer or the keyboard points at something.
  */
 export class Timeline {
-  #canvas; #context; #on; #frame = 0; #pointers = new Map(); #stop = new AbortController(); #watcher; #hold = 0;
+  #canvas; #context; #on; #frame = 0; #pointers = new Map(); #stop = new AbortController(); #watcher; #hold = 0; #most;
   #view = {
     rows: [], row: -1, scroll: 0, strip: 0, width: 0, height: 0, from: null, to: null, cursor: null, drag: null,
     scale: new Scale(Date.now() - 86_400_000, Date.now()), colors: null, columns: null, columnKinds: null,
     language, pictures: () => [],
   };
 
-  constructor(canvas, handlers = {}) {
+  constructor(canvas, handlers = {}, { most = 0 } = {}) {
+    this.#most = most;
     this.#canvas = canvas;
     this.#context = canvas.getContext('2d');
     this.#on = handlers;
@@ -103,12 +104,23 @@ export class Timeline {
     this.#moved();
   }
 
+  /** Bring the row of a camera into view. */
+  showRow(camera) {
+    this.#view.row = this.#view.rows.findIndex((row) => row.camera === camera);
+    this.#scrollToRow();
+    this.redraw();
+  }
+
+  #scrollToRow() {
+    const view = this.#view, top = Math.max(0, view.row) * ROW, room = view.height - AXIS - view.strip;
+    view.scroll = Math.min(top, Math.max(view.scroll, top + ROW - room));
+  }
+
   /** Go to the next or previous row; what is at the playhead there is pointed at. */
   stepRow(by) {
     const view = this.#view;
     view.row = Math.max(0, Math.min(view.rows.length - 1, view.row + by));
-    const top = view.row * ROW, room = view.height - AXIS - view.strip;
-    view.scroll = Math.min(top, Math.max(view.scroll, top + ROW - room));
+    this.#scrollToRow();
     this.pointAtCursor();
     this.redraw();
   }
@@ -166,7 +178,7 @@ export class Timeline {
   #resize() {
     const view = this.#view, ratio = window.devicePixelRatio || 1;
     const width = (this.#canvas.parentElement ?? this.#canvas).clientWidth;
-    const most = Math.max(4, Math.floor(window.innerHeight * 0.22 / ROW));
+    const most = this.#most || Math.max(4, Math.floor(window.innerHeight * 0.22 / ROW));
     const height = AXIS + view.strip + ROW * Math.max(1, Math.min(view.rows.length, most));
     if (!width) return;
     Object.assign(view, { width, height, columns: new Float32Array(width), columnKinds: new Int32Array(width) });

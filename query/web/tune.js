@@ -2,7 +2,7 @@
 
 import { html } from './vendor/lit-html/lit-html.js';
 import * as api from './play-api.js';
-import { blobsOf, paramsOf } from './ask.js';
+import { blobsOf, isQuestion, paramsOf } from './ask.js';
 import { clockOf, dayOf, percentOf } from './format.js';
 import { markOf } from './review.js';
 import { play } from './play-strings.js';
@@ -27,12 +27,6 @@ export function examplesOf(state) {
   const kept = fresh('keep').slice(0, Math.max(0, room));
   return { kept, dismissed: fresh('dismiss').slice(0, Math.max(0, room - kept.length)) };
 }
-
-/** Whether there is something to tune with. */
-export const mayTune = (state) => {
-  const { kept, dismissed } = examplesOf(state);
-  return kept.length + dismissed.length > 0;
-};
 
 /** Ask the tuned question beside the present one. */
 export async function propose(ctx) {
@@ -78,9 +72,17 @@ function leave(ctx) {
   ctx.store.set({ tuning: false }, { history: 'none' });
 }
 
-/** The comparison, shown above the results until it is taken or left. */
-export function tunePanel(state, ctx) {
-  if (!state.tuning || !plan) return '';
+/** Above the results: the offer to tune, then the comparison until it is taken or left. */
+export function tuneView(state, ctx) {
+  if (state.view || !isQuestion(state)) return '';
+  if (state.tuning && plan) return comparison(ctx);
+  const { kept, dismissed } = examplesOf(state);
+  if (!kept.length && !dismissed.length) return '';
+  return html`<p class="tune-offer"><button type="button" @click=${() => propose(ctx)}>${text.button(kept.length + dismissed.length)}</button>
+    <span class="hint">${text.explain(kept.length, dismissed.length)}</span></p>`;
+}
+
+function comparison(ctx) {
   const { changes } = plan;
   return html`<section class="panel tune" aria-label=${text.title} aria-live="polite">
     <h2>${text.title}</h2>
