@@ -47,6 +47,7 @@ class SamplingGrid:
         first = max(0, int(Fraction(after) / video.time_base * self._cells_per_tick)) if after is not None else 0
         self.start = video.origin + int(first / self._cells_per_tick)
         self._last_taken = first - 1
+        self._resumed_cell = first if after is not None else -1
         self._earliest: dict[int, int] = {}  # candidate of each cell
 
     def cell(self, time: int) -> int:
@@ -56,6 +57,10 @@ class SamplingGrid:
     def needs(self, time: int) -> bool:
         """Whether no frame has been taken in this cell or after it."""
         return self.cell(time) > self._last_taken
+
+    def is_of_earlier_run(self, time: int) -> bool:
+        """Whether an earlier run, after which this one continues, has taken or passed this cell."""
+        return self.cell(time) <= self._resumed_cell
 
     def is_candidate(self, time: int) -> bool:
         """Whether no earlier frame of this cell is known; in decoding order, an earlier one may still follow."""
@@ -213,7 +218,13 @@ def _plan_decoding(packets: Iterable[Packet[VideoStream]], grid: SamplingGrid) -
 
 
 def _finish_group(group: KeyframeGroup, is_long: bool, grid: SamplingGrid) -> Iterator[DecodeStep]:
-    """End a group of which the decoder has not been given everything."""
+    """End a group of which the decoder has not been given everything.
+
+    What it lacks only because an earlier run has taken it is given now: the next group may begin with pictures that are
+    displayed before its keyframe and refer to this one (an open group of pictures).
+    """
+    if is_long and all(grid.is_of_earlier_run(time) for _, time in group.waiting):
+        yield from group.release([False] * len(group.waiting))
     yield from group.end()
     if not group.waiting or is_long:
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from footage.stream.files import decode
@@ -105,6 +105,8 @@ def test_keyframes_a_tenth_further_apart_than_the_samples_suffice(
 @pytest.mark.parametrize("name", ["mp4", "ts-late-start", "mp4-open-gop", "mp4-uneven-keyframes", "mkv-longer-sound"])
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(every=st.sampled_from([0, 0.04, 0.1, 0.25, 0.3, 1, 1.001, 2, 2.7]), after=st.floats(0, 11))
+@example(every=0, after=3.92)  # the next frame is displayed before a keyframe, and follows it in the file
+@example(every=0.04, after=3.9375)
 def test_a_resumed_run_continues_as_an_uninterrupted_one(
     film: Callable[[str], Media], name: str, every: float, after: float
 ) -> None:
