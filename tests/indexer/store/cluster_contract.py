@@ -56,6 +56,8 @@ class ClusterStoreContract(store_contract.StoreContract):
 
 
 class ClusterCatalogContract(catalog_contract.CatalogContract):
+    photographs = 40  # each takes a transaction; test_cassandra_media has as many starts as the other backend
+
     @pytest.fixture
     def opening(self, session: CassandraSession) -> catalog_contract.Opening:
         return partial(CassandraCatalog.open, session)
