@@ -8,7 +8,7 @@ import pytest
 
 from tests import films
 from tests.astra.server import Astra
-from tests.commands.test_cli import footage
+from tests.commands.runner import footage
 
 START = ("--start", "2026-05-04T12:00:00Z")
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from skimage.data import chelsea
 from footage.indexer.embed.base import Space
 from footage.indexer.store.sqlite import SqliteCatalog
 from tests import films
+from tests.commands.runner import footage
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,12 +27,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return tmp_path_factory.mktemp("data")
-
-
-def footage(*args, data=None, before=(), **env):
-    command = [*before, sys.executable, "-m", "footage", *map(str, args), *(["--data", str(data)] if data else [])]
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=clean | env, check=False, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")

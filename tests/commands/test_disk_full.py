@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.commands.test_cli import footage
+from tests.commands.runner import footage
 from tests.commands.test_service import Service, ended, stored  # noqa: F401
 from tests.require import require
 

@@ -11,7 +11,7 @@ import pytest
 
 from footage.commands.export import parse_request
 from tests import films
-from tests.commands.test_cli import footage
+from tests.commands.runner import footage
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from footage.commands.forget import forget
 from footage.indexer.store.sqlite import SqliteCatalog
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST
 from tests import films
-from tests.commands.test_cli import footage
+from tests.commands.runner import footage
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests import films
-from tests.commands.test_cli import footage
+from tests.commands.runner import footage
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from footage.config.settings import load_settings
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import CoverageState, Where
 from tests.cassandra.fixture import need_driver
-from tests.commands.test_cli import footage
+from tests.commands.runner import footage
 from tests.commands.test_service import FAR, LONG_AGO, Service, ended  # noqa: F401
 from tests.commands.test_workers import until
 from tests.films import encode, numbered

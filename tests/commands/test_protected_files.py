@@ -21,7 +21,7 @@ from footage.query.clips.clip import cut_clip
 from footage.query.clips.source import ClipError
 from footage.stream.source import identify_media
 from tests import films
-from tests.commands.test_cli import footage
+from tests.commands.runner import footage
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.commands.test_cli import footage
+from tests.commands.runner import footage
 from tests.commands.test_service import Service, ended
 from tests.ports import free_port
 

@@ -24,7 +24,7 @@ import pytest
 from footage.commands.composition import find_index
 from footage.config.settings import Settings
 from footage.indexer.store.base import CoverageState, Where
-from tests.commands.test_cli import footage
+from tests.commands.runner import footage
 
 SECOND = timedelta(seconds=1)
 LONG_AGO, FAR = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)

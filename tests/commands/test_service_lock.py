@@ -14,7 +14,7 @@ from footage.commands.errors import UsageError
 from footage.commands.service_lock import lock_service_folders
 from footage.config.settings import Settings
 from footage.indexer.file_lock import lock_file
-from tests.commands.test_cli import footage
+from tests.commands.runner import footage
 
 CAMERA = {"name": "yard", "url": "rtsp://192.0.2.1/x"}
 HOLD = """

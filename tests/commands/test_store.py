@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests import films
-from tests.commands.test_cli import footage
+from tests.commands.runner import footage
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from footage.query.http.audit import AuditLog
-from tests.commands.test_cli import footage
+from tests.commands.runner import footage
 
 
 def test_tokens_are_added_listed_and_removed(tmp_path):

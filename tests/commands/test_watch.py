@@ -16,7 +16,7 @@ from PIL import Image
 from skimage import data as pictures
 
 from tests import films
-from tests.commands.test_cli import footage
+from tests.commands.runner import footage
 from tests.commands.test_service import Service, settings
 from tests.ports import free_port
 

@@ -19,7 +19,7 @@ from footage.commands.composition import find_index
 from footage.config.settings import load_settings
 from footage.indexer.store.base import CoverageState, Where
 from footage.query.http.tokens import add_token
-from tests.commands.test_cli import footage
+from tests.commands.runner import footage
 from tests.commands.test_service import FAR, LONG_AGO, Service, ended  # noqa: F401
 from tests.require import require
 

@@ -13,6 +13,7 @@ from footage.indexer.store.times import micros
 from footage.stream.frame import Media
 from tests.indexer.store.catalog_contract import video
 
+
 @pytest.mark.parametrize(
     ("count", "make"),
     [
