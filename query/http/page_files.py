@@ -39,6 +39,7 @@ FILES = (
     "player-layout.js",
     "player-others.js",
     "player-scrub.js",
+    "player-swipe.js",
     "player-video.js",
     "player.js",
     "playhead.js",

@@ -117,7 +117,7 @@ export function panel(watch, ctx) {
     ctx.store.set({}, { history: 'none' });
   };
   const firings = answer ? firingsAt(answer, threshold) : [];
-  return html`<div class="backtest" aria-label=${text.title}>
+  return html`<div class="backtest" role="group" aria-label=${text.title}>
     <div class="choices">
       <label>${text.span} <select @change=${ask}>${Object.keys(SPANS).map((one) => html`
         <option value=${one} ?selected=${one === test.span}>${text.spans[one]}</option>`)}</select></label>

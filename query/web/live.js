@@ -4,7 +4,7 @@ import { html } from './vendor/lit-html/lit-html.js';
 import * as api from './play-api.js';
 import { clockOf, durationOf, fullOf, percentOf, utcOf } from './format.js';
 import { icons } from './icons.js';
-import { frameId } from './moment-id.js';
+import { frameId, isoOf } from './moment-id.js';
 import { play } from './play-strings.js';
 
 const text = play.live;
@@ -43,7 +43,7 @@ async function look(ctx) {
 /** The picture of the newest record, asked for only where there is a newer one. */
 async function getPicture({ camera, end }) {
   if (!end || pictures.get(camera)?.end === end) return;
-  const { frames } = await api.frames({ camera, at: end }).catch(() => ({ frames: [] }));
+  const { frames } = await api.frames({ camera, at: isoOf(Date.parse(end) - 1) }).catch(() => ({ frames: [] }));
   const [found] = frames.filter((one) => one.camera === camera);
   if (found) pictures.set(camera, { end, id: found.id, time: found.time });
 }

@@ -29,7 +29,7 @@ export class OtherCameras {
     this.#asking = new AbortController();
     try {
       const { frames } = await this.#api.frames({ at: isoOf(ms) }, { signal: this.#asking.signal });
-      this.#show(frames.filter((one) => one.camera !== camera && !one.region), ms);
+      this.#show(frames.filter((one) => one.camera !== camera), ms);
       this.#missed = false;
     } catch (error) {
       if (error.name !== 'AbortError') this.#missed = true; // the row is a convenience: the player tells what is wrong

@@ -49,7 +49,7 @@ export class Scrubber {
     const span = { camera: this.camera, from: isoOf(this.from), to: isoOf(this.to), limit: PICTURES };
     const { frames } = await this.#api.frames(span, { signal }).catch(() => ({ frames: [] }));
     if (signal.aborted) return;
-    this.#frames = frames.filter((one) => !one.region).map((one) => ({ id: one.id, ms: parseId(one.id).start, image: null }));
+    this.#frames = frames.map((one) => ({ id: one.id, ms: parseId(one.id).start, image: null }));
     const start = () => { if (!signal.aborted) this.#fetch(this.#spread()); };
     requestIdleCallback(start, { timeout: 1500 });
   }

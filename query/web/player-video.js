@@ -104,7 +104,7 @@ export class Playback {
   async #loadPictures(signal) {
     const around = { camera: this.camera, from: new Date(this.ms - AFTER).toISOString(), to: new Date(this.ms + AFTER).toISOString() };
     const { frames } = await this.#api.frames({ ...around, limit: 200 }, { signal });
-    this.#frames = frames.filter((one) => !one.region).map((one) => ({ id: one.id, ms: parseId(one.id).start }));
+    this.#frames = frames.map((one) => ({ id: one.id, ms: parseId(one.id).start }));
     this.#tell({ state: 'pictures' });
   }
 

@@ -11,8 +11,9 @@ import { movePlayhead } from './playhead.js';
 import { playerLayout } from './player-layout.js';
 import { OtherCameras } from './player-others.js';
 import { Scrubber } from './player-scrub.js';
+import { Swipe } from './player-swipe.js';
 import { Playback } from './player-video.js';
-import { markOf, setMark, toggleSelected } from './review.js';
+import { copyLink, markOf, setMark, toggleSelected } from './review.js';
 import { mountTimeline } from './timeline-view.js';
 
 const text = play.player;
@@ -78,9 +79,8 @@ export class Player {
     [this.#playback, this.#scrubber, this.#others].forEach((one) => one.close());
     this.#timeline.destroy();
     this.#playback = this.#moment = null;
-    activate('player', false);
+    this.#cover(false);
     render('', this.#element);
-    document.documentElement.classList.remove('player-open');
     movePlayhead(null);
     this.#returnTo?.focus?.({ preventScroll: true });
   }
@@ -101,8 +101,15 @@ export class Player {
     this.#boxes = new BoxDrawer(find('player-boxes'), () => this.#size(), (box, how) => this.#askLike(box, how));
     this.#others = new OtherCameras(find('player-others'), api, (camera) => this.#swap(camera));
     this.#timeline = mountTimeline(find('player-timeline'), this.#ctx, { most: 3, around: () => this.#around() });
-    activate('player');
-    document.documentElement.classList.add('player-open');
+    new Swipe(find('player-stage'), (by) => this.#next(by));
+    this.#cover(true);
+  }
+
+  /** Take the keys, and what is behind the player out of reach. */
+  #cover(on) {
+    activate('player', on);
+    document.documentElement.classList.toggle('player-open', on);
+    for (const one of document.querySelectorAll('.skip, .top, .page, #review')) one.inert = on;
   }
 
   /** The camera, and the time around what is shown, for the timeline. */
@@ -173,7 +180,7 @@ export class Player {
     on('n', () => this.#mark('dismiss'), text.keys.dismiss);
     on('x', () => toggleSelected(this.#ctx, this.#moment), text.keys.select);
     on('e', () => this.#export(), text.keys.export);
-    on('l', () => this.#copyLink(), text.keys.link);
+    on('l', () => { copyLink(this.#ctx); }, text.keys.link);
     on('Escape', () => this.#escape(), text.keys.back);
   }
 
@@ -256,15 +263,6 @@ export class Player {
     this.#ctx.say?.(text.downloading);
   }
 
-  async #copyLink() {
-    try {
-      await navigator.clipboard.writeText(window.location.href);
-      this.#ctx.say?.(text.copied);
-    } catch {
-      this.#ctx.say?.(text.notCopied);
-    }
-  }
-
   #draw() {
     const mine = this.#moment, { session } = this.#ctx.store.get();
     render(playerLayout({
@@ -274,7 +272,7 @@ export class Player {
         close: () => this.#ctx.store.set({ open: '', t: '' }), next: () => this.#next(1), previous: () => this.#next(-1),
         toggle: () => this.#playback.toggle(), step: (by) => this.#playback.step(by), skip: (by) => this.#playback.skip(by),
         speed: (event) => { this.#playback.speed = Number(event.target.value); event.target.blur(); this.#draw(); },
-        box: () => this.#drawBox(), export: () => this.#export(), link: () => this.#copyLink(),
+        box: () => this.#drawBox(), export: () => this.#export(), link: () => copyLink(this.#ctx),
         share: () => this.#show('share'), mark: (mark) => this.#mark(mark),
         uncut: () => { Object.assign(this.#cut, { from: null, to: null }); this.#reach(); this.#draw(); },
       },

@@ -120,6 +120,11 @@ function filtersOf(state) {
     .filter(([, value]) => value?.length));
 }
 
+/** Copy the address of what is shown. */
+export async function copyLink(ctx) {
+  await navigator.clipboard.writeText(window.location.href).then(() => ctx.say(text.copied), () => ctx.say(text.notCopied));
+}
+
 /** The keys of review in the results; they act on the card that has the focus. */
 export function registerReviewKeys(ctx) {
   const focused = () => {
@@ -133,12 +138,14 @@ export function registerReviewKeys(ctx) {
     return undefined;
   }, label);
   const mark = (name) => (moment) => setMark(ctx, moment, markOf(moment)?.mark === name ? '' : name);
-  on('y', mark('keep'), text.keep);
-  on('n', mark('dismiss'), text.dismiss);
+  on('y', mark('keep'), text.keys.keep);
+  on('n', mark('dismiss'), text.keys.dismiss);
+  on('m', ({ best }) => ctx.store.set({ q: '', plus: [best.frame], minus: [], pictures: [], mark: '', typing: false }), text.keys.more);
+  register('page', 'l', () => { copyLink(ctx); }, text.keys.link);
   register('results', 'e', () => {
     if (ctx.store.get().selected.size) exportSelected(ctx);
     else if (focused()) api.downloadClip(focused().id);
     else return false;
     return undefined;
-  }, text.exportKey);
+  }, text.keys.export);
 }

@@ -40,8 +40,7 @@ export class Scale {
   /** Show [start, end] with a margin, within the limits of the zoom. */
   fit(start, end, margin = 0.04) {
     const span = Math.min(LONGEST, Math.max(SHORTEST, (end - start) * (1 + 2 * margin)));
-    this.end = Math.max((start + end + span) / 2, end - (end - start) * 0.5 + span / 2);
-    if (end - start > span) this.end = end + span * margin; // more than fits: the newest
+    this.end = end - start > span ? end + span * margin : (start + end + span) / 2; // of more than fits, the newest
     this.start = this.end - span;
   }
 }

@@ -8,7 +8,7 @@ export const STRIP = 78; // height of the pictures, where there are any
 const LOWEST = 0.25; // a match is at least this part of its row's height
 
 /** Kinds of marks, and the custom properties of their colors; later ones are drawn over earlier ones. */
-export const KINDS = { near: '--line-strong', dismiss: '--line-strong', plain: '--match', keep: '--good', fired: '--match' };
+export const KINDS = { frame: '--line-strong', near: '--line-strong', dismiss: '--line-strong', plain: '--match', keep: '--good', fired: '--match' };
 const KIND_NAMES = Object.keys(KINDS);
 
 /** The colors of the page's style, which differ by scheme. */

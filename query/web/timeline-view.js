@@ -235,19 +235,21 @@ class TimelineView {
       <ul>
         ${gaps.map((one) => html`<li>${text.gap(fullOf(one.start), fullOf(one.end), one.cause)}</li>`)}
         <li>${text.matches(moments.length)}</li>
-        ${moments.slice(0, TELL).map((one) => html`<li>${fullOf(one.start)}, ${percentOf(one.score)}</li>`)}
+        ${moments.slice(0, TELL).map((one) => html`<li>${[fullOf(one.start), ...scoreOf(one)].join(', ')}</li>`)}
       </ul>`;
   }
 }
 
 function describe({ ms, camera, moment, span }) {
   const lines = [camera, `${dayOf(ms)} ${clockOf(ms)}`];
-  if (moment) lines.push(`${text.kinds[moment.kind]}: ${preciseOf(moment.best.time)}, ${percentOf(moment.score)}`);
+  if (moment) lines.push([`${text.kinds[moment.kind]}: ${preciseOf(moment.best.time)}`, ...scoreOf(moment)].join(', '));
   else if (span?.state === 'watched') lines.push(text.wasWatched);
   else if (span) lines.push(`${text.noFootage}: ${span.cause || text.noCause}`, `${clockOf(span.start)} – ${clockOf(span.end)}`);
   else lines.push(text.unknown);
   return [...lines, utcOf(ms).replace(/\.\d+/, '')];
 }
+
+const scoreOf = ({ score }) => (score === null ? [] : [percentOf(score)]);
 
 function shownCameras(state) {
   const all = (state.cameras ?? []).map((one) => one.camera);
@@ -257,7 +259,7 @@ function shownCameras(state) {
 
 function marksOf(answer) {
   if (!answer) return [];
-  const kind = (moment) => ({ keep: 'keep', dismiss: 'dismiss' })[moment.mark?.mark] ?? 'plain';
+  const kind = (moment) => moment.mark?.mark || (moment.score === null ? 'frame' : 'plain');
   return [
     ...(answer.near_misses ?? []).map((one) => ({ ...one, kind: 'near' })),
     ...(answer.moments ?? []).map((one) => ({ ...one, kind: kind(one) })),

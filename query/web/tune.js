@@ -93,7 +93,7 @@ function comparison(ctx) {
       ${group(text.added(changes.added.length), changes.added, ctx, 'added')}
       ${group(text.gone(changes.gone.length), changes.gone, ctx, 'gone')}
       ${group(text.moved(changes.moved.length), changes.moved.map((one) => ({ ...one.moment, by: one.by })), ctx, 'moved')}
-      <p>${text.same(changes.same)}</p>` : ''}
+      <p class="hint">${text.same(changes.same)}</p>` : ''}
     <div class="choices">
       <button type="button" class="main" ?disabled=${!changes} @click=${() => take(ctx)}>${text.take}</button>
       <button type="button" @click=${() => leave(ctx)}>${text.leave}</button></div></section>`;
@@ -104,6 +104,6 @@ function group(title, moments, ctx, kind) {
   return html`<h3>${title}</h3><ul class="strip ${kind}">${moments.slice(0, 12).map((one) => html`<li>
     <button type="button" class="thumb" @click=${() => ctx.store.set({ open: one.id, t: '' })}>
       <img src=${api.frameUrl(frameOf(one), { side: 120 })} alt="" width="128" height="72" loading="lazy">
-      <span>${one.camera} ${dayOf(one.start)} ${clockOf(one.start)}</span>
+      <span>${one.camera}</span><span>${dayOf(one.start)} ${clockOf(one.start)}</span>
       <span class="hint">${percentOf(one.score)}${one.by ? ` · ${text.by(one.by)}` : ''}</span></button></li>`)}</ul>`;
 }
