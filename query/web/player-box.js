@@ -45,6 +45,7 @@ export class BoxDrawer {
   }
 
   stop() {
+    if (!this.active) return;
     this.#layer.hidden = true;
     this.#undo.forEach((undo) => undo());
     activate('dialog', false);

@@ -195,9 +195,10 @@ export class Playback {
         this.#image.hidden = true;
         this.#on.onTime(this.ms);
       }
-      this.#video.requestVideoFrameCallback(told);
+      this.#video.requestVideoFrameCallback?.(told);
     };
-    this.#video.requestVideoFrameCallback(told);
+    if (this.#video.requestVideoFrameCallback) this.#video.requestVideoFrameCallback(told);
+    else this.#video.addEventListener('timeupdate', () => told(0, { mediaTime: this.#video.currentTime }));
   }
 
   close() {
