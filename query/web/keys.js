@@ -27,7 +27,7 @@ export const listKeys = () => scopes.flatMap((scope) =>
   [...actions.get(scope).values()].filter((entry) => entry.label).map(({ key, label }) => ({ scope, key, label })));
 
 const isTyping = (target) => target instanceof HTMLElement &&
-  (target.isContentEditable || target.matches('textarea, select, input:not([type=checkbox], [type=radio], [type=button])'));
+  (target.isContentEditable || target.matches('textarea, select, input:not([type=checkbox], [type=radio], [type=button], [type=range])'));
 
 function nameOf(event) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;

@@ -78,7 +78,7 @@ function headerView(state) {
     <a class="brand" href="/" @click=${(e) => { e.preventDefault(); goHome(); }}><img src="/web/icon.svg" alt="" width="26" height="26"><span>${t.app.name}</span></a>
     ${state.view ? html`<span class="box"></span>` : boxView(state)}
     <nav class="nav" aria-label=${t.app.navLabel}>${entries.map(([view, icon]) => html`
-      <a href=${address(state, { view, open: '' })} aria-current=${state.view === view ? 'page' : nothing} @click=${(e) => goTo(e, view)}>${icon}<span>${t.app.nav[view]}</span></a>`)}</nav>
+      <a href=${address(state, { view, open: '' })} aria-current=${state.view === view ? 'page' : nothing} @click=${(e) => goTo(e, view)}>${icon}<span>${t.app.nav[view]}</span>${view === 'watches' && state.unseen ? html`<b class="unseen">${state.unseen}</b>` : nothing}</a>`)}</nav>
     <div class="me">
       <button type="button" class="ghost" title=${`${t.app.help} (?)`} aria-label=${t.app.help} @click=${() => store.set({ help: true }, TICK)}>${icons.keys}</button>
       ${state.session.token_needed ? html`<button type="button" class="ghost" title=${`${t.app.logOut}: ${t.app.as(state.session.name, state.session.role)}`} aria-label=${t.app.logOut} @click=${logOut}>${icons.exit}</button>` : nothing}
@@ -106,9 +106,9 @@ function findView(state) {
   const first = isFirstRun(state);
   return html`${first ? nothing : html`<div class="asked">${chipsView(state)}${filtersView(state)}</div>`}
     <section id="timeline" class="timeline" ?hidden=${first || state.view}></section>
-    ${first || !state.answer ? nothing : toolsView(state)}
+    ${first || !state.answer?.moments.length ? nothing : toolsView(state)}
     <div id="tune"></div>
-    <div id="results" tabindex="-1">${contentView(state)}</div>`;
+    <div id="results" tabindex="-1" aria-busy=${state.loading ? 'true' : 'false'}>${contentView(state)}</div>`;
 }
 
 function pageView(state) {

@@ -48,18 +48,20 @@ function causes(row) {
     html`<li>${t.nothing.gaps('', durationOf(length / 1000), cause, count)}</li>`);
 }
 
-function coverageView(rows) {
+/** Rows of bars: with the share of the asked time, or where no time was asked how much was watched. */
+function coverageView(rows, isTimed) {
   if (!rows.length || !(rows[0].to > rows[0].from)) return nothing;
   const end = (time) => html`<time title=${utcOf(time)}>${fullOf(time)}</time>`;
   return html`<section class="coverage"><h2>${t.nothing.coverage}</h2>
     <div class="ends">${end(rows[0].from)}${end(rows[0].to)}</div>
-    <ul>${rows.map((row) => html`<li><span class="who">${row.camera}</span>${coverageBar(row)}<span class="share">${percentOf(row.share)}</span>
+    <ul>${rows.map((row) => html`<li><span class="who">${row.camera}</span>${coverageBar(row)}<span class="share">${isTimed ? percentOf(row.share) : durationOf(row.length / 1000)}</span>
       ${row.gaps.length ? html`<ul class="causes">${causes(row)}</ul>` : nothing}</li>`)}</ul></section>`;
 }
 
 function verdict(state, rows) {
   if (!rows.length) return nothing;
   const cameras = t.nothing.cameras(rows.length, rows[0].camera);
+  if (!state.from && !state.to) return t.nothing.searched(durationOf(rows.reduce((sum, row) => sum + row.length, 0) / 1000), cameras);
   const share = rows.reduce((sum, row) => sum + row.share, 0) / rows.length;
   if (share === 0) return t.nothing.unwatched(cameras);
   return share >= ENOUGH ? t.nothing.watched(percentOf(share), cameras) : t.nothing.partly(percentOf(share), cameras);
@@ -145,7 +147,7 @@ export function nothingView(state) {
   const title = isQuestion(state) && asked ? t.nothing.title(asked) : t.nothing.titlePicture;
   return html`<section class="nothing">
     <header><span class="mark">${icons.search}</span><div><h1>${title}</h1><p>${verdict(state, rows)}</p></div></header>
-    <div class="columns">${triesView(state)}${coverageView(rows)}</div>
+    <div class="columns">${triesView(state)}${coverageView(rows, state.from || state.to)}</div>
     ${answer.near_misses.length ? html`<section class="misses"><h2>${t.nothing.near}</h2><p class="hint">${t.nothing.nearHint}</p>
       <div class="cards">${answer.near_misses.map((one) => card(one, state, { near: true }))}</div></section>` : nothing}
   </section>`;

@@ -76,6 +76,7 @@ const en = {
     title: (query) => `Nothing found for “${query}”`,
     titlePicture: 'Nothing found like this picture',
     titleBrowse: 'There is no picture of that time',
+    searched: (length, cameras) => `All that is indexed was searched: ${length} of ${cameras}.`,
     watched: (share, cameras) => `${cameras} watched ${share} of the time you asked about, so this is likely absent.`,
     partly: (share, cameras) => `But ${cameras} watched only ${share} of the time you asked about.`,
     unwatched: (cameras) => `But ${cameras} watched nothing of the time you asked about.`,
