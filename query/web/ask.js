@@ -65,6 +65,7 @@ export class Asker {
     this.#key = key;
     this.#abort.abort();
     clearTimeout(this.#timer);
+    this.#store.set({ loading: true }, { history: 'none' });
     this.#timer = setTimeout(() => this.#run(), state.text === state.q && !state.typing ? 0 : TYPING_PAUSE);
   }
 
@@ -78,7 +79,7 @@ export class Asker {
     const { signal } = (this.#abort = new AbortController());
     const state = this.#store.get();
     this.#more = false;
-    this.#store.set({ loading: true, error: null }, { history: 'none' });
+    this.#store.set({ error: null }, { history: 'none' });
     try {
       const answer = { ...(await ask(state, '', signal)), key: this.#key };
       if (signal.aborted) return;

@@ -12,7 +12,7 @@ const formats = {
   minute: make(clock),
   second: make({ ...clock, second: '2-digit' }),
   millisecond: make({ ...clock, second: '2-digit', fractionalSecondDigits: 3 }),
-  weekday: make({ weekday: 'short' }),
+  short: make({ weekday: 'short', day: 'numeric', month: 'short' }),
 };
 
 const at = (time) => new Date(time);
@@ -32,15 +32,16 @@ export const utcOf = (time) => at(time).toISOString().replace('T', ' ').replace(
 
 export const sameDay = (a, b) => dayOf(a) === dayOf(b);
 
-/** 'Mon, 4 May 2026 14:00 – 15:00'; an end that is missing stays open. */
+/** 'Mon, 4 May 2026 14:00 – 15:00'; an end that is missing stays open, and a year is said once. */
 export function spanOf(from, to) {
+  const first = to && at(from).getFullYear() === at(to).getFullYear() ? formats.short.format(at(from)) : from && dayOf(from);
   const short = (time) => (at(time).getSeconds() ? clockOf(time) : minuteOf(time));
   const isMidnight = (time) => short(time) === '00:00';
   if (from && to) {
     const last = at(at(to).getTime() - 1);
-    if (isMidnight(from) && isMidnight(to)) return sameDay(from, last) ? dayOf(from) : `${dayOf(from)} – ${dayOf(last)}`;
+    if (isMidnight(from) && isMidnight(to)) return sameDay(from, last) ? dayOf(from) : `${first} – ${dayOf(last)}`;
     return sameDay(from, last) ? `${dayOf(from)} ${short(from)} – ${short(to)}` :
-      `${dayOf(from)} ${short(from)} – ${dayOf(to)} ${short(to)}`;
+      `${first} ${short(from)} – ${dayOf(to)} ${short(to)}`;
   }
   if (from) return `${dayOf(from)} ${short(from)} –`;
   return `– ${dayOf(to)} ${short(to)}`;
@@ -54,16 +55,18 @@ export function lengthOf(seconds) {
   return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
+const NARROW = '\u202f'; // keeps a number and its unit together
+
 /** '2 d 3 h', '1 h 20 min', '45 s'. */
 export function durationOf(seconds) {
   const units = [['d', 86400], ['h', 3600], ['min', 60], ['s', 1]];
   const first = units.findIndex(([, size]) => seconds >= size);
-  if (first < 0) return seconds > 0 ? '< 1 s' : '0 s';
+  if (first < 0) return seconds > 0 ? `<${NARROW}1${NARROW}s` : `0${NARROW}s`;
   const [name, size] = units[first];
   const whole = Math.floor(seconds / size);
   const next = units[first + 1];
   const rest = next ? Math.round((seconds - whole * size) / next[1]) : 0;
-  return rest && whole < 10 && next[1] * rest < size ? `${whole} ${name} ${rest} ${next[0]}` : `${whole} ${name}`;
+  return rest && whole < 10 && next[1] * rest < size ? `${whole}${NARROW}${name} ${rest}${NARROW}${next[0]}` : `${whole}${NARROW}${name}`;
 }
 
-export const percentOf = (share) => `${Math.round(share * 100)} %`;
+export const percentOf = (share) => `${Math.round(share * 100)}${NARROW}%`;

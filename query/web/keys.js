@@ -39,7 +39,8 @@ window.addEventListener('keydown', (event) => {
   if (event.defaultPrevented || event.altKey || event.isComposing) return;
   const name = nameOf(event);
   const typing = isTyping(event.target);
-  for (const scope of scopes) {
+  const isModal = document.querySelector('dialog:modal') !== null;
+  for (const scope of isModal ? ['dialog'] : scopes) {
     const entry = active.has(scope) && actions.get(scope).get(name);
     if (!entry || (typing && !entry.typing)) continue;
     if (entry.action(event) !== false) {

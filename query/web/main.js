@@ -6,7 +6,7 @@ import { Asker, isQuestion } from './ask.js';
 import { closeMenus, filtersView } from './filters.js';
 import { icons } from './icons.js';
 import * as keys from './keys.js';
-import { helpView } from './help.js';
+import { helpView, showHelp } from './help.js';
 import { loginView, logOut } from './login.js';
 import { nothingView, Tries } from './nothing.js';
 import { resultsView, toggleSelected, toolsView } from './results.js';
@@ -126,7 +126,7 @@ function pageView(state) {
     <div id="review"></div>
     <div id="player"></div>
     <div id="goto"></div>
-    ${helpView(state)}
+    ${helpView()}
     <p class="drop" aria-hidden="true">${t.search.drop}</p>`;
 }
 
@@ -177,6 +177,7 @@ function draw(state) {
   render(pageView(state), document.getElementById('app'));
   document.title = state.q ? `${state.q} · ${t.app.name}` : t.app.name;
   if (!state.session) return unload();
+  showHelp(state);
   load('alerts', (part) => part.listen(ctx));
   if (!isFirstRun(state) && !state.view) {
     load('timeline', (part, host) => part.mountTimeline(host, ctx));
@@ -229,7 +230,7 @@ function registerKeys() {
   add('results', 's', () => { const sorts = Object.keys(t.results.sorts); const { sort } = store.get(); store.set({ sort: sorts[(sorts.indexOf(sort) + 1) % sorts.length] }); }, t.keys.sort);
   add('results', 'b', () => store.set({ boxes: !store.get().boxes }), t.keys.boxes);
   for (let n = 1; n <= 9; n += 1) {
-    add('results', String(n), () => toggleCamera(n - 1), n === 1 ? t.keys.camera(n) : '');
+    add('results', String(n), () => toggleCamera(n - 1), n === 1 ? t.keys.camera : '');
   }
 }
 

@@ -33,7 +33,7 @@ export function coverageByCamera(coverage, { from, to, camera }, now = Date.now(
 function coverageBar(row) {
   const width = row.to - row.from;
   const rect = (span, name) => svg`<rect class=${name} x=${((span.start - row.from) / width) * 1000}
-    width=${Math.max(1.5, ((span.end - span.start) / width) * 1000)} height="10"><title>${spanOf(span.start, span.end)} ${span.cause ?? ''}</title></rect>`;
+    width=${Math.max(4, ((span.end - span.start) / width) * 1000)} height="10"><title>${spanOf(span.start, span.end)} ${span.cause ?? ''}</title></rect>`;
   return html`<svg class="watched" viewBox="0 0 1000 10" preserveAspectRatio="none" role="img" aria-label=${t.nothing.share(row.camera, percentOf(row.share))}>
     <rect class="track" width="1000" height="10"/>${row.watched.map((one) => rect(one, 'yes'))}${row.gaps.map((one) => rect(one, 'gap'))}</svg>`;
 }
@@ -54,16 +54,28 @@ function coverageView(rows, isTimed) {
   const end = (time) => html`<time title=${utcOf(time)}>${fullOf(time)}</time>`;
   return html`<section class="coverage"><h2>${t.nothing.coverage}</h2>
     <div class="ends">${end(rows[0].from)}${end(rows[0].to)}</div>
-    <ul>${rows.map((row) => html`<li><span class="who">${row.camera}</span>${coverageBar(row)}<span class="share">${isTimed ? percentOf(row.share) : durationOf(row.length / 1000)}</span>
+    <ul>${rows.map((row) => html`<li><span class="who">${row.camera}</span>${coverageBar(row)}<span class="part">${isTimed ? percentOf(row.share) : durationOf(row.length / 1000)}</span>
       ${row.gaps.length ? html`<ul class="causes">${causes(row)}</ul>` : nothing}</li>`)}</ul></section>`;
 }
+
+/** When the cameras of these rows were indexed, where they were not at the asked time. */
+function whenIndexed(state, rows) {
+  const names = rows.map((row) => row.camera);
+  const known = (state.cameras ?? []).filter((one) => names.includes(one.camera) && one.start);
+  if (!known.length) return t.nothing.never;
+  const first = known.map((one) => one.start).sort()[0];
+  const last = known.map((one) => one.end).sort().at(-1);
+  return t.nothing.indexed(t.nothing.cameras(known.length, known[0].camera), spanOf(first, last));
+}
+
+const wasWatched = (rows) => rows.some((row) => row.share > 0);
 
 function verdict(state, rows) {
   if (!rows.length) return nothing;
   const cameras = t.nothing.cameras(rows.length, rows[0].camera);
   if (!state.from && !state.to) return t.nothing.searched(durationOf(rows.reduce((sum, row) => sum + row.length, 0) / 1000), cameras);
   const share = rows.reduce((sum, row) => sum + row.share, 0) / rows.length;
-  if (share === 0) return t.nothing.unwatched(cameras);
+  if (share === 0) return whenIndexed(state, rows);
   return share >= ENOUGH ? t.nothing.watched(percentOf(share), cameras) : t.nothing.partly(percentOf(share), cameras);
 }
 
@@ -78,7 +90,7 @@ export function smaller(words) {
   return [...new Set(found)].filter((one) => one && one !== words.toLowerCase()).slice(0, 4);
 }
 
-/** What might find something: [{label, patch}]. */
+/** What might find something, [{label, patch}], in turns: the next is asked where the one before finds nothing. */
 function triesOf(state) {
   const tries = [];
   if (state.camera.length) tries.push({ label: t.nothing.tryAllCameras, patch: { camera: [] } });
@@ -90,8 +102,12 @@ function triesOf(state) {
     tries.push({ label: t.nothing.tryWithout(value), patch: { minus: state.minus.filter((one) => one !== value) } });
   }
   const q = state.q.replaceAll('"', '');
-  for (const words of smaller(q)) tries.push({ label: t.nothing.tryWords(words), patch: { q: words } });
-  return tries;
+  const words = smaller(q).map((one) => ({ label: t.nothing.tryWords(one), patch: { q: one } }));
+  if (!tries.length) return [words];
+  const free = { camera: [], from: '', to: '', hours: '', days: '', mark: '' };
+  const everywhere = tries.length > 1 ? [{ label: t.nothing.tryEverything, patch: free }] : [];
+  const both = words.map((one) => ({ label: `${one.label} ${t.nothing.tryEverything}`, patch: { ...free, ...one.patch } }));
+  return [[...tries, ...words], [...everywhere, ...both]];
 }
 
 /** Asks, after nothing was found, which other question finds something. */
@@ -114,10 +130,11 @@ export class Tries {
     if (isNothing) this.#ask(state, triesOf(state), this.#abort.signal);
   }
 
-  async #ask(state, tries, signal) {
+  async #ask(state, turns, signal) {
     const found = [];
-    store.set({ tries: found, trying: tries.length > 0 }, { history: 'none' });
-    for (const one of tries) {
+    store.set({ tries: found, trying: turns.flat().length > 0 }, { history: 'none' });
+    for (const one of turns.flat()) {
+      if (found.length && turns[1]?.includes(one)) break;
       const other = { ...state, ...one.patch };
       try {
         const answer = await api.search({ ...paramsOf(other), limit: TRIED }, blobsOf(other.pictures), { signal });
@@ -125,8 +142,9 @@ export class Tries {
       } catch {
         if (signal.aborted) return; // another question; one that is refused is no advice
       }
-      store.set({ tries: [...found], trying: one !== tries.at(-1) }, { history: 'none' });
+      if (found.length) store.set({ tries: [...found] }, { history: 'none' });
     }
+    store.set({ trying: false }, { history: 'none' });
   }
 }
 
@@ -144,7 +162,8 @@ export function nothingView(state) {
   if (answer.kind === 'frames') return html`<section class="nothing"><h1>${t.nothing.titleBrowse}</h1></section>`;
   const rows = coverageByCamera(answer.coverage, state);
   const asked = state.q.replaceAll('"', '');
-  const title = isQuestion(state) && asked ? t.nothing.title(asked) : t.nothing.titlePicture;
+  const isBlind = (state.from || state.to) && !wasWatched(rows);
+  const title = isBlind ? t.nothing.titleBlind : isQuestion(state) && asked ? t.nothing.title(asked) : t.nothing.titlePicture;
   return html`<section class="nothing">
     <header><span class="mark">${icons.search}</span><div><h1>${title}</h1><p>${verdict(state, rows)}</p></div></header>
     <div class="columns">${triesView(state)}${coverageView(rows, state.from || state.to)}</div>

@@ -140,7 +140,7 @@ function removeLast(state) {
 
 function chip({ kind, icon, label, title = '', part, onRemove, image }) {
   const isTyped = part && !part.kept;
-  return html`<li class="chip ${kind} ${isTyped ? 'typed' : ''}" title=${title}>
+  return html`<li class="chip of-${kind} ${isTyped ? 'typed' : ''}" title=${title}>
     ${image ? html`<img src=${image} alt="">` : icon}<span>${label}</span>
     ${part ? html`<button type="button" aria-label=${t.search.undo(part.phrase)} title=${t.search.undo(part.phrase)} @click=${() => undo(part)}>${icons.undo}</button>` : nothing}
     <button type="button" aria-label=${t.search.remove(label)} title=${t.search.remove(label)} @click=${onRemove}>${icons.close}</button>

@@ -84,7 +84,7 @@ export function firstRunView(state) {
   const cameras = state.cameras ?? [];
   return html`<section class="first">
     <span class="mark">${icons.camera}</span><h1>${title}</h1><p>${message}</p>
-    ${cameras.length ? html`<ul class="cameras">${cameras.map((one) => html`<li><b>${one.camera}</b> <span>${one.live ? `${one.live.state}${one.live.error ? `: ${one.live.error}` : ''}` : ''}</span></li>`)}</ul><p class="hint">${t.setup.waiting}</p>` : nothing}
+    ${cameras.length ? html`<ul class="sources">${cameras.map((one) => html`<li><b>${one.camera}</b> <span>${one.live ? `${one.live.state}${one.live.error ? `: ${one.live.error}` : ''}` : ''}</span></li>`)}</ul><p class="hint">${t.setup.waiting}</p>` : nothing}
     ${status.state === 'ready' ? addView(state) : nothing}
   </section>`;
 }

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from playwright.async_api import async_playwright, expect
 
 from tests.films import compose
 from tests.require import require
@@ -59,8 +60,8 @@ class Service:
         self.process.communicate()
 
 
-def run_footage(*arguments: str | Path) -> None:
-    """Run ``footage`` with the built-in model, in UTC."""
+def run_footage(*arguments: str | Path) -> str:
+    """Run ``footage`` with the built-in model, in UTC; returns what it prints."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")} | {
         "FOOTAGE_EMBEDDER": "lite",
         "TZ": "UTC",
@@ -68,6 +69,7 @@ def run_footage(*arguments: str | Path) -> None:
     command = [sys.executable, "-m", "footage", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def film(name: str) -> Path:
@@ -112,13 +114,14 @@ def service(index: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def serve(index: Path, tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Start a service of one's own: ``serve()`` over a copy of ``index``, or ``serve(empty=True)``."""
+    """Start a service of one's own: ``serve()`` over a copy of ``index``, or with ``empty=True`` or ``data=...``."""
     running: list[Service] = []
 
-    def start(*options: str, empty: bool = False, **variables: str) -> Service:
-        data = tmp_path / f"data{len(running)}"
-        if not empty:
-            shutil.copytree(index, data)
+    def start(*options: str, empty: bool = False, data: Path | None = None, **variables: str) -> Service:
+        if data is None:
+            data = tmp_path / f"data{len(running)}"
+            if not empty:
+                shutil.copytree(index, data)
         running.append(Service(data, *options, **variables))
         return running[-1]
 
@@ -130,13 +133,9 @@ def serve(index: Path, tmp_path: Path) -> Iterator[Callable[..., Service]]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Any]:
     """One headless Chromium for all tests."""
-    if find_spec("playwright") is None:
-        require("chromium", "pip install -e '.[test]'")
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         require("chromium", "apt-get install chromium, or .ci/packages")
-    from playwright.async_api import async_playwright, expect
-
     expect.set_options(timeout=SECONDS * 1000)
     async with async_playwright() as driver:
         found = await driver.chromium.launch(executable_path=path)
