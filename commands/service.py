@@ -75,6 +75,7 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
             refused=services.refused,
             export_clips=reach_cluster(clips, services.peers),
             supervisor=supervisor,
+            model=services.model,
         )
 
 

@@ -107,6 +107,19 @@ class Where:
     media: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class FrameTime:
+    """A time at which a camera has a record.
+
+    Attributes:
+        has_region: whether a region was embedded too: something moved there.
+    """
+
+    camera: str
+    time: datetime
+    has_region: bool
+
+
 class Store(Protocol):
     """Stores vectors of one space with their times. Append-only: a record is never updated."""
 
@@ -126,6 +139,14 @@ class Store(Protocol):
 
     async def sample(self, n: int, where: Where = Where()) -> Vectors:
         """Return up to ``n`` vectors of whole frames, spread over what matches, (m, dim); deterministic."""
+        ...
+
+    async def times(self, where: Where, n: int) -> list[FrameTime]:
+        """Return up to ``n`` times of each camera that have records, spread over those that match, by time and camera.
+
+        Few vectors or none are read. Where far more than ``n`` match, a cluster reads only near ``n`` evenly spread
+        instants, so that of an uneven distribution fewer may be returned.
+        """
         ...
 
     async def last_time(self, media: str) -> datetime | None:
@@ -298,6 +319,10 @@ class Catalog(Protocol):
 
     async def documents(self, kind: str) -> dict[str, dict[str, Any]]:
         """Return all documents of a kind, by name, in order of name."""
+        ...
+
+    async def documents_between(self, kind: str, first: str, end: str) -> dict[str, dict[str, Any]]:
+        """Return the documents of a kind whose names lie in [first, end), by name in order of name; reads no others."""
         ...
 
     async def announce_session(self, session: str, holder: str, seconds: float) -> None:

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.file_lock import lock_file
 from footage.indexer.store import rows
-from footage.indexer.store.base import Hit, Record, StoreDamaged, StoreError, Vector, Where
+from footage.indexer.store.base import FrameTime, Hit, Record, StoreDamaged, StoreError, Vector, Where
 from footage.indexer.store.durable import fsync_written
 from footage.indexer.store.error_hints import DAMAGED, is_stale, translate_errors
 from footage.indexer.store.lance_files import TableLedger, find_damaged_files
@@ -157,6 +157,12 @@ class LanceStore:
         chosen = _evenly_spaced(times, n)
         found = rows.sort_rows(await self._select(f"{rows.sql_in('time', chosen.tolist())} AND {clause}"))
         return np.ascontiguousarray(_evenly_spaced(rows.vector_matrix(found, self.space.dim), n))
+
+    async def times(self, where: Where, n: int) -> list[FrameTime]:
+        """Return up to ``n`` times of each camera that have records, spread over those that match."""
+        found = await self._select(rows.sql_filter(where), rows.KEY_COLUMNS)
+        with translate_errors(self._folder):
+            return await asyncio.to_thread(rows.to_times, found, n)
 
     async def last_time(self, media: str) -> datetime | None:
         """Return the time of the newest durable record of this media, where indexing resumes."""

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from footage.indexer.store.base import Hit, Record, StoreError, Vector, Where
+from footage.indexer.store.base import FrameTime, Hit, Record, StoreError, Vector, Where
 from footage.indexer.store.times import merged_micros, micros
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros
@@ -72,6 +73,24 @@ def to_records(rows: pa.Table, dim: int) -> Iterator[Record]:
     for row, vector in zip(rows.select(FACT_COLUMNS).to_pylist(), vectors, strict=True):
         region = Region.of(row["region"])
         yield Record(row["camera"], from_micros(row["time"]), row["media"], row["offset"], vector, region)
+
+
+def to_times(rows: pa.Table, n: int) -> list[FrameTime]:
+    """Return up to ``n`` evenly spread times of each camera of rows with the key's columns, by time and camera."""
+    regions = rows.append_column("moved", pc.not_equal(rows["region"], 0))
+    grouped = regions.group_by(["camera", "time"]).aggregate([("moved", "max")])
+    grouped = grouped.sort_by([("camera", "ascending"), ("time", "ascending")])
+    cameras, times = np.asarray(grouped["camera"]), np.asarray(grouped["time"])
+    moved = grouped["moved_max"].to_pylist()
+    starts = np.flatnonzero(np.r_[True, cameras[1:] != cameras[:-1]]) if len(cameras) else np.empty(0, int)
+    found = []
+    for first, end in zip(starts, [*starts[1:], len(cameras)], strict=True):
+        kept = min(n, end - first)
+        found += [
+            FrameTime(cameras[i], from_micros(int(times[i])), bool(moved[i]))
+            for i in first + np.arange(kept) * (end - first) // max(kept, 1)
+        ]
+    return sorted(found, key=lambda one: (one.time, one.camera))
 
 
 def to_hits(rows: pa.Table) -> list[Hit]:

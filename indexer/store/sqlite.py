@@ -229,6 +229,11 @@ class SqliteCatalog:
         rows = await self._database.read("SELECT name, content FROM document WHERE kind = ? ORDER BY name", kind)
         return {row["name"]: json.loads(row["content"]) for row in rows}
 
+    async def documents_between(self, kind: str, first: str, end: str) -> dict[str, dict[str, Any]]:
+        """Return the documents of a kind whose names lie in [first, end), by name in order of name; reads no others."""
+        sql = "SELECT name, content FROM document WHERE kind = ? AND name >= ? AND name < ? ORDER BY name"
+        return {row["name"]: json.loads(row["content"]) for row in await self._database.read(sql, kind, first, end)}
+
     async def announce_session(self, session: str, holder: str, seconds: float) -> None:  # noqa: ARG002
         """Begin or renew a session; it ends by itself after ``seconds``."""
         now = time.time()

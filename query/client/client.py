@@ -22,6 +22,8 @@ import aiohttp
 from footage.query.client.base_client import BaseClient, FootageError
 from footage.query.http.schemas import AnswerOut, AuditOut, CamerasOut, MomentInfo
 from footage.query.http.session_routes import SessionOut
+from footage.query.http.status_routes import StatusOut
+from footage.query.http.timeline_routes import CoverageAnswerOut, FramesOut
 from footage.query.http.watch_schemas import BacktestOut, FiredOut, WatchChange, WatchesOut, WatchIn, WatchOut
 
 Time = datetime | str | None
@@ -94,6 +96,24 @@ class Client(BaseClient):
     async def session(self) -> SessionOut:
         """Get who this client is, with which role and cameras."""
         return await self._request_model(SessionOut, "GET", "/api/session")
+
+    async def status(self) -> StatusOut:
+        """Get the state of the service and its index."""
+        return await self._request_model(StatusOut, "GET", "/api/status")
+
+    async def coverage(
+        self, *, camera: Sequence[str] = (), start: Time = None, end: Time = None, resolution: float = 0
+    ) -> CoverageAnswerOut:
+        """Get which time was watched; spans shorter than ``resolution`` seconds are joined to others."""
+        params = {"camera": list(camera), "from": start, "to": end, "resolution": resolution}
+        return await self._request_model(CoverageAnswerOut, "GET", "/api/coverage", params)
+
+    async def frames(
+        self, *, camera: Sequence[str] = (), start: Time = None, end: Time = None, at: Time = None, limit: int = 100
+    ) -> FramesOut:
+        """List indexed frames of a time range, evenly thinned; or of each camera the one that stands for ``at``."""
+        params = {"camera": list(camera), "from": start, "to": end, "at": at, "limit": limit}
+        return await self._request_model(FramesOut, "GET", "/api/frames", params)
 
     async def cameras(self) -> CamerasOut:
         """List all cameras with what is indexed of them and their live status."""

@@ -30,6 +30,7 @@ from footage.query.http.app_keys import (
     LIVE,
     METRICS,
     MISCONFIGURED,
+    MODEL,
     PEERS,
     REFUSED,
     SEARCH_ENGINE,
@@ -87,6 +88,7 @@ class AppServices:
     export_clips: ClipService | None = None
     supervisor: Supervisor | None = None
     refused: RefusedRecords | None = None
+    model: str = ""
 
 
 def build_app(services: AppServices, token: str | None = None, local: bool = True) -> web.Application:
@@ -106,7 +108,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     app[HEALTH], app[DISK], app[SUPERVISOR] = services.health, services.disk, services.supervisor
     app[REFUSED], app[SESSIONS] = services.refused, Sessions(services.catalog, authenticator)
     session_routes.prepare(app)
-    app[WORKER], app[MISCONFIGURED] = services.worker, services.misconfigured
+    app[WORKER], app[MISCONFIGURED], app[MODEL] = services.worker, services.misconfigured, services.model
     app[PEERS], app[EXPORT_CLIPS] = services.peers, services.export_clips or services.clip_service
     app[WATCH_CONTEXT], app[EXPORT_LOCK] = services.watches, asyncio.Lock()
     if services.watches:

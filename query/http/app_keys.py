@@ -35,6 +35,8 @@ LIVE: web.AppKey[LiveService | None] = web.AppKey("live", LiveService)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 AUDIT_LOG: web.AppKey[AuditLog | None] = web.AppKey("audit", AuditLog)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authenticator)
+MODEL: web.AppKey[str] = web.AppKey("model", str)
+"""Which model this service has, and why, in one line."""
 SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions", Sessions)
 MISCONFIGURED: web.AppKey[Mapping[str, str]] = web.AppKey("misconfigured", Mapping)
 """Why cameras of the settings cannot be watched, by name."""

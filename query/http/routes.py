@@ -41,6 +41,8 @@ from footage.query.http.schemas import AuditOut, CamerasOut, MomentInfo
 from footage.query.http.search_routes import ROUTES as SEARCH_ROUTES
 from footage.query.http.service_auth import is_from_service
 from footage.query.http.session_routes import ROUTES as SESSION_ROUTES
+from footage.query.http.status_routes import ROUTES as STATUS_ROUTES
+from footage.query.http.timeline_routes import ROUTES as TIMELINE_ROUTES
 from footage.query.http.watch_routes import ROUTES as WATCH_ROUTES
 from footage.query.peers.remote import (
     CLIP_HEADER,
@@ -219,6 +221,8 @@ async def openapi(request: web.Request, _: Params) -> web.StreamResponse:
 ROUTES = (
     *PAGE_ROUTES,
     *SESSION_ROUTES,
+    *STATUS_ROUTES,
+    *TIMELINE_ROUTES,
     *SEARCH_ROUTES,
     Route("GET", "/api/moments/{id}", one_moment, MomentInfo, errors=(503,), path_pattern=MOMENT_PATTERN),
     Route(

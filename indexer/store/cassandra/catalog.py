@@ -99,9 +99,15 @@ class CassandraCatalog(MediaRows, CoverageRows, LeaseRows):
 
     async def documents(self, kind: str) -> dict[str, dict[str, Any]]:
         """Return all documents of a kind, by name, in order of name."""
-        pages = self._session.select_pages(
-            "name, content FROM @documents", "kind = ?", (kind,), "name", ("",), page=500
-        )
+        return await self._documents(kind, "", None)
+
+    async def documents_between(self, kind: str, first: str, end: str) -> dict[str, dict[str, Any]]:
+        """Return the documents of a kind whose names lie in [first, end), by name in order of name; reads no others."""
+        return await self._documents(kind, first, (end,)) if first < end else {}
+
+    async def _documents(self, kind: str, first: str, end: tuple[str] | None) -> dict[str, dict[str, Any]]:
+        select = "name, content FROM @documents"
+        pages = self._session.select_pages(select, "kind = ?", (kind,), "name", (first,), end, page=500)
         return {name: json.loads(content) async for page in pages for name, content in page}
 
     async def close(self) -> None:

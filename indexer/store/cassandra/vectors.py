@@ -13,9 +13,10 @@ import numpy as np
 
 from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.store import rows
-from footage.indexer.store.base import Hit, Record, StoreError, Vector, Where
+from footage.indexer.store.base import FrameTime, Hit, Record, StoreError, Vector, Where
 from footage.indexer.store.cassandra import schema
 from footage.indexer.store.cassandra.buckets import ALL_TIME, BucketIndex, BucketSlice
+from footage.indexer.store.cassandra.frame_times import find_times
 from footage.indexer.store.cassandra.merge import merge_streams
 from footage.indexer.store.cassandra.nearest import VectorSearch
 from footage.indexer.store.cassandra.session import KEYS_PER_QUERY, CassandraSession, Statement, gather_all
@@ -183,6 +184,10 @@ class CassandraStore:
         return [
             _floats(row[0]) for row in await self._session.select(cql, bucket_slice.camera, bucket_slice.bucket, times)
         ]
+
+    async def times(self, where: Where, n: int) -> list[FrameTime]:
+        """Return up to ``n`` times of each camera that have records, spread over those that match."""
+        return await find_times(self._session, self._table, await self._buckets.find(where), where.media, n)
 
     async def last_time(self, media: str) -> datetime | None:
         """Return the time of the newest durable record of this media, where indexing resumes."""

@@ -210,6 +210,17 @@ class CatalogContract:
         assert await catalog.documents("watch") == {"b": {"text": "a cat"}}
         assert await catalog.documents("nothing") == {}
 
+    async def test_documents_are_read_between_names(self, opening: Opening) -> None:
+        catalog = await opening()
+        for name in ("a", "b", "b1", "c", "é"):
+            await catalog.put_document("mark", name, {"name": name})
+        await catalog.put_document("watch", "b", {})
+        assert list(await catalog.documents_between("mark", "b", "c")) == ["b", "b1"]
+        assert await catalog.documents_between("mark", "", "b") == {"a": {"name": "a"}}
+        assert list(await catalog.documents_between("mark", "b1", "zz")) == ["b1", "c"]
+        assert await catalog.documents_between("mark", "c", "c") == {}
+        assert await catalog.documents_between("mark", "c", "b") == {}
+
     async def test_a_lease_has_one_holder_and_its_number_grows_with_each(self, opening: Opening) -> None:
         catalog, other = await opening(), await opening()
         await catalog.announce_session("a#1", "a", 30)

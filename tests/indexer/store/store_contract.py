@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -210,6 +211,35 @@ class StoreContract:
         np.testing.assert_array_equal(again, sample)
         assert len(await store.sample(5000)) == 2000
         assert len(await store.sample(10)) == 10
+
+    async def test_times_are_spread_over_each_camera_and_tell_of_regions(self, store: Store) -> None:
+        frames = make_records(500)
+        boxes = [Record(r.camera, r.time, r.media, r.offset, r.vector, BOX) for r in frames[::100]]
+        await store.write(frames + boxes + make_records(40, "door", first=100))
+        asked = Where(spans=((at(0), at(400)),))
+        found = await store.times(asked, 50)
+        assert found == sorted(found, key=lambda one: (one.time, one.camera))
+        gate = [one.time for one in found if one.camera == "gate"]
+        assert len(gate) == 50
+        assert {later - sooner for sooner, later in pairwise(gate)} == {timedelta(seconds=8)}
+        assert gate[0] == at(0)
+        assert [one.time for one in found if one.camera == "door"] == [at(100 + n) for n in range(40)]
+        every = await store.times(Where(cameras=("gate",)), 5000)
+        assert [one.time for one in every] == [r.time for r in frames]
+        assert [one.time for one in every if one.has_region] == [r.time for r in frames[::100]]
+        assert await store.times(asked, 0) == []
+        assert await store.times(Where(cameras=("nobody",)), 5) == []
+
+    async def test_times_of_a_long_time_are_found_near_evenly_spread_instants(self, store: Store) -> None:
+        hours = make_records(3000, every=10)  # 8 hours and 20 minutes
+        await store.write([*hours, Record("gate", at(0), "m", 0, hours[0].vector, BOX)])
+        found = await store.times(Where(cameras=("gate",), spans=((at(0), at(36000)),)), 100)
+        assert 80 <= len(found) <= 100
+        assert found[0].time == at(0)
+        assert found[0].has_region
+        assert not any(one.has_region for one in found[1:])
+        assert max(later.time - sooner.time for sooner, later in pairwise(found)) <= timedelta(minutes=8)
+        assert found[-1].time >= at(29990) - timedelta(minutes=8)
 
     async def test_last_time_is_that_of_the_newest_record_of_a_media(self, store: Store) -> None:
         records = make_records(30)

@@ -70,6 +70,9 @@ async def test_every_route_has_a_method_that_returns_its_models(served, tmp_path
         assert video.streams.video
     assert (await client.export([hit.id], tmp_path / "all.zip", pad=0)).read_bytes().startswith(b"PK")
     assert (await client.session()).role == "admin"
+    assert (await client.status()).state == "ready"
+    assert {c.camera for c in (await client.coverage(start=SPAN["from"], resolution=60)).coverage} == {"yard", "gate"}
+    assert [f.camera for f in (await client.frames(at=LATER)).frames] == ["gate", "yard"]
     assert [c.camera for c in (await client.cameras()).cameras] == ["gate", "yard"]
     added = await client.add_watch("new", "green", cameras=("yard",))
     assert (await client.watch("new")).since == added.since

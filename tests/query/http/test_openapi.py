@@ -41,7 +41,8 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 401]
 [[operations]]  # 400 is also for what no schema can say: an end before its start, an unknown camera, text and frame;
 # 413 and 415 what a picture may be
 include-operation-id = [
-  "search", "search_pictures", "one_moment", "clip_file", "test_watch", "audit", "add_watch", "export_zip"
+  "coverage", "frames", "search", "search_pictures", "one_moment", "clip_file", "test_watch", "audit", "add_watch",
+  "export_zip"
 ]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 404, 409, 413, 415]
 """

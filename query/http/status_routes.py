@@ -1,0 +1,66 @@
+"""Answers what a page must know first: which index and model this is, whether it can be searched, and if not, why."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Literal
+
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from footage.query.http.app_keys import CATALOG, DISK, HEALTH, LIVE, MISCONFIGURED, MODEL, STORE
+from footage.query.http.auth import identity
+from footage.query.http.routing import Params, Route
+from footage.query.values.zones import local_zone
+
+State = Literal["starting", "other_model", "empty", "ready", "failed"]
+
+
+class StatusOut(BaseModel):
+    """The service and its index."""
+
+    version: str
+    state: State = Field(
+        description="ready; empty: searches work, and nothing is indexed yet; starting: the model is being fetched or "
+        "loaded; other_model: the index was made with another model than this service has; failed: see problem"
+    )
+    model: str = Field(description="the model and why it was chosen, in one line; empty while it is being fetched")
+    space: str = Field(description="the space of the index's vectors; empty if it has none yet")
+    zone: str = Field(
+        description="time zone of the server, in which hours and days are meant: Europe/Berlin, or +02:00"
+    )
+    records: int = Field(description="number of records of the visible cameras")
+    cameras: int = Field(description="number of visible cameras that are indexed or live")
+    problem: str = Field("", description="what is wrong; empty when nothing is")
+    hint: str = Field("", description="what to do about it")
+
+
+async def status(request: web.Request, _: Params) -> StatusOut:
+    """Get the state of the service and its index, and what to do if it cannot be searched."""
+    app, can_see = request.app, identity(request).can_see
+    names = [c.camera for c in await app[CATALOG].cameras() if can_see(c.camera)]
+    live = app[LIVE]
+    watched = {c.name for c in live.cameras()} if live else set()
+    counts = await app[STORE].counts(names) if names else {}
+    records, cameras = sum(counts.get(name, 0) for name in names), {*names, *filter(can_see, watched)}
+    bound = await app[CATALOG].bound_space()
+    problem = await app[HEALTH].damage() or app[DISK].problem
+    hint = ""
+    if not records:
+        wrong = sum(map(can_see, app[MISCONFIGURED]))
+        hint = "add a camera or a folder; or run: footage index FILE_OR_FOLDER" if not cameras else ""
+        hint = "see the cameras: some of their settings are wrong" if wrong and not cameras else hint
+    return StatusOut(
+        version=version("footage"),
+        state="ready" if records else "empty",
+        model=app[MODEL],
+        space=bound.name if bound else "",
+        zone=local_zone(),
+        records=records,
+        cameras=len(cameras),
+        problem=problem,
+        hint=hint,
+    )
+
+
+ROUTES = (Route("GET", "/api/status", status, StatusOut, errors=(503,)),)
