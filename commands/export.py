@@ -78,16 +78,27 @@ def parse_request(text: str, precise: bool, pad: float, query: str) -> ExportReq
 
 
 async def _export(settings: Settings, request: ExportRequest, out: Path) -> Manifest | None:
+    from dataclasses import replace
+
     from footage.commands.composition import clip_cache, open_index, reach_cluster
     from footage.commands.peers import open_peers
     from footage.commands.protected_files import protect_footage
     from footage.query.clips.service import ClipService
     from footage.query.export.archive import save_export
+    from footage.query.http.tokens import LOCAL_NAME
+    from footage.query.moments.reviews import ReviewLog
+    from footage.query.values.ids import MomentId
 
     async with open_index(settings) as index, open_peers(settings, index.catalog) as peers:
         (await protect_footage(settings, index.catalog)).check(out)
         clips = reach_cluster(ClipService(index.store, index.catalog, clip_cache(settings)), peers)
-        return await save_export(clips, request, out, _report_problem)
+        reviews = ReviewLog(index.catalog)
+        request = replace(request, reviews=await reviews.of(moment for moment, _ in request.moments))
+        manifest = await save_export(clips, request, out, _report_problem)
+        if manifest:
+            exported = [MomentId.parse(m.id) for m in manifest.moments if m.picture or m.clip]
+            await reviews.note_export(exported, LOCAL_NAME)
+        return manifest
 
 
 def _report_problem(moment: ExportedMoment) -> None:

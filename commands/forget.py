@@ -66,6 +66,7 @@ async def _forget(index: Index, settings: Settings, camera: str, start: datetime
     from footage.commands.composition import clip_cache
     from footage.indexer.store.base import Where
     from footage.indexer.store.integrity import recount
+    from footage.query.moments.reviews import ReviewLog
     from footage.stream.frame import Kind
 
     begun = datetime.now(UTC)
@@ -82,6 +83,7 @@ async def _forget(index: Index, settings: Settings, camera: str, start: datetime
     await index.catalog.remove_media([*inside, *deleted])
     await recount([m.id for m in media], index.store, index.catalog)
     await index.catalog.clear_coverage([camera], start, end)
+    await ReviewLog(index.catalog).forget(camera, start, end)
     await _verify_forgotten(index, camera, start, min(end, begun - IN_FLIGHT))
     return records, len(inside) + len(deleted)
 

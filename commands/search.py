@@ -39,6 +39,15 @@ class SortName(StrEnum):
 
     SCORE = "score"
     TIME = "time"
+    OLDEST = "oldest"
+
+
+class MarkName(StrEnum):
+    """The marks of moments by which an answer is narrowed."""
+
+    KEEP = "keep"
+    DISMISS = "dismiss"
+    NONE = "none"
 
 
 @reports_errors
@@ -54,7 +63,10 @@ async def search(
     end: ToOption = None,
     hours: Annotated[str, option("--hours", text="Only in these hours: 8-18, or 22-6 across midnight.")] = "",
     days: Annotated[str, option("--days", text="Only on these days: mon-fri, or sat,sun.")] = "",
-    sort: Annotated[SortName, typer.Option("--sort", help="Best score first, or newest first.")] = SortName.SCORE,
+    sort: Annotated[SortName, typer.Option("--sort", help="Best score first, newest first (time), or oldest.")] = (
+        SortName.SCORE
+    ),
+    mark: Annotated[MarkName | None, typer.Option("--mark", help="Only what was kept, dismissed, or neither.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Most moments to answer with.")] = 10,
     after: Annotated[str, option("--after", text="'next' of the last answer, for the page after it.")] = "",
     refine: Annotated[bool, typer.Option("--refine", help="Find starts and ends in the footage, to 0.2 s.")] = False,
@@ -85,6 +97,7 @@ async def search(
             hours=hours,
             days=days,
             sort=sort.value,
+            mark=mark.value if mark else "",
             limit=limit,
             after=after,
             refine=refine,

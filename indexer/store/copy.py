@@ -12,7 +12,9 @@ from footage.indexer.store.base import Catalog, CatalogEntry, Record, Store, Sto
 from footage.indexer.store.times import micros
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST
 
-DOCUMENT_KINDS = ("camera", "mark", "token", "watch")
+DOCUMENT_KINDS = ("camera", "share", "token", "watch")
+PARTED_KINDS = ("mark", "export")
+"""Kinds whose documents name further kinds, ``KIND/NAME``, as those of marks do by camera and month."""
 WRITE_BATCH = 500  # records per write
 ONE_DAY = timedelta(days=1)
 Interval = tuple[datetime, datetime]
@@ -69,7 +71,9 @@ async def copy_index(
     covered = await source_catalog.coverage([], DISTANT_PAST, DISTANT_FUTURE)
     for coverage in covered:
         await target_catalog.set_coverage(coverage)
-    documents = [(kind, name, text) for kind in kinds for name, text in (await source_catalog.documents(kind)).items()]
+    parts = [f"{kind}/{name}" for kind in PARTED_KINDS for name in await source_catalog.documents(kind)]
+    copied = (*kinds, *PARTED_KINDS, *parts)
+    documents = [(kind, name, text) for kind in copied for name, text in (await source_catalog.documents(kind)).items()]
     for kind, name, text in documents:
         await target_catalog.put_document(kind, name, text)
     return CopyResult(records, len(entries), len(covered), len(documents))

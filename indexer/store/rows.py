@@ -77,12 +77,14 @@ def to_records(rows: pa.Table, dim: int) -> Iterator[Record]:
 
 def to_times(rows: pa.Table, n: int) -> list[FrameTime]:
     """Return up to ``n`` evenly spread times of each camera of rows with the key's columns, by time and camera."""
+    if not len(rows):
+        return []
     regions = rows.append_column("moved", pc.not_equal(rows["region"], 0))
     grouped = regions.group_by(["camera", "time"]).aggregate([("moved", "max")])
     grouped = grouped.sort_by([("camera", "ascending"), ("time", "ascending")])
     cameras, times = np.asarray(grouped["camera"]), np.asarray(grouped["time"])
     moved = grouped["moved_max"].to_pylist()
-    starts = np.flatnonzero(np.r_[True, cameras[1:] != cameras[:-1]]) if len(cameras) else np.empty(0, int)
+    starts = np.flatnonzero(np.r_[True, cameras[1:] != cameras[:-1]])
     found = []
     for first, end in zip(starts, [*starts[1:], len(cameras)], strict=True):
         kept = min(n, end - first)

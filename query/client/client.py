@@ -20,6 +20,7 @@ from urllib.parse import quote
 import aiohttp
 
 from footage.query.client.base_client import BaseClient, FootageError
+from footage.query.http.mark_routes import MarksOut, MomentMarkOut
 from footage.query.http.schemas import AnswerOut, AuditOut, CamerasOut, MomentInfo
 from footage.query.http.session_routes import SessionOut
 from footage.query.http.status_routes import StatusOut
@@ -62,8 +63,8 @@ class Client(BaseClient):
             plus, minus: terms to add, and terms that must be absent: words, ids of frames or moments (``"0.5*a dog"``
                 has a weight), and pictures as paths.
             start, end: the time range; ``end`` is exclusive.
-            filters: ``camera`` (a list), ``hours``, ``days``, ``sort``, ``limit``, ``after``, ``refine``, ``fold``,
-                ``only``, ``then``, ``within``, ``then_camera`` (a list).
+            filters: ``camera`` (a list), ``hours``, ``days``, ``sort``, ``mark``, ``limit``, ``after``, ``refine``,
+                ``fold``, ``only``, ``then``, ``within``, ``then_camera`` (a list).
         """
         texts = {"plus": [t for t in plus if isinstance(t, str)], "minus": [t for t in minus if isinstance(t, str)]}
         params = {"q": q or None, **texts, "from": start, "to": end, **filters}
@@ -79,9 +80,11 @@ class Client(BaseClient):
         """Decode a moment's id, and check whether its footage still exists."""
         return await self._request_model(MomentInfo, "GET", f"/api/moments/{_quote(id)}")
 
-    async def clip(self, id: str, path: str | Path, *, pad: float = 2.0, precise: bool = False) -> Path:
-        """Download a moment's clip to ``path``; the file appears when it is complete."""
-        params = {"pad": pad, "precise": precise}
+    async def clip(
+        self, id: str, path: str | Path, *, pad: float = 2.0, precise: bool = False, play: bool = False
+    ) -> Path:
+        """Download a moment's clip to ``path``, which appears when it is complete; ``play``: one that browsers play."""
+        params = {"pad": pad, "precise": precise, "play": play}
         return await self._download("GET", f"/api/moments/{_quote(id)}/clip.mp4", Path(path), params)
 
     async def frame(self, id: str, *, side: int | None = None) -> bytes:
@@ -114,6 +117,22 @@ class Client(BaseClient):
         """List indexed frames of a time range, evenly thinned; or of each camera the one that stands for ``at``."""
         params = {"camera": list(camera), "from": start, "to": end, "at": at, "limit": limit}
         return await self._request_model(FramesOut, "GET", "/api/frames", params)
+
+    async def marks(
+        self, *, camera: Sequence[str] = (), start: Time = None, end: Time = None, mark: str = ""
+    ) -> MarksOut:
+        """List marks of a time range; ``mark`` is ``keep`` or ``dismiss``, or empty for both."""
+        params = {"camera": list(camera), "from": start, "to": end, "mark": mark}
+        return await self._request_model(MarksOut, "GET", "/api/marks", params)
+
+    async def set_mark(self, moment: str, mark: str, *, note: str = "", query: str = "") -> MomentMarkOut:
+        """Mark a moment: ``keep`` or ``dismiss``; ``query`` is the question that found it."""
+        body = {"mark": mark, "note": note, "query": query}
+        return await self._request_model(MomentMarkOut, "PUT", f"/api/marks/{_quote(moment)}", body=body)
+
+    async def remove_mark(self, moment: str) -> MomentMarkOut:
+        """Remove the mark of a moment's event."""
+        return await self._request_model(MomentMarkOut, "DELETE", f"/api/marks/{_quote(moment)}")
 
     async def cameras(self) -> CamerasOut:
         """List all cameras with what is indexed of them and their live status."""

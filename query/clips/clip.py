@@ -14,7 +14,7 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 
 from footage.query.clips import audio, remux, transcode
-from footage.query.clips.source import ClipError, ClipPart, MediaSpan, probe_part
+from footage.query.clips.source import ClipError, ClipPart, MediaSpan, open_video, probe_part, video_format
 from footage.stream.atomic import atomic_write
 from footage.stream.frame import Kind, Media
 
@@ -41,6 +41,7 @@ class Clip:
         gaps: parts of the request without footage; the file skips them.
         audio: whether it has audio.
         shown: the spans of footage in the file, in order.
+        codec: the video's codec in the footage: ``h264``, ``hevc``, ``mpeg4``.
         notes: what a user is told: why it was re-encoded although a copy was asked for, or has no audio.
     """
 
@@ -55,6 +56,7 @@ class Clip:
     audio: bool
     shown: tuple[tuple[datetime, datetime], ...]
     notes: tuple[str, ...] = ()
+    codec: str = ""
 
     def offset(self, time: datetime) -> float:
         """Returns the seconds from the file's first frame at which it shows ``time``, or what follows a gap there."""
@@ -66,7 +68,9 @@ class Clip:
         return before.total_seconds()
 
 
-def cut_clip(media: Sequence[Media], start: datetime, end: datetime, out: Path, *, precise: bool = False) -> Clip:
+def cut_clip(
+    media: Sequence[Media], start: datetime, end: datetime, out: Path, *, precise: bool = False, play: bool = False
+) -> Clip:
     """Cuts ``start`` to ``end`` of one camera's media into an MP4 file. Blocks: run it in a thread.
 
     By default packets are copied, from the keyframe at or before ``start`` through the frame at ``end``. Video that
@@ -79,6 +83,7 @@ def cut_clip(media: Sequence[Media], start: datetime, end: datetime, out: Path, 
         end: UTC.
         out: the file to write; replaced only when the clip is complete.
         precise: re-encode, so that the clip shows exactly ``start`` to ``end``.
+        play: also re-encode what only some browsers play: H.265, and sound that is neither AAC, MP3, Opus nor FLAC.
 
     Raises:
         ClipError: it cannot be cut; names the file and says what to do.
@@ -96,10 +101,27 @@ def cut_clip(media: Sequence[Media], start: datetime, end: datetime, out: Path, 
     elif not precise and parts[0].builds_up:
         precise = True
         notes.append("re-encoded, because the camera sends no keyframes there")
-    if precise or not remux.can_copy_video(parts) or not _write_file(out, parts, copy=True):
+    elif not precise and play and not remux.plays_everywhere(parts[0].video):
+        precise = True
+        notes.append(f"re-encoded, because not every browser plays {parts[0].video.codec}")
+    if precise or not remux.can_copy_video(parts) or not _write_file(out, parts, copy=True, play=play):
         precise, parts = True, exact
-        _write_file(out, parts, copy=False)
-    return replace(_describe_clip(out, start, end, parts, precise), notes=tuple(dict.fromkeys(notes)))
+        _write_file(out, parts, copy=False, play=play)
+    clip = _describe_clip(out, start, end, parts, precise)
+    return replace(clip, notes=tuple(dict.fromkeys(notes)), codec=parts[0].video.codec)
+
+
+def probe_codec(media: Media) -> tuple[str, bool]:
+    """Tells the codec of a media's video, and whether every browser plays a copy of it; empty for a photograph.
+
+    Raises:
+        ClipError: its file cannot be read.
+    """
+    if media.kind is Kind.PHOTO:
+        return "", True
+    with open_video(media) as video:
+        form = video_format(video.stream)
+    return form.codec, remux.plays_everywhere(form)
 
 
 def plan_spans(media: Sequence[Media], start: datetime, end: datetime) -> list[MediaSpan]:
@@ -166,12 +188,12 @@ def _explain_no_footage(touching: Sequence[Media], start: datetime, end: datetim
     return f"there is no footage between {start.isoformat()} and {end.isoformat()}: choose a time that was recorded"
 
 
-def _write_file(out: Path, parts: Sequence[ClipPart], *, copy: bool) -> bool:
+def _write_file(out: Path, parts: Sequence[ClipPart], *, copy: bool, play: bool) -> bool:
     """Writes the parts to ``out``; returns False where they cannot be copied after all."""
     try:
         with atomic_write(out) as draft, av.open(str(draft), "w", format="mp4", options=MP4_OPTIONS) as output:
             output.metadata["creation_time"] = parts[0].media.at(parts[0].start).isoformat()
-            _mux(output, parts, copy)
+            _mux(output, parts, copy, play)
     except (FFmpegError, ValueError) as error:
         if copy:
             return False
@@ -179,10 +201,10 @@ def _write_file(out: Path, parts: Sequence[ClipPart], *, copy: bool) -> bool:
     return True
 
 
-def _mux(output: OutputContainer, parts: Sequence[ClipPart], copy: bool) -> None:
+def _mux(output: OutputContainer, parts: Sequence[ClipPart], copy: bool, play: bool) -> None:
     streams = [remux.copy_video(output, parts) if copy else transcode.encode_video(output, parts)]
     if any(part.audio for part in parts):
-        copy_audio = copy and remux.can_copy_audio(parts)
+        copy_audio = copy and remux.can_copy_audio(parts, everywhere=play)
         streams.append(remux.copy_audio(output, parts) if copy_audio else audio.encode_audio(output, parts))
     empty = True
     for packet in heapq.merge(*streams, key=lambda p: (p.dts or 0) * p.time_base):

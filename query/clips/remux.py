@@ -10,7 +10,15 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from footage.query.clips.source import EPSILON, ClipPart, audio_packets, decode_time, open_video, video_packets
+from footage.query.clips.source import (
+    EPSILON,
+    ClipPart,
+    StreamFormat,
+    audio_packets,
+    decode_time,
+    open_video,
+    video_packets,
+)
 from footage.stream.files.nal_units import ParameterSets
 
 MediaPacket: TypeAlias = "Packet[VideoStream] | Packet[AudioStream]"
@@ -26,6 +34,8 @@ calls High 10, 4:2:2, 4:4:4 and RGB, no browser shows."""
 
 AUDIO_DECODERS = {"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "libopus", "flac", "alac"}
 """Decoders of the audio that MP4 carries; a camera's G.711 and PCM are not among them."""
+PLAYED_AUDIO = {"aac", "mp3", "mp3float", "opus", "libopus", "flac"}
+"""Those of them that every browser plays."""
 
 
 def can_copy_video(parts: Sequence[ClipPart]) -> bool:
@@ -35,10 +45,21 @@ def can_copy_video(parts: Sequence[ClipPart]) -> bool:
     return video.codec in VIDEO_DECODERS and video.pixels in played and len({part.video for part in parts}) == 1
 
 
-def can_copy_audio(parts: Sequence[ClipPart]) -> bool:
-    """Tells whether the audio of all parts that have any can be copied into one stream."""
+def plays_everywhere(video: StreamFormat) -> bool:
+    """Tells whether every browser of today plays a copy of such a video; H.265 depends on browser and machine."""
+    codec = "av1" if video.codec == "libdav1d" else video.codec
+    return codec in VIDEO_DECODERS - {"hevc"} and video.pixels in PLAYED_PIXELS.get(codec, _EIGHT_BITS)
+
+
+def can_copy_audio(parts: Sequence[ClipPart], *, everywhere: bool = False) -> bool:
+    """Tells whether the audio of all parts that have any can be copied into one stream.
+
+    Args:
+        everywhere: only if every browser plays it, too.
+    """
     formats = {part.audio for part in parts if part.audio}
-    return len(formats) == 1 and all(one.codec in AUDIO_DECODERS for one in formats)
+    codecs = PLAYED_AUDIO if everywhere else AUDIO_DECODERS
+    return len(formats) == 1 and all(one.codec in codecs for one in formats)
 
 
 def copy_video(output: OutputContainer, parts: Sequence[ClipPart]) -> Iterator[MediaPacket]:

@@ -18,7 +18,8 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from footage.indexer.store.base import NOT_WRITTEN, Catalog, CatalogEntry, Store, Where
-from footage.query.clips.clip import Clip, cut_clip
+from footage.query.clips.clip import Clip, cut_clip, probe_codec
+from footage.query.clips.source import ClipError
 from footage.query.values.ids import FrameId, MomentId
 from footage.query.values.timeline import find_chain
 from footage.stream.atomic import atomic_write
@@ -124,12 +125,19 @@ class ClipService:
         return draw_regions(image, [frame.region]) if boxes and frame.region else image
 
     async def get_clip(
-        self, moment: MomentId, out: Path | None = None, *, precise: bool = False, pad: float = 2.0
+        self,
+        moment: MomentId,
+        out: Path | None = None,
+        *,
+        precise: bool = False,
+        pad: float = 2.0,
+        play: bool = False,
     ) -> Clip:
         """Cuts a moment into an MP4 file: ``out``, or one in the cache, which is reused.
 
         Args:
             pad: seconds shown before and after the moment.
+            play: re-encode what not every browser plays, as ``cut_clip`` does; not asked of other machines.
 
         Raises:
             NotFound: the footage has been moved or deleted.
@@ -150,12 +158,12 @@ class ClipService:
             for one in media:
                 holds.enter_context(self._hold(one.path))
             if out:
-                return await asyncio.to_thread(cut_clip, media, start, end, out, precise=precise)
-            key = (Clip.__slots__, start, end, precise, media)  # the fields: other versions have others
+                return await asyncio.to_thread(cut_clip, media, start, end, out, precise=precise, play=play)
+            key = (Clip.__slots__, start, end, precise, play, media)  # the fields: other versions have others
             name = hashlib.blake2b(repr(key).encode(), digest_size=12).hexdigest()
             async with self._locks.setdefault(name, asyncio.Lock()):
                 return await asyncio.to_thread(
-                    self._cut_cached, self._cache / f"{name}.mp4", media, start, end, precise
+                    self._cut_cached, self._cache / f"{name}.mp4", media, start, end, precise, play
                 )
 
     async def _fetch_clip(
@@ -172,14 +180,16 @@ class ClipService:
             await asyncio.to_thread(prune_cache, self._cache, self._limit, path)
         return clip
 
-    def _cut_cached(self, path: Path, media: Sequence[Media], start: datetime, end: datetime, precise: bool) -> Clip:
+    def _cut_cached(
+        self, path: Path, media: Sequence[Media], start: datetime, end: datetime, precise: bool, play: bool
+    ) -> Clip:
         sidecar = path.with_suffix(".json")
         with suppress(FileNotFoundError, ValidationError):  # not there, deleted meanwhile, or a note that was cut short
             clip = _CLIP.validate_json(sidecar.read_bytes())
             os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))  # the ETag, with which a client resumes, stays
             return clip
         make_folder(self._cache)
-        clip = cut_clip(media, start, end, path, precise=precise)
+        clip = cut_clip(media, start, end, path, precise=precise, play=play)
         with atomic_write(sidecar) as draft:
             draft.write_bytes(_CLIP.dump_json(clip))
         prune_cache(self._cache, self._limit, keep=path)
@@ -200,6 +210,18 @@ class ClipService:
         except NotFound as error:
             return str(error)
         return ""
+
+    async def video_codec(self, frame: FrameId) -> tuple[str, bool]:
+        """Tells the codec of the video behind a frame, and whether every browser plays a copy of it.
+
+        Where it cannot be told, the codec is empty: for a photograph, and for what is on another machine.
+        """
+        try:
+            media, _ = await self.find_source(frame)
+            with self._hold(media.path):
+                return await asyncio.to_thread(probe_codec, media)
+        except (NotFound, ClipError):
+            return "", True
 
     async def find_source(self, frame: FrameId) -> tuple[Media, float]:
         """Returns the media that has a frame, and the frame's offset in it (s from the media's first frame).

@@ -131,7 +131,7 @@ def probe_part(span: MediaSpan, continues: bool = False) -> ClipPart:
         builds_up = video.is_recovery_point(video.origin + round(start / video.time_base))
         last, end = _last_frame(video, max(span.end, start))
         origin = float(video.origin * video.time_base)
-        formats = _video_format(video.stream), _audio_format(audio) if audio else None
+        formats = video_format(video.stream), _audio_format(audio) if audio else None
         return ClipPart(span.media, origin, start, last, end, *formats, note, builds_up, continues)
 
 
@@ -219,7 +219,8 @@ def _frame_duration(video: VideoFile, packet: Packet[VideoStream]) -> float:
     return float(1 / video.stream.average_rate) if video.stream.average_rate else 0.04
 
 
-def _video_format(stream: VideoStream) -> StreamFormat:
+def video_format(stream: VideoStream) -> StreamFormat:
+    """Returns the format of a video stream."""
     context = stream.codec_context
     return StreamFormat(context.name, (context.width, context.height, context.pix_fmt), context.extradata)
 

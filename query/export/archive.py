@@ -37,7 +37,9 @@ from footage.query.export.manifest import (
     file_stem,
 )
 from footage.query.export.page import ExportPage
+from footage.query.moments.reviews import Review
 from footage.query.values.ids import MomentId
+from footage.query.values.moment import Moment
 from footage.stream.atomic import atomic_write
 from footage.stream.files.frame_at import encode_jpeg
 from footage.stream.files.video_file import MediaError
@@ -59,6 +61,7 @@ class ExportRequest:
         filters: the filters of that query; only copied to the manifest.
         pad: seconds before and after each moment.
         precise: re-encode, exact to the frame.
+        reviews: what was decided about the moments, for the manifest.
     """
 
     moments: tuple[tuple[MomentId, float | None], ...]
@@ -66,6 +69,7 @@ class ExportRequest:
     filters: Mapping[str, JsonValue] = field(default_factory=dict)
     pad: float = 2.0
     precise: bool = False
+    reviews: Mapping[Moment | MomentId, Review] = field(default_factory=dict)
 
 
 def sort_moments(wanted: Iterable[Wanted]) -> tuple[tuple[MomentId, float | None], ...]:
@@ -120,7 +124,8 @@ class ExportArchive:
             StoreError: the index does not answer.
             OSError: the zip cannot be written.
         """
-        row = ExportedMoment.of(moment, score)
+        review = self._request.reviews.get(moment)
+        row = ExportedMoment.of(moment, score, review.mark if review else None)
         self._rows.append(row)
         image: Image | None = None
         clip: Clip | None = None

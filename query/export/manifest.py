@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from footage.query.clips.clip import Clip
 from footage.query.clips.verify import Verification
+from footage.query.moments.reviews import Mark
 from footage.query.values.ids import MOMENT_PATTERN, MomentId
 from footage.query.values.times import Utc, format_time
 
@@ -105,9 +106,10 @@ class ExportedMoment(BaseModel):
     clip: ClipFile | None = None
     picture: FileOut | None = None
     best_frame: Verification | None = None
+    mark: Mark | None = Field(None, description="what was decided about its event, by whom and when; null: nothing")
 
     @classmethod
-    def of(cls, moment: MomentId, score: float | None) -> Self:
+    def of(cls, moment: MomentId, score: float | None, mark: Mark | None = None) -> Self:
         """Makes a row from the moment's id alone, before anything is exported."""
         return cls(
             id=str(moment),
@@ -116,6 +118,7 @@ class ExportedMoment(BaseModel):
             end=moment.end,
             best=moment.best,
             score=score,
+            mark=mark,
         )
 
 

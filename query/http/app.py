@@ -33,6 +33,7 @@ from footage.query.http.app_keys import (
     MODEL,
     PEERS,
     REFUSED,
+    REVIEWS,
     SEARCH_ENGINE,
     SESSIONS,
     STORE,
@@ -103,7 +104,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     middlewares = [_count_requests(metrics), _convert_errors, guard]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
     app[STORE], app[CATALOG], app[CLIP_SERVICE] = services.store, services.catalog, services.clip_service
-    app[SEARCH_ENGINE] = services.search_engine
+    app[SEARCH_ENGINE], app[REVIEWS] = services.search_engine, services.search_engine.reviews
     app[LIVE], app[METRICS], app[AUTHENTICATOR], app[AUDIT_LOG] = services.live, metrics, authenticator, services.audit
     app[HEALTH], app[DISK], app[SUPERVISOR] = services.health, services.disk, services.supervisor
     app[REFUSED], app[SESSIONS] = services.refused, Sessions(services.catalog, authenticator)

@@ -17,6 +17,7 @@ from footage.query.http.audit import AuditLog
 from footage.query.http.metrics import Metrics
 from footage.query.http.sessions import Sessions
 from footage.query.http.tokens import Authenticator
+from footage.query.moments.reviews import ReviewLog
 from footage.query.peers.peers import Peers
 from footage.query.search.engine import SearchEngine
 
@@ -37,6 +38,7 @@ AUDIT_LOG: web.AppKey[AuditLog | None] = web.AppKey("audit", AuditLog)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authenticator)
 MODEL: web.AppKey[str] = web.AppKey("model", str)
 """Which model this service has, and why, in one line."""
+REVIEWS: web.AppKey[ReviewLog] = web.AppKey("reviews", ReviewLog)
 SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions", Sessions)
 MISCONFIGURED: web.AppKey[Mapping[str, str]] = web.AppKey("misconfigured", Mapping)
 """Why cameras of the settings cannot be watched, by name."""

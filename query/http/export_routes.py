@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import IO
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from footage.indexer.store.base import StoreError
 from footage.query.clips.service import NotFound
 from footage.query.export.archive import CHUNK, ExportArchive, ExportRequest, sort_moments
-from footage.query.export.manifest import MomentIdText, Wanted
-from footage.query.http.app_keys import EXPORT_CLIPS
-from footage.query.http.auth import require_visible
+from footage.query.export.manifest import Manifest, MomentIdText, Wanted
+from footage.query.http.app_keys import EXPORT_CLIPS, REVIEWS
+from footage.query.http.auth import identity, require_visible
 from footage.query.http.routing import Route
+from footage.query.values.ids import MomentId
 from footage.stream.errors import InvalidInput
 
 log = logging.getLogger(__name__)
@@ -62,6 +65,8 @@ async def export_zip(request: web.Request, given: ExportIn) -> web.StreamRespons
     """Export moments as a zip: verified clips, pictures, an HTML page and a manifest."""
     export_request = given.to_request()
     require_visible(request, *(moment.camera for moment, _ in export_request.moments))
+    reviews = await request.app[REVIEWS].of(moment for moment, _ in export_request.moments)
+    export_request = replace(export_request, reviews=reviews)
     name = f"footage-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.zip"
     headers = {"Content-Type": "application/zip", "Content-Disposition": f'attachment; filename="{name}"'}
     response = web.StreamResponse(headers=headers)
@@ -102,9 +107,19 @@ async def _write_moments(
         if export.unreachable:
             raise export.unreachable
         raise NotFound(f"none of these moments can be exported: {reasons[0]}")
-    await export.finish()
+    manifest = await export.finish()
     await _send(response, file, sent, export.size)
     await response.write_eof()
+    await _note_exported(request, manifest)
+
+
+async def _note_exported(request: web.Request, manifest: Manifest) -> None:
+    """Note which moments are in the export that was sent, so that answers tell it."""
+    exported = [MomentId.parse(m.id) for m in manifest.moments if m.picture or m.clip]
+    try:
+        await request.app[REVIEWS].note_export(exported, identity(request).name)
+    except StoreError:
+        log.exception("that moments were exported could not be noted")
 
 
 async def _send(response: web.StreamResponse, file: IO[bytes], start: int, end: int) -> int:

@@ -27,10 +27,12 @@ REPLY_HEADERS = (
     "Content-Type",
     "ETag",
     "Last-Modified",
+    "X-Footage-Codec",
     "X-Footage-End",
     "X-Footage-Precise",
     "X-Footage-Requested-Start",
     "X-Footage-Start",
+    "X-Footage-Transcoded",
 )
 """Headers of an answer that are passed on."""
 

@@ -26,6 +26,7 @@ from footage.query.http.app_keys import (
     METRICS,
     MISCONFIGURED,
     REFUSED,
+    REVIEWS,
     STORE,
     SUPERVISOR,
     WORKER,
@@ -35,9 +36,10 @@ from footage.query.http.camera_status import failing_stages, list_cameras
 from footage.query.http.export_routes import ROUTES as EXPORT_ROUTES
 from footage.query.http.forward import Forwarding
 from footage.query.http.limits import FileResponse
+from footage.query.http.mark_routes import ROUTES as MARK_ROUTES
 from footage.query.http.page_routes import ROUTES as PAGE_ROUTES
 from footage.query.http.routing import Params, Route, TimeParam, document, make_handler
-from footage.query.http.schemas import AuditOut, CamerasOut, MomentInfo
+from footage.query.http.schemas import AuditOut, CamerasOut, MarkOut, MomentInfo
 from footage.query.http.search_routes import ROUTES as SEARCH_ROUTES
 from footage.query.http.service_auth import is_from_service
 from footage.query.http.session_routes import ROUTES as SESSION_ROUTES
@@ -73,6 +75,7 @@ class ClipParams(Params):
 
     pad: float = Field(2.0, ge=0, le=600, description="seconds before and after")
     precise: bool = Field(False, description="re-encode, exact to the frame")
+    play: bool = Field(False, description="re-encode what not every browser plays, like H.265")
 
 
 class AuditParams(Params):
@@ -107,6 +110,10 @@ async def one_moment(request: web.Request, _: Params) -> MomentInfo:
     found = _visible_moment(request)
     clip_service = request.app[CLIP_SERVICE if is_from_service(request) else EXPORT_CLIPS]
     missing = await clip_service.explain_missing(found.frame)
+    codec, playable = "", True
+    if not missing:
+        codec, playable = await request.app[CLIP_SERVICE].video_codec(found.frame)
+    review = (await request.app[REVIEWS].of([found])).get(found)
     return MomentInfo(
         id=str(found),
         camera=found.camera,
@@ -116,6 +123,10 @@ async def one_moment(request: web.Request, _: Params) -> MomentInfo:
         frame=str(found.frame),
         footage=not missing,
         missing=missing,
+        codec=codec,
+        playable=playable,
+        mark=MarkOut.of(review.mark) if review else None,
+        exported=bool(review and review.exported),
     )
 
 
@@ -125,9 +136,10 @@ async def clip_file(request: web.Request, params: ClipParams) -> web.StreamRespo
     if found.end - found.start > timedelta(hours=1):
         raise InvalidInput("clips are at most an hour long; choose a shorter moment")
     try:
-        clip = await request.app[CLIP_SERVICE].get_clip(found, precise=params.precise, pad=params.pad)
+        clip = await request.app[CLIP_SERVICE].get_clip(found, precise=params.precise, pad=params.pad, play=params.play)
     except NotHere as missing:
-        return Forwarding(found.frame, missing, PRECISE_PATIENCE if params.precise else CLIP_PATIENCE)
+        patience = PRECISE_PATIENCE if params.precise or params.play else CLIP_PATIENCE
+        return Forwarding(found.frame, missing, patience)
     name = f"{found.camera}-{found.start:%Y%m%dT%H%M%SZ}.mp4"
     headers = {
         "Content-Type": "video/mp4",
@@ -136,6 +148,8 @@ async def clip_file(request: web.Request, params: ClipParams) -> web.StreamRespo
         "X-Footage-Start": format_time(clip.start),
         "X-Footage-End": format_time(clip.end),
         "X-Footage-Precise": str(clip.precise).lower(),
+        "X-Footage-Codec": clip.codec,
+        "X-Footage-Transcoded": str(clip.precise).lower(),
     }
     if is_from_service(request):
         headers[CLIP_HEADER] = describe_clip(clip)
@@ -257,6 +271,7 @@ ROUTES = (
     Route("GET", "/metrics", metrics, "text/plain", role="admin", all_cameras=True),
     Route("GET", "/openapi.json", openapi, "application/json"),
     *EXPORT_ROUTES,
+    *MARK_ROUTES,
     *WATCH_ROUTES,
 )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
+from footage.query.moments.reviews import Mark, Review
 from footage.query.moments.sequence import Pair
 from footage.query.scoring.expression import format_query
 from footage.query.search.question import Answer, Question
@@ -19,6 +21,21 @@ class BestOut(BaseModel):
 
     time: Utc
     frame: str
+
+
+class MarkOut(BaseModel):
+    """What somebody decided about a moment."""
+
+    mark: Literal["keep", "dismiss"]
+    note: str
+    query: str = Field(description="the question under which it was decided, if that was said")
+    by: str = Field(description="name of the token; 'local' without one")
+    at: Utc
+
+    @classmethod
+    def of(cls, mark: Mark | None) -> MarkOut | None:
+        """Make the JSON model of a mark."""
+        return cls.model_validate(mark.model_dump(exclude={"moment"})) if mark else None
 
 
 class MomentOut(BaseModel):
@@ -35,9 +52,18 @@ class MomentOut(BaseModel):
     count: int = Field(description="number of similar moments merged into this one, itself included")
     others: list[str] = Field(description="ids of the other merged moments")
     missing: str = Field(description="why there is no picture of it, where the index knows; else empty")
+    mark: MarkOut | None = Field(None, description="what was decided about it; null: nothing")
+    exported: bool = Field(False, description="whether it was exported")
 
     @classmethod
-    def of(cls, m: Moment, refined: bool = False, others: Sequence[Moment] = (), missing: str = "") -> MomentOut:
+    def of(
+        cls,
+        m: Moment,
+        refined: bool = False,
+        others: Sequence[Moment] = (),
+        missing: str = "",
+        review: Review | None = None,
+    ) -> MomentOut:
         """Make the JSON model of a moment."""
         name = _name(m)
         return cls(
@@ -52,7 +78,15 @@ class MomentOut(BaseModel):
             count=1 + len(others),
             others=[str(_name(one)) for one in others],
             missing=missing,
+            mark=MarkOut.of(review.mark) if review else None,
+            exported=bool(review and review.exported),
         )
+
+    @classmethod
+    def from_answer(cls, m: Moment, answer: Answer) -> MomentOut:
+        """Make the JSON model of a moment of an answer."""
+        missing, review = answer.missing.get(m, ""), answer.reviews.get(m)
+        return cls.of(m, m in answer.refined, answer.others.get(m, ()), missing, review)
 
 
 class PairOut(BaseModel):
@@ -69,9 +103,7 @@ class PairOut(BaseModel):
     @classmethod
     def of(cls, pair: Pair, answer: Answer) -> PairOut:
         """Make the JSON model of a pair."""
-        first, then = (
-            MomentOut.of(m, m in answer.refined, missing=answer.missing.get(m, "")) for m in (pair.first, pair.then)
-        )
+        first, then = (MomentOut.from_answer(m, answer) for m in (pair.first, pair.then))
         clocks = " and ".join(dict.fromkeys((first.clock, then.clock)))
         return cls(first=first, then=then, score=round(pair.score, 4), gap=round(pair.gap, 3), clocks=clocks)
 
@@ -115,11 +147,8 @@ class AnswerOut(BaseModel):
         """Make the JSON model of an answer."""
         return cls(
             query=format_query(question.terms),
-            moments=[
-                MomentOut.of(m, m in answer.refined, answer.others.get(m, ()), answer.missing.get(m, ""))
-                for m in answer.moments
-            ],
-            near_misses=[MomentOut.of(m) for m in answer.near],
+            moments=[MomentOut.from_answer(m, answer) for m in answer.moments],
+            near_misses=[MomentOut.from_answer(m, answer) for m in answer.near],
             coverage=[
                 CoverageOut(camera=c.camera, start=c.start, end=c.end, state=c.state.value, cause=c.cause)
                 for c in answer.coverage
@@ -144,6 +173,10 @@ class MomentInfo(BaseModel):
     frame: str
     footage: bool = Field(description="whether a picture and a clip can still be extracted")
     missing: str = Field(description="why not; empty where they can")
+    codec: str = Field("", description="codec of the footage, like h264 or hevc; empty where it is not known")
+    playable: bool = Field(True, description="whether browsers play the clip as it is; else ask for it with play=1")
+    mark: MarkOut | None = Field(None, description="what was decided about it; null: nothing")
+    exported: bool = Field(False, description="whether it was exported")
 
 
 class LiveOut(BaseModel):

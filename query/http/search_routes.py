@@ -47,7 +47,12 @@ class SearchParams(Params):
     end: TimeParam | None = Field(None, alias="to", description="end of the time range (exclusive)")
     hours: str = Field("", max_length=10, description="only in these hours: 8-18, or 22-6; in the server's time zone")
     days: str = Field("", max_length=40, description="only on these days: mon-fri, or sat,sun")
-    sort: Literal["score", "time"] = Field("score", description="best score first, or newest first")
+    sort: Literal["score", "time", "oldest"] = Field(
+        "score", description="best score first, newest first (time), or oldest first"
+    )
+    mark: Literal["", "keep", "dismiss", "none"] = Field(
+        "", description="only moments that are kept, or dismissed, or not marked (none)"
+    )
     limit: int = Field(10, ge=1, le=200, description="largest number of moments in the answer")
     after: str = Field("", max_length=1000, description="the value of 'next' in an answer, for the page after it")
     refine: bool = Field(False, description="find each moment's start and end in the footage, exact to 0.2 s")
@@ -95,6 +100,7 @@ async def _answer(request: web.Request, params: SearchParams, pictures: tuple[Te
         fold=params.fold,
         only=params.only,
         within=params.within,
+        mark=params.mark,
         then_cameras=visible_cameras(request, params.then_camera) if params.then_camera else (),
     )
     question = options.to_question(terms, then)

@@ -47,7 +47,7 @@ async def status(request: web.Request, _: Params) -> StatusOut:
     problem = await app[HEALTH].damage() or app[DISK].problem
     hint = ""
     if not records:
-        wrong = sum(map(can_see, app[MISCONFIGURED]))
+        wrong = [name for name in app[MISCONFIGURED] if can_see(name)]
         hint = "add a camera or a folder; or run: footage index FILE_OR_FOLDER" if not cameras else ""
         hint = "see the cameras: some of their settings are wrong" if wrong and not cameras else hint
     return StatusOut(

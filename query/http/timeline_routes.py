@@ -18,7 +18,7 @@ from footage.query.values.coverage import coarsen
 from footage.query.values.ids import FrameId
 from footage.query.values.times import Utc
 from footage.stream.errors import InvalidInput
-from footage.stream.instants import MICROSECOND
+from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST, MICROSECOND
 
 MAX_SPANS = 20_000
 """Most spans in an answer; a finer one is made coarser until it has no more."""
@@ -75,8 +75,10 @@ class FramesOut(BaseModel):
 
 async def coverage(request: web.Request, params: CoverageParams) -> CoverageAnswerOut:
     """Get which time was watched, and which was not and why; coarser if ``resolution`` asks for it."""
-    asked = await _span(request, params)
-    found = await request.app[CATALOG].coverage(*asked) if asked else []
+    _require_order(params)
+    cameras = await _cameras(request, params)
+    start, end = params.start or DISTANT_PAST, params.end or DISTANT_FUTURE  # of a camera without footage, too
+    found = await request.app[CATALOG].coverage(cameras, start, end) if cameras else []
     resolution = params.resolution
     spans = _coarsen(found, resolution)
     while len(spans) > MAX_SPANS:
@@ -131,10 +133,14 @@ async def _cameras(request: web.Request, params: SpanParams) -> tuple[str, ...]:
     return tuple(c for c in dict.fromkeys(cameras) if c in known) if cameras else tuple(sorted(known))
 
 
-async def _span(request: web.Request, params: SpanParams) -> tuple[tuple[str, ...], datetime, datetime] | None:
-    """The cameras and the range that are asked for; None where there is nothing."""
+def _require_order(params: SpanParams) -> None:
     if params.start and params.end and params.start >= params.end:
         raise InvalidInput("from: must be before to")
+
+
+async def _span(request: web.Request, params: SpanParams) -> tuple[tuple[str, ...], datetime, datetime] | None:
+    """The cameras and the range that are asked for; None where there is nothing."""
+    _require_order(params)
     cameras = await _cameras(request, params)
     if not cameras:
         return None

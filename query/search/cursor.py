@@ -107,5 +107,10 @@ def time_key(moment: Moment) -> SortKey:
     return (0.0, -to_micros(moment.start), moment.camera)
 
 
+def oldest_key(moment: Moment) -> SortKey:
+    """Return the key that sorts the oldest moments first."""
+    return (0.0, to_micros(moment.start), moment.camera)
+
+
 def _digest(identity: bytes) -> str:
     return hashlib.blake2b(identity, digest_size=9).hexdigest()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from footage.indexer.embed.base import Embedder
 from footage.indexer.store.base import Catalog, Store
+from footage.query.moments.reviews import ReviewLog
 from footage.query.scoring.embedding import GetFrame
 from footage.query.scoring.noun_bank import NounBank
 from footage.query.search.missing import find_missing
@@ -35,7 +36,9 @@ class SearchEngine:
         find_damage: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         self._preparer = QuestionPreparer(embedder, store, catalog, bank, get_frame)
-        self._nearest = NearestSearch(store, catalog)
+        self.reviews = ReviewLog(catalog)
+        """Marks and exports; whoever writes them through this is read at once."""
+        self._nearest = NearestSearch(store, catalog, self.reviews)
         self._postprocessor = PostProcessor(embedder, store, catalog)
         self._catalog, self._find_damage = catalog, find_damage
 
@@ -48,7 +51,9 @@ class SearchEngine:
             EmbedderError, StoreError: a component failed.
         """
         answer = await self._search(question)
-        answer = replace(answer, missing=await find_missing(self._catalog, answer))
+        shown = [*answer.moments, *answer.near, *(m for pair in answer.pairs for m in (pair.first, pair.then))]
+        reviews = await self.reviews.of(shown)
+        answer = replace(answer, missing=await find_missing(self._catalog, answer), reviews=reviews)
         damage = await self._find_damage() if self._find_damage else ""
         return replace(answer, complete=False, problem=damage) if damage else answer
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from footage.indexer.store.base import Catalog, Hit, Store
+from footage.query.moments.reviews import ReviewLog
 from footage.query.moments.segmentation import MATCH_CUTOFF, Segmenter
 from footage.query.scoring.embedding import load_vector
 from footage.query.search.coverage import load_coverage
-from footage.query.search.cursor import Cursor, SortKey, score_key, time_key
+from footage.query.search.cursor import Cursor, SortKey, oldest_key, score_key, time_key
 from footage.query.search.prepare import PreparedQuestion
 from footage.query.search.question import Answer
 from footage.query.values.ids import FrameId
@@ -49,8 +50,8 @@ class _Candidates:
 class NearestSearch:
     """Searches for the moments around the nearest records."""
 
-    def __init__(self, store: Store, catalog: Catalog) -> None:
-        self._store, self._catalog = store, catalog
+    def __init__(self, store: Store, catalog: Catalog, reviews: ReviewLog) -> None:
+        self._store, self._catalog, self._reviews = store, catalog, reviews
 
     async def search(self, prepared: PreparedQuestion) -> Answer:
         """Find the moments of one page, at most ``question.limit``.
@@ -60,7 +61,7 @@ class NearestSearch:
             StoreError: the store failed.
         """
         question = prepared.question
-        order = score_key if question.sort == "score" else time_key
+        order = {"score": score_key, "time": time_key, "oldest": oldest_key}[question.sort]
         found = await self._collect(prepared, order)
         moments = [*found.earlier, *found.current]
         shown = moments[: question.limit]
@@ -68,7 +69,7 @@ class NearestSearch:
         if len(moments) > len(shown) or found.more:
             last = order(shown[-1]) if len(shown) > len(found.earlier) else found.cursor.after
             following = replace(found.cursor, after=last).encode(question.identity)
-        near = [] if question.after or shown else await self._near_misses(prepared, found.hits)
+        near = [] if question.after or shown or question.mark else await self._near_misses(prepared, found.hits)
         coverage = await load_coverage(self._catalog, question)
         return Answer(shown, near, coverage, following, complete=found.more or not found.beyond)
 
@@ -80,7 +81,7 @@ class NearestSearch:
         while True:
             hits = await self._store.nearest(prepared.direction, cursor.k, prepared.where)
             moments = [m for m in await _find_moments(segmenter, hits) if not _contains_any(m, hits[: cursor.seen])]
-            current = sorted(moments, key=order)
+            current = sorted(await self._reviews.keep_only(moments, question.mark), key=order)
             if cursor.after is not None:
                 current = [m for m in current if order(m) > cursor.after]
             beyond = len(hits) == cursor.k and await self._may_match_beyond(prepared, moments, hits[-1])

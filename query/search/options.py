@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from footage.query.moments.reviews import MarkFilter
 from footage.query.scoring.expression import Term, parse_query, parse_term, validate_terms
 from footage.query.search.question import Only, PostProcessing, Question, Sort
 from footage.query.values.schedule import Schedule
@@ -45,6 +46,7 @@ class SearchOptions:
     only: Only = ""
     within: str | timedelta = "10s"
     then_cameras: Sequence[str] = ()
+    mark: MarkFilter = ""
 
     def to_question(self, terms: Sequence[Term], then: Sequence[Term] = ()) -> Question:
         """Return the question with these terms.
@@ -65,7 +67,16 @@ class SearchOptions:
         )
         cameras = tuple(self.cameras)
         return Question(
-            tuple(terms), cameras, self.start, self.end, self.limit, schedule, self.sort, self.after, postprocessing
+            tuple(terms),
+            cameras,
+            self.start,
+            self.end,
+            self.limit,
+            schedule,
+            self.sort,
+            self.after,
+            postprocessing,
+            self.mark,
         )
 
 

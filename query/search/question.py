@@ -9,13 +9,15 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from footage.indexer.store.base import Coverage
+from footage.query.moments.reviews import MarkFilter, Review
 from footage.query.moments.sequence import Pair
 from footage.query.scoring.expression import Term, format_query
+from footage.query.values.ids import MomentId
 from footage.query.values.moment import Moment
 from footage.query.values.schedule import Schedule
 from footage.stream.errors import InvalidInput
 
-Sort = Literal["score", "time"]
+Sort = Literal["score", "time", "oldest"]
 Only = Literal["", "first", "last", "count"]
 
 
@@ -61,7 +63,8 @@ class Question:
         start, end: only between these UTC times, half-open.
         limit: at most this many moments.
         schedule: only in these hours, on these days.
-        sort: the surest first, or the newest.
+        sort: the surest first, the newest (``time``) or the oldest.
+        mark: only moments with this mark, or with none; empty means all.
         after: ``next`` of the previous answer, for the following page.
         postprocessing: what is done beyond finding the best moments.
     """
@@ -75,6 +78,11 @@ class Question:
     sort: Sort = "score"
     after: str = ""
     postprocessing: PostProcessing = field(default_factory=PostProcessing)
+    mark: MarkFilter = ""
+
+    def __post_init__(self) -> None:
+        if self.mark and (self.postprocessing.only or self.postprocessing.then):
+            raise InvalidInput("mark: cannot be asked together with first, last, count or then")
 
     @property
     def has_images(self) -> bool:
@@ -85,7 +93,8 @@ class Question:
     def identity(self) -> bytes:
         """What distinguishes it from other questions; without times and limit, since cursors carry those."""
         images = b"".join(hashlib.blake2b(t.image.tobytes()).digest() for t in self.terms if t.image is not None)
-        return repr((format_query(self.terms), sorted(self.cameras), self.schedule, self.sort)).encode() + images
+        asked = (format_query(self.terms), sorted(self.cameras), self.schedule, self.sort)
+        return repr((*asked, self.mark) if self.mark else asked).encode() + images
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,7 @@ class Answer:
         count: number of moments, if that was asked.
         looked: number of records scored, if it was every one of the filter.
         complete: whether nothing can match except what this and the following pages show.
+        reviews: marks and exports of moments, of those that have any.
         missing: why moments have no picture, of those that have none.
         problem: what is wrong with the index, and how to mend it.
     """
@@ -118,4 +128,5 @@ class Answer:
     looked: int | None = None
     complete: bool = True
     missing: Mapping[Moment, str] = field(default_factory=dict)
+    reviews: Mapping[Moment | MomentId, Review] = field(default_factory=dict)
     problem: str = ""

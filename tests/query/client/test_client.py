@@ -73,6 +73,9 @@ async def test_every_route_has_a_method_that_returns_its_models(served, tmp_path
     assert (await client.status()).state == "ready"
     assert {c.camera for c in (await client.coverage(start=SPAN["from"], resolution=60)).coverage} == {"yard", "gate"}
     assert [f.camera for f in (await client.frames(at=LATER)).frames] == ["gate", "yard"]
+    assert (await client.set_mark(hit.id, "keep", note="a note")).mark.note == "a note"
+    assert [m.moment for m in (await client.marks(mark="keep")).marks] == [hit.id]
+    assert (await client.remove_mark(hit.id)).mark is None
     assert [c.camera for c in (await client.cameras()).cameras] == ["gate", "yard"]
     added = await client.add_watch("new", "green", cameras=("yard",))
     assert (await client.watch("new")).since == added.since

@@ -41,7 +41,8 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 401]
 [[operations]]  # 400 is also for what no schema can say: an end before its start, an unknown camera, text and frame;
 # 413 and 415 what a picture may be
 include-operation-id = [
-  "coverage", "frames", "search", "search_pictures", "one_moment", "clip_file", "test_watch", "audit", "add_watch",
+  "coverage", "frames", "marks", "put_mark",
+  "search", "search_pictures", "one_moment", "clip_file", "test_watch", "audit", "add_watch",
   "export_zip"
 ]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 404, 409, 413, 415]
@@ -52,6 +53,10 @@ include-method = "DELETE"
 enabled = false
 [[operations]]
 include-path-regex = "^/api/moments/"
+parameters = {{ "path.id" = "{MOMENT}" }}
+
+[[operations]]
+include-path-regex = "^/api/marks/"
 parameters = {{ "path.id" = "{MOMENT}" }}
 
 [[operations]]

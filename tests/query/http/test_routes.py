@@ -76,6 +76,8 @@ async def test_a_search_returns_moments_in_utc_with_usable_ids(service):
         "count",
         "others",
         "missing",
+        "mark",
+        "exported",
     }
     assert (moment["camera"], moment["clock"]) == ("yard", "given")
     assert moment["start"] == "2026-05-04T12:00:10Z"

@@ -1,6 +1,7 @@
 """Tests the sessions of browsers against a real service: log-in, log-out, expiry, and what other sites cannot do."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -23,7 +24,7 @@ async def serve(catalog, tmp_path, monkeypatch):
 
     async def start(token=None):
         audit = AuditLog(tmp_path / "audit", timedelta(days=1))
-        services = app.AppServices(None, catalog, None, None, Metrics(), audit=audit)
+        services = app.AppServices(None, catalog, SimpleNamespace(reviews=None), None, Metrics(), audit=audit)
         client = TestClient(TestServer(app.build_app(services, token)))
         await client.start_server()
         opened.append(client)

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from footage.indexer.embed.fingerprint import fingerprint
 from footage.indexer.store.base import Coverage, CoverageState
 from tests.query.http.test_routes import error
 from tests.query.http.test_tokens import SPAN, START, two_cameras
@@ -28,7 +29,7 @@ async def test_coverage_is_that_of_the_visible_cameras_and_coarser_on_request(tw
     fine = await answer(await client.get("/api/coverage"))
     assert (len(fine["coverage"]), fine["resolution"]) == (1 + 120, 0)
     assert {c["camera"] for c in fine["coverage"]} == {"yard"}
-    coarse = await answer(await client.get("/api/coverage", params={"resolution": 3600}))
+    coarse = await answer(await client.get("/api/coverage", params={"resolution": 1800}))
     assert len(coarse["coverage"]) == 2
     short = {"from": "2026-05-04T12:00:01Z", "to": "2026-05-04T12:00:03Z", "camera": "yard"}
     (one,) = (await answer(await client.get("/api/coverage", params=short)))["coverage"]
@@ -87,6 +88,7 @@ async def test_hidden_and_unknown_cameras_are_refused(two_cameras, path):
 
 
 async def test_a_page_learns_what_it_must_know_first(two_cameras):
+    await two_cameras.catalog.bind_space(two_cameras.embedder.space, await fingerprint(two_cameras.embedder))
     client = await two_cameras.client("view", "yard")
     found = await answer(await client.get("/api/status"))
     assert (found["state"], found["records"], found["cameras"], found["problem"], found["hint"]) == (

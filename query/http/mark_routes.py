@@ -1,0 +1,153 @@
+"""Handles marks over HTTP: what people decided about moments, with a note, by whom and when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from footage.indexer.store.base import Where
+from footage.query.clips.service import NotFound
+from footage.query.http.app_keys import REVIEWS, STORE
+from footage.query.http.auth import identity, require_known, require_visible, visible_cameras
+from footage.query.http.routing import Params, Route, TimeParam
+from footage.query.http.schemas import MarkOut
+from footage.query.moments.reviews import Mark
+from footage.query.values.ids import MOMENT_PATTERN, MomentId
+from footage.query.values.times import Utc
+from footage.stream.errors import InvalidInput
+from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST, MICROSECOND
+
+MAX_MARKS = 10_000
+"""Most marks in an answer; the newest are left out, and it says so."""
+MAX_LENGTH = timedelta(days=1)
+"""Longest moment that can be marked: a mark belongs to every moment inside it that holds its best frame."""
+
+
+class MarksParams(Params):
+    """Query parameters of the list of marks."""
+
+    camera: tuple[str, ...] = Field((), description="only this camera; may be repeated")
+    start: TimeParam | None = Field(None, alias="from", description="start of the time range; ISO 8601, or -7d")
+    end: TimeParam | None = Field(None, alias="to", description="end of the time range (exclusive)")
+    mark: Literal["", "keep", "dismiss"] = Field("", description="only this mark")
+
+
+class MarkIn(BaseModel):
+    """A mark to set; an empty one removes what is there."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mark: Literal["keep", "dismiss", ""]
+    note: str = Field("", max_length=2000)
+    query: str = Field("", max_length=1000, description="the question that found the moment")
+
+
+class MarkedOut(MarkOut):
+    """A mark with its moment."""
+
+    moment: str
+    camera: str
+    start: Utc
+    end: Utc
+    best: Utc
+
+    @classmethod
+    def of_mark(cls, mark: Mark) -> MarkedOut:
+        """Make the JSON model of a mark with its moment."""
+        m = mark.moment_id
+        spans = {"camera": m.camera, "start": m.start, "end": m.end, "best": m.best}
+        return cls.model_validate(mark.model_dump() | spans)
+
+
+class MarksOut(BaseModel):
+    """Marks, by time of the best frame."""
+
+    marks: list[MarkedOut]
+    complete: bool = Field(description="false if there are more; ask for a shorter time")
+
+
+class MomentMarkOut(BaseModel):
+    """The mark that a moment has now."""
+
+    moment: str
+    mark: MarkOut | None
+
+
+async def marks(request: web.Request, params: MarksParams) -> MarksOut:
+    """List marks of a time range, with the moments that were marked."""
+    if params.start and params.end and params.start >= params.end:
+        raise InvalidInput("from: must be before to")
+    cameras = visible_cameras(request, params.camera)
+    await require_known(request, "camera", params.camera)
+    start, end = params.start or DISTANT_PAST, params.end or DISTANT_FUTURE
+    found = [m for m in await request.app[REVIEWS].between(cameras, start, end) if params.mark in ("", m.mark)]
+    return MarksOut(marks=[MarkedOut.of_mark(m) for m in found[:MAX_MARKS]], complete=len(found) <= MAX_MARKS)
+
+
+async def put_mark(request: web.Request, given: MarkIn) -> MomentMarkOut:
+    """Mark a moment: keep or dismiss it, with a note; the mark belongs to the event, whatever question finds it."""
+    moment = _visible_moment(request)
+    if not given.mark:
+        return await remove_mark(request, Params())
+    if moment.end - moment.start > MAX_LENGTH:
+        raise InvalidInput("a moment that is marked is at most a day long")
+    await _require_record(request, moment)
+    text = given.model_dump()
+    mark = Mark(moment=str(moment), by=identity(request).name, at=datetime.now(UTC), **text)
+    await request.app[REVIEWS].put(mark)
+    return MomentMarkOut(moment=str(moment), mark=MarkOut.of(mark))
+
+
+async def remove_mark(request: web.Request, _: Params) -> MomentMarkOut:
+    """Remove the mark of a moment's event."""
+    moment = _visible_moment(request)
+    await request.app[REVIEWS].remove(moment)
+    return MomentMarkOut(moment=str(moment), mark=None)
+
+
+def _visible_moment(request: web.Request) -> MomentId:
+    moment = MomentId.parse(request.match_info["id"])
+    require_visible(request, moment.camera)
+    return moment
+
+
+async def _require_record(request: web.Request, moment: MomentId) -> None:
+    """Refuse a moment that no search can have found, so that marks of nothing do not fill the catalog.
+
+    Raises:
+        NotFound: its best frame is not in the index.
+    """
+    where = Where((moment.camera,), ((moment.best, moment.best + MICROSECOND),))
+    if not await request.app[STORE].times(where, 1):
+        raise NotFound(f"the best frame of {str(moment)!r} is not in the index, or no longer")
+
+
+ROUTES = (
+    Route("GET", "/api/marks", marks, MarksOut, MarksParams, errors=(503,), at_once=(2, 16)),
+    Route(
+        "PUT",
+        "/api/marks/{id}",
+        put_mark,
+        MomentMarkOut,
+        errors=(404, 503),
+        body=MarkIn,
+        path_pattern=MOMENT_PATTERN,
+        role="review",
+        count_results=lambda *_: 1,
+        at_once=(4, 64),
+    ),
+    Route(
+        "DELETE",
+        "/api/marks/{id}",
+        remove_mark,
+        MomentMarkOut,
+        errors=(404, 503),
+        path_pattern=MOMENT_PATTERN,
+        role="review",
+        count_results=lambda *_: 1,
+        at_once=(4, 64),
+    ),
+)
