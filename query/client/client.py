@@ -23,6 +23,7 @@ from footage.query.client.base_client import BaseClient, FootageError
 from footage.query.http.mark_routes import MarksOut, MomentMarkOut
 from footage.query.http.schemas import AnswerOut, AuditOut, CamerasOut, MomentInfo
 from footage.query.http.session_routes import SessionOut
+from footage.query.http.share_routes import ShareOut, SharesOut
 from footage.query.http.status_routes import StatusOut
 from footage.query.http.timeline_routes import CoverageAnswerOut, FramesOut
 from footage.query.http.watch_schemas import BacktestOut, FiredOut, WatchChange, WatchesOut, WatchIn, WatchOut
@@ -133,6 +134,19 @@ class Client(BaseClient):
     async def remove_mark(self, moment: str) -> MomentMarkOut:
         """Remove the mark of a moment's event."""
         return await self._request_model(MomentMarkOut, "DELETE", f"/api/marks/{_quote(moment)}")
+
+    async def share(self, moment: str, *, expires: str = "7d", note: str = "") -> ShareOut:
+        """Make a link to a moment, at ``url``, that needs no token until it expires (``12h``, ``7d``)."""
+        body = {"moment": moment, "expires": expires, "note": note}
+        return await self._request_model(ShareOut, "POST", "/api/shares", body=body)
+
+    async def shares(self) -> SharesOut:
+        """List the shares that have not expired."""
+        return await self._request_model(SharesOut, "GET", "/api/shares")
+
+    async def remove_share(self, id: str) -> ShareOut:
+        """Withdraw a share."""
+        return await self._request_model(ShareOut, "DELETE", f"/api/shares/{_quote(id)}")
 
     async def cameras(self) -> CamerasOut:
         """List all cameras with what is indexed of them and their live status."""

@@ -36,6 +36,7 @@ from footage.query.http.app_keys import (
     REVIEWS,
     SEARCH_ENGINE,
     SESSIONS,
+    SHARES,
     STORE,
     SUPERVISOR,
     WORKER,
@@ -48,6 +49,7 @@ from footage.query.http.metrics import Metrics
 from footage.query.http.origin import add_safe_headers
 from footage.query.http.schemas import ErrorOut
 from footage.query.http.sessions import Sessions
+from footage.query.http.shares import Shares
 from footage.query.http.tokens import Authenticator
 from footage.query.http.watch_routes import WATCH_CONTEXT, WatchContext
 from footage.query.peers.peers import Peers
@@ -108,6 +110,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     app[LIVE], app[METRICS], app[AUTHENTICATOR], app[AUDIT_LOG] = services.live, metrics, authenticator, services.audit
     app[HEALTH], app[DISK], app[SUPERVISOR] = services.health, services.disk, services.supervisor
     app[REFUSED], app[SESSIONS] = services.refused, Sessions(services.catalog, authenticator)
+    app[SHARES] = Shares(services.catalog, authenticator)
     session_routes.prepare(app)
     app[WORKER], app[MISCONFIGURED], app[MODEL] = services.worker, services.misconfigured, services.model
     app[PEERS], app[EXPORT_CLIPS] = services.peers, services.export_clips or services.clip_service
@@ -134,13 +137,18 @@ async def _convert_errors(request: web.Request, handler: Handler) -> web.StreamR
         return reply
     except FootageError as error:
         if error.http_status == 500:
-            log.error("failed to answer %s %s", request.method, request.path, exc_info=error)
+            log.error("failed to answer %s %s", request.method, _safe_path(request), exc_info=error)
         return error_response(error.http_status, str(error), error.hint)
     except asyncio.CancelledError:
         raise
     except Exception:
-        log.exception("failed to answer %s %s", request.method, request.path)
+        log.exception("failed to answer %s %s", request.method, _safe_path(request))
         return error_response(500, "the service failed on this request", "see the service's log")
+
+
+def _safe_path(request: web.Request) -> str:
+    """The path for the log: what opens a share is not written there."""
+    return "/s/..." if request.path.startswith("/s/") else request.path
 
 
 _HINTS = {

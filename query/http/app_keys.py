@@ -16,6 +16,7 @@ from footage.query.clips.service import ClipService
 from footage.query.http.audit import AuditLog
 from footage.query.http.metrics import Metrics
 from footage.query.http.sessions import Sessions
+from footage.query.http.shares import Shares
 from footage.query.http.tokens import Authenticator
 from footage.query.moments.reviews import ReviewLog
 from footage.query.peers.peers import Peers
@@ -39,6 +40,7 @@ AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authentic
 MODEL: web.AppKey[str] = web.AppKey("model", str)
 """Which model this service has, and why, in one line."""
 REVIEWS: web.AppKey[ReviewLog] = web.AppKey("reviews", ReviewLog)
+SHARES: web.AppKey[Shares] = web.AppKey("shares", Shares)
 SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions", Sessions)
 MISCONFIGURED: web.AppKey[Mapping[str, str]] = web.AppKey("misconfigured", Mapping)
 """Why cameras of the settings cannot be watched, by name."""

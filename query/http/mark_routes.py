@@ -94,7 +94,7 @@ async def put_mark(request: web.Request, given: MarkIn) -> MomentMarkOut:
         return await remove_mark(request, Params())
     if moment.end - moment.start > MAX_LENGTH:
         raise InvalidInput("a moment that is marked is at most a day long")
-    await _require_record(request, moment)
+    await require_record(request, moment)
     text = given.model_dump()
     mark = Mark(moment=str(moment), by=identity(request).name, at=datetime.now(UTC), **text)
     await request.app[REVIEWS].put(mark)
@@ -114,7 +114,7 @@ def _visible_moment(request: web.Request) -> MomentId:
     return moment
 
 
-async def _require_record(request: web.Request, moment: MomentId) -> None:
+async def require_record(request: web.Request, moment: MomentId) -> None:
     """Refuse a moment that no search can have found, so that marks of nothing do not fill the catalog.
 
     Raises:

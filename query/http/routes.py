@@ -43,6 +43,7 @@ from footage.query.http.schemas import AuditOut, CamerasOut, MarkOut, MomentInfo
 from footage.query.http.search_routes import ROUTES as SEARCH_ROUTES
 from footage.query.http.service_auth import is_from_service
 from footage.query.http.session_routes import ROUTES as SESSION_ROUTES
+from footage.query.http.share_routes import ROUTES as SHARE_ROUTES
 from footage.query.http.status_routes import ROUTES as STATUS_ROUTES
 from footage.query.http.timeline_routes import ROUTES as TIMELINE_ROUTES
 from footage.query.http.watch_routes import ROUTES as WATCH_ROUTES
@@ -272,6 +273,7 @@ ROUTES = (
     Route("GET", "/openapi.json", openapi, "application/json"),
     *EXPORT_ROUTES,
     *MARK_ROUTES,
+    *SHARE_ROUTES,
     *WATCH_ROUTES,
 )
 

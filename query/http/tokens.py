@@ -109,6 +109,15 @@ class Authenticator:
         token = (await self._tokens()).get(name)
         return token.identity if token and is_same(token.digest) else None
 
+    async def named(self, name: str) -> Identity | None:
+        """The caller of this name, with the rights that it has now; None: there is none any more."""
+        if name == SETTINGS_NAME:
+            return Identity(name) if self._settings_digest else None
+        if name == LOCAL_NAME:
+            return None if await self.token_required() else Identity(name)
+        token = (await self._tokens()).get(name)
+        return token.identity if token else None
+
     async def _tokens(self) -> dict[str, Token]:
         """The tokens of the catalog; while it is unreachable, those read last."""
         if self._cached is None or time.monotonic() - self._cached_at > CACHE_SECONDS:

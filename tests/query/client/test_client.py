@@ -32,6 +32,7 @@ NOT_FOR_PROGRAMS = {
         ("GET", path)
         for path in ("/metrics", "/openapi.json", "/healthz", "/readyz", "/", "/web/{path}", "/favicon.ico")
     ),
+    *(("GET", f"/s/{{secret}}{path}") for path in ("", "/moment.json", "/picture.jpg", "/clip.mp4")),
     ("POST", "/api/session"),
     ("DELETE", "/api/session"),
 }
@@ -76,6 +77,9 @@ async def test_every_route_has_a_method_that_returns_its_models(served, tmp_path
     assert (await client.set_mark(hit.id, "keep", note="a note")).mark.note == "a note"
     assert [m.moment for m in (await client.marks(mark="keep")).marks] == [hit.id]
     assert (await client.remove_mark(hit.id)).mark is None
+    shared = await client.share(hit.id, expires="1h")
+    assert [s.id for s in (await client.shares()).shares] == [shared.id]
+    assert (await client.remove_share(shared.id)).moment == hit.id
     assert [c.camera for c in (await client.cameras()).cameras] == ["gate", "yard"]
     added = await client.add_watch("new", "green", cameras=("yard",))
     assert (await client.watch("new")).since == added.since

@@ -28,6 +28,7 @@ START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 LATER = START.replace(second=2)
 PUBLIC = {
     *(("GET", path) for path in ("/", "/web/{path}", "/favicon.ico", "/healthz", "/readyz")),
+    *(("GET", f"/s/{{secret}}{path}") for path in ("", "/moment.json", "/picture.jpg", "/clip.mp4")),
     ("POST", "/api/session"),
     ("DELETE", "/api/session"),
 }
