@@ -80,18 +80,25 @@ def _render_images(visits: tuple[scenes.Visit, ...]) -> Iterator[Image]:
 @contextmanager
 def serve_cameras(count: int, height: int) -> Iterator[tuple[list[str], int]]:
     """Serve ``count`` cameras, every other one busy, while the block runs; yields URLs and the server's process."""
+    paths = list(make_streams(height).values())
+    with run_server({f"camera{i}": paths[i % len(paths)] for i in range(count)}, FPS) as served:
+        yield served
+
+
+@contextmanager
+def run_server(streams: dict[str, Path], fps: int) -> Iterator[tuple[list[str], int]]:
+    """Serve elementary streams by name while the block runs; yields their URLs and the server's process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    paths = list(make_streams(height).values())
-    mounts = [f"camera{i}={paths[i % len(paths)]}" for i in range(count)]
-    command = ["/usr/bin/python3", str(SERVER), "--port", str(port), "--fps", str(FPS), *mounts]
+    mounts = [f"{name}={path}" for name, path in streams.items()]
+    command = ["/usr/bin/python3", str(SERVER), "--port", str(port), "--fps", str(fps), *mounts]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             if process.stdout.readline() != "ready\n":
                 raise SystemExit("no RTSP server: apt-get install what tests/rtsp/fixture.py names")
-            yield [f"rtsp://127.0.0.1:{port}/camera{i}" for i in range(count)], process.pid
+            yield [f"rtsp://127.0.0.1:{port}/{name}" for name in streams], process.pid
         finally:
             process.kill()
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from footage.indexer.supervisor import Supervisor
     from footage.query.http.app import AppServices
 
-M_ARENA_MAX = -8
-"""As in glibc's malloc.h."""
 MODEL_CHECK_INTERVAL = 5.0
 """Seconds between checks whether the index has moved to another model."""
 
@@ -49,6 +47,7 @@ async def serve(
     config: Config = None,
 ) -> None:
     """Index live cameras and answer searches over HTTP, until SIGINT or SIGTERM."""
+    from footage.commands import memory
     from footage.commands.composition import stored_tokens
     from footage.query.http import auth
 
@@ -58,23 +57,10 @@ async def serve(
     token = settings.token.get_secret_value() if settings.token else None
     if not token and not auth.is_loopback(settings.host):
         auth.check_bind(settings.host, bool(await stored_tokens(settings)))
-    _limit_malloc_arenas()
+    memory.limit_arenas()
     if await _serve(settings, token):
         print_message("the index has moved to another model; start footage serve again to go on with it")
         raise typer.Exit(MODEL)
-
-
-def _limit_malloc_arenas() -> None:
-    """Let glibc keep freed memory in two arenas instead of one a thread, so that a service's memory stays flat.
-
-    Measured over 1,200 writes to LanceDB: 207 MB and rising without this and without bounded caches, 93 MB and flat
-    with both (docs/live.md).
-    """
-    import ctypes
-    from contextlib import suppress
-
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 2)
 
 
 async def _serve(settings: Settings, token: str | None) -> bool:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 
-from footage.commands import worker
+from footage.commands import memory, worker
 from footage.commands.composition import SearchServices, audit_log, clip_cache, reach_cluster, recordings_folder
 from footage.commands.errors import print_message
 from footage.config.settings import Settings
@@ -188,6 +188,8 @@ async def _start_live(
         await metrics.observe_freshness(records)
         await watches.on_written(records)
 
+    spool = None if settings.store == "embedded" else Spool(settings.data / "spool", SPOOL_SIZE)
+    watches.is_spooling = lambda: bool(spool and spool.pending)
     live = await LiveService.start(
         services.embedder,
         services.store,
@@ -196,17 +198,18 @@ async def _start_live(
         archive=archive,
         supervisor=supervisor,
         least_free=settings.disk_free,
-        spool=None if settings.store == "embedded" else Spool(settings.data / "spool", SPOOL_SIZE),
+        spool=spool,
         fence=fence,
         refused=services.refused,
         on_written=on_written,
     )
     metrics.add_cameras(live)
+    metrics.add_backlog(lambda: {**live.backlog(), "watches": watches.backlog})
     return live
 
 
 async def _maintain(services: SearchServices) -> None:
-    """Compact and index what has been added, every minute."""
+    """Compact and index what has been added, every minute, and give back what was freed."""
     while True:
         await asyncio.sleep(MAINTENANCE_INTERVAL)
         try:
@@ -215,3 +218,4 @@ async def _maintain(services: SearchServices) -> None:
             log.debug("no maintenance: the disk is full")
         except StoreError:
             log.exception("maintenance failed; it is tried again in a minute")
+        await asyncio.to_thread(memory.give_back)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,8 @@ SIZE_STEP = 32
 """The networks halve their input five times; whole multiples leave no partly covered cell."""
 MAX_NETWORK_SIDE = 2 * IMAGE_SIDE
 """Pixels: longer images are squeezed to this, so that a panorama costs no more than two squares."""
+NETWORK_BATCH = 4
+"""Images in the network at once: more are not faster (docs/live.md), and each takes 30 MB that OpenVINO keeps."""
 LITE_PRECISION = "f32"
 """bf16 would be twice as fast, but moves vectors to a cosine of 0.997 and costs 0.01 mAP: machines must agree."""
 
@@ -41,6 +43,14 @@ def network_size(image: Image) -> tuple[int, int]:
     return min(MAX_NETWORK_SIDE, round(height * scale / SIZE_STEP) * SIZE_STEP), min(
         MAX_NETWORK_SIDE, round(width * scale / SIZE_STEP) * SIZE_STEP
     )
+
+
+def _batches(shapes: Sequence[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], list[int]]]:
+    """Yield the numbers of images that go through the network together: of one shape, ``NETWORK_BATCH`` at most."""
+    for shape in dict.fromkeys(shapes):
+        rows = [i for i, other in enumerate(shapes) if other == shape]
+        for first in range(0, len(rows), NETWORK_BATCH):
+            yield shape, rows[first : first + NETWORK_BATCH]
 
 
 class LiteEmbedder:
@@ -97,8 +107,7 @@ class LiteEmbedder:
     def _images(self, images: list[Image]) -> Vectors:
         vectors = np.empty((len(images), self.space.dim), np.float32)
         shapes = [network_size(image) for image in images]
-        for shape in dict.fromkeys(shapes):
-            rows = [i for i, other in enumerate(shapes) if other == shape]
+        for shape, rows in _batches(shapes):
             batch = np.empty((len(rows), *shape, 3), np.uint8)
             for resized, row in zip(batch, rows, strict=True):
                 shrinks = images[row].shape[0] > shape[0]

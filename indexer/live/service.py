@@ -26,8 +26,6 @@ from footage.stream.recording.archive import SegmentArchive
 
 log = logging.getLogger(__name__)
 
-MAX_BACKLOG = 1000
-"""Notes in the queue above which the catalog is taken to be unreachable."""
 TICK_SECONDS = 2.0
 """Seconds between notes of what was watched."""
 CLUSTER_TICKS = 5
@@ -104,9 +102,9 @@ class LiveService:
         channel: FrameChannel = Channel(max(8 * embedder.batch, 2 * len(cameras)))
         notes = CatalogWriter(catalog, fence)
         running = LiveCameras(catalog, channel, notes, archive, embedder.side, least_free)
-        writer = SpoolingWriter(
-            FencedWriter(store, fence) if fence else store, spool, refused, WAITING_ERRORS if refused else StoreError
-        )
+        errors = WAITING_ERRORS if refused else StoreError
+        fenced = FencedWriter(store, fence) if fence else store
+        writer = SpoolingWriter(fenced, spool, refused, errors, supervisor=supervisor)
         progress = WrittenProgress(running, notes, fence, on_written)
         pipeline = Pipeline(channel, RetryingEmbedder(embedder), writer, wait=0.1, seconds=0.5, on_written=progress)
         service = cls(
@@ -154,6 +152,7 @@ class LiveService:
         """Stop cleanly; returns whether everything in flight was finished within ``within`` seconds."""
         deadline = self._loop.time() + within
         await self._ticking.cancel()
+        self._notes.lift_limit()
         ended = await self._cameras.stop(within / 2)
         self._channel.close()
         embedded = await self._embedding.finish(max(0.1, deadline - self._loop.time()))
@@ -165,6 +164,11 @@ class LiveService:
     def cameras(self) -> list[CameraState]:
         """Return what every camera does now, by name."""
         return self._cameras.states()
+
+    def backlog(self) -> dict[str, int]:
+        """Return how much waits: frames to be embedded, notes for the catalog, bytes of records for the store."""
+        spooled = self._spool.pending if self._spool else 0
+        return {"frames": len(self._channel), "notes": self._notes.backlog, "spool_bytes": spooled}
 
     @property
     def fenced_records(self) -> int:
@@ -190,6 +194,5 @@ class LiveService:
         every = CLUSTER_TICKS if self._spool else 1
         for tick in count(1):
             await asyncio.sleep(TICK_SECONDS)
-            # While the catalog is unreachable, nothing more is queued: what is noted later covers this too.
-            self._cameras.note_progress(coverage=tick % every == 0 and self._notes.backlog <= MAX_BACKLOG)
+            self._cameras.note_progress(coverage=tick % every == 0)
             self._meter.add(self._loop.time(), self._pipeline.stats.embed_seconds, self._cameras.dropped)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import TypeVar
 
 import stamina
@@ -16,6 +14,7 @@ from footage.indexer.pipeline.pipeline import RecordWriter
 from footage.indexer.pipeline.refused import WAITING_ERRORS, RefusedRecords, write_isolating
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Record, StoreError, StoreUnreachable
+from footage.indexer.supervisor import Stage, Supervisor
 from footage.stream.errors import FootageError
 from footage.stream.frame import Image
 
@@ -104,13 +103,14 @@ class SpoolingWriter:
     """Writes records to a store; while it cannot take any, retries, or appends them to a spool and drains it later.
 
     What the store refuses for good is set aside, so that it does not hold up the rest. It is made and used in the
-    event loop; a task drains the spool.
+    event loop; a stage of the supervisor drains the spool, and is started again when it dies.
 
     Args:
         store: where the records go.
         spool: where they are kept while the store takes none; without one, ``write`` waits (files can wait).
         refused: where records are set aside; without it, what is refused goes to the caller.
         error: what is waited for without a spool; other errors go to the caller.
+        supervisor: runs the stage; a spool needs it.
 
     Attributes:
         refused_count: number of records that this writer has set aside.
@@ -123,10 +123,14 @@ class SpoolingWriter:
         spool: Spool | None = None,
         refused: RefusedRecords | None = None,
         error: type[StoreError] | tuple[type[StoreError], ...] = StoreUnreachable,
+        *,
+        supervisor: Supervisor | None = None,
     ) -> None:
+        assert spool is None or supervisor
         self.refused_count, self.problem = 0, ""
         self._store, self._spool, self._refused, self._error = store, spool, refused, error
-        self._draining: asyncio.Task[None] | None = None
+        self._supervisor = supervisor
+        self._draining: Stage | None = None
         if spool and spool.pending:
             self._start_draining()
 
@@ -135,7 +139,7 @@ class SpoolingWriter:
         if self._spool is None:
             await retry_forever(lambda: self._write(records), self._error)
             return
-        if self._draining is None or self._draining.done():
+        if not self._is_draining:
             try:
                 await self._write(records)
                 return
@@ -157,9 +161,14 @@ class SpoolingWriter:
             raise
         self.problem = ""
 
+    @property
+    def _is_draining(self) -> bool:
+        return self._draining is not None and not self._draining.task.done()
+
     def _start_draining(self) -> None:
-        if self._draining is None or self._draining.done():
-            self._draining = asyncio.create_task(self._drain())
+        if not self._is_draining:
+            assert self._supervisor
+            self._draining = self._supervisor.start("spool", self._drain)
 
     async def _drain(self) -> None:
         spool = self._spool
@@ -171,6 +180,4 @@ class SpoolingWriter:
     async def close(self) -> None:
         """Stop draining; what is left in the spool is drained when the service starts again."""
         if self._draining:
-            self._draining.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._draining
+            await self._draining.cancel()

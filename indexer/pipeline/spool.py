@@ -85,27 +85,27 @@ class Spool:
 
         async def locked() -> T:
             async with self._file_lock:
-                return await asyncio.to_thread(work, *arguments)
+                try:
+                    return await asyncio.to_thread(work, *arguments)
+                except OSError as error:
+                    raise StoreError(f"{self._path}: records cannot wait here: {error.strerror}") from error
 
         return await asyncio.shield(locked())
 
     def _append(self, data: bytes) -> None:
         if self._end - self._position() + len(data) > self._limit:
             raise SpoolFull(f"{self._path}: {self._limit} bytes of records wait already; is the store still away?")
-        try:
-            make_folder(self._path.parent)
-            new = not self._path.exists()
-            make_file(self._path)
-            with self._path.open("r+b") as file:
-                file.seek(self._end)
-                file.write(data)
-                file.truncate()
-                file.flush()
-                os.fsync(file.fileno())
-            if new:
-                fsync(self._path.parent)
-        except OSError as error:
-            raise StoreError(f"{self._path}: records cannot wait here: {error.strerror}") from error
+        make_folder(self._path.parent)
+        new = not self._path.exists()
+        make_file(self._path)
+        with self._path.open("r+b") as file:
+            file.seek(self._end)
+            file.write(data)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        if new:
+            fsync(self._path.parent)
         self._end += len(data)
 
     def _read(self, limit: int) -> tuple[list[Record], int] | None:
@@ -117,6 +117,8 @@ class Spool:
                 break
             records.append(_decode(body))
             position = end
+        if not records and position < self._end:
+            raise StoreError(f"{self._path}: {self._end - position} bytes of records that wait here cannot be read")
         return (records, position) if records else None
 
     def _save_position(self, position: int) -> None:

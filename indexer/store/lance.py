@@ -26,7 +26,7 @@ from footage.indexer.store.error_hints import DAMAGED, is_stale, translate_error
 from footage.indexer.store.lance_files import TableLedger, find_damaged_files
 from footage.indexer.store.lance_import import IvfSq
 from footage.indexer.store.lance_repair import StoreReport, examine_table
-from footage.indexer.store.lance_table import create_scalar_indexes, open_table, table_name
+from footage.indexer.store.lance_table import create_scalar_indexes, open_table, reopen_table, table_name
 from footage.indexer.store.times import merged_micros
 from footage.stream.instants import from_micros
 from footage.stream.private import make_folder
@@ -43,6 +43,7 @@ REFINE_FACTOR = 4  # times k candidates are re-ranked with their exact vectors
 ROWS_PER_SCAN = 2_000  # rows that a scan holds in memory at once
 CLEANUP_GRACE = timedelta(seconds=60)  # how long a replaced file stays for readers that still use it
 MAX_VERSION_AGE = 600  # seconds: replaced files older than this are reason enough for maintenance
+CACHE_AGE = 600.0  # seconds: LanceDB's caches are renewed this often, since they keep what maintenance has replaced
 NO_GRACE = timedelta(milliseconds=1)
 MAX_COSINE = 1.01  # of unit vectors, with the rounding of float32
 ALL_MICROS = (-(1 << 60), 1 << 60)  # microseconds: wider than datetime
@@ -65,6 +66,7 @@ class LanceStore:
         self._table_folder = folder / f"{table_name(space)}.lance"
         self._table = table
         self._ledger = TableLedger(folder, table_name(space))
+        self._opened = time.monotonic()
 
     @classmethod
     async def open(cls, folder: Path, space: Space) -> LanceStore:
@@ -199,6 +201,7 @@ class LanceStore:
             async with lock_file(self._folder / "maintain.lock"), self._durable():
                 if await self._maintenance_due():
                     await self._table.optimize(cleanup_older_than=CLEANUP_GRACE)
+                    await self._renew_caches()
                 await self._train_index()
 
     async def find_damage(self) -> str:
@@ -231,6 +234,11 @@ class LanceStore:
         await asyncio.to_thread(fsync_written, self._table_folder, began)
         version, count = int(await self._table.version()), int(await self._table.count_rows())
         await asyncio.to_thread(self._ledger.note, version, count)
+
+    async def _renew_caches(self) -> None:
+        """Open the table anew, at times: queries that run go on with the old one, whose caches end with them."""
+        if time.monotonic() - self._opened >= CACHE_AGE:
+            self._table, self._opened = await reopen_table(self._folder, self.space), time.monotonic()
 
     async def _look_for_damage(self) -> str:
         state = await asyncio.to_thread(self._ledger.read)

@@ -12,7 +12,7 @@ from footage.indexer.store import rows
 from footage.indexer.store.lance_import import Bitmap, BTree, lancedb
 
 INDEX_CACHE = 192 << 20  # bytes; LanceDB's own default is 6 GB, and each write leaves more in it
-METADATA_CACHE = 32 << 20  # bytes; 1 GB by default
+METADATA_CACHE = 8 << 20  # bytes; 1 GB by default
 
 
 def table_name(space: Space) -> str:
@@ -22,10 +22,18 @@ def table_name(space: Space) -> str:
 
 async def open_table(folder: Path, space: Space) -> Any:
     """Open the table of a space in a folder, or create it, without indexes."""
-    database = await lancedb.connect_async(
-        folder, read_consistency_interval=timedelta(0), session=lancedb.Session(INDEX_CACHE, METADATA_CACHE)
-    )
+    database = await _connect(folder)
     return await database.create_table(table_name(space), schema=rows.arrow_schema(space.dim), exist_ok=True)
+
+
+async def reopen_table(folder: Path, space: Space) -> Any:
+    """Open the table of a space, which exists, with caches of its own that are empty."""
+    return await (await _connect(folder)).open_table(table_name(space))
+
+
+async def _connect(folder: Path) -> Any:
+    session = lancedb.Session(INDEX_CACHE, METADATA_CACHE)
+    return await lancedb.connect_async(folder, read_consistency_interval=timedelta(0), session=session)
 
 
 async def create_scalar_indexes(table: Any) -> None:

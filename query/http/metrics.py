@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -90,9 +90,27 @@ class Metrics:
         """Include the live cameras from now on."""
         self.registry.register(CameraCollector(live))
 
+    def add_backlog(self, read: Callable[[], Mapping[str, int]]) -> None:
+        """Include from now on how much waits, by queue."""
+        self.registry.register(BacklogCollector(read))
+
     def add_stages(self, supervisor: Supervisor) -> None:
         """Include the background stages from now on."""
         self.registry.register(StageCollector(supervisor))
+
+
+class BacklogCollector(Collector):
+    """Reads how much waits in each queue when Prometheus scrapes."""
+
+    def __init__(self, read: Callable[[], Mapping[str, int]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """What waits in each queue."""
+        waiting = GaugeMetricFamily("footage_backlog", "What waits in each queue", labels=["queue"])
+        for queue, count in self._read().items():
+            waiting.add_metric([queue], count)
+        yield waiting
 
 
 class StageCollector(Collector):

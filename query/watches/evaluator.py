@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -32,6 +33,10 @@ CATCH_UP = timedelta(hours=1)
 """How far back records that were stored but not evaluated are caught up with."""
 CHECKPOINT = 60.0
 """Seconds after which the state of all triggers is saved; that of a trigger that fires is saved at once."""
+MAX_WAITING = 5_000
+"""Records that wait to be evaluated, some 12 MB; those after them are read from the index again."""
+CATCH_UP_BATCH = 2_000
+"""Records that are read from the index at once."""
 DRAIN_TIMEOUT = 5.0
 """Seconds to evaluate what is queued when it stops; the next start catches up with the rest."""
 
@@ -39,10 +44,13 @@ DRAIN_TIMEOUT = 5.0
 class WatchEvaluator:
     """Evaluates every watch on every new record, and reports firings to listeners and webhooks.
 
-    The pipeline calls ``on_written`` with records that have just been written; it only queues them. ``run`` is one loop
+    The pipeline calls ``on_written`` with records that have just been written; it only queues them. When too many wait,
+    as while a database is away that must keep a firing, only their cameras and times are kept, and they are read from
+    the index later: nothing is left out, and the memory is bounded. ``run`` is one loop
     in the event loop: it takes batches from the queue, scores them in a thread, steps the triggers, and polls the
     catalog for watches that any process has changed. Only this loop touches the triggers. Backgrounds are sampled
-    again by a stage of their own. ``run`` may be called again when it died: queue, watches and triggers are kept.
+    again by a stage of their own. ``run`` may be called again when it died: queue, watches and triggers are kept, and
+    what it died of is done again.
 
     Where several services share a catalog, each evaluates the cameras that it watches itself; ``on_camera_added``,
     ``on_camera_removed`` and ``on_camera_lost`` say which. A camera's state moves with it: its next service starts from
@@ -52,6 +60,9 @@ class WatchEvaluator:
         on_event: called with the watch's name and ``fired``.
         poll_interval: seconds between checks for changed watches.
         cameras: the cameras to evaluate; None means all.
+
+    Attributes:
+        is_spooling: whether written records wait elsewhere and are not in the store yet.
     """
 
     def __init__(
@@ -69,7 +80,11 @@ class WatchEvaluator:
         self._alerts, self._webhooks, self._on_event = alerts, webhooks, on_event
         self._poll_interval = poll_interval
         self._cameras = None if cameras is None else set(cameras)
-        self._queue: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+        self.is_spooling: Callable[[], bool] = lambda: False
+        self._queue: deque[tuple[Callable[[], Awaitable[None]], int]] = deque()  # what to do, and records of it
+        self._arrived = asyncio.Event()
+        self._waiting = 0  # records in the queue
+        self._behind: dict[str, datetime] = {}  # since when records of these cameras were not queued
         self._watches: dict[str, Watch] = {}
         self._scored: list[Watch] = []  # in the order of the scores' columns
         self._triggers: dict[str, dict[str, Trigger]] = {}
@@ -77,21 +92,73 @@ class WatchEvaluator:
 
     async def on_written(self, records: Sequence[Record]) -> None:
         """Queues records that are durable now."""
-        self._queue.put_nowait(partial(self._evaluate, records))
+        queued = [r for r in records if r.camera not in self._behind]
+        if self._waiting + len(queued) > MAX_WAITING:
+            self._fall_behind(queued)
+        elif queued:
+            self._put(partial(self._evaluate, queued), len(queued))
 
     async def on_camera_added(self, camera: str) -> None:
         """Starts to evaluate a camera; its records come after this call."""
-        self._queue.put_nowait(partial(self._add_camera, camera))
+        self._put(partial(self._add_camera, camera))
 
     async def on_camera_removed(self, camera: str) -> None:
         """Stops evaluating a camera; its triggers are saved when this returns."""
         done = asyncio.Event()
-        self._queue.put_nowait(partial(self._remove_camera, camera, done))
+        self._put(partial(self._remove_camera, camera, done))
         await done.wait()
 
     async def on_camera_lost(self, camera: str) -> None:
         """Stops evaluating a camera that another service already has; its triggers are not saved."""
-        self._queue.put_nowait(partial(self._remove_camera, camera))
+        self._put(partial(self._remove_camera, camera))
+
+    @property
+    def backlog(self) -> int:
+        """Number of records that wait to be evaluated in memory."""
+        return self._waiting
+
+    def _put(self, work: Callable[[], Awaitable[None]], records: int = 0) -> None:
+        self._queue.append((work, records))
+        self._waiting += records
+        self._arrived.set()
+
+    async def _do_next(self) -> None:
+        """Does what is first in the queue, and only then removes it."""
+        work, records = self._queue[0]
+        await work()
+        self._queue.popleft()
+        self._waiting -= records
+
+    def _fall_behind(self, records: Sequence[Record]) -> None:
+        """Keeps of records only since when their cameras must be read from the index."""
+        if not self._behind:
+            log.warning("%d records wait for the watches: those that follow are read from the index", self._waiting)
+            self._put(self._catch_up_behind)
+        for record in records:
+            self._behind[record.camera] = min(record.time, self._behind.get(record.camera, record.time))
+
+    async def _catch_up_behind(self) -> None:
+        """Evaluates what was not queued, as soon as all of it is in the index."""
+        if self.is_spooling():
+            await asyncio.sleep(self._poll_interval)
+            self._put(self._catch_up_behind)
+            return
+        behind = dict(self._behind)
+        self._behind.clear()  # what comes from now on is queued behind this, and what is read twice counts once
+        watches = [w for w in self._watches.values() if not w.paused]
+        for camera, since in behind.items():
+            if watches and (self._cameras is None or camera in self._cameras):
+                await retry_forever(partial(self._read_again, camera, since), PASSING)
+
+    async def _read_again(self, camera: str, since: datetime) -> None:
+        """Evaluates the records of a camera from the index, some at a time."""
+        records: list[Record] = []
+        async for record in self._store.scan(Where((camera,), ((since, datetime.now(UTC) + MAX_SILENCE),))):
+            records.append(record)
+            if len(records) >= CATCH_UP_BATCH and record.time != records[-2].time:
+                await self._evaluate(records[:-1])
+                records = records[-1:]
+        await self._evaluate(records)
 
     async def run(self) -> None:
         """Evaluates until cancelled; then saves all triggers."""
@@ -110,8 +177,10 @@ class WatchEvaluator:
                     if clock() - saved >= CHECKPOINT:
                         await self._save()
                         saved = clock()
+                    if not self._queue:
+                        self._arrived.clear()
                     async with asyncio.timeout(self._poll_interval):
-                        work = await self._queue.get()
+                        await self._arrived.wait()
                 except TimeoutError:
                     continue
                 except StoreUnreachable as error:
@@ -121,7 +190,7 @@ class WatchEvaluator:
                 except StoreFull:  # the disk monitor says so
                     await asyncio.sleep(self._poll_interval)
                     continue
-                await work()
+                await self._do_next()
         finally:
             await self._stop()
 
@@ -129,12 +198,13 @@ class WatchEvaluator:
         await self._scorer.stop()
         try:
             async with asyncio.timeout(DRAIN_TIMEOUT):
-                while not self._queue.empty():
-                    await self._queue.get_nowait()()
+                while self._queue:
+                    await self._do_next()
                 await self._save()
         except (StoreError, TimeoutError):
             log.exception("the state of the watches could not be saved")
-        await self._webhooks.stop()
+        finally:
+            await self._webhooks.stop()
 
     async def _reload(self) -> None:
         """Reads which watches were added, changed or removed; new ones catch up."""
@@ -206,14 +276,11 @@ class WatchEvaluator:
         begin = max(min([w.since for w in watches] + [t.last for t in triggers if t.last]), now - CATCH_UP)
         wanted = {c for w in watches for c in (w.cameras or names)}
         for camera in sorted(wanted & names):
-            span = (begin, now + MAX_SILENCE)
-            records = [r async for r in self._store.scan(Where((camera,), (span,)))]
-            if records:
-                await self._evaluate(records)
+            await self._read_again(camera, begin)
 
     async def _evaluate(self, records: Sequence[Record]) -> None:
         """Evaluates a batch for every watch, and reports what fires; logs errors, as the pipeline must not fail."""
-        if not self._scored:
+        if not self._scored or not records:
             return
         try:
             await self._scorer.count_new(records)

@@ -30,6 +30,7 @@ from footage.indexer.store.cassandra import (
     CassandraSession,
     CassandraStore,
 )
+from footage.indexer.supervisor import Supervisor
 from footage.query.clips.service import ClipService
 from footage.query.http import app
 from footage.query.http.metrics import Metrics
@@ -202,7 +203,9 @@ async def test_what_the_database_refuses_for_good_is_set_aside_and_the_rest_stor
     records = [Record("attic", START + timedelta(seconds=i), "a", float(i), red) for i in range(80)]
     records[30] = Record("attic", START + timedelta(seconds=30), "a", 30.0, np.array([np.nan, 0, 0], np.float32))
     refused = RefusedRecords(tmp_path, ColorEmbedder.space)
-    await SpoolingWriter(store, Spool(tmp_path / "spool", 1 << 30), refused).write(records)
+    async with Supervisor() as supervisor:
+        spool = Spool(tmp_path / "spool", 1 << 30)
+        await SpoolingWriter(store, spool, refused, supervisor=supervisor).write(records)
     assert await store.count(Where(("attic",))) == 79
     assert "cartesian product" in astra.refused[0][1]
     summary = await refused.summary()

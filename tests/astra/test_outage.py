@@ -29,6 +29,7 @@ from footage.indexer.store.cassandra import (
     CassandraSession,
     CassandraStore,
 )
+from footage.indexer.supervisor import Supervisor
 from tests.astra.server import Astra
 from tests.films import encode, numbered
 from tests.indexer.color_embedder import ColorEmbedder
@@ -63,11 +64,13 @@ class LiveCamera:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_a_minute_away_loses_and_doubles_nothing(astra: Astra, session: CassandraSession, tmp_path: Path) -> None:
+async def test_a_minute_away_loses_and_doubles_nothing(
+    astra: Astra, session: CassandraSession, supervisor: Supervisor, tmp_path: Path
+) -> None:
     store, catalog = await CassandraStore.open(session, SPACE), await CassandraCatalog.open(session)
     film = encode(tmp_path / "film.mp4", numbered(100), fps=10, gop=10)
     refused, spool = RefusedRecords(tmp_path, SPACE), Spool(tmp_path / "spool", 1 << 30)
-    writer, notes = SpoolingWriter(store, spool, refused), CatalogWriter(catalog)
+    writer, notes = SpoolingWriter(store, spool, refused, supervisor=supervisor), CatalogWriter(catalog)
     noting = asyncio.create_task(notes.run())
     camera = LiveCamera(writer, notes)
     watching = asyncio.create_task(camera.run())

@@ -1,9 +1,12 @@
 """Tests that a background stage of ``footage serve`` cannot die unheard: each is made to raise, and looked for."""
 
 import asyncio
+import re
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -24,6 +27,9 @@ from footage.indexer.live.catalog_writer import CatalogWriter
 from footage.indexer.live.retention import Retention
 from footage.indexer.live.service import LiveService
 from footage.indexer.pipeline.pipeline import Pipeline
+from footage.indexer.pipeline.retry import SpoolingWriter
+from footage.indexer.pipeline.spool import Spool
+from footage.indexer.store.base import Record
 from footage.indexer.store.integrity import IndexHealth
 from footage.indexer.supervisor import StageFailed, Supervisor
 from footage.query.clips.service import ClipService
@@ -33,6 +39,10 @@ from footage.query.http.audit import AuditLog
 from footage.query.scoring.noun_bank import NounBank
 from footage.query.search.engine import SearchEngine
 from footage.query.watches.evaluator import WatchEvaluator
+from footage.query.watches.scoring import WatchScorer
+from footage.query.watches.watch import Watch, save_watch
+from footage.query.watches.webhook import OUTBOX_KIND, Delivery, WebhookSender
+from footage.stream.frame import Clock, Kind, Media
 from tests.indexer.color_embedder import ColorEmbedder
 from tests.indexer.conftest import catalog, store
 
@@ -51,9 +61,56 @@ RESTARTED = {
     "model": (serve, "_check_model"),
     "disk": (DiskMonitor, "run"),
     "peers": (ServiceDirectory, "run"),
+    "spool": (SpoolingWriter, "_drain"),
+    "background": (WatchScorer, "_sample_again"),
+    "webhooks": (WebhookSender, "_deliver_queue"),
 }
 """Each stage that can be restarted, and the function that does its work."""
+SHARED = {"leases", "worker", "peers", "spool"}
+"""Those that only a service of a cluster has."""
 ENDING = {"pipeline": (Pipeline, "_write_batches"), "embedding": (Pipeline, "_embed_batches")}
+
+
+def test_every_stage_of_a_service_is_made_to_raise_here():
+    """The stages that the code starts by name; those of commands that end by themselves are not a service's."""
+    folder = Path(service.__file__).parents[1]
+    files = [path for part in ("commands", "indexer", "query") for path in (folder / part).rglob("*.py")]
+    code = "\n".join(p.read_text() for p in files if p.name not in ("index.py", "indexing.py", "model.py"))
+    found = set(re.findall(r'upervisor\.start\(\s*"(\w+)"', code))
+    found |= set(re.findall(r"upervisor\.running\((\w+)=", code))
+    assert found >= {"pipeline", "spool", "disk"}, "what the code looks like has changed: look for stages otherwise"
+    assert found - {"pipeline"} <= set(RESTARTED)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_running_service_has_no_other_stages(shared, services, busy, tmp_path):
+    async with running(settings(tmp_path, shared=shared), services) as (client, _):
+        expected = (set(RESTARTED) - (set() if shared else SHARED)) - ({"background", "webhooks"} if shared else set())
+        async with asyncio.timeout(20):
+            while True:
+                metrics = await (await client.get("/metrics")).text()
+                found = set(re.findall(r'footage_stage_up\{stage="(\w+)"\}', metrics))
+                if found >= expected:
+                    break
+                await asyncio.sleep(0.05)
+    assert found == expected | {"pipeline"}
+
+
+@pytest.fixture
+async def busy(services, tmp_path):
+    """What makes a service start all of its stages: records, a watch, a firing to deliver, and records that wait."""
+    now = datetime.now(UTC)
+    (red,) = await services.embedder.texts(["red"])
+    records = [Record("yard", now - timedelta(seconds=600 - i), "m" * 16, float(i), red) for i in range(200)]
+    await services.catalog.add_media(
+        Media("m" * 16, "yard", "/yard.mp4", Kind.VIDEO, now - timedelta(seconds=600), Clock.GIVEN, 600.0), ""
+    )
+    await services.store.write(records)
+    watch = Watch(name="w", text="something red", webhook="http://127.0.0.1:9/", since=now - timedelta(hours=1))
+    await save_watch(services.catalog, watch)
+    delivery = Delivery(id="1", watch="w", owner=watch.id, body="{}", created=now)
+    await services.catalog.put_document(OUTBOX_KIND, f"{watch.id}-1-1", delivery.model_dump(mode="json"))
+    await Spool(tmp_path / "index" / "spool", 1 << 20).append(records[:3])
 
 
 async def nothing_wrong():
@@ -125,9 +182,9 @@ async def answers(client, status, path="/readyz"):
 
 
 @pytest.mark.parametrize("stage", RESTARTED)
-async def test_a_stage_that_dies_is_heard_and_restarted(stage, services, dying, tmp_path, caplog):
+async def test_a_stage_that_dies_is_heard_and_restarted(stage, services, busy, dying, tmp_path, caplog):
     well = dying(*RESTARTED[stage])
-    async with running(settings(tmp_path, shared=stage in ("leases", "worker", "peers")), services) as (
+    async with running(settings(tmp_path, shared=stage in SHARED), services) as (
         client,
         waiting,
     ):

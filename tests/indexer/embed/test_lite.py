@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,23 @@ async def test_queries_find_their_photograph(embedder: LiteEmbedder) -> None:
     scores = await embedder.texts(list(PHOTOGRAPHS)) @ (await embedder.images(images)).T
     assert (scores.argmax(axis=1) == np.arange(len(images))).all()
     assert (scores.argmax(axis=0) == np.arange(len(images))).all()
+
+
+async def test_memory_does_not_grow_with_the_images_that_come_at_once() -> None:
+    embedder = LiteEmbedder()
+    image = np.zeros((320, 416, 3), np.uint8)
+    await embedder.images([image] * 4)
+    before = _memory_mb()
+    await embedder.images([image] * 48)
+    grown = _memory_mb() - before
+    await embedder.close()
+    assert grown < 100, "the network takes a few at once: with all 48 it took 1,100 MB, and kept them"
+
+
+def _memory_mb() -> float:
+    """MB of this process in memory, files left out."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"RssAnon:\s+(\d+) kB", status)[1]) / 1000  # type: ignore[index]
 
 
 async def test_cyclists_are_found_among_clips(embedder: LiteEmbedder) -> None:

@@ -17,6 +17,7 @@ from footage.indexer.pipeline.refused import RefusedRecords, write_isolating
 from footage.indexer.pipeline.retry import SpoolingWriter, retry_forever
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Record, StoreBlocked, StoreError, StoreUnreachable
+from footage.indexer.supervisor import Supervisor
 from tests.indexer.store.store_contract import SPACE, make_records, record_keys
 
 LIMIT = 10_000_000
@@ -57,11 +58,11 @@ async def test_one_of_a_hundred_is_found_in_few_writes() -> None:
     assert store.writes < 20
 
 
-async def test_the_spool_goes_on_past_what_can_never_pass(tmp_path: Path) -> None:
+async def test_the_spool_goes_on_past_what_can_never_pass(tmp_path: Path, supervisor: Supervisor) -> None:
     records, store = make_records(60), PickyStore([3.0, 41.0])
     store.error = StoreUnreachable("away")
     refused, spool = RefusedRecords(tmp_path, SPACE), Spool(tmp_path / "spool", LIMIT)
-    writer = SpoolingWriter(store, spool, refused)
+    writer = SpoolingWriter(store, spool, refused, supervisor=supervisor)
     await writer.write(records[:50])
     assert writer.problem == "away"
     store.error = None

@@ -13,6 +13,7 @@ from footage.indexer.embed.base import EmbedderError, Vectors
 from footage.indexer.pipeline.retry import RetryingEmbedder, SpoolingWriter
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Record, StoreError, StoreUnreachable
+from footage.indexer.supervisor import Supervisor
 from footage.stream.frame import Image
 from tests.indexer.color_embedder import ColorEmbedder
 from tests.indexer.store.store_contract import make_records, record_keys
@@ -39,10 +40,10 @@ async def drained(spool: Spool) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_while_the_spool_is_drained_new_records_queue_behind_it(tmp_path: Path) -> None:
+async def test_while_the_spool_is_drained_new_records_queue_behind_it(tmp_path: Path, supervisor: Supervisor) -> None:
     records, store = make_records(20), FlakyStore(StoreUnreachable("away"))
     spool = Spool(tmp_path / "spool", LIMIT)
-    writer = SpoolingWriter(store, spool)
+    writer = SpoolingWriter(store, spool, supervisor=supervisor)
     await writer.write(records[:10])
     store.error = None
     await writer.write(records[10:])
@@ -51,14 +52,16 @@ async def test_while_the_spool_is_drained_new_records_queue_behind_it(tmp_path: 
     await writer.close()
 
 
-async def test_records_left_in_the_spool_by_an_earlier_process_are_drained_at_once(tmp_path: Path) -> None:
+async def test_records_left_in_the_spool_by_an_earlier_process_are_drained_at_once(
+    tmp_path: Path, supervisor: Supervisor
+) -> None:
     records, store = make_records(20), FlakyStore(StoreUnreachable("away"))
-    before = SpoolingWriter(store, Spool(tmp_path / "spool", LIMIT))
+    before = SpoolingWriter(store, Spool(tmp_path / "spool", LIMIT), supervisor=supervisor)
     await before.write(records)
     await before.close()
     store.error = None
     spool = Spool(tmp_path / "spool", LIMIT)
-    writer = SpoolingWriter(store, spool)
+    writer = SpoolingWriter(store, spool, supervisor=supervisor)
     await drained(spool)
     assert record_keys(store.records) == record_keys(records)
     await writer.close()
@@ -112,11 +115,13 @@ async def test_another_error_of_an_embedder_reaches_the_caller_at_once() -> None
         await embedder.images([np.zeros((8, 8, 3), np.uint8)])
 
 
-async def test_an_outage_and_its_end_are_logged_once_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_outage_and_its_end_are_logged_once_each(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, supervisor: Supervisor
+) -> None:
     caplog.set_level("INFO")
     records, store = make_records(20), FlakyStore(StoreUnreachable("the database is away"))
     spool = Spool(tmp_path / "folder" / "spool", LIMIT)
-    writer = SpoolingWriter(store, spool)
+    writer = SpoolingWriter(store, spool, supervisor=supervisor)
     await writer.write(records[:10])
     await writer.write(records[10:])
     assert (tmp_path / "folder" / "spool").exists()
@@ -130,3 +135,33 @@ async def test_an_outage_and_its_end_are_logged_once_each(tmp_path: Path, caplog
     assert logged[0] == ("WARNING", "records wait in a file: the database is away")
     assert logged[-1] == ("INFO", "20 spooled records are in the store")
     assert len([text for _, text in logged if text.startswith("records wait")]) == 1
+
+
+async def test_an_error_while_the_spool_is_drained_is_heard_and_the_rest_is_drained(
+    tmp_path: Path, supervisor: Supervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    records, store = make_records(20), FlakyStore(StoreUnreachable("away"))
+    spool = Spool(tmp_path / "spool", LIMIT)
+    writer = SpoolingWriter(store, spool, supervisor=supervisor)
+    store.error = StoreUnreachable("away")
+    await writer.write(records)
+    store.error = RuntimeError("a bug")  # type: ignore[assignment]
+    async with asyncio.timeout(20):
+        while not supervisor.failures["spool"]:
+            await asyncio.sleep(0.01)
+    assert supervisor.health()["spool"] is False
+    store.error = None
+    await drained(spool)
+    assert record_keys(store.records) == record_keys(records)
+    assert any(r.exc_info and "'spool'" in r.getMessage() for r in caplog.records)
+    await writer.close()
+
+
+async def test_a_spool_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", LIMIT)
+    await spool.append(make_records(3))
+    with (tmp_path / "spool").open("r+b") as file:
+        file.seek(20)
+        file.write(bytes(40))
+    with pytest.raises(StoreError, match=r"spool: \d+ bytes of records that wait here cannot be read"):
+        await spool.drain(FlakyStore(None).write)

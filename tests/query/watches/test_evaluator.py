@@ -1,3 +1,4 @@
+import asyncio
 import base64
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from footage.indexer.store.base import Record, StoreFull
 from footage.query.scoring.noun_bank import NounBank
+from footage.query.watches import evaluator
 from footage.query.watches.backtest import run_backtest
 from footage.query.watches.scoring import WatchScorer
 from footage.query.watches.trigger import MAX_SILENCE, ScoredFrame, Trigger
@@ -47,7 +49,7 @@ async def test_it_fires_after_the_write_among_many_watches(harness):
         await until(lambda: len(watches._scored) == 101)
         for i in range(5):
             await harness.write(watches, await make_records(["blue", "blue"], start=10 * i))
-            await until(lambda: watches._queue.empty())
+            await until(lambda: not watches._queue)
             records = await make_records(["green"], start=10 * i + 5)
             await harness.write(watches, records)
             await until(lambda i=i: len(harness.firings()) == i + 1)
@@ -133,7 +135,7 @@ async def test_a_camera_that_moves_to_another_service_fires_there_and_only_there
         await second.on_camera_lost("yard")
         await first.on_camera_added("yard")
         await harness.write(first, records[16:])
-        await until(lambda: first._triggers["grass"].get("yard") and first._queue.empty())
+        await until(lambda: first._triggers["grass"].get("yard") and not first._queue)
     assert [datetime.fromisoformat(f["start"]) for f in harness.firings()] == [at(5), at(14)]
 
 
@@ -295,3 +297,53 @@ async def test_while_the_disk_is_full_a_firing_is_late_but_not_lost(harness, mon
     assert full == [0]
     assert len(await harness.catalog.documents(TRIGGER_KIND)) == 1
     assert "Traceback" not in caplog.text
+
+
+async def test_records_that_do_not_fit_in_memory_are_evaluated_from_the_index(harness, monkeypatch, caplog):
+    monkeypatch.setattr(evaluator, "MAX_WAITING", 4)
+    monkeypatch.setattr(evaluator, "CATCH_UP_BATCH", 3)
+    await harness.add_watch()
+    put, away = harness.catalog.put_document, asyncio.Event()
+
+    async def put_when_back(kind, name, document):
+        await away.wait()
+        await put(kind, name, document)
+
+    monkeypatch.setattr(harness.catalog, "put_document", put_when_back)
+    async with harness.run() as watches:
+        watches.is_spooling = lambda: spooled
+        spooled, scene = True, await make_records(SCENE * 4, start=100)
+        await until(lambda: watches._scored)
+        await harness.write(watches, await make_records(["green"]))
+        await until(lambda: len(harness.firings()) == 1)  # and the evaluator waits for the catalog
+        await harness.write(watches, scene)
+        assert watches.backlog <= 5, "what waits in memory is bounded"
+        assert "are read from the index" in caplog.text
+        away.set()
+        await until(lambda: not watches.backlog)
+        assert len(harness.firings()) < 9, "records that wait for the database are not in the index yet"
+        spooled = False
+        await until(lambda: len(harness.firings()) == 9)
+        await harness.write(watches, await make_records(["green"], start=300))
+        await until(lambda: len(harness.firings()) == 10)
+    starts = [datetime.fromisoformat(f["start"]) for f in harness.firings()[1:-1]]
+    assert starts == [at(100 + 22 * n + second) for n in range(4) for second in (5, 14)]
+
+
+async def test_a_camera_whose_start_ends_the_evaluator_is_started_again(harness, monkeypatch):
+    await harness.add_watch()
+    documents, errors = harness.catalog.documents, []
+
+    async def dying(kind):
+        if kind == TRIGGER_KIND and errors:
+            raise errors.pop()
+        return await documents(kind)
+
+    async with harness.run(cameras=[]) as watches:
+        await until(lambda: watches._scored)
+        monkeypatch.setattr(harness.catalog, "documents", dying)
+        errors.append(RuntimeError("a bug"))
+        await watches.on_camera_added("yard")
+        await until(lambda: not errors)
+        await harness.write(watches, await make_records(SCENE))
+        await until(lambda: len(harness.firings()) == 2)

@@ -1,0 +1,31 @@
+"""Has the system's allocator give back what a service has freed, so that its memory stays flat for months."""
+
+from __future__ import annotations
+
+import ctypes
+from contextlib import suppress
+
+import pyarrow as pa
+
+M_ARENA_MAX = -8
+"""As in glibc's malloc.h."""
+
+
+def limit_arenas() -> None:
+    """Let glibc keep freed memory in two arenas instead of one a thread; to be called before threads begin.
+
+    Measured over 1,200 writes to LanceDB: 207 MB and rising without this and without bounded caches, 93 MB and flat
+    with both (docs/live.md).
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 2)
+
+
+def give_back() -> None:
+    """Give the system what was freed: glibc keeps the holes between what is in use, and Arrow its pools.
+
+    Takes some milliseconds, in which other threads that allocate may wait; elsewhere than on glibc only Arrow's.
+    """
+    pa.default_memory_pool().release_unused()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
