@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,16 +13,11 @@ from footage.commands.output import can_draw_images, print_columns, print_image
 from footage.query.values.names import describe_unknown
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from av.audio.stream import AudioStream
-    from av.video.stream import VideoStream
-
     from footage.commands.protected_files import ProtectedFiles
     from footage.config.cameras import CameraSettings
     from footage.config.settings import Settings
-    from footage.stream.frame import Clock, Image
-    from footage.stream.live.contracts import ConnectionStatus, LivePacket
+    from footage.stream.frame import Image
+    from footage.stream.live.contracts import ConnectionStatus
 
 app = typer.Typer(help="Live cameras: list, add, remove, share and test them.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The camera's name.")]
@@ -43,6 +37,7 @@ def add_camera(
     config: Config = None,
 ) -> None:
     """Add a live camera."""
+    from footage.commands.camera_file import read_cameras, write_cameras
     from footage.config.cameras import camera_file, parse_camera
 
     settings = resolve_settings(config, data=data)
@@ -53,7 +48,7 @@ def add_camera(
     given = {k: v for k, v in camera.items() if v is not None}
     parse_camera(given, "not added")
     path = camera_file(settings.data)
-    _write_cameras(path, [*_read_cameras(path), given])
+    write_cameras(path, [*read_cameras(path), given])
     print_message(f"camera '{name}' is in {path}; footage serve indexes it")
 
 
@@ -61,6 +56,7 @@ def add_camera(
 @reports_errors
 def list_cameras(data: Data = None, config: Config = None) -> None:
     """List the live cameras, without their passwords."""
+    from footage.commands.camera_file import folder_file, read_cameras
     from footage.stream.live.url import redact_url
 
     settings = resolve_settings(config, data=data)
@@ -68,6 +64,8 @@ def list_cameras(data: Data = None, config: Config = None) -> None:
     for c in settings.cameras:
         keep = f"{c.keep:g} s" if c.keep else "while there is room"
         rows.append((c.name, redact_url(c.url.get_secret_value()), f"{c.every:g} s", "yes" if c.record else "no", keep))
+    folders = read_cameras(folder_file(settings.data))
+    rows += [(f["name"], f["url"], f"{settings.every:g} s", "a folder", "") for f in folders]
     print_columns([*rows, *((p.name or "?", "not watched", "", "", "") for p in settings.camera_problems)])
     warn_about_cameras(settings)
 
@@ -76,16 +74,18 @@ def list_cameras(data: Data = None, config: Config = None) -> None:
 @reports_errors
 def remove_camera(name: Name, data: Data = None, config: Config = None) -> None:
     """Remove a live camera; what is indexed of it stays."""
+    from footage.commands.camera_file import folder_file, read_cameras, write_cameras, written_name
     from footage.config.cameras import camera_file
 
     settings = resolve_settings(config, data=data)
-    path = camera_file(settings.data)
-    cameras = _read_cameras(path)
-    kept_cameras = [c for c in cameras if _written_name(c) != name]
+    files = (camera_file(settings.data), folder_file(settings.data))
+    path = next((p for p in files if name in map(written_name, read_cameras(p))), files[0])
+    cameras = read_cameras(path)
+    kept_cameras = [c for c in cameras if written_name(c) != name]
     if len(kept_cameras) == len(cameras):
         known = name in settings.camera_names
         raise UsageError(f"camera '{name}' {'is in footage.yaml: remove it there' if known else 'is not known'}")
-    _write_cameras(path, kept_cameras)
+    write_cameras(path, kept_cameras)
     kept = f"what is indexed of it stays (footage forget --camera {name} removes that)"
     print_message(f"camera '{name}' is removed; {kept}")
 
@@ -132,11 +132,14 @@ def test_camera(
     config: Config = None,
 ) -> None:
     """Connect to a camera and show what it sends; exits with 5 when it sends nothing."""
+    from footage.commands.camera_probe import probe_camera
+
     settings = resolve_settings(config, data=data)
     camera = _find_camera(settings, name)
     if out:
         _check_image_file(settings, camera, out)
-    status, image = _read_camera(camera, seconds)
+    url, transport = camera.url.get_secret_value(), camera.transport
+    status, image = probe_camera(camera.name, url, transport, seconds)
     if image is None:
         print_message(f"camera '{camera.name}': {status.error or 'no image came'}")
         raise typer.Exit(AWAY)
@@ -167,85 +170,6 @@ def _find_camera(settings: Settings, name: str) -> CameraSettings:
             raise UsageError(problem)
         return CameraSettings.model_validate({"name": parse_source(name).name, "url": name})
     raise UsageError(describe_unknown("camera", [name], [c.name for c in settings.cameras], "in the settings"))
-
-
-def _read_cameras(path: Path) -> list[Any]:
-    """The cameras as the file has them, good and bad ones.
-
-    Raises:
-        SettingsError: the file cannot be read, so that nothing in it may be replaced.
-    """
-    from footage.config.values import SettingsError, read_yaml
-
-    cameras = (read_yaml(path).get("cameras") or []) if path.exists() else []
-    if not isinstance(cameras, list):
-        raise SettingsError(f"{path}: cameras must be a list; edit the file, or remove it and add the cameras again")
-    return cameras
-
-
-def _written_name(camera: Any) -> str:
-    return str(camera.get("name", "")) if isinstance(camera, dict) else ""
-
-
-def _write_cameras(path: Path, cameras: list[Any]) -> None:
-    """Write the file whole, readable by its owner alone, since it holds passwords."""
-    import yaml
-
-    from footage.commands.data_folder import make_data_folder
-    from footage.stream.atomic import atomic_write
-    from footage.stream.private import make_file
-
-    make_data_folder(path.parent)
-    with atomic_write(path) as draft:
-        make_file(draft)
-        with draft.open("w", encoding="utf-8") as file:
-            yaml.safe_dump({"cameras": cameras}, file, sort_keys=False, allow_unicode=True)
-
-
-class _NewestFrame:
-    """Keeps the newest frame (a ``stream.live.contracts.Sink``); called from the reader's thread."""
-
-    def __init__(self) -> None:
-        self.image: Image | None = None
-        self.arrived = threading.Event()
-
-    def opened(self, video: VideoStream, audio: AudioStream | None, start: datetime, clock: Clock) -> None:
-        """Nothing to prepare."""
-
-    def packet(self, packet: LivePacket, time: datetime, keyframe: bool) -> None:
-        """Packets are not kept."""
-
-    def frame(self, image: Image, time: datetime) -> None:
-        """Keep a copy: the reader reuses its buffer."""
-        self.image = image.copy()
-        self.arrived.set()
-
-    def closed(self, cause: str, at: datetime) -> None:
-        """Nothing to end."""
-
-
-def _read_camera(camera: CameraSettings, seconds: float) -> tuple[ConnectionStatus, Image | None]:
-    """Read a camera for up to ``seconds``, or until its rates are known; its status and an image, if one came."""
-    import time
-
-    from footage.stream.live.reader import Reader
-
-    newest = _NewestFrame()
-    url, transport = camera.url.get_secret_value(), camera.transport
-    reader = Reader(camera.name, url, newest, every=0.5, side=360, transport=transport, stall=seconds)
-    reader.start()
-    deadline = time.monotonic() + seconds
-    try:
-        while time.monotonic() < deadline:
-            status = reader.snapshot()
-            if newest.arrived.is_set() and status.fps and status.gop:
-                break
-            if status.error and not newest.arrived.is_set():
-                break
-            time.sleep(0.1)
-        return reader.snapshot(), newest.image
-    finally:
-        reader.stop()
 
 
 def _print_status(status: ConnectionStatus) -> None:

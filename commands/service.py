@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 
 from footage.commands import memory, worker
+from footage.commands.camera_admin import ServiceCameras
 from footage.commands.composition import SearchServices, audit_log, clip_cache, reach_cluster, recordings_folder
 from footage.commands.errors import print_message
 from footage.config.settings import Settings
@@ -51,7 +52,7 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
         Supervisor() as supervisor,
         worker.open_leases(settings, services.catalog, supervisor) as leases,
         _run_watches(settings, services, metrics, alerts, leases, supervisor) as watches,
-        _run_cameras(settings, services, metrics, watches, leases, supervisor) as live,
+        _run_cameras(settings, services, metrics, watches, leases, supervisor) as (live, cameras),
         _run_audit_log(settings, supervisor) as audit,
         _watch_disk(settings, metrics, supervisor) as disk,
     ):
@@ -68,7 +69,7 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
             WatchContext(services.embedder, services.noun_bank, alerts),
             audit,
             settings.worker,
-            _note_misconfigured(settings, metrics),
+            cameras.misconfigured if cameras else _note_misconfigured(settings, metrics),
             services.health,
             disk=disk,
             peers=services.peers,
@@ -76,6 +77,7 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
             export_clips=reach_cluster(clips, services.peers),
             supervisor=supervisor,
             model=services.model,
+            camera_admin=cameras,
         )
 
 
@@ -134,10 +136,13 @@ async def _run_cameras(
     watches: WatchEvaluator,
     leases: Leases | None,
     supervisor: Supervisor,
-) -> AsyncIterator[LiveService | None]:
-    """Index live cameras while the block runs: those of the settings, or a share of the cluster's; None without any."""
-    if not settings.cameras and not settings.worker:
-        yield None
+) -> AsyncIterator[tuple[LiveService | None, ServiceCameras | None]]:
+    """Index live cameras while the block runs: those of the settings, or a share of the cluster's.
+
+    Without any, an embedded index is ready for those that are added; a service of a cluster only answers then.
+    """
+    if not settings.cameras and leases and not settings.worker:
+        yield None, None
         return
     archive = SegmentArchive(recordings_folder(settings))
     fence = Fence(leases.seconds_left) if leases and settings.worker else None
@@ -147,7 +152,6 @@ async def _run_cameras(
         services.store, services.catalog, archive, keep, settings.recordings_size, 2 * settings.disk_free
     )
     stages: dict[str, Work] = {
-        "retention": retention.run,
         "status": partial(camera_status.publish_status, services.catalog, live, settings.worker, supervisor),
         "maintenance": partial(_maintain, services),
     }
@@ -162,15 +166,36 @@ async def _run_cameras(
         if services.peers:
             for camera in keep:
                 await services.peers.directory.note_recorder(camera)
-        print_message(f"watching {len(keep)} camera{'s' * (len(keep) != 1)}: {', '.join(sorted(keep))}")
+        if keep:
+            print_message(f"watching {len(keep)} camera{'s' * (len(keep) != 1)}: {', '.join(sorted(keep))}")
+    added = None
+    if not member:
+        misconfigured = _note_misconfigured(settings, metrics)
+        on_added = partial(_begin_camera, services, watches if leases else None, retention, supervisor)
+        added = ServiceCameras(settings, services, live, supervisor, keep, misconfigured, on_added)
+        await added.start()
+    if settings.cameras or member:  # a service that only answers deletes nothing
+        stages["retention"] = retention.run
     try:
         async with supervisor.running(**stages):
-            yield live
+            yield live, added
     finally:
         if not await live.stop(STOP_TIMEOUT - 2.0):
             print_message("not everything in flight could be finished in time; it was not acknowledged")
         if member:
             await member.stop()
+
+
+async def _begin_camera(
+    services: SearchServices, watches: WatchEvaluator | None, retention: Retention, supervisor: Supervisor, name: str
+) -> None:
+    """Prepare for a camera that was added: it may be the first one, whose footage must not fill the disk."""
+    if not any(stage.name == "retention" for stage in supervisor.stages):
+        supervisor.start("retention", retention.run)
+    if services.peers:
+        await services.peers.directory.note_recorder(name)
+    if watches:
+        await watches.on_camera_added(name)
 
 
 async def _start_live(

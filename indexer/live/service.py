@@ -97,7 +97,7 @@ class LiveService:
             on_written: awaited with records once they are durable.
         """
         await recover_segments(catalog, archive, store)
-        if fence is None:  # else a segment whose file is not here may be another worker's
+        if fence is None and cameras:  # else a segment whose file is not here may be another worker's
             await remove_missing_segments(catalog, archive, store, [camera.name for camera in cameras])
         channel: FrameChannel = Channel(max(8 * embedder.batch, 2 * len(cameras)))
         notes = CatalogWriter(catalog, fence)

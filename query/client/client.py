@@ -20,6 +20,7 @@ from urllib.parse import quote
 import aiohttp
 
 from footage.query.client.base_client import BaseClient, FootageError
+from footage.query.http.camera_routes import ChangedCameraOut, RemovedCameraOut
 from footage.query.http.mark_routes import MarksOut, MomentMarkOut
 from footage.query.http.schemas import AnswerOut, AuditOut, CamerasOut, MomentInfo
 from footage.query.http.session_routes import SessionOut
@@ -151,6 +152,21 @@ class Client(BaseClient):
     async def cameras(self) -> CamerasOut:
         """List all cameras with what is indexed of them and their live status."""
         return await self._request_model(CamerasOut, "GET", "/api/cameras")
+
+    async def add_camera(self, name: str, url: str, **options: Any) -> ChangedCameraOut:
+        """Add a camera, or a folder of the service's machine; options are those of ``CameraIn``."""
+        body = {"name": name, "url": url, **options}
+        return await self._request_model(ChangedCameraOut, "POST", "/api/cameras", body=body)
+
+    async def try_camera(self, url: str, transport: str = "tcp") -> bytes:
+        """Get one picture of a camera that need not be added, as JPEG."""
+        body = {"url": url, "transport": transport}
+        async with self._open_response("POST", "/api/cameras/test", json=body) as response:
+            return await response.read()
+
+    async def remove_camera(self, name: str) -> RemovedCameraOut:
+        """Have the service stop reading a camera or folder that was added."""
+        return await self._request_model(RemovedCameraOut, "DELETE", f"/api/cameras/{_quote(name)}")
 
     async def watches(self) -> WatchesOut:
         """List all watches."""

@@ -22,6 +22,7 @@ from footage.query.http import routes, session_routes
 from footage.query.http.app_keys import (
     AUDIT_LOG,
     AUTHENTICATOR,
+    CAMERA_ADMIN,
     CATALOG,
     CLIP_SERVICE,
     DISK,
@@ -43,6 +44,7 @@ from footage.query.http.app_keys import (
 )
 from footage.query.http.audit import AuditLog
 from footage.query.http.auth import authenticate_requests
+from footage.query.http.camera_contract import CameraAdmin
 from footage.query.http.export_routes import EXPORT_LOCK
 from footage.query.http.limits import RETRY_AFTER
 from footage.query.http.metrics import Metrics
@@ -92,6 +94,7 @@ class AppServices:
     supervisor: Supervisor | None = None
     refused: RefusedRecords | None = None
     model: str = ""
+    camera_admin: CameraAdmin | None = None
 
 
 def build_app(services: AppServices, token: str | None = None, local: bool = True) -> web.Application:
@@ -110,6 +113,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     app[LIVE], app[METRICS], app[AUTHENTICATOR], app[AUDIT_LOG] = services.live, metrics, authenticator, services.audit
     app[HEALTH], app[DISK], app[SUPERVISOR] = services.health, services.disk, services.supervisor
     app[REFUSED], app[SESSIONS] = services.refused, Sessions(services.catalog, authenticator)
+    app[CAMERA_ADMIN] = services.camera_admin
     app[SHARES] = Shares(services.catalog, authenticator)
     session_routes.prepare(app)
     app[WORKER], app[MISCONFIGURED], app[MODEL] = services.worker, services.misconfigured, services.model

@@ -14,6 +14,7 @@ from footage.indexer.store.integrity import IndexHealth
 from footage.indexer.supervisor import Supervisor
 from footage.query.clips.service import ClipService
 from footage.query.http.audit import AuditLog
+from footage.query.http.camera_contract import CameraAdmin
 from footage.query.http.metrics import Metrics
 from footage.query.http.sessions import Sessions
 from footage.query.http.shares import Shares
@@ -40,6 +41,8 @@ AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authentic
 MODEL: web.AppKey[str] = web.AppKey("model", str)
 """Which model this service has, and why, in one line."""
 REVIEWS: web.AppKey[ReviewLog] = web.AppKey("reviews", ReviewLog)
+CAMERA_ADMIN: web.AppKey[CameraAdmin | None] = web.AppKey("camera_admin", CameraAdmin)
+"""Changes the cameras that this service reads; None where it reads none of its own."""
 SHARES: web.AppKey[Shares] = web.AppKey("shares", Shares)
 SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions", Sessions)
 MISCONFIGURED: web.AppKey[Mapping[str, str]] = web.AppKey("misconfigured", Mapping)

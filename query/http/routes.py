@@ -32,6 +32,7 @@ from footage.query.http.app_keys import (
     WORKER,
 )
 from footage.query.http.auth import identity, require_visible
+from footage.query.http.camera_routes import ROUTES as CAMERA_ROUTES
 from footage.query.http.camera_status import failing_stages, list_cameras
 from footage.query.http.export_routes import ROUTES as EXPORT_ROUTES
 from footage.query.http.forward import Forwarding
@@ -274,6 +275,7 @@ ROUTES = (
     *EXPORT_ROUTES,
     *MARK_ROUTES,
     *SHARE_ROUTES,
+    *CAMERA_ROUTES,
     *WATCH_ROUTES,
 )
 

@@ -41,7 +41,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 401]
 [[operations]]  # 400 is also for what no schema can say: an end before its start, an unknown camera, text and frame;
 # 413 and 415 what a picture may be
 include-operation-id = [
-  "coverage", "frames", "marks", "put_mark", "add_share",
+  "coverage", "frames", "marks", "put_mark", "add_share", "add_camera", "try_camera",
   "search", "search_pictures", "one_moment", "clip_file", "test_watch", "audit", "add_watch",
   "export_zip"
 ]

@@ -1,0 +1,166 @@
+"""Adds, tries and removes cameras and folders of a running service, for the routes of cameras."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from footage.commands.camera_file import folder_file, read_cameras, write_cameras, written_name
+from footage.commands.camera_probe import probe_camera
+from footage.commands.composition import SearchServices, recordings_folder
+from footage.commands.indexing import make_indexer
+from footage.commands.worker import indexer_camera
+from footage.config.cameras import camera_file, parse_camera
+from footage.config.settings import Settings
+from footage.config.values import SettingsError
+from footage.indexer.embed.base import EmbedderError
+from footage.indexer.files.file_indexer import Job
+from footage.indexer.files.folder_watch import finished_files
+from footage.indexer.live.service import LiveService
+from footage.indexer.store.base import StoreError
+from footage.indexer.supervisor import Stage, Supervisor
+from footage.query.clips.service import NotFound
+from footage.query.http.camera_contract import CameraAway
+from footage.stream.address import describe_invalid_address
+from footage.stream.errors import InvalidInput
+from footage.stream.files.frame_at import encode_jpeg
+
+log = logging.getLogger(__name__)
+
+PROBE_SECONDS = 10.0
+"""Seconds for which a camera that is tried may take to send a picture."""
+
+
+class ServiceCameras:
+    """Changes the cameras and folders of one service (``query.http.camera_contract.CameraAdmin``).
+
+    Runs in the event loop, one change at a time; files are read and written, and cameras tried, in threads.
+
+    Args:
+        keep: how long each camera's footage is kept, as retention reads it.
+        misconfigured: why cameras of the settings cannot be watched.
+        on_added: awaited with a camera's name before it is read.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        services: SearchServices,
+        live: LiveService,
+        supervisor: Supervisor,
+        keep: MutableMapping[str, timedelta | None],
+        misconfigured: MutableMapping[str, str],
+        on_added: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._settings, self._services, self._live, self._supervisor = settings, services, live, supervisor
+        self.misconfigured = misconfigured
+        self._keep, self._on_added = keep, on_added
+        self._folders: dict[str, Stage] = {}
+        self._turn = asyncio.Lock()
+        self._file = camera_file(settings.data)
+        self._folder_file = folder_file(settings.data)
+
+    async def start(self) -> None:
+        """Begin to index the folders that were added before."""
+        for folder in await asyncio.to_thread(read_cameras, self._folder_file):
+            self._watch(str(folder["name"]), Path(folder["url"]))
+
+    async def add(self, given: dict[str, Any]) -> str:
+        """Add a camera or a folder, and begin to read it; see ``CameraAdmin.add``."""
+        async with self._turn:
+            name, url = given["name"], given["url"]
+            if name in await self._names():
+                raise InvalidInput(f"there is already a camera '{name}'")
+            if Path(url).is_absolute() and not url.startswith("/dev/"):
+                return await self._add_folder(name, url)
+            try:
+                camera = parse_camera(given, "not added")
+            except SettingsError as error:
+                raise InvalidInput(str(error)) from None
+            await self._append(self._file, given)
+            self._keep[name] = timedelta(seconds=camera.keep) if camera.keep else None
+            await self._on_added(name)
+            await self._live.add(indexer_camera(camera))
+            return "camera"
+
+    async def remove(self, name: str) -> None:
+        """Stop reading a camera or folder that was added; see ``CameraAdmin.remove``."""
+        async with self._turn:
+            if await self._drop(self._folder_file, name):
+                await self._folders.pop(name).cancel()
+            elif await self._drop(self._file, name):
+                self.misconfigured.pop(name, None)
+                await self._live.remove(name)
+            elif name in await self._names():
+                raise InvalidInput(f"camera '{name}' is in the settings file: remove it there")
+            else:
+                raise NotFound(f"no camera or folder '{name}' was added")
+
+    async def probe(self, url: str, transport: str) -> bytes:
+        """One picture of a camera as JPEG; see ``CameraAdmin.probe``."""
+        if problem := describe_invalid_address(url):
+            raise InvalidInput(f"url: {problem}")
+        stop = threading.Event()
+        try:
+            status, image = await asyncio.to_thread(probe_camera, "camera", url, transport, PROBE_SECONDS, stop)
+        finally:
+            stop.set()
+        if image is None:
+            raise CameraAway(status.error or f"no picture came within {PROBE_SECONDS:g} s")
+        return encode_jpeg(image)
+
+    async def _names(self) -> set[str]:
+        listed = await asyncio.to_thread(read_cameras, self._file)
+        names = {written_name(camera) for camera in listed} | set(self._folders) | set(self.misconfigured)
+        return names | {camera.name for camera in self._live.cameras()} | {c.name for c in self._settings.cameras}
+
+    async def _add_folder(self, name: str, url: str) -> str:
+        folder = await asyncio.to_thread(Path(url).resolve)
+        if not await asyncio.to_thread(folder.is_dir):
+            raise InvalidInput(f"url: there is no folder {url} on the machine of the service")
+        for own in (self._settings.data, recordings_folder(self._settings)):
+            inside = await asyncio.to_thread(own.resolve)
+            if folder == inside or folder in inside.parents or inside in folder.parents:
+                raise InvalidInput("url: the folder holds the service's own data, or is part of it")
+        await self._append(self._folder_file, {"name": name, "url": str(folder)})
+        self._watch(name, folder)
+        return "folder"
+
+    def _watch(self, name: str, folder: Path) -> None:
+        self._folders[name] = self._supervisor.start(f"folder {name}", lambda: self._index_folder(name, folder))
+
+    async def _index_folder(self, name: str, folder: Path) -> None:
+        """Index what is in a folder, and what is written there later, until cancelled."""
+        stop = asyncio.Event()
+        try:
+            async for paths in finished_files(folder, stop):
+                jobs = [Job(path, name, self._settings.every) for path in paths]
+                try:
+                    await make_indexer(self._services).run(jobs)
+                except (StoreError, EmbedderError) as error:  # these files are tried again when the service restarts
+                    log.error("folder %s: %d files are not indexed: %s", name, len(jobs), error)
+        finally:
+            stop.set()
+
+    async def _append(self, path: Path, entry: dict[str, Any]) -> None:
+        def change() -> None:
+            write_cameras(path, [*read_cameras(path), entry])
+
+        await asyncio.to_thread(change)
+
+    async def _drop(self, path: Path, name: str) -> bool:
+        """Remove an entry from a file; returns whether there was one."""
+
+        def change() -> bool:
+            before = read_cameras(path)
+            after = [entry for entry in before if written_name(entry) != name]
+            if len(after) < len(before):
+                write_cameras(path, after)
+            return len(after) < len(before)
+
+        return await asyncio.to_thread(change)
