@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from footage.indexer.embed.base import Space, Vectors
 from footage.stream.errors import AWAY, MODEL, FootageError
 from footage.stream.frame import Media, Region
+
+if TYPE_CHECKING:
+    from footage.indexer.store.row_arrays import RowArrays
 
 Vector = NDArray[np.float32]
 """One unit vector: shape (dim,), dtype float32."""
@@ -135,6 +138,14 @@ class Store(Protocol):
 
     def scan(self, where: Where) -> AsyncIterator[Record]:
         """Yield the records that match, with vectors, in order of (time, camera, region), in bounded memory."""
+        ...
+
+    def batches(self, where: Where, size: int) -> AsyncIterator[RowArrays]:
+        """Yield what ``scan`` yields as arrays, about ``size`` records at once, with all records of their times."""
+        ...
+
+    async def read(self, wheres: Sequence[Where]) -> list[RowArrays]:
+        """Return what matches each of some filters that leave few records, each in the order of ``scan``."""
         ...
 
     async def sample(self, n: int, where: Where = Where()) -> Vectors:

@@ -105,6 +105,11 @@ def to_hits(rows: pa.Table) -> list[Hit]:
     ]
 
 
+def best_hits(hits: Iterable[Hit], k: int) -> list[Hit]:
+    """Return the best ``k`` hits, best first; of equal scores the first by time, camera and region."""
+    return sorted(hits, key=lambda h: (-h.score, h.time, h.camera, h.region.code if h.region else 0))[:k]
+
+
 def sql_in(column: str, values: Iterable[str | int]) -> str:
     """Return the SQL condition that ``column`` is one of ``values``."""
     return f"{column} IN ({', '.join(map(_literal, values))})"

@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.store.base import Catalog, Record, Store, Where
-from footage.query.moments.segmentation import MATCH_CUTOFF, NEIGHBORHOOD, Scorer
+from footage.indexer.store.row_arrays import RowArrays
+from footage.query.moments.segmentation import MATCH_CUTOFF, NEIGHBORHOOD
 from footage.query.moments.streaming import StreamingSegmenter
-from footage.query.scoring.calibration import apply_exclusions
-from footage.query.values.batches import batch_records
+from footage.query.scoring.calibration import PartScorer, apply_exclusions, score_rows
 from footage.query.values.moment import Moment, TimeSpan
-from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST
+from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST, from_micros
 from footage.stream.spans import merge
 
+BATCH_ROWS = 4_096
+"""Records that are scored at once."""
 CONCURRENT_BATCHES = 2
 """Batches that are scored at once, while the next is read."""
 LAST_WINDOW, WINDOW_GROWTH = timedelta(minutes=10), 4
@@ -61,7 +63,7 @@ class FullScan:
     def __init__(self, store: Store, catalog: Catalog) -> None:
         self._store, self._catalog = store, catalog
 
-    async def count(self, scorer: Scorer, where: Where = Where(), cutoff: float = MATCH_CUTOFF) -> ScanResult:
+    async def count(self, scorer: PartScorer, where: Where = Where(), cutoff: float = MATCH_CUTOFF) -> ScanResult:
         """Count the moments.
 
         Raises:
@@ -72,7 +74,7 @@ class FullScan:
             count, looked = count + len(step.moments), looked + step.looked
         return ScanResult([], count, looked)
 
-    async def all(self, scorer: Scorer, where: Where = Where(), cutoff: float = MATCH_CUTOFF) -> ScanResult:
+    async def all(self, scorer: PartScorer, where: Where = Where(), cutoff: float = MATCH_CUTOFF) -> ScanResult:
         """Find every moment."""
         found: list[Moment] = []
         looked = 0
@@ -80,7 +82,7 @@ class FullScan:
             found, looked = found + step.moments, looked + step.looked
         return ScanResult(sorted(found, key=_start_order), len(found), looked)
 
-    async def first(self, scorer: Scorer, where: Where = Where(), cutoff: float = MATCH_CUTOFF) -> ScanResult:
+    async def first(self, scorer: PartScorer, where: Where = Where(), cutoff: float = MATCH_CUTOFF) -> ScanResult:
         """Find the moment that begins first; stop as soon as it is certain."""
         best: Moment | None = None
         looked = 0
@@ -92,7 +94,7 @@ class FullScan:
                     break
         return ScanResult([best] if best else [], int(best is not None), looked)
 
-    async def last(self, scorer: Scorer, where: Where = Where(), cutoff: float = MATCH_CUTOFF) -> ScanResult:
+    async def last(self, scorer: PartScorer, where: Where = Where(), cutoff: float = MATCH_CUTOFF) -> ScanResult:
         """Find the moment that begins last, from the end of the time backwards in widening windows."""
         looked = 0
         for span in reversed(_merged_spans(where)):
@@ -103,7 +105,7 @@ class FullScan:
         return ScanResult([], 0, looked)
 
     async def _last_in_span(
-        self, scorer: Scorer, where: Where, cutoff: float, span: TimeSpan
+        self, scorer: PartScorer, where: Where, cutoff: float, span: TimeSpan
     ) -> tuple[Moment | None, int]:
         known = [c for c in await self._catalog.cameras() if not where.cameras or c.camera in where.cameras]
         earliest = max(span[0], min((c.start for c in known if c.start), default=DISTANT_PAST))
@@ -126,7 +128,7 @@ class FullScan:
                 return best, looked
             certain_after, width = max(begin, uncertain_until or begin), width * WINDOW_GROWTH
 
-    async def _scan(self, scorer: Scorer, where: Where, cutoff: float) -> AsyncGenerator[_Step, None]:
+    async def _scan(self, scorer: PartScorer, where: Where, cutoff: float) -> AsyncGenerator[_Step, None]:
         for span in _merged_spans(where):
             segmenter = StreamingSegmenter(cutoff, None, span[1])
             async with aclosing(self._scan_span(segmenter, scorer, where, span)) as steps:
@@ -134,38 +136,40 @@ class FullScan:
                     yield step
 
     async def _scan_span(
-        self, segmenter: StreamingSegmenter, scorer: Scorer, where: Where, span: TimeSpan
+        self, segmenter: StreamingSegmenter, scorer: PartScorer, where: Where, span: TimeSpan
     ) -> AsyncGenerator[_Step, None]:
         """Feed the records of one span to a segmenter."""
-        records = self._store.scan(Where(where.cameras, (span,), where.media))
-        async with aclosing(score_stream(records, scorer)) as scoring:
+        batches = self._store.batches(Where(where.cameras, (span,), where.media), BATCH_ROWS)
+        async with aclosing(_score_batches(batches, scorer)) as scoring:
             async for batch, p in scoring:
-                await self._add_media(segmenter, where, batch)
-                moments, now = segmenter.feed(batch, p), batch[-1].time
-                yield _Step(moments, min(segmenter.earliest_open() or now, now), len(batch))
+                first, last = from_micros(int(batch.time[0])), from_micros(int(batch.time[-1]))
+                await self._add_media(segmenter, where, batch, (first, last))
+                moments = segmenter.feed(batch, p)
+                yield _Step(moments, min(segmenter.earliest_open() or last, last), len(batch))
         yield _Step(segmenter.flush(), span[1], 0)
 
-    async def _add_media(self, segmenter: StreamingSegmenter, where: Where, batch: Sequence[Record]) -> None:
-        start, end = batch[0].time - NEIGHBORHOOD, batch[-1].time + NEIGHBORHOOD
+    async def _add_media(self, segmenter: StreamingSegmenter, where: Where, batch: RowArrays, span: TimeSpan) -> None:
+        start, end = span[0] - NEIGHBORHOOD, span[1] + NEIGHBORHOOD
         segmenter.add_media([e.media for e in await self._catalog.media_between(where.cameras, start, end)])
-        if missing := segmenter.unknown_media(r.media for r in batch):  # an unrecorded feed has no length to find it by
+        used = [batch.medias[i] for i in np.unique(batch.media).tolist()]
+        if missing := segmenter.unknown_media(used):  # an unrecorded feed has no length to find it by
             entries = (await self._catalog.media(missing)).values()
             segmenter.add_media(sorted((e.media for e in entries), key=lambda m: (m.start, m.id)))
 
 
-def score_records(records: Sequence[Record], scorer: Scorer) -> NDArray[np.float64]:
+def score_records(records: Sequence[Record], scorer: PartScorer) -> NDArray[np.float64]:
     """Return the probability that each record matches, (n,)."""
     return apply_exclusions(records, *scorer.score_parts(np.stack([r.vector for r in records])))
 
 
-async def score_stream(
-    records: AsyncIterator[Record], scorer: Scorer
-) -> AsyncGenerator[tuple[Sequence[Record], NDArray[np.float64]], None]:
-    """Yield records in batches with their probabilities; batches are scored in threads while the next are read."""
-    running: deque[tuple[Sequence[Record], asyncio.Task[NDArray[np.float64]]]] = deque()
+async def _score_batches(
+    batches: AsyncIterator[RowArrays], scorer: PartScorer
+) -> AsyncGenerator[tuple[RowArrays, NDArray[np.float64]], None]:
+    """Yield batches with their probabilities; they are scored in threads while the next are read."""
+    running: deque[tuple[RowArrays, asyncio.Task[NDArray[np.float64]]]] = deque()
     try:
-        async for batch in batch_records(records):
-            running.append((batch, asyncio.create_task(asyncio.to_thread(score_records, batch, scorer))))
+        async for batch in batches:
+            running.append((batch, asyncio.create_task(asyncio.to_thread(score_rows, batch, scorer))))
             if len(running) > CONCURRENT_BATCHES:
                 done, task = running.popleft()
                 yield done, await task

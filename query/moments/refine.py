@@ -23,7 +23,8 @@ from footage.query.moments.boundaries import (
 )
 from footage.query.moments.dense_decode import decode_frames
 from footage.query.moments.full_scan import score_records
-from footage.query.moments.segmentation import MAX_EXTENSION, NEIGHBORHOOD, Scorer
+from footage.query.moments.segmentation import MAX_EXTENSION, NEIGHBORHOOD
+from footage.query.scoring.calibration import PartScorer
 from footage.query.values.moment import Moment, TimeSpan
 from footage.query.values.timeline import find_chain
 from footage.stream.files.video_file import MediaError
@@ -89,7 +90,7 @@ class BoundaryRefiner:
         self._max_frames, self._max_seconds = max_frames, max_seconds
 
     async def refine(
-        self, moments: Sequence[Moment], scorer: Scorer, spans: Sequence[TimeSpan] = ()
+        self, moments: Sequence[Moment], scorer: PartScorer, spans: Sequence[TimeSpan] = ()
     ) -> list[RefinedMoment]:
         """Refine moments; the results are in the same order.
 
@@ -112,7 +113,7 @@ class BoundaryRefiner:
             requests = []
         return [RefinedMoment(r.result(), not r.failed and not r.open_brackets()) for r in refinements]
 
-    async def _begin(self, moment: Moment, scorer: Scorer, spans: Sequence[TimeSpan]) -> Refinement:
+    async def _begin(self, moment: Moment, scorer: PartScorer, spans: Sequence[TimeSpan]) -> Refinement:
         """Load a moment's chain of media and the records around its boundaries, and bracket them."""
         for distance in (NEIGHBORHOOD, MAX_EXTENSION):  # an hour where records are far apart
             near = merge((at - distance, at + distance) for at in (moment.start, moment.best, moment.end))
@@ -135,7 +136,7 @@ class BoundaryRefiner:
         )
 
     async def _score_stored(
-        self, camera: str, near: Sequence[TimeSpan], chain: Sequence[Media], scorer: Scorer
+        self, camera: str, near: Sequence[TimeSpan], chain: Sequence[Media], scorer: PartScorer
     ) -> list[FrameScore]:
         """Read and score the records of a chain; return the best of each time, in order of time."""
         ids = {m.id for m in chain}
@@ -147,7 +148,7 @@ class BoundaryRefiner:
         frames = [FrameScore(r.time, v, r.region, r.media) for r, v in zip(records, p, strict=True)]
         return [max(same, key=lambda f: f.p) for _, same in groupby(frames, key=lambda f: f.time)]
 
-    async def _process(self, requests: Sequence[_Request], scorer: Scorer, deadline: float) -> None:
+    async def _process(self, requests: Sequence[_Request], scorer: PartScorer, deadline: float) -> None:
         """Decodes, embeds and scores the requested spans, and narrows the brackets with the results."""
         found: list[list[FrameScore]] = [[] for _ in requests]
         stream = _decode(requests, self._embedder.side, deadline)

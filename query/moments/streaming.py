@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from footage.indexer.store.base import Record
+from footage.indexer.store.row_arrays import RowArrays
 from footage.query.moments.segmentation import NEIGHBORHOOD
 from footage.query.scoring.hysteresis import count_misses, edge_level, find_segments, is_past_edge
 from footage.query.values.moment import Moment
 from footage.query.values.timeline import ChainAssigner
 from footage.stream.frame import Kind, Media, Region
+from footage.stream.instants import from_micros
 
 
 class _Best(NamedTuple):
@@ -37,14 +38,14 @@ class _ChainState:
     Attributes:
         last: the newest media of the chain.
         complete: nothing before the first frame can belong to its moment.
-        newest: the newest frame; more records of its time may still come.
+        newest: time of the newest frame.
         island: frames from the first that reaches the edge level.
         misses: consecutive frames below the edge level.
     """
 
     last: Media
     complete: bool
-    newest: _Best | None = None
+    newest: datetime | None = None
     island: list[_Best] = field(default_factory=list)
     misses: int = 0
 
@@ -84,24 +85,55 @@ class StreamingSegmenter:
                 chain.last = one
                 self._media[one.id] = one, chain
 
-    def feed(self, records: Sequence[Record], p: NDArray[np.float64]) -> list[Moment]:
-        """Take the next records in order of time; return the moments that are final now."""
+    def feed(self, rows: RowArrays, p: NDArray[np.float64]) -> list[Moment]:
+        """Take the next records, with all of the last one's time, in order of time; return moments that are final now.
+
+        Costs little for records that do not match: only frames around matches are looked at one by one.
+        """
+        if not len(rows):
+            return []
         found: list[Moment] = []
-        for record, value in zip(records, p.tolist(), strict=True):
-            known = self._media.get(record.media)
-            if known is None:
-                continue  # its media was forgotten meanwhile
-            media, chain = known
-            newest = chain.newest
-            if newest is None or newest.time != record.time:
-                if newest is not None:
-                    found += self._commit(chain, newest)
-                chain.newest = _Best(record.time, value, record.region, media)
-            elif value > newest.p:
-                chain.newest = _Best(record.time, value, record.region, media)
-        if records:
-            found += self._retire_chains(records[-1].time)
-        return found
+        for chain, at in self._by_chain(rows):
+            found += self._feed_chain(chain, rows, p, _best_of_each_time(rows, p, at))
+        return found + self._retire_chains(from_micros(int(rows.time[-1])))
+
+    def _by_chain(self, rows: RowArrays) -> Iterator[tuple[_ChainState, NDArray[np.intp]]]:
+        """Yield the places of the rows of each chain; rows of media that were forgotten meanwhile are left out."""
+        places: dict[int, tuple[_ChainState, list[int]]] = {}
+        for place in np.unique(rows.media).tolist():
+            if known := self._media.get(rows.medias[place]):
+                places.setdefault(id(known[1]), (known[1], []))[1].append(place)
+        for chain, medias in places.values():
+            yield chain, np.flatnonzero(np.isin(rows.media, medias))
+
+    def _feed_chain(
+        self, chain: _ChainState, rows: RowArrays, p: NDArray[np.float64], at: NDArray[np.intp]
+    ) -> list[Moment]:
+        """Take the frames of one chain, by the place of the best record of each."""
+        found: list[Moment] = []
+        done = 0
+        for hit in np.flatnonzero(p[at] >= self._level).tolist():
+            done, ended = self._skip_misses(chain, rows, p, at, done, hit)
+            found += ended + self._commit(chain, self._frame(rows, p, int(at[hit])))
+            done = hit + 1
+        _, ended = self._skip_misses(chain, rows, p, at, done, len(at))
+        chain.newest = from_micros(int(rows.time[at[-1]]))
+        return found + ended
+
+    def _skip_misses(
+        self, chain: _ChainState, rows: RowArrays, p: NDArray[np.float64], at: NDArray[np.intp], first: int, last: int
+    ) -> tuple[int, list[Moment]]:
+        """Take frames [first, last) that are all below the level: one by one while an island is open, else at once."""
+        found: list[Moment] = []
+        while first < last and chain.island:
+            found += self._commit(chain, self._frame(rows, p, int(at[first])))
+            first += 1
+        chain.misses += last - first
+        return last, found
+
+    def _frame(self, rows: RowArrays, p: NDArray[np.float64], at: int) -> _Best:
+        media = self._media[rows.medias[int(rows.media[at])]][0]
+        return _Best(from_micros(int(rows.time[at])), float(p[at]), Region.of(int(rows.region[at])), media)
 
     def flush(self) -> list[Moment]:
         """End the stream; return the moments that were still open."""
@@ -111,8 +143,7 @@ class StreamingSegmenter:
 
     def earliest_open(self) -> datetime | None:
         """Return the earliest time at which a moment still to come may begin; None while no moment is open."""
-        firsts = [chain.island[0] if chain.island else chain.newest for chain in self._chains.values()]
-        return min((frame.time for frame in firsts if frame and frame.p >= self._level), default=None)
+        return min((chain.island[0].time for chain in self._chains.values() if chain.island), default=None)
 
     def _commit(self, chain: _ChainState, frame: _Best) -> list[Moment]:
         """Add a frame of which every record is known."""
@@ -143,13 +174,10 @@ class StreamingSegmenter:
     def _end_chain(self, chain: _ChainState) -> list[Moment]:
         """Return the moments of a chain that has no more frames."""
         newest, chain.newest = chain.newest, None
-        if newest is None:
+        if newest is None or not chain.island:
             return []
-        found = self._commit(chain, newest)
-        if chain.island:
-            end = newest.time if chain.last.kind is Kind.PHOTO else max(chain.last.end, newest.time)
-            found += self._end_island(chain, min(end, self._end) if self._end else end)
-        return found
+        end = newest if chain.last.kind is Kind.PHOTO else max(chain.last.end, newest)
+        return self._end_island(chain, min(end, self._end) if self._end else end)
 
     def _retire_chains(self, now: datetime) -> list[Moment]:
         """Forget chains that ended a while ago; return their moments."""
@@ -162,8 +190,17 @@ class StreamingSegmenter:
 
 
 def _has_ended(chain: _ChainState, now: datetime) -> bool:
-    newest = chain.newest.time if chain.newest else chain.last.end
+    newest = chain.newest or chain.last.end
     return max(chain.last.end, newest) < now - 2 * NEIGHBORHOOD
+
+
+def _best_of_each_time(rows: RowArrays, p: NDArray[np.float64], at: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the places of the best record of each time, of rows in order of time."""
+    time = rows.time[at]
+    if not (np.diff(time) == 0).any():
+        return at
+    at = at[np.lexsort((at, -p[at], time))]
+    return np.asarray(at[np.diff(rows.time[at], prepend=rows.time[at[0]] - 1) != 0])
 
 
 def _make_moment(frames: Sequence[_Best], end: datetime) -> Moment:

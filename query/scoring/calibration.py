@@ -19,12 +19,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.embed.base import Vectors
 from footage.indexer.store.base import Record, Vector
+from footage.indexer.store.row_arrays import RowArrays
 from footage.query.scoring.noun_bank import NounBank
 
 IMAGE_FACTOR = 1.7
@@ -153,6 +155,25 @@ class MatchScorer:
     def probability(self, vectors: Vectors) -> NDArray[np.float64]:
         """Return the probability of a match for each row, (n,): 0.5 at the cutoff, 0.02 at the median noun's score."""
         return self._scorer.probability(vectors)[:, 0]
+
+
+class PartScorer(Protocol):
+    """Scores separately what is wanted and that nothing unwanted is there, as ``MatchScorer`` does."""
+
+    def score_parts(self, vectors: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Score (n, dim) unit rows, (n,) and (n,)."""
+        ...
+
+
+def score_rows(rows: RowArrays, scorer: PartScorer) -> NDArray[np.float64]:
+    """Return the probability that each row matches, as ``apply_exclusions`` has it; rows of one frame are neighbors."""
+    wanted, clear = scorer.score_parts(rows.vectors)
+    if not len(rows) or clear.min() == 1:
+        return wanted
+    other_time = np.diff(rows.time, prepend=rows.time[0] - 1) != 0
+    first = other_time | (np.diff(rows.camera.astype(np.int64), prepend=-1) != 0)
+    starts = np.flatnonzero(first)
+    return np.asarray(wanted * np.minimum.reduceat(clear, starts)[np.cumsum(first) - 1])
 
 
 def apply_exclusions(

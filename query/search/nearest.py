@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -80,7 +80,8 @@ class NearestSearch:
         earlier: list[Moment] = []
         while True:
             hits = await self._store.nearest(prepared.direction, cursor.k, prepared.where)
-            moments = [m for m in await _find_moments(segmenter, hits) if not _contains_any(m, hits[: cursor.seen])]
+            seen = _HitTimes(hits[: cursor.seen])
+            moments = [m for m in await segmenter.find_moments(_by_camera(hits)) if not seen.in_moment(m)]
             current = sorted(await self._reviews.keep_only(moments, question.mark), key=order)
             if cursor.after is not None:
                 current = [m for m in current if order(m) > cursor.after]
@@ -94,7 +95,7 @@ class NearestSearch:
 
     async def _may_match_beyond(self, prepared: PreparedQuestion, moments: Sequence[Moment], last: Hit) -> bool:
         """Whether hits beyond the last may match: it lies in a moment, or only something unwanted excludes it."""
-        if any(_contains_any(m, [last]) for m in moments):
+        if any(m.camera == last.camera and m.start <= last.time <= m.end for m in moments):
             return True
         if not prepared.has_unwanted:
             return False
@@ -106,18 +107,25 @@ class NearestSearch:
         segmenter = Segmenter(
             self._store, self._catalog, prepared.scorer, prepared.where, cutoff=0.0, max_extension=timedelta()
         )
-        moments = await _find_moments(segmenter, hits[: 4 * NEAR_MISSES])
+        moments = await segmenter.find_moments(_by_camera(hits[: 4 * NEAR_MISSES]))
         return sorted(moments, key=score_key)[:NEAR_MISSES]
 
 
-async def _find_moments(segmenter: Segmenter, hits: Sequence[Hit]) -> list[Moment]:
+def _by_camera(hits: Sequence[Hit]) -> dict[str, list[datetime]]:
     times: dict[str, list[datetime]] = defaultdict(list)
     for hit in hits:
         times[hit.camera].append(hit.time)
-    found = await asyncio.gather(*(segmenter.find_moments(camera, at) for camera, at in times.items()))
-    return [moment for moments in found for moment in moments]
+    return times
 
 
-def _contains_any(moment: Moment, hits: Sequence[Hit]) -> bool:
-    """Whether one of the hits lies in the moment."""
-    return any(h.camera == moment.camera and moment.start <= h.time <= moment.end for h in hits)
+class _HitTimes:
+    """Says which moments contain any of some hits."""
+
+    def __init__(self, hits: Sequence[Hit]) -> None:
+        self._times = {camera: sorted(times) for camera, times in _by_camera(hits).items()}
+
+    def in_moment(self, moment: Moment) -> bool:
+        """Whether one of the hits lies in the moment."""
+        times = self._times.get(moment.camera, [])
+        place = bisect_left(times, moment.start)
+        return place < len(times) and times[place] <= moment.end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -21,13 +22,16 @@ from footage.indexer.store.cassandra.merge import merge_streams
 from footage.indexer.store.cassandra.nearest import VectorSearch
 from footage.indexer.store.cassandra.session import KEYS_PER_QUERY, CassandraSession, Statement, gather_all
 from footage.indexer.store.cassandra.version import bucket_duration
+from footage.indexer.store.row_arrays import RowArrays, collect, from_records
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros
+from footage.stream.spans import merge
 
 KEYS_PER_LOOKUP = 100  # values in an IN, where the server takes as many
 ROWS_PER_INSERT = 10  # rows per insert: a node indexes some hundred vectors a second and must answer within two seconds
 SAFE_INSERTS = 2  # inserts at once without trie memtables
 ROWS_PER_BUCKET_SCAN = 2_000  # rows that a scan holds in memory at once
+SPANS_PER_SCAN = 16  # spans that one scan reads, one after the other
 SAMPLE_PARTITIONS = 12  # partitions that a sample is taken from at most
 RECORD_COLUMNS = "time, region, media, offset"
 
@@ -143,6 +147,23 @@ class CassandraStore:
             page = max(8, min(500, ROWS_PER_BUCKET_SCAN // len(cameras)))
             async for record in merge_streams([self._records(parts, page, where) for parts in cameras.values()]):
                 yield record
+
+    async def batches(self, where: Where, size: int) -> AsyncIterator[RowArrays]:
+        """Yield what ``scan`` yields as arrays, about ``size`` records at once."""
+        async for batch in collect(self.scan(where), size, self.space.dim):
+            yield batch
+
+    async def read(self, wheres: Sequence[Where]) -> list[RowArrays]:
+        """Return what matches each filter, in the order of ``scan``; filters and parts of them are read at once."""
+        parts = [(i, part) for i, where in enumerate(wheres) for part in _split_spans(where)]
+        found = await asyncio.gather(*(self._read_all(part) for _, part in parts))
+        each: list[list[Record]] = [[] for _ in wheres]
+        for (i, _), records in zip(parts, found, strict=True):
+            each[i] += records
+        return [from_records(records, self.space.dim).by_time() for records in each]
+
+    async def _read_all(self, where: Where) -> list[Record]:
+        return [record async for record in self.scan(where)]
 
     async def _records(self, slices: list[BucketSlice], page: int, where: Where) -> AsyncIterator[list[Record]]:
         for bucket_slice in slices:
@@ -271,6 +292,13 @@ class CassandraStore:
         fixed = (*values, bucket_slice.camera, bucket_slice.bucket)
         first, last = (bucket_slice.since, -1), (bucket_slice.until, -1)
         return self._session.select_pages(select, "camera = ? AND bucket = ?", fixed, "time, region", first, last, page)
+
+
+def _split_spans(where: Where) -> list[Where]:
+    """Return filters of at most 16 spans each that together leave the same."""
+    spans = merge(where.spans)
+    groups = (tuple(spans[i : i + SPANS_PER_SCAN]) for i in range(0, len(spans), SPANS_PER_SCAN))
+    return [replace(where, spans=group) for group in groups] or [where]
 
 
 def _bytes(vector: Vector) -> bytes:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store import lance
+from footage.indexer.store import lance, lance_reader
 from footage.indexer.store.base import Record, StoreError, Where
 from footage.indexer.store.error_hints import is_stale
 from footage.indexer.store.lance import LanceStore
@@ -32,6 +32,14 @@ class TestLanceStore(StoreContract):
     @pytest.fixture
     def opening(self, tmp_path: Path) -> Opening:
         return partial(LanceStore.open, tmp_path / "vectors")
+
+
+class TestTableAlone(StoreContract):
+    """The table answers where the scan column does not."""
+
+    @pytest.fixture
+    def opening(self, tmp_path: Path) -> Opening:
+        return partial(LanceStore.open, tmp_path / "vectors", memory=0)
 
 
 def on_disk(folder: Path, needle: bytes) -> list[str]:
@@ -59,8 +67,8 @@ async def test_a_large_table_gets_a_vector_index_that_finds_what_exact_search_fi
 ) -> None:
     monkeypatch.setattr(lance, "INDEX_THRESHOLD", 3000)
     monkeypatch.setattr(lance, "PARTITION_ROWS", 300)
-    monkeypatch.setattr(lance, "EXACT_LIMIT", 100)
-    store = await LanceStore.open(tmp_path, SPACE)
+    monkeypatch.setattr(lance_reader, "EXACT_LIMIT", 100)
+    store = await LanceStore.open(tmp_path, SPACE, memory=0)
     records = make_records(4000) + make_records(2000, "door", seed=1)
     await store.write(records)
     await store.maintain()
@@ -86,9 +94,9 @@ async def test_a_filter_searches_more_partitions(tmp_path: Path, monkeypatch: py
     """A filter that leaves a tenth of the rows spreads the best ones over ten times as many partitions."""
     monkeypatch.setattr(lance, "INDEX_THRESHOLD", 3000)
     monkeypatch.setattr(lance, "PARTITION_ROWS", 100)
-    monkeypatch.setattr(lance, "EXACT_LIMIT", 100)
-    monkeypatch.setattr(lance, "PROBES", 6)  # of 60 partitions
-    store = await LanceStore.open(tmp_path, SPACE)
+    monkeypatch.setattr(lance_reader, "EXACT_LIMIT", 100)
+    monkeypatch.setattr(lance_reader, "PROBES", 6)  # of 60 partitions
+    store = await LanceStore.open(tmp_path, SPACE, memory=0)
     door = make_records(600, "door", seed=1)
     await store.write(make_records(5400) + door)
     await store.maintain()
@@ -101,8 +109,9 @@ async def test_a_filter_searches_more_partitions(tmp_path: Path, monkeypatch: py
     await store.close()
 
 
-async def test_a_reader_survives_the_removal_of_an_older_version(tmp_path: Path) -> None:
-    store, reader = [await LanceStore.open(tmp_path, SPACE) for _ in range(2)]
+@pytest.mark.parametrize("memory", [None, 0])
+async def test_a_reader_survives_the_removal_of_an_older_version(tmp_path: Path, memory: int | None) -> None:
+    store, reader = [await LanceStore.open(tmp_path, SPACE, memory) for _ in range(2)]
     await store.write(make_records(5000, every=0.5))
     scan = reader.scan()
     seen = [await anext(scan)]
@@ -160,7 +169,7 @@ def test_table_names_of_different_spaces_differ() -> None:
 @pytest.mark.slow
 async def test_a_filter_costs_no_matches_among_100_000_records(tmp_path: Path) -> None:
     """Ten cameras, 10,000 s each, with a trained vector index; against exact search in numpy."""
-    store = await LanceStore.open(tmp_path, Space("test/large", 64))
+    store = await LanceStore.open(tmp_path, Space("test/large", 64), memory=0)
     rng = np.random.default_rng(0)
     centers = rng.normal(size=(200, 64))
     vectors = centers[rng.integers(0, 200, 100_000)] + 0.7 * rng.normal(size=(100_000, 64))
@@ -184,5 +193,5 @@ async def test_a_filter_costs_no_matches_among_100_000_records(tmp_path: Path) -
             best = left[np.argsort(vectors[left] @ question)[-10:]]
             exact = {(f"c{n // 10_000}", at(n % 10_000)) for n in best.tolist()}
             found += len({(hit.camera, hit.time) for hit in await store.nearest(question, 10, where)} & exact)
-        assert found >= (0.99 if len(left) <= lance.EXACT_LIMIT else 0.97) * 200
+        assert found >= (0.99 if len(left) <= lance_reader.EXACT_LIMIT else 0.97) * 200
     await store.close()

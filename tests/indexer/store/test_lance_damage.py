@@ -117,7 +117,7 @@ async def test_a_loss_is_noticed_when_the_table_is_opened_and_what_is_whole_is_k
 @pytest.mark.parametrize("damage", [lambda f: cut(data(f)), lambda f: data(f).unlink(), lambda f: flip(data(f))])
 async def test_damage_is_told_in_words(folder, damage):
     damage(folder)
-    store = await LanceStore.open(folder, SPACE)
+    store = await LanceStore.open(folder, SPACE, memory=0)
     for ask in (store.nearest(records("x", 0)[0].vector, 200), store.nearest(records("x", 9)[0].vector, 3)):
         with pytest.raises(StoreDamaged, match=r"damaged or missing.*footage doctor --deep.*footage index") as error:
             await ask

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from footage.indexer.store.base import CameraSummary, CatalogEntry, Record, Where
+from footage.indexer.store.row_arrays import collect
 from footage.query.moments import full_scan
 from footage.query.moments.full_scan import FullScan
 from footage.query.moments.segmentation import MATCH_CUTOFF, Segmenter
@@ -31,6 +32,9 @@ class MemoryIndex:
         for r in self.records:
             if (not where.cameras or r.camera in where.cameras) and _inside(r.time, where.spans):
                 yield r
+
+    def batches(self, where, size):
+        return collect(self.scan(where), size, 3)
 
     async def media_between(self, cameras, start, end):
         found = [m for m, _ in self.films if (not cameras or m.camera in cameras) and m.start <= end and m.end >= start]
@@ -107,7 +111,7 @@ def worlds(draw):
 async def test_a_full_scan_finds_the_moments_of_all_records(world, rows):
     memory, where = world
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("footage.query.values.batches.BATCH_ROWS", rows)  # moments cross the borders of batches
+        patch.setattr(full_scan, "BATCH_ROWS", rows)  # moments cross the borders of batches
         patch.setattr(full_scan, "LAST_WINDOW", timedelta(seconds=4))
         scan, expected = FullScan(memory, memory), naive(memory, where)
         every = await scan.all(FirstComponentScorer(), where)
@@ -124,7 +128,7 @@ async def test_over_a_real_index_a_full_scan_agrees_with_the_segmenter(store, ca
     await film(store, catalog, "b", rng.random(300) ** 3, start=400)
     await film(store, catalog, "c", rng.random(100) ** 3, camera="gate")
     segmenter = Segmenter(store, catalog, FirstComponentScorer(), Where())
-    grown = [m for c in ("yard", "gate") for m in await segmenter.find_moments(c, [at(s) for s in range(0, 700, 30)])]
+    grown = await segmenter.find_moments({c: [at(s) for s in range(0, 700, 30)] for c in ("yard", "gate")})
     found = await FullScan(store, catalog).all(FirstComponentScorer())
     assert found.looked == 800
     assert found.moments == sorted(grown, key=lambda m: (m.start, m.camera))

@@ -41,9 +41,8 @@ async def film(store, catalog, name, scores, *, camera="yard", start=0.0, step=1
 
 
 async def grow(store, catalog, *seconds, camera="yard", where=Where(), cutoff=MATCH_CUTOFF):
-    return await Segmenter(store, catalog, FirstComponentScorer(), where, cutoff).find_moments(
-        camera, [at(s) for s in seconds]
-    )
+    segmenter = Segmenter(store, catalog, FirstComponentScorer(), where, cutoff)
+    return await segmenter.find_moments({camera: [at(s) for s in seconds]})
 
 
 def spans(moments):

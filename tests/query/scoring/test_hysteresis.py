@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from footage.indexer.store.base import Record
+from footage.indexer.store.row_arrays import from_records
 from footage.query.moments.streaming import StreamingSegmenter
 from footage.query.scoring.hysteresis import find_edge, find_segments
 from footage.query.watches.trigger import Trigger
@@ -40,7 +41,9 @@ def test_a_stream_of_records_gives_the_same_segments(p: list[float], segments: l
     records = [Record("yard", media.at(i), "m", float(i), np.zeros(1, np.float32)) for i in range(len(p))]
     segmenter = StreamingSegmenter(0.5)
     segmenter.add_media([media])
-    moments = [m for i, record in enumerate(records) for m in segmenter.feed([record], np.array([p[i]]))]
+    moments = [
+        m for i, record in enumerate(records) for m in segmenter.feed(from_records([record], 1), np.array([p[i]]))
+    ]
     found = [(m.start, m.end) for m in [*moments, *segmenter.flush()]]
     assert found == [(media.at(a), media.at(b)) for a, b in segments]
 

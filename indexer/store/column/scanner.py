@@ -1,0 +1,264 @@
+"""Scans codes for the rows nearest to questions, and ranks these again with their exact vectors.
+
+Questions that wait at the same time share one pass: a block of codes is brought into the cache once and compared with
+each of them. The products of int8 codes come from SimSIMD, which uses what the processor has for them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import simsimd
+from numpy.typing import NDArray
+
+from footage.indexer.embed.base import Vectors
+from footage.indexer.store.base import Vector
+from footage.indexer.store.column.codes import Codes, quantize
+from footage.indexer.store.column.column import Column, Snapshot
+from footage.indexer.store.column.run_file import ColumnDamaged
+from footage.indexer.store.column.slices import Filter, Picked, Range, Segment, pick, places, read_rows
+from footage.indexer.store.row_arrays import RowArrays
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BLOCK_ROWS = 4096
+"""Rows that are compared at once; 2 MB of codes, which stay in a core's cache for the next question."""
+MIN_EXTRA = 64
+"""Candidates beyond ``k`` that are ranked again: as many as ``k``, and at least this many (decision 0032)."""
+LARGE_RANGE = 1024
+"""Rows from which on a range is compared where it lies; smaller ones are copied together first."""
+
+
+Ranked = tuple[RowArrays, NDArray[np.float32]]
+"""Rows, best first, and their exact scores."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """A question that waits."""
+
+    vector: Vector
+    k: int
+    wanted: Filter
+    future: Future[Ranked | None]
+    picked: Picked = field(default_factory=list)
+
+
+class Scanner:
+    """Reads the column in threads of its own; any thread may ask.
+
+    One thread takes all questions that wait, and shares out their blocks among one thread for each processor. Every
+    method returns a future, of None where the table must answer.
+    """
+
+    def __init__(self, column: Column, threads: int = 0) -> None:
+        self._column = column
+        self._threads = threads or available_processors()
+        self._leader = ThreadPoolExecutor(1, thread_name_prefix="scan")
+        self._workers = ThreadPoolExecutor(self._threads, thread_name_prefix="scan-part")
+        self._waiting: list[_Job] = []
+        self._turn = threading.Lock()
+
+    def nearest(self, vector: Vector, k: int, wanted: Filter) -> Future[Ranked | None]:
+        """Find the ``k`` rows nearest to a unit vector; of equal scores the first by time, camera and region."""
+        job = _Job(vector, k, wanted, Future())
+        with self._turn:
+            self._waiting.append(job)
+        self._leader.submit(self._work)
+        return job.future
+
+    def read(self, work: Callable[[Snapshot], T]) -> Future[T | None]:
+        """Read something from the rows as they are now."""
+        return self._workers.submit(self._guard, lambda: self._read(work))
+
+    def close(self) -> None:
+        """End the threads, after what they do now."""
+        self._leader.shutdown(wait=False, cancel_futures=True)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self, work: Callable[[Snapshot], T]) -> T | None:
+        snapshot = self._column.snapshot()
+        return None if snapshot is None else work(snapshot)
+
+    def _guard(self, work: Callable[[], T]) -> T | None:
+        """Run something that reads the column; what is wrong with its files is not the question's concern."""
+        try:
+            return work()
+        except (ColumnDamaged, OSError) as error:
+            log.warning("the scan column in %s is damaged, and will be made again: %s", self._column.folder, error)
+            self._column.distrust()
+            return None
+
+    def _work(self) -> None:
+        with self._turn:
+            waiting, self._waiting = self._waiting, []
+        jobs = [job for job in waiting if job.future.set_running_or_notify_cancel()]
+        if not jobs:
+            return
+        try:
+            candidates = self._guard(lambda: self._read(lambda snapshot: self._scan(jobs, snapshot)))
+        except BaseException as error:
+            for job in jobs:
+                job.future.set_exception(error)
+            return
+        for number, job in enumerate(jobs):
+            if candidates is None:
+                job.future.set_result(None)
+            else:
+                self._workers.submit(self._finish, job, candidates[number])
+
+    def _finish(self, job: _Job, candidates: Picked) -> None:
+        """Rank candidates with their exact vectors, and answer."""
+        try:
+            job.future.set_result(self._guard(lambda: _rank(job.vector, job.k, candidates)))
+        except BaseException as error:
+            job.future.set_exception(error)
+
+    def _scan(self, jobs: Sequence[_Job], snapshot: Snapshot) -> list[Picked]:
+        """Find the candidates of each question."""
+        picked = {job.wanted: pick(snapshot.segments, job.wanted) for job in jobs}
+        for job in jobs:
+            job.picked = picked[job.wanted]
+        codes, _ = quantize(np.stack([job.vector for job in jobs]))
+        wants = [job.k + max(job.k, MIN_EXTRA) for job in jobs]
+        blocks = _blocks(jobs)
+        shares = [blocks[i :: self._threads] for i in range(min(self._threads, len(blocks)))]
+        others = [self._workers.submit(_scan_blocks, share, codes, wants) for share in shares[1:]]
+        parts = [_scan_blocks(shares[0], codes, wants), *(other.result() for other in others)] if shares else []
+        return [_best([part[i] for part in parts], wants[i]) for i in range(len(jobs))]
+
+
+Found = list[tuple[Segment, NDArray[np.intp], NDArray[np.float32]]]
+"""Segments with places of rows and their scores."""
+
+
+@dataclass(slots=True)
+class _Block:
+    """Rows of a segment that are compared at once, and the numbers of the questions that ask for them."""
+
+    segment: Segment
+    ranges: list[Range]
+    jobs: list[int]
+
+    def load(self) -> tuple[Codes, NDArray[np.float32], NDArray[np.intp] | int]:
+        """Return codes, scales, and the places of the rows, or the first of them where they are in a row."""
+        if len(self.ranges) == 1:
+            first, last = self.ranges[0]
+            return self.segment.codes(first, last), self.segment.scale[first:last], first
+        at = places(self.ranges)
+        codes = np.concatenate([self.segment.codes(first, last) for first, last in self.ranges])
+        return codes, self.segment.scale[at], at
+
+
+def _blocks(jobs: Sequence[_Job]) -> list[_Block]:
+    """Cut what the questions ask for into blocks; questions about the same rows share them."""
+    shared: dict[tuple[int, tuple[Range, ...]], tuple[Segment, list[int]]] = {}
+    for number, job in enumerate(jobs):
+        for segment, ranges in job.picked:
+            shared.setdefault((id(segment), tuple(ranges)), (segment, []))[1].append(number)
+    return [_Block(s, part, asked) for (_, ranges), (s, asked) in shared.items() for part in _parts(ranges)]
+
+
+def _parts(ranges: Sequence[Range]) -> list[list[Range]]:
+    """Cut large ranges, and put small ones together, to about ``BLOCK_ROWS`` rows each."""
+    parts: list[list[Range]] = []
+    small: list[Range] = []
+    rows = 0
+    for first, last in ranges:
+        if last - first >= LARGE_RANGE:
+            parts += [[(low, min(low + BLOCK_ROWS, last))] for low in range(first, last, BLOCK_ROWS)]
+            continue
+        small.append((first, last))
+        rows += last - first
+        if rows >= BLOCK_ROWS:
+            parts.append(small)
+            small, rows = [], 0
+    return [*parts, small] if small else parts
+
+
+def _scan_blocks(blocks: Sequence[_Block], questions: Codes, wants: Sequence[int]) -> list[_Top]:
+    """Compare blocks with the questions; return the best rows of each."""
+    tops = [_Top(want) for want in wants]
+    for block in blocks:
+        codes, scale, at = block.load()
+        asked = np.ascontiguousarray(questions[block.jobs])
+        products = np.asarray(simsimd.cdist(asked, codes, metric="dot", out_dtype="float32"))
+        products = products.reshape(len(asked), len(codes)) * scale
+        for number, scores in zip(block.jobs, products, strict=True):
+            tops[number].add(block.segment, scores, at)
+    return tops
+
+
+class _Top:
+    """The best rows of one question, kept while blocks pass."""
+
+    def __init__(self, want: int) -> None:
+        self._want, self._count, self._least = want, 0, -np.inf
+        self._parts: Found = []
+
+    def add(self, segment: Segment, scores: NDArray[np.float32], at: NDArray[np.intp] | int) -> None:
+        """Add the rows of a block."""
+        better = np.flatnonzero(scores > self._least) if self._count >= self._want else np.arange(len(scores))
+        if not len(better):
+            return
+        found = scores[better]
+        if len(better) > self._want:
+            kept = np.argpartition(found, -self._want)[-self._want :]
+            better, found = better[kept], found[kept]
+        self._parts.append((segment, better + at if isinstance(at, int) else at[better], found))
+        self._count += len(better)
+        if self._count >= 4 * self._want or self._least == -np.inf:
+            self._shrink()
+
+    def found(self) -> Found:
+        """Return the rows; some more than were asked for."""
+        return self._parts
+
+    def _shrink(self) -> None:
+        if self._count < self._want:
+            return
+        scores = np.concatenate([part[2] for part in self._parts])
+        self._least = float(np.partition(scores, -self._want)[-self._want])
+        kept = [(segment, at[s >= self._least], s[s >= self._least]) for segment, at, s in self._parts]
+        self._parts = [part for part in kept if len(part[1])]
+        self._count = sum(len(part[1]) for part in self._parts)
+
+
+def _best(tops: Sequence[_Top], want: int) -> Picked:
+    """Return the best rows of all threads, as ranges of one row each, by segment."""
+    parts = [part for top in tops for part in top.found()]
+    if not parts:
+        return []
+    scores = np.concatenate([part[2] for part in parts])
+    least = np.partition(scores, -want)[-want] if len(scores) > want else -np.inf
+    rows: dict[int, tuple[Segment, list[int]]] = {}
+    for segment, at, found in parts:
+        rows.setdefault(id(segment), (segment, []))[1].extend(at[found >= least].tolist())
+    return [(segment, [(row, row + 1) for row in sorted(places)]) for segment, places in rows.values() if places]
+
+
+def _rank(vector: Vector, k: int, candidates: Picked) -> Ranked:
+    rows = read_rows(candidates, len(vector))
+    scores = exact_scores(rows.vectors, vector)
+    order = rows.time_order()
+    order = order[np.argsort(-scores[order], kind="stable")][:k]
+    return rows.take(order), scores[order]
+
+
+def available_processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def exact_scores(vectors: Vectors, vector: Vector) -> NDArray[np.float32]:
+    """Return the inner product of each row with a vector; equal rows have equal scores, wherever they stand."""
+    return np.asarray(np.einsum("ij,j->i", vectors, vector), np.float32)

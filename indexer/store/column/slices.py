@@ -1,0 +1,193 @@
+"""Finds which rows of the column's segments a filter leaves, as ranges of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from footage.indexer.embed.base import Vectors
+from footage.indexer.store.base import Where
+from footage.indexer.store.column.run_file import Run
+from footage.indexer.store.column.tail import TailRows
+from footage.indexer.store.row_arrays import RowArrays, merge_names
+from footage.indexer.store.times import merged_micros
+from footage.stream.instants import DISTANT_PAST, from_micros
+
+Segment = Run | TailRows
+Range = tuple[int, int]
+Spans = tuple[tuple[int, int], ...]
+Picked = list[tuple[Segment, list[Range]]]
+"""Segments, each with ranges of its rows in rising order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A ``Where`` in microseconds; None does not restrict."""
+
+    cameras: frozenset[str] | None
+    spans: Spans | None
+    medias: tuple[str, ...] | None
+
+    @classmethod
+    def of(cls, where: Where) -> Filter:
+        """Convert a filter; raise StoreError for a time without a zone."""
+        spans = tuple(merged_micros(where.spans)) if where.spans else None
+        return cls(frozenset(where.cameras) or None, spans, where.media or None)
+
+    def within(self, start: int, end: int) -> Filter:
+        """Return the filter that leaves only [start, end) of what this one does."""
+        spans = self.spans if self.spans is not None else ((start, end),)
+        return replace(self, spans=tuple((max(a, start), min(b, end)) for a, b in spans))
+
+    def where(self) -> Where:
+        """Convert back."""
+        spans = None if self.spans is None else [(from_micros(a), from_micros(b)) for a, b in self.spans if a < b]
+        if spans is not None and not spans:
+            spans = [(DISTANT_PAST, DISTANT_PAST)]
+        return Where(tuple(sorted(self.cameras or ())), tuple(spans or ()), self.medias or ())
+
+
+def pick(segments: Sequence[Segment], wanted: Filter) -> Picked:
+    """Return the rows that a filter leaves."""
+    found = [(segment, _ranges(segment, wanted)) for segment in segments]
+    return [(segment, ranges) for segment, ranges in found if ranges]
+
+
+def count(picked: Picked) -> int:
+    """Return how many rows were picked."""
+    return sum(last - first for _, ranges in picked for first, last in ranges)
+
+
+def matching(segment: Segment, wanted: Filter) -> NDArray[np.bool_]:
+    """Return which rows of a segment a filter leaves, (rows,)."""
+    mask = np.zeros(segment.rows, bool)
+    for first, last in _ranges(segment, wanted):
+        mask[first:last] = True
+    return mask
+
+
+def places(ranges: Sequence[Range]) -> NDArray[np.intp]:
+    """Return every row of some ranges."""
+    return np.concatenate([np.arange(first, last) for first, last in ranges]) if ranges else np.empty(0, np.intp)
+
+
+def read_vectors(segment: Segment, ranges: Sequence[Range], dim: int) -> NDArray[np.float32]:
+    """Read the exact vectors of ranges of rows, (n, dim)."""
+    out = np.empty((sum(last - first for first, last in ranges), dim), np.float32)
+    at = 0
+    for first, last in ranges:
+        segment.vectors(first, last, out[at : at + last - first])
+        at += last - first
+    return out
+
+
+def read_rows(picked: Picked, dim: int, *, vectors: bool = True) -> RowArrays:
+    """Read picked rows, in the order of the segments."""
+    rows = [(segment, places(ranges)) for segment, ranges in picked]
+    cameras, camera = merge_names([(segment.cameras, segment.camera[at]) for segment, at in rows])
+    medias, media = merge_names([(segment.medias, segment.media[at]) for segment, at in rows])
+    exact = [read_vectors(segment, ranges, dim) for segment, ranges in picked] if vectors else []
+    empty = np.empty((0, dim), np.float32)
+    return RowArrays(
+        np.concatenate([np.empty(0, np.int64), *(segment.time[at] for segment, at in rows)]),
+        np.concatenate([np.empty(0), *(segment.offset[at] for segment, at in rows)]),
+        np.concatenate([np.empty(0, np.uint32), *(segment.region[at] for segment, at in rows)]),
+        camera,
+        media,
+        cameras,
+        medias,
+        exact[0] if len(exact) == 1 else np.concatenate([empty, *exact]),
+    )
+
+
+def sample(picked: Picked, n: int, dim: int) -> Vectors:
+    """Return up to ``n`` vectors of whole frames, evenly spaced over their times, (m, dim)."""
+    whole = [(s, ranges_of(_whole(s, ranges))) for s, ranges in picked]
+    times = [s.time[first:last] for s, ranges in whole for first, last in ranges]
+    if n < 1 or not times:
+        return np.empty((0, dim), np.float32)
+    chosen = evenly_spaced(np.unique(np.concatenate(times)), n)
+    at = [(s, ranges_of(_whole(s, ranges) & np.isin(s.time, chosen))) for s, ranges in whole]
+    rows = read_rows([(s, ranges) for s, ranges in at if ranges], dim).by_time()
+    return np.ascontiguousarray(evenly_spaced(rows.vectors, n))
+
+
+def evenly_spaced(values: NDArray[Any], n: int) -> NDArray[Any]:
+    """Return at most ``n`` of the values, evenly spaced."""
+    return values if len(values) <= n else values[np.arange(n) * len(values) // n]
+
+
+def _whole(segment: Segment, ranges: Sequence[Range]) -> NDArray[np.bool_]:
+    """Return which rows of a segment lie in some ranges and are of whole frames."""
+    mask = np.zeros(segment.rows, bool)
+    for first, last in ranges:
+        mask[first:last] = True
+    return np.asarray(mask & (segment.region == 0), bool)
+
+
+def _ranges(segment: Segment, wanted: Filter) -> list[Range]:
+    if wanted.medias is not None:
+        return _media_ranges(segment, wanted)
+    if isinstance(segment, TailRows):
+        return _mask_ranges(segment, wanted)
+    found: list[Range] = []
+    for number, camera in enumerate(segment.cameras):
+        if wanted.cameras is None or camera in wanted.cameras:
+            found += _camera_ranges(segment, int(segment.starts[number]), int(segment.starts[number + 1]), wanted.spans)
+    return _joined(found)
+
+
+def _camera_ranges(run: Run, first: int, last: int, spans: Spans | None) -> list[Range]:
+    """Return the rows of one camera of a run in some spans."""
+    if spans is None:
+        return [(first, last)]
+    edges = np.searchsorted(run.time[first:last], np.array(spans, np.int64)) + first
+    return [(low, high) for low, high in edges.reshape(-1, 2).tolist() if low < high]
+
+
+def _mask_ranges(segment: Segment, wanted: Filter) -> list[Range]:
+    if not segment.rows:
+        return []
+    mask = np.ones(segment.rows, bool)
+    if wanted.cameras is not None:
+        mask &= np.isin(segment.camera, [i for i, name in enumerate(segment.cameras) if name in wanted.cameras])
+    if wanted.spans is not None:
+        mask &= _in_spans(segment.time, wanted.spans)
+    if wanted.medias is not None:
+        known = [segment.media_place(media) for media in wanted.medias]
+        mask &= np.isin(segment.media, [place for place in known if place is not None])
+    return ranges_of(mask)
+
+
+def _media_ranges(segment: Segment, wanted: Filter) -> list[Range]:
+    """Return the rows of some media; most segments have none of them, which costs nothing."""
+    assert wanted.medias is not None
+    known = any(segment.media_place(media) is not None for media in wanted.medias)
+    return _mask_ranges(segment, wanted) if known else []
+
+
+def _in_spans(time: NDArray[np.int64], spans: Spans) -> NDArray[np.bool_]:
+    starts, ends = np.array(spans, np.int64).reshape(-1, 2).T
+    place = np.searchsorted(starts, time, side="right") - 1
+    return (place >= 0) & (time < ends[place]) if len(starts) else np.zeros(len(time), bool)
+
+
+def ranges_of(mask: NDArray[np.bool_]) -> list[Range]:
+    """Return the ranges of rows of which a mask is true."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).view(np.int8)))
+    return [(first, last) for first, last in edges.reshape(-1, 2).tolist()]
+
+
+def _joined(ranges: list[Range]) -> list[Range]:
+    """Join ranges that touch; they are in order."""
+    joined: list[Range] = []
+    for first, last in ranges:
+        if joined and joined[-1][1] == first:
+            joined[-1] = (joined[-1][0], last)
+        else:
+            joined.append((first, last))
+    return joined
