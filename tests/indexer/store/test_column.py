@@ -439,7 +439,8 @@ asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
 def worker(folder: Path, first: int, seed: int) -> subprocess.Popen[str]:
     """A process that writes, merges and forgets, and prints what it is about to do and has done."""
     command = [sys.executable, "-c", WORKER, str(folder), str(first), str(seed)]
-    return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True, stdout=-1)
+    path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, text=True, stdout=-1)
 
 
 @pytest.mark.slow
@@ -475,6 +476,8 @@ async def test_a_killed_process_leaves_a_column_that_answers_rightly(tmp_path: P
         await made(fresh)
         assert {hit.time for hit in await reader.nearest(unit_vectors(1)[0], 100_000)} == rows
         await asyncio.gather(fresh.close(), truth.close())
+    assert written > 20
+    assert gone
     await reader.close()
 
 
