@@ -100,7 +100,7 @@ class Backend:
             return await CassandraStore.open(self.session, space)
         from footage.indexer.store.lance import LanceStore
 
-        return await LanceStore.open(self._settings.data / "vectors", space)
+        return await LanceStore.open(self._settings.data / "vectors", space, self._settings.search_memory)
 
     async def find_damage(self, store: Store, catalog: Catalog) -> str:
         """Say what is wrong with an embedded index, by a look that takes a millisecond; empty when nothing is.

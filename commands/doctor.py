@@ -157,11 +157,34 @@ async def _check_index(settings: Settings, deep: bool) -> Finding:
             if problems:
                 return "index", False, "\n".join(problems)
             seen = ", all of them read" if deep and settings.store == "embedded" else ""
-            return "index", True, f"{await index.store.count()} records{seen}, model {index.store.space.name}"
+            found = f"{await index.store.count()} records{seen}, model {index.store.space.name}"
+            return "index", True, found + await _describe_column(index)
         finally:
             await index.close()
     except Exception as error:
         return "index", False, str(error)
+
+
+async def _describe_column(index: Index) -> str:
+    """How searches read the records of an embedded index."""
+    from footage.commands.output import local_time
+    from footage.indexer.store.lance import LanceStore
+    from footage.stream.instants import from_micros
+
+    if not isinstance(index.store, LanceStore):
+        return ""
+    column = await index.store.column_status()
+    if not column.max_rows:
+        return "; searched with the index of LanceDB (search_memory: 0)"
+    if not column.usable:
+        return "; searched with LanceDB while the scan column is made"
+    if column.since is None:
+        return f"; searched exactly; there is memory for {column.max_rows} (search_memory)"
+    since = local_time(from_micros(column.since))
+    return (
+        f"; the {column.rows} since {since} are searched exactly, for which there is memory (search_memory: at most "
+        f"{column.max_rows}), and older ones with the index of LanceDB"
+    )
 
 
 async def _examine(index: Index) -> list[str]:

@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     cameras: tuple[CameraSettings, ...] = Field((), description="live cameras, for footage serve")
     recordings: Path | None = Field(None, description="folder of recorded footage (default: recordings in data)")
     recordings_size: Size | None = Field(None, description="bytes that all recordings may take, for example 500GB")
+    search_memory: Size | None = Field(
+        None, description="bytes of memory for exact searches, for example 4GB (default: a quarter of the memory)"
+    )
     disk_free: Size = Field(2_000_000_000, description="bytes to leave free on the disk, for example 10GB")
 
     _camera_problems: tuple[CameraProblem, ...] = PrivateAttr(())

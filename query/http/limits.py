@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,8 @@ BODY_TIMEOUT = 60.0
 """Seconds in which a JSON body, or one picture of a form, must have arrived."""
 PATIENCE = 20.0
 """Seconds for which a request waits for its turn."""
+LATEST_SHARE = 0.2
+"""Share of the latest request in how long one usually takes."""
 RETRY_AFTER = 5
 """Seconds after which a refused client should come again."""
 
@@ -31,14 +34,17 @@ class FileResponse(web.FileResponse):
 class Slots:
     """Lets some requests run at a time and some more wait; further ones are told to come again later.
 
+    So is, at once, one that would wait longer than ``patience`` if requests go on taking as long as lately.
+
     Args:
         running, waiting: at most so many.
         patience: seconds for which a request waits at most.
     """
 
     def __init__(self, running: int, waiting: int, patience: float = PATIENCE) -> None:
-        self._free, self._places, self._patience = asyncio.Semaphore(running), running + waiting, patience
-        self._inside = 0
+        self._free, self._running, self._places = asyncio.Semaphore(running), running, running + waiting
+        self._patience = patience
+        self._inside, self._usual = 0, 0.0
 
     @asynccontextmanager
     async def take(self, request: web.Request) -> AsyncIterator[None]:
@@ -47,7 +53,7 @@ class Slots:
         Raises:
             HTTPServiceUnavailable: too many run and wait, none of them ended in time, or the client has left.
         """
-        if self._inside >= self._places:
+        if self._inside >= self._places or self._expected_wait() > self._patience:
             raise busy()
         self._inside += 1
         try:
@@ -55,11 +61,16 @@ class Slots:
             try:
                 if request.transport is None:  # nobody waits for the answer any more
                     raise busy()
+                began = time.monotonic()
                 yield
+                self._usual += LATEST_SHARE * (time.monotonic() - began - self._usual)
             finally:
                 self._free.release()
         finally:
             self._inside -= 1
+
+    def _expected_wait(self) -> float:
+        return max(0, self._inside - self._running + 1) * self._usual / self._running
 
     async def _wait(self) -> None:
         try:

@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 from footage.query.http.app_keys import AUDIT_LOG
 from footage.query.http.auth import identity, require_role
 from footage.query.http.forward import Forwarding, forward
-from footage.query.http.limits import Slots, body_timeout
+from footage.query.http.limits import PATIENCE, Slots, body_timeout
 from footage.query.http.schemas import ErrorOut
 from footage.query.http.tokens import Role
 from footage.query.values.times import parse_time
@@ -63,6 +63,7 @@ class Route:
         form_schema: schema of the multipart form; the handler reads the form itself.
         head: HEAD is answered too, with the same headers.
         at_once: how many requests run and how many more may wait; further ones get 503. None: as many as there are.
+        patience: seconds for which they wait at most.
     """
 
     method: str
@@ -79,6 +80,7 @@ class Route:
     count_results: Callable[[Any, Any], int] | None = None
     form_schema: dict[str, Any] | None = None
     at_once: tuple[int, int] | None = None
+    patience: float = PATIENCE
     head: bool = False
 
     @property
@@ -89,7 +91,7 @@ class Route:
 
 def make_handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """The aiohttp handler of a route: it checks the role, validates the input, waits for its turn, and logs."""
-    slots = Slots(*route.at_once) if route.at_once else None
+    slots = Slots(*route.at_once, route.patience) if route.at_once else None
 
     async def call(request: web.Request) -> BaseModel | web.StreamResponse:
         if route.role:

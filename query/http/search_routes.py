@@ -19,6 +19,8 @@ from footage.query.search.options import SearchOptions, parse_sum
 from footage.query.values.times import parse_duration
 from footage.stream.errors import InvalidInput
 
+SEARCH_PATIENCE = 1.5
+"""Seconds for which a search waits for its turn: who types does not wait longer, and asks again."""
 SearchHandler = Callable[[web.Request, Any], Awaitable[AnswerOut]]
 
 
@@ -123,6 +125,7 @@ def _route(method: str, handler: SearchHandler, at_once: tuple[int, int], form: 
         count_results=lambda _, answer: len(answer.moments),
         form_schema=form,
         at_once=at_once,
+        patience=SEARCH_PATIENCE,
     )
 
 

@@ -117,6 +117,27 @@ async def test_a_turn_is_waited_for_but_not_forever():
     assert order[-1] == "left refused, 5"
 
 
+async def test_who_would_wait_too_long_is_told_at_once():
+    slots = limits.Slots(2, 100, patience=1.0)
+    clock = [0.0]
+
+    class Request:
+        transport = object()
+
+    async def run(seconds):
+        async with slots.take(Request()):
+            clock[0] += seconds
+            await asyncio.sleep(0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits.time, "monotonic", lambda: clock[0])
+        for _ in range(30):
+            await run(0.4)
+        found = await asyncio.gather(*(run(0.0) for _ in range(20)), return_exceptions=True)
+    refused = [isinstance(one, limits.web.HTTPServiceUnavailable) for one in found]
+    assert refused == [False] * 7 + [True] * 13  # two run, and the fifth that waits will have its turn within a second
+
+
 async def test_listeners_that_never_read_are_dropped_and_others_get_all(watch_client, monkeypatch):
     monkeypatch.setattr(sse, "SEND_TIMEOUT", 1.0)
     alerts = Alerts()
