@@ -142,7 +142,7 @@ class Column:
                 self.withdraw()
                 return False
             if not self._is_settled():
-                self._append_if_whole(Kind.STALE)
+                self._append_or_withdraw(Kind.STALE)
                 return False
             state = self._require()
             if state.total != total:
@@ -172,7 +172,7 @@ class Column:
         """Tell everybody that the table must answer until the column is mended."""
         with self._turn:
             if self._refresh():
-                self._append_if_whole(Kind.STALE)
+                self._append_or_withdraw(Kind.STALE)
 
     def withdraw(self) -> None:
         """Take the column from everybody, for who cannot use it and is about to change the table."""
@@ -204,7 +204,7 @@ class Column:
             make_folder(self.folder)
             with suppress(OSError, ColumnDamaged):
                 if self._refresh():
-                    self._append_if_whole(Kind.MOVED)
+                    self._append_or_withdraw(Kind.MOVED)
             name = f"log-{uuid.uuid4().hex}"
             kind = Kind.ROWS if len(tail) else Kind.NOTE
             log_file.create(
@@ -350,11 +350,13 @@ class Column:
         log_file.append(self.folder / state.log_name, log_file.encode_entry(kind, version, total, rows))
         self._apply()
 
-    def _append_if_whole(self, kind: Kind) -> None:
-        """Append an entry, unless the last one was cut by a crash: then nobody believes the log anyway."""
+    def _append_or_withdraw(self, kind: Kind) -> None:
+        """Append an entry; take the column from everybody if the log's last one was cut: nobody would see it."""
         state = self._require()
         if state.log.is_read():
             self._append(kind, state.version, state.total)
+        else:
+            self.withdraw()
 
     def _without(self, run: Run, wanted: slices.Filter) -> str | None:
         """Return the name of a run without the rows of a filter: the same one, a new one, or None."""

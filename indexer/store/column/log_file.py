@@ -13,6 +13,7 @@ yet. The last entry tells whether the column holds what the table holds:
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import struct
@@ -64,9 +65,10 @@ def append(path: Path, entry: bytes) -> None:
     """Append an entry to a log that exists, with one call of the system."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     try:
-        written = os.write(descriptor, entry)
-        if written != len(entry):
-            raise OSError(28, "no space left on device", str(path))
+        before = os.fstat(descriptor).st_size
+        if os.write(descriptor, entry) != len(entry):
+            os.ftruncate(descriptor, before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(descriptor)
 

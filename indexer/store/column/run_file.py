@@ -161,8 +161,10 @@ class Run:
         try:
             end = os.pread(self._descriptor, TRAILER.size, size - TRAILER.size) if size > TRAILER.size else b""
             length, checksum, magic = TRAILER.unpack(end)
+            if magic != MAGIC or length > size - TRAILER.size:
+                raise ValueError("its end is another one")
             text = os.pread(self._descriptor, length, size - TRAILER.size - length)
-            if magic != MAGIC or len(text) != length or zlib.crc32(text) != checksum:
+            if len(text) != length or zlib.crc32(text) != checksum:
                 raise ValueError("its footer is another one")
             footer = json.loads(text)
         except (struct.error, ValueError, OverflowError, OSError) as error:

@@ -84,9 +84,10 @@ class ColumnUpkeep:
         async with lock_file(self._write_lock):  # nobody is in the midst of a change now
             if await asyncio.to_thread(self._column.verify, *await self._table.state()):
                 return
+            old = await asyncio.to_thread(self._column.readable)
             with suppress(OSError, ColumnDamaged):
                 await asyncio.to_thread(self._column.invalidate)
-        draft = _Draft(self._column, self._table, self._max_rows)
+        draft = _Draft(self._column, self._table, self._max_rows, old)
         await draft.compare()
         async with lock_file(self._write_lock):  # and what has been written meanwhile
             version, total = await self._table.state()
@@ -164,15 +165,14 @@ def _newest(times: NDArray[np.int64], rows: int) -> int:
 class _Draft:
     """A column in the making: runs and rows that are right as far as the table was compared."""
 
-    def __init__(self, column: Column, table: Table, max_rows: int) -> None:
+    def __init__(self, column: Column, table: Table, max_rows: int, old: Snapshot | None) -> None:
         self._column, self._table, self._max_rows = column, table, max_rows
-        snapshot = column.readable()
         self._runs: list[str | Run] = []
         self._tail = concatenate([], column.space.dim)
         self._hashes: list[Hashes] = []
         self._since: int | None = None
         self._version = 0
-        self._old = snapshot
+        self._old = old
 
     async def compare(self) -> None:
         """Take over what the table has, and drop what it has not; nothing where its version is the same as before."""
