@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from footage.stream.av_options import LENIENT, LOCAL_FILE_ONLY
+from footage.stream.av_options import DECODER_OPTIONS, LENIENT, LOCAL_FILE_ONLY
 from footage.stream.errors import FootageError
 from footage.stream.files.frame_image import upright_image
 from footage.stream.files.nal_units import length_size, recovery_frames
@@ -226,6 +226,7 @@ class VideoFile:
             raise
         self.stream.thread_type = "AUTO"
         self.stream.codec_context.thread_count = min(4, os.cpu_count() or 1)
+        self.stream.codec_context.options = DECODER_OPTIONS
         self.time_base = Fraction(self.stream.time_base or Fraction(1, 90000))
         self._step = frame_step(self.stream)
         context = self.stream.codec_context

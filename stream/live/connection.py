@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.error import ExitError, FFmpegError
 from av.video.stream import VideoStream
 
-from footage.stream.av_options import LENIENT
+from footage.stream.av_options import DECODER_OPTIONS, LENIENT
 from footage.stream.errors import FootageError
 from footage.stream.live.contracts import LivePacket
 from footage.stream.live.url import describe_error, encode_login
@@ -73,10 +73,11 @@ def connect(url: str, transport: str, options: dict[str, str], stopped: Event) -
         StoppedError: ``stopped`` was set meanwhile.
     """
     name, format_, given = _ffmpeg_input(url, transport)
+    all_options = {**DECODER_OPTIONS, **given, **options}
     timeout = (OPEN_TIMEOUT, READ_TIMEOUT if is_rtsp(url) else SEGMENT_SILENCE)
     try:
         container = run_until_stopped(
-            lambda: av.open(name, format=format_, options={**given, **options}, timeout=timeout, **LENIENT),
+            lambda: av.open(name, format=format_, options=all_options, timeout=timeout, **LENIENT),
             stopped,
             lambda opened: opened.close(),
         )

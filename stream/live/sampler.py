@@ -12,6 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from footage.stream.av_options import DECODER_OPTIONS
 from footage.stream.files.frame_image import upright_image
 from footage.stream.files.keyframe_groups import INTERVAL_TOLERANCE
 from footage.stream.files.nal_units import length_size, recovery_frames
@@ -49,6 +50,7 @@ class Sampler:
             self._context.flush_buffers()
         else:
             self._context.thread_count = 1  # one thread a camera; more would only add delay
+            self._context.options = DECODER_OPTIONS
         self._size = (self._context.width, self._context.height)
         self._scaler = VideoReformatter()
         self._gaps: deque[float] = deque(maxlen=GROUPS_MEASURED)
