@@ -69,4 +69,4 @@ export function durationOf(seconds) {
   return rest && whole < 10 && next[1] * rest < size ? `${whole}${NARROW}${name} ${rest}${NARROW}${next[0]}` : `${whole}${NARROW}${name}`;
 }
 
-export const percentOf = (share) => `${Math.round(share * 100)}${NARROW}%`;
+export const percentOf = (share) => `${share > 0 && share < 0.005 ? '<1' : Math.round(share * 100)}${NARROW}%`;

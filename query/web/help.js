@@ -10,17 +10,20 @@ const nameOf = (key) => key.split('+').map((one) => t.keys.names[one] ?? (one.le
 
 keys.register('dialog', '?', () => dialog()?.close());
 
+let isShown = false;
+
 const dialog = () => document.getElementById('help');
 
 /** Shows or hides the dialog as the state says; the browser keeps focus and Escape inside it. */
 export function showHelp(state) {
-  if (state.help && !dialog()?.open) {
-    dialog()?.showModal();
-    keys.activate('dialog');
-  }
+  if (!state.help || isShown) return;
+  isShown = true;
+  dialog().showModal();
+  keys.activate('dialog');
 }
 
 const closed = () => {
+  isShown = false;
   keys.activate('dialog', false);
   store.set({ help: false }, { history: 'none' });
 };

@@ -78,7 +78,7 @@ function headerView(state) {
     <a class="brand" href="/" @click=${(e) => { e.preventDefault(); goHome(); }}><img src="/web/icon.svg" alt="" width="26" height="26"><span>${t.app.name}</span></a>
     ${state.view ? html`<span class="box"></span>` : boxView(state)}
     <nav class="nav" aria-label=${t.app.navLabel}>${entries.map(([view, icon]) => html`
-      <a href=${address(state, { view, open: '' })} aria-current=${state.view === view ? 'page' : nothing} @click=${(e) => goTo(e, view)}>${icon}<span>${t.app.nav[view]}</span>${view === 'watches' && state.unseen ? html`<b class="unseen">${state.unseen}</b>` : nothing}</a>`)}</nav>
+      <a href=${address(state, { view, open: '' })} title=${t.app.nav[view]} aria-current=${state.view === view ? 'page' : nothing} @click=${(e) => goTo(e, view)}>${icon}<span>${t.app.nav[view]}</span>${view === 'watches' && state.unseen ? html`<b class="unseen">${state.unseen}</b>` : nothing}</a>`)}</nav>
     <div class="me">
       <button type="button" class="ghost" title=${`${t.app.help} (?)`} aria-label=${t.app.help} @click=${() => store.set({ help: true }, TICK)}>${icons.keys}</button>
       ${state.session.token_needed ? html`<button type="button" class="ghost" title=${`${t.app.logOut}: ${t.app.as(state.session.name, state.session.role)}`} aria-label=${t.app.logOut} @click=${logOut}>${icons.exit}</button>` : nothing}
@@ -193,14 +193,15 @@ function draw(state) {
 }
 
 const onEnd = new IntersectionObserver((entries) => { if (entries.some((one) => one.isIntersecting)) asker.more(); }, { rootMargin: '800px' });
-let end = null;
+let [end, shown] = [null, null];
 
 function watchEnd() {
   const now = document.getElementById('more');
-  if (now === end) return;
+  const { answer } = store.get();
+  if (now === end && answer === shown) return;
   if (end) onEnd.unobserve(end);
-  end = now;
-  if (end) {
+  [end, shown] = [now, answer];
+  if (end) { // observed anew for each page: an end that stays in sight is told once only
     onEnd.observe(end);
     end.onclick = () => asker.more();
   }

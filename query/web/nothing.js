@@ -63,8 +63,8 @@ function whenIndexed(state, rows) {
   const names = rows.map((row) => row.camera);
   const known = (state.cameras ?? []).filter((one) => names.includes(one.camera) && one.start);
   if (!known.length) return t.nothing.never;
-  const first = known.map((one) => one.start).sort()[0];
-  const last = known.map((one) => one.end).sort().at(-1);
+  const first = Math.min(...known.map((one) => ms(one.start)));
+  const last = Math.max(...known.map((one) => ms(one.end)));
   return t.nothing.indexed(t.nothing.cameras(known.length, known[0].camera), spanOf(first, last));
 }
 

@@ -87,7 +87,7 @@ function unfold(moment) {
 
 function groupsOf(moments, by) {
   if (!by) return [['', moments]];
-  const ordered = by === 'time' ? [...moments].sort((a, b) => (a.best.time < b.best.time ? 1 : -1)) : moments;
+  const ordered = by === 'time' ? [...moments].sort((a, b) => Date.parse(b.best.time) - Date.parse(a.best.time)) : moments;
   const groups = new Map();
   for (const moment of ordered) {
     const name = by === 'camera' ? moment.camera : dayOf(moment.best.time);
@@ -107,6 +107,8 @@ function segments(label, names, value, change) {
 const toggle = (label, hint, on, change) => html`<label class="switch" title=${hint}>
   <input type="checkbox" role="switch" .checked=${on} @change=${(event) => change(event.target.checked)}>${label}</label>`;
 
+const { score: _, ...orders } = t.results.sorts; // what is only browsed has no best
+
 /** How many were found, and how they are shown. */
 export function toolsView(state) {
   const { answer } = state;
@@ -114,7 +116,7 @@ export function toolsView(state) {
     t.results.found(answer.moments.length, Boolean(answer.next));
   return html`<div class="tools">
     <p class="count" role="status">${state.loading && !answer ? t.results.searching : count}</p>
-    ${segments(t.results.sort, t.results.sorts, state.sort, (sort) => store.set({ sort }))}
+    ${segments(t.results.sort, isQuestion(state) ? t.results.sorts : orders, isQuestion(state) || state.sort === 'oldest' ? state.sort : 'time', (sort) => store.set({ sort }))}
     ${segments(t.results.group, t.results.groups, state.by, (by) => store.set({ by }))}
     ${toggle(t.results.boxes, t.results.boxesHint, state.boxes, (boxes) => store.set({ boxes }))}
     ${isQuestion(state) ? toggle(t.results.fold, t.results.foldHint, state.fold, (fold) => store.set({ fold })) : nothing}

@@ -10,9 +10,13 @@ import { asWords, understand } from './understand.js';
 
 const join = (...lists) => [...new Set(lists.flat())];
 
-/** Takes a text as typed: its words become the query, what else it says filters, added to the chips there are. */
-export function type(text, { history = 'replace', typing = true } = {}) {
+/**
+ * Takes a text as typed: its words become the query, what else it says filters, added to the chips there are. The first
+ * letter is a step of its own in the history, the others change it.
+ */
+export function type(text, { typing = true } = {}) {
   const state = store.get();
+  const history = typing && state.typing ? 'replace' : 'push';
   const base = state.base ?? { camera: state.camera, minus: state.minus, from: state.from, to: state.to };
   const cameras = (state.cameras ?? []).map((one) => one.camera);
   const found = understand(text, { now: Date.now(), zone, cameras });
@@ -37,26 +41,27 @@ export function commit() {
 /** Searches for the phrase of a chip as words instead. */
 function undo(part) {
   const state = store.get();
-  if (!part.kept) return type(asWords(state.text, part), { history: 'push', typing: false });
-  const without = { camera: { camera: state.camera.filter((one) => one !== part.value) },
-    minus: { minus: state.minus.filter((one) => one !== part.value) }, time: { from: '', to: '' } }[part.kind];
+  if (!part.kept) return type(asWords(state.text, part), { typing: false });
+  const filters = part.kind === 'time' ? { from: '', to: '' } : { [part.kind]: without(state[part.kind], part.value) };
   const q = `${state.q} "${part.phrase}"`.trim();
-  return store.set({ ...without, q, text: q, base: null, typing: false, parts: state.parts.filter((one) => one !== part) });
+  return store.set({ ...filters, q, text: q, base: null, typing: false, parts: without(state.parts, part) });
 }
+
+const without = (list, value) => list.filter((one) => one !== value);
 
 /** Takes a chip away; what was typed for it goes too. */
 function remove(kind, value, part) {
   const state = store.get();
-  const parts = state.parts.filter((one) => one.kind !== kind || (value && one.value !== value));
-  const cut = part && !part.kept ? state.text.slice(0, part.start) + state.text.slice(part.end) : null;
-  const patch = kind === 'time' ? { from: '', to: '' } :
-    kind === 'picture' ? { pictures: state.pictures.filter((one) => one !== value) } :
-      { [kind]: state[kind].filter((one) => one !== value) };
-  if (cut === null) return store.set({ ...patch, parts, typing: false });
-  const base = { camera: state.camera, minus: state.minus, from: state.from, to: state.to, ...patch };
-  store.set({ base, parts, ...patch }, { history: 'none' });
-  store.set({ base }, { history: 'none' });
-  return type(cut.replace(/\s+/g, ' ').trim(), { history: 'push', typing: false });
+  const cut = (filters) => (kind === 'time' ? { from: '', to: '' } : { [kind]: without(filters[kind], value) });
+  if (part && !part.kept) {
+    const rest = `${state.text.slice(0, part.start)} ${state.text.slice(part.end)}`.replace(/\s+/gu, ' ').trim();
+    store.set({ base: { ...state.base, ...cut(state.base) } }, { history: 'none' });
+    type(rest, { typing: false });
+    return;
+  }
+  const parts = state.parts.filter((one) => one.kind !== kind || (kind !== 'time' && one.value !== value));
+  if (kind === 'picture') store.set({ pictures: without(state.pictures, value), typing: false });
+  else store.set({ ...cut(state), parts, typing: false });
 }
 
 export async function addPictures(files, sign = 'plus') {

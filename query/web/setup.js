@@ -63,8 +63,7 @@ export function bannerView(state) {
   const { status } = state;
   const away = (state.cameras ?? []).filter((one) => one.live && !['live', 'connecting', 'stopped'].includes(one.live.state));
   const notes = [];
-  if (status?.problem) notes.push(html`<b>${t.setup.problem}.</b> ${status.problem} ${status.hint}`);
-  if (status && status.state === 'other_model') notes.push(html`<b>${t.setup.otherTitle}.</b> ${status.hint}`);
+  if (status?.problem && !isFirstRun(state)) notes.push(html`<b>${t.setup.problem}.</b> ${status.problem} ${status.hint}`);
   if (away.length) {
     const reasons = [...new Set(away.map((one) => one.live.error).filter(Boolean))].slice(0, 2).join('; ');
     notes.push(html`<b>${t.setup.away(away.map((one) => one.camera))}</b>${reasons ? html`: ${reasons}` : nothing}`);
@@ -73,18 +72,30 @@ export function bannerView(state) {
   return notes.length ? html`<div class="banner" role="status">${notes.map((note) => html`<p>${icons.warn}<span>${note}</span></p>`)}</div>` : nothing;
 }
 
-/** Whether there is nothing to search yet. */
-export const isFirstRun = (state) => state.status && (state.status.records === 0 || ['starting', 'other_model'].includes(state.status.state));
+/** Whether there is nothing to search, yet or any more. */
+export const isFirstRun = (state) => Boolean(state.status) && state.status.state !== 'ready';
+
+function explain({ status, session, cameras }) {
+  if (status.state === 'starting') return [t.setup.startingTitle, t.setup.startingText];
+  if (status.state === 'other_model') return [t.setup.otherTitle, t.setup.otherText];
+  if (status.state === 'failed') return [t.setup.failedTitle, ''];
+  if (cameras?.length) return [t.setup.emptyTitle, t.setup.waiting];
+  return [t.setup.emptyTitle, session.role === 'admin' ? t.setup.emptyText : t.setup.emptyView];
+}
 
 export function firstRunView(state) {
   const { status } = state;
-  const [title, message] = status.state === 'starting' ? [t.setup.startingTitle, status.hint] :
-    status.state === 'other_model' ? [t.setup.otherTitle, status.hint] :
-      [t.setup.emptyTitle, state.session.role === 'admin' ? t.setup.emptyText : t.setup.emptyView];
+  const isEmpty = status.state === 'empty';
+  const [title, message] = explain(state);
   const cameras = state.cameras ?? [];
-  return html`<section class="first">
-    <span class="mark">${icons.camera}</span><h1>${title}</h1><p>${message}</p>
-    ${cameras.length ? html`<ul class="sources">${cameras.map((one) => html`<li><b>${one.camera}</b> <span>${one.live ? `${one.live.state}${one.live.error ? `: ${one.live.error}` : ''}` : ''}</span></li>`)}</ul><p class="hint">${t.setup.waiting}</p>` : nothing}
-    ${status.state === 'ready' ? addView(state) : nothing}
+  const stateOf = ({ live }) => (live ? `${live.state}${live.error ? `: ${live.error}` : ''}` : t.setup.indexing);
+  return html`<section class="first" aria-live="polite">
+    <span class="mark">${isEmpty ? icons.camera : icons.clock}</span><h1>${title}</h1>
+    ${message ? html`<p>${message}</p>` : nothing}
+    ${status.problem && !isEmpty ? html`<p class="error">${status.problem}</p>` : nothing}
+    ${status.hint && !isEmpty ? html`<p class="hint">${status.hint}</p>` : nothing}
+    ${status.state === 'starting' ? html`<progress aria-label=${title}></progress>` : nothing}
+    ${isEmpty && cameras.length ? html`<ul class="sources">${cameras.map((one) => html`<li><b>${one.camera}</b><span>${stateOf(one)}</span></li>`)}</ul>` : nothing}
+    ${isEmpty ? addView(state) : nothing}
   </section>`;
 }

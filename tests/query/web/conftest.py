@@ -26,7 +26,7 @@ ZONE = "Europe/Berlin"
 LISTENER = """addEventListener('securitypolicyviolation', (event) => {
   console.error(`policy: ${event.effectiveDirective} refused ${event.blockedURI || event.sourceFile}`);
 })"""
-SECONDS = 20
+SECONDS = 60
 """Deadline of everything that a test waits for."""
 
 
@@ -85,7 +85,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data folder of an index of four cameras, in May 2026; for tests that only read.
 
     yard: a street with cyclists; door: a man in a suit in a car; meadow: a rabbit, a day later; hall: a cat, a cup of
-    coffee, and black.
+    coffee, the cat again, and black.
     """
     root = tmp_path_factory.mktemp("footage")
     for camera, source, start in (
@@ -96,7 +96,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / camera).mkdir()
         shutil.copy(film(source), root / camera / f"{start}.mp4")
     (root / "hall").mkdir()
-    compose(root / "hall" / "20260504_150000.mp4", [("chelsea", 3), ("coffee", 3), ("black", 4)], (480, 270))
+    shots = [("chelsea", 3.0), ("coffee", 3.0), ("chelsea", 3.0), ("black", 3.0)]
+    compose(root / "hall" / "20260504_150000.mp4", shots, (480, 270))
     data = root / "data"
     run_footage(
         "index", *(root / name for name in ("yard", "door", "meadow", "hall")), "--every", "500ms", "--data", data
@@ -144,7 +145,7 @@ async def browser() -> AsyncIterator[Any]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def visit(browser: Any, service: Service) -> AsyncIterator[Callable[..., Awaitable[Any]]]:
+async def visit(browser: Any, service: Service, serve: Any) -> AsyncIterator[Callable[..., Awaitable[Any]]]:
     """Open a page in a browser profile of its own: ``await visit("/?q=a+dog", url=..., viewport=..., allow=("401",))``.
 
     After the test no page may have logged an error, thrown one, or broken the policy, but for messages that hold one of
