@@ -19,6 +19,9 @@ export function suggestName(url) {
   return last.replace(/[^\w.-]+/gu, '-').replace(/^[-.]+|[-.]+$/gu, '').slice(0, 64);
 }
 
+/** Whether an address is a live camera's, so that a picture can be taken now; all else is a folder. */
+const isLive = (url) => /^(?:[a-z]+:\/\/|\d+$|\/dev\/video)/iu.test(url.trim());
+
 async function test() {
   change({ busy: 'test', error: null, picture: '' });
   try {
@@ -47,11 +50,11 @@ export function addView(state) {
   const name = form.name || suggestName(form.url);
   return html`<form class="add" @submit=${save} autocomplete="off">
     <h2>${t.setup.addTitle}</h2>
-    <label>${t.setup.url}<input name="url" required spellcheck="false" .value=${form.url} aria-describedby="url-hint" @input=${(e) => change({ url: e.target.value, picture: '', saved: '' })}></label>
+    <label>${t.setup.url}<input name="url" required spellcheck="false" .value=${form.url} aria-describedby="url-hint" @input=${(e) => change({ url: e.target.value, picture: '', saved: '', error: null })}></label>
     <p class="hint" id="url-hint">${t.setup.urlHint}</p>
     <label>${t.setup.name}<input name="name" required pattern="[A-Za-z0-9_][A-Za-z0-9_.\\-]{0,63}" title=${t.setup.nameHint} spellcheck="false" .value=${name} @input=${(e) => change({ name: e.target.value })}></label>
-    <div class="buttons"><button type="button" ?disabled=${!form.url || form.busy} @click=${test}>${form.busy === 'test' ? `${t.setup.testing}…` : t.setup.test}</button>
-      <button class="main" ?disabled=${!form.url || form.busy}>${t.setup.save}</button></div>
+    <div class="buttons">${isLive(form.url) ? html`<button type="button" ?disabled=${Boolean(form.busy)} @click=${test}>${form.busy === 'test' ? `${t.setup.testing}…` : t.setup.test}</button>` : nothing}
+      <button class="main" ?disabled=${!form.url || Boolean(form.busy)}>${form.busy === 'save' ? `${t.setup.saving}…` : t.setup.save}</button></div>
     <div role="status">${form.saved ? html`<p class="good">${icons.check}${t.setup.saved(form.saved)}</p>` : nothing}</div>
     <div role="alert">${form.error ? html`<p class="error">${form.error.message}${form.error.hint ? html`<br>${form.error.hint}` : nothing}</p>` : nothing}</div>
     ${form.picture ? html`<img class="test" src=${form.picture} alt=${t.setup.testAlt(name)}>` : nothing}

@@ -130,6 +130,7 @@ const en = {
     testing: 'Connecting',
     testAlt: (name) => `What ${name || 'it'} shows now`,
     save: 'Save',
+    saving: 'Checking',
     saved: (name) => `${name} is being indexed.`,
     onlyAdmin: 'Only a token with the role admin adds cameras.',
     byCommand: 'On the command line: footage index FOLDER, or footage cameras add NAME URL',

@@ -225,10 +225,12 @@ async def test_a_card_plays_a_silent_preview_under_the_pointer(visit):
 
 async def test_whoever_asked_for_less_motion_gets_none(visit):
     page = await visit("/?q=a+bicycle", reduced_motion="reduce")
+    await cards(page)
+    await page.clock.install()
     await page.locator(f"{CARDS} .shot").first.hover()
     await page.locator(f"{CARDS} .shot").first.focus()
     await expect(page.locator(f"{CARDS} .facts").first).to_be_visible()
-    await page.wait_for_timeout(600)  # longer than the pause before a preview
+    await page.clock.fast_forward(5000)  # longer than the pause before a preview
     assert await page.locator(".shot video").count() == 0
 
 
