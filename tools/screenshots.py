@@ -55,7 +55,7 @@ def week(folder: Path) -> tuple[list[Showing], list[Gap]]:
         for i, (begin, end) in enumerate(parts):
             start = day + timedelta(days=i * 4.6 / len(parts), hours=6 + (i * 5) % 9, minutes=(i * 17) % 60)
             showings.append(Showing(camera, Part(clip, begin, end), start))
-            if i == 0:  # all of it at lunch on Tuesday, when one camera was away for a while
+            if i == 0 and len(parts) > 1:  # all of it at lunch on Tuesday, when one camera was away for a while
                 length = parts[-1][1]
                 showings.append(Showing(camera, Part(clip, 0, length), LUNCH + timedelta(seconds=5)))
     gaps = [
@@ -86,12 +86,13 @@ async def settle(page: Page) -> None:
     await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
-async def keep(page: Page, name: str, clip: dict[str, float] | None = None) -> None:
-    """Write the screenshot with at most 256 colors, which keeps it small."""
+async def keep(page: Page, name: str, clip: dict[str, float] | None = None, smooth: bool = False) -> None:
+    """Write the screenshot with at most 256 colors, which keeps it small; ``smooth``: dithered, for a large picture."""
     data = await page.screenshot(clip=clip) if clip else await page.screenshot()  # type: ignore[arg-type]
     picture = Image.open(io.BytesIO(data)).convert("RGB")
-    palette = picture.quantize(COLORS, Image.Quantize.MEDIANCUT)
-    image = picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    image = picture.quantize(COLORS, Image.Quantize.MEDIANCUT)
+    if smooth:
+        image = picture.quantize(palette=image, dither=Image.Dither.FLOYDSTEINBERG)
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{name}.png"
     image.save(path, optimize=True)
@@ -112,7 +113,7 @@ async def take_all(url: str, chromium: str) -> None:
         await wait_for(page, playing)
         await page.locator(".player-bar").evaluate(SEEK)
         await settle(page)
-        await keep(page, "dark")
+        await keep(page, "dark", smooth=True)
         phone = {"has_touch": True, "is_mobile": True, "device_scale_factor": 2}
         await keep(await open_page(browser, url, f"/?q=a+person&{WEEK}", PHONE, **phone), "phone")
         path = f"/?q=a+giraffe+near+a+bicycle&{ASKED}&camera=street&camera=crossing"
