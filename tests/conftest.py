@@ -16,13 +16,13 @@ pytest_plugins = ["tests.astra.fixture", "tests.cassandra.fixture", "tests.rtsp.
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One per core, and one more without the slow tests: the others wait for cameras a third of their time.
+    """One per core and one more, and yet one without the slow tests: the others wait for cameras half of their time.
 
     None where files are named, which starts sooner, or where tests share a keyspace of Astra DB.
     """
     if "FOOTAGE_ASTRA_BUNDLE" in os.environ or any(".py" in argument for argument in config.args):
         return 0
-    return (os.cpu_count() or 1) + ("not slow" in config.option.markexpr)
+    return (os.cpu_count() or 1) + 1 + ("not slow" in config.option.markexpr)
 
 
 SERVERS = {"cassandra", "cassandra3", "astra_database"}

@@ -127,6 +127,8 @@ def _video(
     stream.codec_context.max_b_frames = bframes
     if codec == "libx264":
         stream.options = {"preset": "veryfast", "sc_threshold": "0", "forced-idr": "1", "bf": str(bframes)}
+    if codec == "libvpx":
+        stream.options = {"deadline": "realtime", "cpu-used": "8"}
     if codec == "libx265":
         stream.options = {"preset": "ultrafast", "x265-params": f"log-level=none:keyint={gop}:min-keyint={gop}"}
     return stream

@@ -14,10 +14,10 @@ DIM = 64
 SCHEMA_TIMEOUT = 60  # seconds: a cluster takes its time to agree on a change, and more on a busy machine
 
 
-def make(session: Session, replicas: int) -> str:
+def make(session: Session) -> str:
     """Create a keyspace with an empty table and its vector index, and use it; return its name."""
     keyspace = f"t_{uuid.uuid4().hex}"
-    replication = f"{{'class': 'SimpleStrategy', 'replication_factor': {replicas}}}"
+    replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
     session.execute(f"CREATE KEYSPACE {keyspace} WITH replication = {replication}", timeout=SCHEMA_TIMEOUT)
     session.set_keyspace(keyspace)
     session.execute(

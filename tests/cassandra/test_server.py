@@ -19,7 +19,7 @@ need_driver()
 from cassandra.cluster import Session
 
 from tests.cassandra.frames import fill, make, nearest, units
-from tests.cassandra.server import QUICK, Contact, Server, until
+from tests.cassandra.server import Contact, until
 
 START_AND_DIE = """
 import os, pathlib, signal, sys
@@ -36,7 +36,7 @@ def session(cassandra: Contact) -> Iterator[Session]:
     """A session in a new keyspace that holds an empty table of vectors."""
     cluster = cassandra.cluster()
     session = cluster.connect()
-    keyspace = make(session, replicas=1)
+    keyspace = make(session)
     yield session
     session.execute(f"DROP KEYSPACE {keyspace}")
     cluster.shutdown()
@@ -60,22 +60,6 @@ def test_a_range_inside_one_partition_needs_no_further_index(session: Session) -
     rows = session.execute(select, ("door", 1, 10, 40, vectors[0].tolist())).all()
     inside = [i for i in range(10, 40) if i % 2 == 1]
     assert [row.ts for row in rows] == sorted(inside, key=lambda i: -(vectors[i] @ vectors[0]))[:5]
-
-
-@pytest.mark.slow
-def test_what_was_acknowledged_is_there_after_a_crash(tmp_path: Path) -> None:
-    with Server(tmp_path, options=QUICK) as server:
-        cluster = server.contact.cluster()
-        session = cluster.connect()
-        keyspace = make(session, replicas=1)
-        fill(session, units(20))
-        cluster.shutdown()
-        server.kill()
-        server.start()
-        server.wait()
-        cluster = server.contact.cluster()
-        assert cluster.connect(keyspace).execute("SELECT count(*) FROM frames").one()[0] == 20
-        cluster.shutdown()
 
 
 @pytest.mark.slow

@@ -33,11 +33,11 @@ def small_disk(tmp_path):
 
 
 @pytest.fixture
-def settings(rtsp, films, small_disk, tmp_path):
+def settings(rtsp, films, tiny_clip, small_disk, tmp_path):
     server = rtsp(films)
     path = tmp_path / "footage.yaml"
     path.write_text(
-        f"data: {small_disk}\nport: 0\nembedder: lite\ndisk_free: 0\ncameras:\n"
+        f"data: {small_disk}\nport: 0\n{tiny_clip}disk_free: 0\ncameras:\n"
         f"  - {{name: yard, url: '{server.url('yard')}', every: 200ms, max_gap: 1s}}\n"
     )
     return path

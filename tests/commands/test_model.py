@@ -19,6 +19,12 @@ def clip(tmp_path_factory):
     return tiny.immich(tmp_path_factory.mktemp("clip") / "tiny")
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """The environment of commands that keep what they measured of that CLIP, and the nouns, for each other."""
+    return {"FOOTAGE_CACHE": str(tmp_path_factory.mktemp("cache"))}
+
+
 @pytest.mark.slow
 def test_the_table_names_every_model_and_marks_the_one_in_use(tmp_path):
     shown = footage("model", "list", data=tmp_path).stdout
@@ -33,8 +39,8 @@ def test_the_table_names_every_model_and_marks_the_one_in_use(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_chosen_model_is_used_until_another_is(tmp_path, clip):
-    data, cache = tmp_path / "data", {"FOOTAGE_CACHE": str(tmp_path / "cache")}
+def test_a_chosen_model_is_used_until_another_is(tmp_path, clip, cache):
+    data = tmp_path / "data"
     used = footage("model", "use", clip, data=data, **cache)
     assert used.returncode == 0, used.stderr
     assert "answers of clip/tiny cannot be trusted here" in used.stderr  # its weights are random
@@ -72,8 +78,8 @@ def test_a_model_is_judged_and_its_cutoff_is_kept_with_the_index(tmp_path):
 
 
 @pytest.mark.slow
-def test_migrating_keeps_the_moments_and_reports_what_is_lost(tmp_path, clip):
-    data, cache = tmp_path / "data", {"FOOTAGE_CACHE": str(tmp_path / "cache")}
+def test_migrating_keeps_the_moments_and_reports_what_is_lost(tmp_path, clip, cache):
+    data = tmp_path / "data"
     kept = films.encode(tmp_path / "kept.mp4", films.numbered(40), fps=10, gop=10)
     lost = films.encode(tmp_path / "lost.mp4", films.numbered(20, (96, 64)), fps=10, gop=10)
     footage("index", kept, lost, data=data, FOOTAGE_EMBEDDER="lite", **cache)
@@ -90,8 +96,8 @@ def test_migrating_keeps_the_moments_and_reports_what_is_lost(tmp_path, clip):
 
 
 @pytest.mark.slow
-def test_a_running_service_stops_when_its_index_moves_to_another_model(tmp_path, clip):
-    data, cache = tmp_path / "data", {"FOOTAGE_CACHE": str(tmp_path / "cache")}
+def test_a_running_service_stops_when_its_index_moves_to_another_model(tmp_path, clip, cache):
+    data = tmp_path / "data"
     film = films.encode(tmp_path / "kept.mp4", films.numbered(20), fps=10, gop=10)
     footage("index", film, data=data, FOOTAGE_EMBEDDER="lite", **cache)
     command = [sys.executable, "-m", "footage", "serve", "--port", "0", "--data", str(data)]

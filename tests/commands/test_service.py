@@ -40,11 +40,14 @@ def ended():
 
 
 @pytest.fixture
-def settings(rtsp, films, tmp_path):
-    """A settings file with two cameras of a real server."""
-    server = rtsp(films, login="user:secret")
-    path = tmp_path / "footage.yaml"
-    lines = [f"data: {tmp_path / 'data'}", "port: 0", "disk_free: 1MB", "cameras:"]
+def settings(rtsp, films, tiny_clip, tmp_path):
+    return write_settings(rtsp(films, login="user:secret"), tmp_path, tiny_clip)
+
+
+def write_settings(server, folder, model):
+    """A settings file with two cameras of a real server; ``model`` is the lines that choose one."""
+    path = folder / "footage.yaml"
+    lines = [f"data: {folder / 'data'}", f"{model}port: 0", "disk_free: 1MB", "cameras:"]
     for name in ("yard", "gate"):
         url = server.url(name, "user:${CAMERA_PASSWORD}")
         lines.append(f'  - {{name: {name}, url: "{url}", every: 200ms, max_gap: 1s, stall: 3s}}')

@@ -17,10 +17,8 @@ from skimage import data as pictures
 
 from tests import films
 from tests.commands.runner import footage
-from tests.commands.test_service import Service, settings
+from tests.commands.test_service import Service, write_settings
 from tests.ports import free_port
-
-__all__ = ["settings"]
 
 pytestmark = pytest.mark.slow
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
@@ -126,6 +124,11 @@ def hook():
 
 
 SECRET = {"CAMERA_PASSWORD": "secret"}
+
+
+@pytest.fixture
+def settings(rtsp, films, tmp_path):
+    return write_settings(rtsp(films, login="user:secret"), tmp_path, "embedder: lite\n")
 
 
 @contextmanager

@@ -28,12 +28,11 @@ SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
-def cluster(cassandra, rtsp, films, tmp_path):
+def cluster(cassandra, rtsp, films, tiny_clip, tmp_path):
     """Settings files of two workers on one new keyspace, whose cameras are shared."""
     server = rtsp(films, login="user:secret")
     lines = [
-        "embedder: lite",
-        "port: 0",
+        f"{tiny_clip}port: 0",
         "disk_free: 1MB",
         "store: cassandra",
         f"cassandra: {{hosts: ['{cassandra.host}'], port: {cassandra.port}, keyspace: w_{uuid.uuid4().hex[:12]},"

@@ -171,7 +171,7 @@ async def test_an_unrecorded_camera_has_records_without_footage(live, rtsp, film
 
 
 async def test_overload_drops_the_oldest_frames_and_counts_them(live, rtsp, films):
-    slow = ColorEmbedder(2.0)
+    slow = ColorEmbedder(0.5)
     slow.batch = 1
     service = await live(camera(rtsp(films), every=0.04), embedder=slow)
     await until(lambda: state(service).dropped > 10)

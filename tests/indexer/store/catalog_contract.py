@@ -52,9 +52,11 @@ class CatalogContract:
     A backend's class has a fixture ``opening``: a function that opens the test's catalog. Twice is like two processes.
 
     Attributes:
+        at_once: how many files each of two processes adds at once.
         photographs: how many are added of one moment.
     """
 
+    at_once = 30
     photographs = 1200  # more than there are steps in a period of phases
 
     @pytest.fixture
@@ -143,8 +145,10 @@ class CatalogContract:
 
     async def test_media_added_at_once_are_shifted_apart(self, opening: Opening) -> None:
         one, other = await opening(), await opening()
-        work = [each.add_media(video(f"{i}{each is one}", 0, 0), "r") for i in range(30) for each in (one, other)]
-        assert len({entry.media.start for entry in await asyncio.gather(*work)}) == 60
+        work = [
+            each.add_media(video(f"{i}{each is one}", 0, 0), "r") for i in range(self.at_once) for each in (one, other)
+        ]
+        assert len({entry.media.start for entry in await asyncio.gather(*work)}) == 2 * self.at_once
 
     async def test_media_between_finds_overlapping_media(self, catalog: Catalog) -> None:
         await catalog.add_media(video("long", 0, 1000), "r")

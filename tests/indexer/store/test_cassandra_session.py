@@ -37,21 +37,37 @@ from footage.indexer.store.cassandra import (
 from footage.indexer.store.cassandra.media import separate_start
 from footage.indexer.store.cassandra.vectors import _bytes
 from tests.cassandra.server import Contact
+from tests.indexer.store import cluster_contract
 from tests.ports import free_port
 
 SPACE = Space("test/one", 32)
 IN_FLIGHT = 64
 
 
+async def connect(server: Contact, keyspace: str) -> CassandraSession:
+    login = {"user": server.user, "password": server.password}
+    return await connect_cassandra([server.host], server.port, keyspace, **login, in_flight=IN_FLIGHT)
+
+
 @pytest.fixture
-async def session(cassandra: Contact) -> AsyncIterator[CassandraSession]:
-    """A session in a keyspace of its own, with nothing in it."""
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    at = cassandra
-    session = await connect_cassandra([at.host], at.port, name, user=at.user, password=at.password, in_flight=IN_FLIGHT)
+async def fresh(cassandra: Contact) -> AsyncIterator[CassandraSession]:
+    """A session in a keyspace of its own that does not exist yet."""
+    session = await connect(cassandra, f"t_{uuid.uuid4().hex[:12]}")
     yield session
-    await session.execute_ddl(f"DROP KEYSPACE IF EXISTS {name}")
+    await session.execute_ddl(f"DROP KEYSPACE IF EXISTS {session.keyspace}")
     await session.close()
+
+
+@pytest.fixture(scope="module")
+def keyspace() -> str:
+    return f"t_{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def session(cassandra: Contact, keyspace: str) -> AsyncIterator[CassandraSession]:
+    """A session in the module's keyspace, whose tables are empty."""
+    async with cluster_contract.emptied(await connect(cassandra, keyspace)) as session:
+        yield session
 
 
 def test_a_vector_is_sent_as_the_driver_would_send_it() -> None:
@@ -60,37 +76,36 @@ def test_a_vector_is_sent_as_the_driver_would_send_it() -> None:
     assert _bytes(vector) == kind.serialize(vector.tolist(), 5)
 
 
-async def test_missing_tables_are_reported_and_created(session: CassandraSession) -> None:
-    assert await schema.find_errors(session, SPACE) == [
-        f"the keyspace {session.keyspace} is missing; run `footage store init`"
+async def test_missing_tables_are_reported_and_created(fresh: CassandraSession) -> None:
+    assert await schema.find_errors(fresh, SPACE) == [
+        f"the keyspace {fresh.keyspace} is missing; run `footage store init`"
     ]
     with pytest.raises(StoreError, match="footage store init"):
-        await CassandraStore.open(session, SPACE)
+        await CassandraStore.open(fresh, SPACE)
     for _ in range(2):
-        await schema.create_tables(session, SPACE, rate=5)
-        assert await schema.find_errors(session, SPACE) == []
-    assert await schema.bucket_duration(session) == schema.HOUR_MICROS
+        await schema.create_tables(fresh, SPACE, rate=5)
+        assert await schema.find_errors(fresh, SPACE) == []
+    assert await schema.bucket_duration(fresh) == schema.HOUR_MICROS
     other = Space("test/other", 8)
-    assert await schema.find_errors(session, other) == ["there is no table for test/other; run `footage store init`"]
-    await session.execute_ddl(f"DROP INDEX {session.keyspace}.frames_test_one_vector")
-    await session.execute_ddl("ALTER TABLE @camera_media ADD color text")
-    (fault,) = await schema.find_errors(session, SPACE)
+    assert await schema.find_errors(fresh, other) == ["there is no table for test/other; run `footage store init`"]
+    await fresh.execute_ddl(f"DROP INDEX {fresh.keyspace}.frames_test_one_vector")
+    await fresh.execute_ddl("ALTER TABLE @camera_media ADD color text")
+    (fault,) = await schema.find_errors(fresh, SPACE)
     assert fault.startswith("the table camera_media is of another version: color;")
-    await session.execute_ddl("ALTER TABLE @camera_media DROP color")
-    (fault,) = await schema.find_errors(session, SPACE)
+    await fresh.execute_ddl("ALTER TABLE @camera_media DROP color")
+    (fault,) = await schema.find_errors(fresh, SPACE)
     assert "no dot_product index" in fault
 
 
-async def test_the_tables_of_a_newer_version_are_refused(session: CassandraSession) -> None:
-    await schema.create_tables(session, SPACE)
-    await session.write("INSERT INTO @about (part, version) VALUES ('all', ?)", schema.SCHEMA_VERSION + 1)
+async def test_the_tables_of_a_newer_version_are_refused(fresh: CassandraSession) -> None:
+    await schema.create_tables(fresh, SPACE)
+    await fresh.write("INSERT INTO @about (part, version) VALUES ('all', ?)", schema.SCHEMA_VERSION + 1)
     with pytest.raises(StoreError, match="newer version"):
-        await CassandraStore.open(session, SPACE)
+        await CassandraStore.open(fresh, SPACE)
 
 
 async def test_sixty_four_inserts_at_once_all_succeed_and_are_all_found(session: CassandraSession) -> None:
     """On skip-list memtables a part of them fails, and what is repeated is missing from the index (CASSANDRA-21644)."""
-    await schema.create_tables(session, SPACE)
     store = await CassandraStore.open(session, SPACE)
     records = make_records(960)
     await asyncio.gather(*(store.write([record]) for record in records))
@@ -100,7 +115,6 @@ async def test_sixty_four_inserts_at_once_all_succeed_and_are_all_found(session:
 
 
 async def test_a_record_goes_when_its_time_to_live_is_over(session: CassandraSession) -> None:
-    await schema.create_tables(session, SPACE)
     store = await CassandraStore.open(session, SPACE, ttl=2)
     await store.write(make_records(3))
     assert await store.count() == 3
@@ -112,7 +126,6 @@ async def test_a_record_goes_when_its_time_to_live_is_over(session: CassandraSes
 
 
 async def test_pieces_of_many_partitions_are_searched_and_scanned_in_order(session: CassandraSession) -> None:
-    await schema.create_tables(session, SPACE)
     store = await CassandraStore.open(session, SPACE)
     vectors = unit_vectors(400)
     hour = timedelta(hours=1)
@@ -137,7 +150,6 @@ async def test_more_than_one_query_may_return_is_found(
     session: CassandraSession, monkeypatch: pytest.MonkeyPatch, where: Where
 ) -> None:
     """A window that returned all it may is searched in halves: here down to single partitions and parts of them."""
-    await schema.create_tables(session, SPACE)
     store = await CassandraStore.open(session, SPACE)
     vectors = unit_vectors(300)
     records = [Record("gate", at(0) + i * timedelta(minutes=40), "m", i, v) for i, v in enumerate(vectors)]
@@ -151,7 +163,6 @@ async def test_more_than_one_query_may_return_is_found(
 
 
 async def test_the_server_is_asked_once_for_a_long_time_of_many_cameras(session: CassandraSession) -> None:
-    await schema.create_tables(session, SPACE)
     store = await CassandraStore.open(session, SPACE)
     for camera in ("gate", "door", "yard"):
         await store.write(make_records(60, camera, every=6 * 3600))
@@ -170,7 +181,6 @@ async def test_the_server_is_asked_once_for_a_long_time_of_many_cameras(session:
 
 
 async def test_records_are_counted_as_they_are_written_and_forgotten(session: CassandraSession) -> None:
-    await schema.create_tables(session, SPACE)
     store = await CassandraStore.open(session, SPACE)
     for _ in range(2):
         await store.write(make_records(30))
@@ -179,11 +189,11 @@ async def test_records_are_counted_as_they_are_written_and_forgotten(session: Ca
     assert await store.counts(["gate", "door", "attic"]) == {"gate": 20, "door": 5}
 
 
-async def test_two_spaces_of_like_names_have_tables_of_their_own(session: CassandraSession) -> None:
+async def test_two_spaces_of_like_names_have_tables_of_their_own(fresh: CassandraSession) -> None:
     names = []
     for space in (SPACE, Space("test-one", 32), Space("test/one", 16)):
-        await schema.create_tables(session, space)
-        names.append(await schema.find_frames_table(session, space))
+        await schema.create_tables(fresh, space)
+        names.append(await schema.find_frames_table(fresh, space))
     assert names[0] == "frames_test_one"
     assert len(set(names)) == 3
 
@@ -280,7 +290,6 @@ def test_starts_are_shifted_as_in_the_embedded_catalog() -> None:
 
 async def test_many_notes_of_coverage_are_written_anew_and_say_the_same(session: CassandraSession) -> None:
     """Retention notes what expired each hour, over what other processes noted; the rows of a month stay few."""
-    await schema.create_tables(session, SPACE)
     catalog, other = await CassandraCatalog.open(session), await CassandraCatalog.open(session)
     await other.set_coverage(Coverage("gate", at(0), at(5_000), CoverageState.WATCHED))
     for end in range(10, 1310, 10):

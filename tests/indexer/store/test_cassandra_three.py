@@ -22,6 +22,7 @@ from footage.indexer.store.cassandra import CassandraStore, connect_cassandra, s
 from tests.cassandra.server import QUICK, Server
 
 SPACE = Space("test/one", 32)
+PAUSE = 0.02  # seconds between requests: three nodes and their restarts share a small machine with them
 COPIES = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 3}"
 
 
@@ -43,13 +44,14 @@ class Traffic:
                 return
             if await self._try(self.store.write(records[i : i + 5])):
                 self.acknowledged += records[i : i + 5]
+            await asyncio.sleep(PAUSE)
 
     async def search(self) -> None:
         while not self.stop:
             if self.acknowledged:
                 record = self.acknowledged[-1]
                 self.found += await self._try(self.store.nearest(record.vector, 1))
-            await asyncio.sleep(0)
+            await asyncio.sleep(PAUSE)
 
     async def _try(self, work: object) -> bool:
         began = time.monotonic()

@@ -47,8 +47,21 @@ class Recipe:
 
 
 def make_video(path: Path, recipe: Recipe | None = None, *, kind: Kind = Kind.VIDEO, start: datetime = START) -> Media:
-    """Makes a video file and its media."""
+    """Makes a video file and its media; one of the same recipe and format is encoded once in a run of the tests."""
     recipe = recipe or Recipe()
+    key = f"{path.suffix} {recipe}"
+    if key not in _ENCODED:
+        _encode(path, recipe)
+        _ENCODED[key] = path.read_bytes()
+    path.write_bytes(_ENCODED[key])
+    duration = recipe.times[-1] + 1 / RATE
+    return Media("0" * 16, "yard", str(path), kind, start, Clock.GIVEN, duration)
+
+
+_ENCODED: dict[str, bytes] = {}
+
+
+def _encode(path: Path, recipe: Recipe) -> None:
     with av.open(str(path), "w", options=recipe.container) as output:
         video = output.add_stream(recipe.codec, rate=RATE, options=_options(recipe))
         video.width, video.height = recipe.size
@@ -70,8 +83,6 @@ def make_video(path: Path, recipe: Recipe | None = None, *, kind: Kind = Kind.VI
         output.mux(video.encode(None))
         if audio:
             output.mux(audio.encode(None))
-    duration = recipe.times[-1] + 1 / RATE
-    return Media("0" * 16, "yard", str(path), kind, start, Clock.GIVEN, duration)
 
 
 def rotate_video(media: Media) -> Media:

@@ -12,6 +12,7 @@ from skimage import data
 from footage.indexer.embed.base import Vectors
 from footage.indexer.embed.lite import LiteEmbedder
 from footage.indexer.store.base import Record
+from footage.query.scoring import noun_bank
 from footage.query.scoring.calibration import (
     MatchScorer,
     MultiQueryScorer,
@@ -20,7 +21,6 @@ from footage.query.scoring.calibration import (
     apply_exclusions,
 )
 from footage.query.scoring.noun_bank import NounBank, load_nouns
-from footage.stream.frame import Image
 
 BLACK = np.zeros((300, 400, 3), np.uint8)
 
@@ -48,13 +48,16 @@ async def matcher(lite: LiteEmbedder, bank: NounBank, question: str, background:
     return MatchScorer(QueryEmbedding((await lite.texts([question]))[0]), NullDistribution(bank, background), bank)
 
 
-def film() -> list[Image]:
-    """Photographs with black between, and where each of them is."""
-    return [*[data.chelsea()] * 3, BLACK, *[data.coffee()] * 3, BLACK, *[data.rocket()] * 3]
+@pytest.fixture(scope="module")
+def frames(lite: LiteEmbedder) -> Vectors:
+    """Photographs with black between: a cat at 0 to 2, coffee at 4 to 6, a rocket at 8 to 10."""
+    cat, coffee, rocket, black = asyncio.run(lite.images([data.chelsea(), data.coffee(), data.rocket(), BLACK]))
+    return np.stack([*[cat] * 3, black, *[coffee] * 3, black, *[rocket] * 3])
 
 
-async def test_present_things_match_where_they_are_and_absent_ones_do_not(lite: LiteEmbedder, bank: NounBank) -> None:
-    frames = await lite.images(film())
+async def test_present_things_match_where_they_are_and_absent_ones_do_not(
+    lite: LiteEmbedder, bank: NounBank, frames: Vectors
+) -> None:
     for question, places in {"a cat": (0, 1, 2), "a cup of coffee": (4, 5, 6), "a rocket": (8, 9, 10)}.items():
         found = (await matcher(lite, bank, question, frames)).probability(frames) >= 0.5
         assert tuple(np.flatnonzero(found)) == places, question
@@ -62,8 +65,7 @@ async def test_present_things_match_where_they_are_and_absent_ones_do_not(lite: 
         assert (await matcher(lite, bank, question, frames)).probability(frames).max() < 0.5, question
 
 
-async def test_more_of_the_same_footage_changes_nothing(lite: LiteEmbedder, bank: NounBank) -> None:
-    frames = await lite.images(film())
+async def test_more_of_the_same_footage_changes_nothing(lite: LiteEmbedder, bank: NounBank, frames: Vectors) -> None:
     once, often = [await matcher(lite, bank, "a cat", np.tile(frames, (n, 1))) for n in (1, 20)]
     np.testing.assert_allclose(once.probability(frames), often.probability(frames), atol=1e-5)
 
@@ -144,8 +146,9 @@ def test_queries_score_together_as_each_alone() -> None:
     np.testing.assert_array_equal(there * free, MultiQueryScorer(aims, bank).probability(frames))
 
 
-async def test_unwanted_terms_are_scored_separately_not_subtracted(lite: LiteEmbedder, bank: NounBank) -> None:
-    frames = await lite.images(film())
+async def test_unwanted_terms_are_scored_separately_not_subtracted(
+    lite: LiteEmbedder, bank: NounBank, frames: Vectors
+) -> None:
     cat, rocket, coffee = await lite.texts(["a cat", "a rocket", "a cup of coffee"])
     null = NullDistribution(bank, frames)
     plain = MatchScorer(QueryEmbedding(cat), null, bank).probability(frames)
@@ -162,8 +165,7 @@ def test_an_exclusion_applies_to_all_records_of_its_time() -> None:
     np.testing.assert_allclose(found, [0.02, 0.09, 0.9])
 
 
-async def test_an_image_matches_itself_and_no_other(lite: LiteEmbedder, bank: NounBank) -> None:
-    frames = await lite.images(film())
+async def test_an_image_matches_itself_and_no_other(lite: LiteEmbedder, bank: NounBank, frames: Vectors) -> None:
     altered = [np.ascontiguousarray(image[20:-20, 30:-30][:, ::-1]) for image in (data.chelsea(), data.rocket())]
     null = NullDistribution(bank, frames)
     for picture, places in zip(
@@ -173,12 +175,16 @@ async def test_an_image_matches_itself_and_no_other(lite: LiteEmbedder, bank: No
         assert set(np.flatnonzero(p >= 0.5)) == places
 
 
-async def test_cached_nouns_are_used_for_their_model_only(lite: LiteEmbedder, tmp_path: Path) -> None:
+async def test_cached_nouns_are_used_for_their_model_only(
+    lite: LiteEmbedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nouns = load_nouns()[:50]
+    monkeypatch.setattr(noun_bank, "load_nouns", lambda: nouns)
     made = await NounBank.build(lite, tmp_path)
     (kept,) = tmp_path.iterdir()
     again = await NounBank.build(lite, tmp_path)
     np.testing.assert_array_equal(made.vectors, again.vectors)
-    assert again.vectors.shape == (len(load_nouns()), lite.space.dim)
+    assert again.vectors.shape == (len(nouns), lite.space.dim)
     np.save(kept, made.vectors[::-1])
     np.testing.assert_array_equal((await NounBank.build(lite, tmp_path)).vectors, made.vectors)
     kept.write_bytes(b"not an array")

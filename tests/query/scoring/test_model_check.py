@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture
-async def lite() -> AsyncIterator[LiteEmbedder]:
+@pytest.fixture(scope="module")
+def lite() -> Iterator[LiteEmbedder]:
+    """Yield one embedder for all tests: its networks take a second to load."""
     embedder = LiteEmbedder()
     yield embedder
-    await embedder.close()
+    asyncio.run(embedder.close())
 
 
 async def check(folder: Path, cache: Path) -> ModelCheck:

@@ -136,9 +136,9 @@ async def test_pages_contain_every_moment_once_and_in_order(search_engine, flash
 async def test_pages_continue_beyond_the_first_hits(search_engine, flashes, monkeypatch, limit):
     """With few first hits, pages need many tiers: by score within a tier, each moment exactly once."""
     monkeypatch.setattr(cursor, "FIRST_HITS", 2)
-    await flashes("yard", shades(40))
+    await flashes("yard", shades(24))
     found = await pages(search_engine, limit)
-    assert len(found) == len({m.start for m in found}) == 40
+    assert len(found) == len({m.start for m in found}) == 24
 
 
 @pytest.mark.parametrize(("most", "complete"), [(8, False), (200, True)])

@@ -1,6 +1,7 @@
 """Tests post-processing over HTTP, with two cameras whose colors change at times between records."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 
@@ -8,6 +9,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from footage.indexer.files.file_indexer import FileIndexer, Job
+from footage.indexer.store.lance import LanceStore
+from footage.indexer.store.sqlite import SqliteCatalog
 from footage.query.clips.service import ClipService
 from footage.query.http import app
 from footage.query.http.metrics import Metrics
@@ -21,12 +24,39 @@ YARD = [("red", 3.4), ("green", 6.6), ("red", 20.5), ("green", 23.5), ("red", 40
 GATE = [("red", 8.4), ("blue", 12.6), ("red", 60)]
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An index of both cameras, which no test changes."""
+    folder = tmp_path_factory.mktemp("index")
+
+    async def make():
+        async with opened(folder) as (store, catalog):
+            for camera, shots in (("yard", YARD), ("gate", GATE)):
+                path = film(folder / f"{camera}.mp4", *shots)
+                await FileIndexer(ColorEmbedder(), store, catalog).run([Job(path, camera, 1.0, START)])
+
+    asyncio.run(make())
+    return folder
+
+
+@asynccontextmanager
+async def opened(folder):
+    store = await LanceStore.open(folder / "vectors", ColorEmbedder.space)
+    catalog = await SqliteCatalog.open(folder / "catalog.sqlite")
+    yield store, catalog
+    await store.close()
+    await catalog.close()
+
+
 @pytest.fixture
-async def client(store, catalog, tmp_path):
-    embedder = ColorEmbedder()
-    for camera, shots in (("yard", YARD), ("gate", GATE)):
-        path = film(tmp_path / f"{camera}.mp4", *shots)
-        await FileIndexer(embedder, store, catalog).run([Job(path, camera, 1.0, START)])
+async def index(folder):
+    async with opened(folder) as index:
+        yield index
+
+
+@pytest.fixture
+async def client(index, tmp_path):
+    (store, catalog), embedder = index, ColorEmbedder()
     clip_service = ClipService(store, catalog, tmp_path / "clips")
     search_engine = SearchEngine(
         embedder, store, catalog, await NounBank.build(embedder), partial(clip_service.get_frame, boxes=False)
