@@ -20,3 +20,12 @@ def to_micros(time: datetime) -> int:
 def from_micros(count: int) -> datetime:
     """The UTC time that ``to_micros`` counted. Raises OverflowError beyond the years 1 to 9999."""
     return EPOCH + count * MICROSECOND
+
+
+def from_local(time: datetime) -> datetime:
+    """Convert a time of this machine's zone, given without one, to UTC.
+
+    Of a time that comes twice in autumn ``fold`` says which; one that is left out in spring is as much later. For that
+    one ``datetime.astimezone`` answers an hour that is too early, since it subtracts the offset of afterwards.
+    """
+    return datetime.fromtimestamp(time.timestamp(), UTC)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 from footage.stream.errors import InvalidInput
-from footage.stream.instants import MICROSECOND
+from footage.stream.instants import MICROSECOND, from_local
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = timedelta(days=1)
@@ -88,4 +88,4 @@ class Schedule:
 
 def _local_hour(day: date, hour: int) -> datetime:
     """Return the UTC time at which the local clock shows this hour; 24 is the next day's 0."""
-    return datetime.combine(day + _DAY * (hour // 24), time(hour % 24)).astimezone(UTC)
+    return from_local(datetime.combine(day + _DAY * (hour // 24), time(hour % 24)))

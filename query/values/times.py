@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import PlainSerializer
 
 from footage.stream.errors import InvalidInput
+from footage.stream.instants import from_local
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
@@ -37,7 +38,8 @@ def parse_time(text: str) -> datetime:
 
 def _parse_iso(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
+        time = datetime.fromisoformat(text)
+        return time.astimezone(UTC) if time.tzinfo else from_local(time)
     except ValueError:
         raise InvalidInput(
             f"{text!r} is not a time; write 2026-05-04T13:30, 2026-05-04T13:30Z or -2h for two hours ago"

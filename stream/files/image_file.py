@@ -16,6 +16,7 @@ from PIL.ImageFile import ImageFile
 from footage.stream.files.image_bounds import open_header, open_image
 from footage.stream.files.video_file import MediaError
 from footage.stream.frame import Image
+from footage.stream.instants import from_local
 
 SUFFIXES = frozenset(
     f".{name}" for name in ("avif", "bmp", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp")
@@ -174,7 +175,7 @@ def _time_taken(exif: dict[int, object]) -> datetime | None:
         micros = int(fraction.ljust(6, "0")[:6]) if fraction.isdecimal() and fraction.isascii() else 0
         for value, form in ((text + zone, "%Y:%m:%d %H:%M:%S%z"), (text, "%Y:%m:%d %H:%M:%S")):
             try:
-                return datetime.strptime(value, form).astimezone().replace(microsecond=micros)
+                return from_local(datetime.strptime(value, form)).replace(microsecond=micros)
             except (ValueError, OverflowError, OSError):
                 continue
     return None

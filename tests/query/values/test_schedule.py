@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from footage.query.values.schedule import BadSchedule, Schedule, parse_weekdays
+from footage.query.values.times import parse_time
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
 
@@ -43,6 +44,24 @@ def test_a_night_in_which_clocks_change_is_an_hour_shorter_or_longer(berlin):
     spring = Schedule("22-6", "sat").spans(datetime(2026, 3, 28, tzinfo=UTC), datetime(2026, 3, 30, tzinfo=UTC))
     autumn = Schedule("22-6", "sat").spans(datetime(2026, 10, 24, tzinfo=UTC), datetime(2026, 10, 26, tzinfo=UTC))
     assert [b - a for a, b in spring + autumn] == [timedelta(hours=7), timedelta(hours=9)]
+
+
+@pytest.mark.parametrize(
+    ("hours", "begin", "end"), [("2-3", "00:00", "02:00"), ("1-2", "23:00", "00:00"), ("3-4", "02:00", "03:00")]
+)
+def test_hours_hold_both_of_the_hour_that_comes_twice(berlin, hours, begin, end):
+    ((a, b),) = Schedule(hours).spans(datetime(2026, 10, 24, 20, tzinfo=UTC), datetime(2026, 10, 25, 12, tzinfo=UTC))
+    assert (f"{a:%H:%M}", f"{b:%H:%M}") == (begin, end)
+
+
+def test_an_hour_that_is_left_out_in_spring_has_no_span(berlin):
+    day = datetime(2026, 3, 28, 20, tzinfo=UTC)
+    assert Schedule("2-3").spans(day, day + timedelta(hours=16)) == []
+
+
+def test_a_time_in_words_is_the_first_of_two_and_an_offset_decides(berlin):
+    assert parse_time("2026-10-25T02:30") == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    assert parse_time("2026-10-25T02:30+01:00") == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
 
 
 def test_whole_days_are_joined_and_clipped_to_the_span():

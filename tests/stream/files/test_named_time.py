@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import tzset
 
 import pytest
 
@@ -19,6 +21,36 @@ def local(*numbers: int) -> datetime:
 
 
 WHEN = local(2026, 5, 4, 13, 30)
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A zone whose clocks are put back on 2026-10-25 at 01:00 UTC, and were put forward on 2026-03-29 at 01:00 UTC."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    tzset()
+    yield
+    monkeypatch.undo()
+    tzset()
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "begun"),
+    [
+        ("yard_20261025_015000.mp4", "2026-10-25T00:00Z", "2026-10-24T23:50Z"),
+        ("yard_20261025_023000.mp4", "2026-10-25T00:40Z", "2026-10-25T00:30Z"),
+        ("yard_20261025_023000.mp4", "2026-10-25T01:40Z", "2026-10-25T01:30Z"),
+        ("yard_20261025_023000.mp4", "2026-11-20T10:00Z", "2026-10-25T00:30Z"),  # copied later: nobody knows
+        ("yard_2026-10-25T02-30-00+0100.mp4", "2026-10-25T00:40Z", "2026-10-25T01:30Z"),
+        ("yard_20261025_030000.mp4", "2026-10-25T02:10Z", "2026-10-25T02:00Z"),
+        ("yard_20260329_023000.mp4", "2026-03-29T01:40Z", "2026-03-29T01:30Z"),  # a time that did not exist
+    ],
+)
+def test_the_hour_that_comes_twice(berlin: None, tmp_path: Path, name: str, written: str, begun: str) -> None:
+    path = tmp_path / name
+    path.touch()
+    at = datetime.fromisoformat(written).timestamp()
+    os.utime(path, (at, at))
+    assert time_in_name(path) == datetime.fromisoformat(begun)
 
 
 @pytest.mark.parametrize(
