@@ -102,5 +102,7 @@ def _print_next_steps(data: Path) -> None:
         f"  footage search 'a red car' --data {shlex.quote(str(data))}\n"
         "  footage index ~/Videos            index your own files\n"
         "  footage search 'a dog'            and search them\n"
-        "  footage serve                     answer over HTTP"
+        "  footage serve                     answer over HTTP, with a page for the browser\n"
+        f"  footage serve --open --embedder lite --data {shlex.quote(str(data))}\n"
+        "                                    look at this index in the page"
     )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from footage.commands.composition import SearchServices
+    from footage.commands.starting import StartingPage
     from footage.config.settings import Settings
     from footage.indexer.supervisor import Supervisor
     from footage.query.http.app import AppServices
@@ -40,6 +41,7 @@ async def serve(
     worker: Annotated[
         str | None, typer.Option("--worker", metavar="NAME", help="Watch a share of the cluster's shared cameras.")
     ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in this machine's browser.")] = False,
     embedder: EmbedderOption = None,
     model: ModelOption = None,
     fit: FitOption = None,
@@ -58,13 +60,17 @@ async def serve(
     if not token and not auth.is_loopback(settings.host):
         auth.check_bind(settings.host, bool(await stored_tokens(settings)))
     memory.limit_arenas()
-    if await _serve(settings, token):
+    if await _serve(settings, token, open_page):
         print_message("the index has moved to another model; start footage serve again to go on with it")
         raise typer.Exit(MODEL)
 
 
-async def _serve(settings: Settings, token: str | None) -> bool:
-    """Serve until a signal or until the index moves to another model; returns whether it moved."""
+async def _serve(settings: Settings, token: str | None, open_page: bool) -> bool:
+    """Serve until a signal or until the index moves to another model; returns whether it moved.
+
+    Raises:
+        SpaceMismatch: the index is of another model; the page tells that until a signal.
+    """
     import asyncio
     import signal
 
@@ -72,6 +78,7 @@ async def _serve(settings: Settings, token: str | None) -> bool:
     from footage.commands.peers import service_name
     from footage.commands.service import run_service
     from footage.commands.service_lock import lock_service_folders
+    from footage.commands.starting import starting_page
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -80,13 +87,19 @@ async def _serve(settings: Settings, token: str | None) -> bool:
         raise UsageError("worker: cameras are shared in a cluster; set store: cassandra or astra")
     async with (
         lock_service_folders(settings),
+        starting_page(settings, token) as page,
+        _stopping_at_other_model(page, stop),
         open_services(settings, service_name(settings)) as services,
         run_service(settings, services) as app_services,
     ):
         supervisor = app_services.supervisor
         assert supervisor
-        runner = await _start_http(settings, token, app_services)
+        if page:
+            await page.end()
+        runner = await _start_http(settings, token, app_services, page.address[1] if page else settings.port)
         try:
+            if open_page:
+                _open_browser(_url(runner))
             print_message(f"serving {_url(runner)} (index {settings.data}, model {services.model})")
             async with _announced(settings, services, runner, supervisor):
                 return await _wait(stop, services, supervisor)
@@ -110,11 +123,36 @@ async def _announced(
         yield
 
 
-async def _start_http(settings: Settings, token: str | None, services: AppServices) -> web.AppRunner:
+async def _start_http(settings: Settings, token: str | None, services: AppServices, port: int) -> web.AppRunner:
     from footage.query.http import app, auth, server
 
     application = app.build_app(services, token, auth.is_loopback(settings.host))
-    return await server.start_server(application, settings.host, settings.port)
+    return await server.start_server(application, settings.host, port)
+
+
+@asynccontextmanager
+async def _stopping_at_other_model(page: StartingPage | None, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Where the block finds that the index is of another model, say so at once, and on the page until ``stop``."""
+    from footage.indexer.store.base import SpaceMismatch
+
+    try:
+        yield
+    except SpaceMismatch as error:
+        if page and not page.ended:
+            print_message(f"{error}; the page says so until footage serve is stopped")
+            page.tell_other_model(str(error))
+            await stop.wait()
+        raise
+
+
+def _open_browser(url: str) -> None:
+    """Open the page in this machine's browser; an address for all of the machine's is opened as localhost."""
+    import threading
+    import webbrowser
+
+    for every in ("//0.0.0.0:", "//[::]:"):
+        url = url.replace(every, "//localhost:")
+    threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()  # some browsers end with their window
 
 
 def _url(runner: web.AppRunner) -> str:

@@ -106,7 +106,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     """
     metrics, authenticator = services.metrics, Authenticator(services.catalog, token, local)
     guard = authenticate_requests(authenticator, routes.public_routes())
-    middlewares = [_count_requests(metrics), _convert_errors, guard]
+    middlewares = [_count_requests(metrics), convert_errors, guard]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
     app[STORE], app[CATALOG], app[CLIP_SERVICE] = services.store, services.catalog, services.clip_service
     app[SEARCH_ENGINE], app[REVIEWS] = services.search_engine, services.search_engine.reviews
@@ -127,7 +127,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
 
 
 @web.middleware
-async def _convert_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def convert_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Middleware that answers every exception with the one error shape."""
     try:
         return await handler(request)

@@ -13,7 +13,7 @@ from footage.query.http.auth import identity
 from footage.query.http.routing import Params, Route
 from footage.query.values.zones import local_zone
 
-State = Literal["starting", "other_model", "empty", "ready", "failed"]
+State = Literal["starting", "other_model", "ready"]
 
 
 class StatusOut(BaseModel):
@@ -21,8 +21,8 @@ class StatusOut(BaseModel):
 
     version: str
     state: State = Field(
-        description="ready; empty: searches work, and nothing is indexed yet; starting: the model is being fetched or "
-        "loaded; other_model: the index was made with another model than this service has; failed: see problem"
+        description="ready: searches are answered, also while nothing is indexed; starting: the model is being fetched "
+        "or loaded; other_model: the index was made with another model than this service has"
     )
     model: str = Field(description="the model and why it was chosen, in one line; empty while it is being fetched")
     space: str = Field(description="the space of the index's vectors; empty if it has none yet")
@@ -52,7 +52,7 @@ async def status(request: web.Request, _: Params) -> StatusOut:
         hint = "see the cameras: some of their settings are wrong" if wrong and not cameras else hint
     return StatusOut(
         version=version("footage"),
-        state="ready" if records else "empty",
+        state="ready",
         model=app[MODEL],
         space=bound.name if bound else "",
         zone=local_zone(),

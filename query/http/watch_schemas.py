@@ -96,6 +96,7 @@ class FiringOut(BaseModel):
     time: Utc = Field(description="time of the frame at which it fires")
     score: float
     moment: str
+    frame: str = Field(description="id of the moment's best frame")
     links: dict[str, str]
 
     @classmethod
@@ -103,7 +104,7 @@ class FiringOut(BaseModel):
         """Make the JSON model of a firing."""
         m = f.moment
         fields: dict[str, Any] = {"id": f.id, "camera": m.camera, "start": m.start, "end": m.end, "time": f.time}
-        return cls(**fields, score=round(f.score, 4), moment=str(m), links=moment_links(m))
+        return cls(**fields, score=round(f.score, 4), moment=str(m), frame=str(m.frame), links=moment_links(m))
 
 
 class FiredOut(BaseModel):
@@ -129,12 +130,22 @@ class BacktestOut(BaseModel):
     firings: list[FiringOut]
     counts: dict[str, int] = Field(description="number of firings by threshold")
     frames: int = Field(description="number of frames evaluated")
+    candidates: list[FiringOut] = Field(
+        description="what would have fired at a threshold of 0.1 without a cooldown, the surest 1,000, in order of "
+        "time: those whose score reaches a threshold are about what it would give"
+    )
 
     @classmethod
     def of(cls, found: BacktestResult) -> BacktestOut:
         """Make the JSON model of a backtest."""
         counts = {f"{t:g}": n for t, n in found.counts.items()}
-        return cls(firings=[FiringOut.of(f) for f in found.firings[:MAX_FIRINGS]], counts=counts, frames=found.frames)
+        surest = sorted(found.candidates, key=lambda f: -f.score)[:MAX_FIRINGS]
+        return cls(
+            firings=[FiringOut.of(f) for f in found.firings[:MAX_FIRINGS]],
+            counts=counts,
+            frames=found.frames,
+            candidates=[FiringOut.of(f) for f in sorted(surest, key=lambda f: (f.time, f.moment.camera))],
+        )
 
 
 async def list_watches(catalog: Catalog) -> list[WatchOut]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from footage.indexer.store.base import Catalog, Store, Where
@@ -15,6 +15,8 @@ from footage.query.watches.watch import Watch
 
 THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
 """Thresholds that are tried besides the watch's own."""
+CANDIDATE_THRESHOLD = 0.1
+"""Lowest score of a candidate, unless the watch's own threshold is lower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class BacktestResult:
 
     Attributes:
         firings: every firing, in order of time.
+        candidates: what would have fired at ``CANDIDATE_THRESHOLD`` and without a cooldown, in order of time: those
+            whose score reaches another threshold show at once what that one would change.
         counts: number of firings by threshold.
         frames: number of frames that were evaluated.
     """
@@ -30,6 +34,7 @@ class BacktestResult:
     firings: list[Firing]
     counts: dict[float, int]
     frames: int
+    candidates: list[Firing] = field(default_factory=list)
 
 
 async def run_backtest(
@@ -48,21 +53,26 @@ async def run_backtest(
     await scorer.set_watches([active])
     known = [c.camera for c in await catalog.cameras()]
     firings: list[Firing] = []
+    candidates: list[Firing] = []
+    low = active.model_copy(update={"threshold": min(watch.threshold, CANDIDATE_THRESHOLD), "cooldown": 0.0})
     counts: Counter[float] = Counter()
     evaluated = 0
     for camera in sorted(set(watch.cameras or known)):
         runs = {t: _CameraRun(active.model_copy(update={"threshold": t})) for t in {watch.threshold, *THRESHOLDS}}
+        loose = _CameraRun(low)
         async for records in batch_records(store.scan(Where((camera,), ((start, end),)))):
             (batch,) = split_by_camera(records, await scorer.score(records))
             for frame in batch.frames(0):
                 if active.applies_to(camera, frame.time):
                     evaluated += 1
-                    for run in runs.values():
+                    for run in (*runs.values(), loose):
                         run.step(camera, frame)
         counts.update({t: len(run.firings) for t, run in runs.items()})
         firings += runs[watch.threshold].firings
-    firings.sort(key=lambda f: (f.time, f.moment.camera))
-    return BacktestResult(firings, dict(sorted(counts.items())), evaluated)
+        candidates += loose.firings
+    for found in (firings, candidates):
+        found.sort(key=lambda f: (f.time, f.moment.camera))
+    return BacktestResult(firings, dict(sorted(counts.items())), evaluated, candidates)
 
 
 class _CameraRun:

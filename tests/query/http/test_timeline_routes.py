@@ -103,4 +103,4 @@ async def test_a_page_learns_what_it_must_know_first(two_cameras):
     assert (await answer(await everybody.get("/api/status")))["records"] == 12
     nobody = await two_cameras.client("view", "roof", name="eve")
     found = await answer(await nobody.get("/api/status"))
-    assert (found["state"], found["records"], found["cameras"]) == ("empty", 0, 0)
+    assert (found["state"], found["records"], found["cameras"]) == ("ready", 0, 0)

@@ -142,9 +142,13 @@ async def test_a_backtest_over_http(client, harness):
     (firing,) = found["firings"]
     assert firing["start"] == at(3).isoformat().replace("+00:00", "Z")
     assert firing["links"]["moment"] == f"/api/moments/{firing['moment']}"
+    assert firing["frame"].startswith("yard~")
     assert set(found["counts"]) == {"0.3", "0.5", "0.7", "0.9"}
+    sure = [c for c in found["candidates"] if c["score"] >= 0.5]
+    assert [c["moment"] for c in sure] == [firing["moment"]]
     none = await answer(await http.get("/api/watches/grass/test", params=span | {"threshold": "0.999"}))
     assert "0.999" in none["counts"]
+    assert none["candidates"] == found["candidates"]  # whatever threshold is asked
     await answer(await http.get("/api/watches/grass/test", params={"from": "now", "to": "-1h"}), 400)
 
 

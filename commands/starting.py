@@ -1,0 +1,53 @@
+"""Answers on the service's address while ``footage serve`` fetches its model, and when it cannot go on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from footage.commands.composition import open_catalog
+from footage.config.settings import Settings
+from footage.query.http import auth, server
+from footage.query.http.starting import Startup, build_starting_app
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+class StartingPage:
+    """The page of a service that starts: ``end`` frees its port for the service itself, ``tell`` says what is wrong."""
+
+    def __init__(self, runner: web.AppRunner, startup: Startup) -> None:
+        self._runner, self._startup, self.ended = runner, startup, False
+        self.address: tuple[str, int] = runner.addresses[0][:2]
+
+    def tell_other_model(self, problem: str) -> None:
+        """Say from now on that the index is of another model."""
+        hint = "start footage serve with the index's model, or take the index to the new one: footage model migrate"
+        self._startup.state, self._startup.problem, self._startup.hint = "other_model", problem, hint
+
+    async def end(self) -> None:
+        """Stop answering; twice does no harm."""
+        self.ended = True
+        await self._runner.cleanup()
+
+
+@asynccontextmanager
+async def starting_page(settings: Settings, token: str | None) -> AsyncIterator[StartingPage | None]:
+    """Answer while the block runs, until ``end``. None in a cluster, whose catalog may not be there yet.
+
+    Raises:
+        OSError: the port is taken, or the address is not of this machine.
+    """
+    if settings.store != "embedded":
+        yield None
+        return
+    async with open_catalog(settings) as catalog:
+        startup = Startup()
+        application = build_starting_app(catalog, token, auth.is_loopback(settings.host), startup)
+        page = StartingPage(await server.start_server(application, settings.host, settings.port), startup)
+        try:
+            yield page
+        finally:
+            await page.end()

@@ -1,0 +1,106 @@
+"""Serves the page while the service starts, or cannot: it tells what is so and what to do, and lets people log in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from aiohttp import web
+
+from footage.indexer.store.base import Catalog
+from footage.query.http import session_routes
+from footage.query.http.app import MAX_BODY, convert_errors
+from footage.query.http.app_keys import AUDIT_LOG, AUTHENTICATOR, CATALOG, SESSIONS
+from footage.query.http.auth import authenticate_requests, identity
+from footage.query.http.origin import add_safe_headers
+from footage.query.http.page_routes import ROUTES as PAGE_ROUTES
+from footage.query.http.routes import Health
+from footage.query.http.routing import Params, Route, make_handler
+from footage.query.http.schemas import CamerasOut
+from footage.query.http.session_routes import ROUTES as SESSION_ROUTES
+from footage.query.http.sessions import Sessions
+from footage.query.http.status_routes import State, StatusOut
+from footage.query.http.tokens import Authenticator
+from footage.query.values.zones import local_zone
+
+
+@dataclass(slots=True)
+class Startup:
+    """How far the start is; whoever starts the service changes it."""
+
+    state: State = "starting"
+    problem: str = ""
+    hint: str = "the model is being fetched or loaded; the first time this takes minutes. This page goes on by itself"
+
+
+STARTUP: web.AppKey[Startup] = web.AppKey("startup", Startup)
+
+
+async def healthz(request: web.Request, _: Params) -> Health:  # noqa: ARG001
+    """Check that the process answers."""
+    return Health()
+
+
+async def readyz(request: web.Request, _: Params) -> Health:
+    """Say that the service is not ready, and why."""
+    startup = request.app[STARTUP]
+    raise web.HTTPServiceUnavailable(reason=_one_line(startup.problem or startup.state))
+
+
+async def status(request: web.Request, _: Params) -> StatusOut:
+    """Get how far the start is."""
+    startup = request.app[STARTUP]
+    bound = await request.app[CATALOG].bound_space()
+    return StatusOut(
+        version=version("footage"),
+        state=startup.state,
+        model="",
+        space=bound.name if bound else "",
+        zone=local_zone(),
+        records=0,
+        cameras=0,
+        problem=startup.problem,
+        hint=startup.hint,
+    )
+
+
+async def cameras(request: web.Request, _: Params) -> CamerasOut:  # noqa: ARG001
+    """List no cameras: none is read yet."""
+    return CamerasOut(cameras=[])
+
+
+async def _refuse(request: web.Request) -> web.StreamResponse:
+    identity(request)
+    startup = request.app[STARTUP]
+    raise web.HTTPServiceUnavailable(reason=_one_line(startup.problem or "the service is starting"))
+
+
+def _one_line(text: str) -> str:
+    """A reason phrase of HTTP, which ends at a line break."""
+    return " ".join(text.split())
+
+
+ROUTES = (
+    *PAGE_ROUTES,
+    *SESSION_ROUTES,
+    Route("GET", "/healthz", healthz, Health, role=None),
+    Route("GET", "/readyz", readyz, Health, role=None),
+    Route("GET", "/api/status", status, StatusOut),
+    Route("GET", "/api/cameras", cameras, CamerasOut),
+)
+
+
+def build_starting_app(catalog: Catalog, token: str | None, local: bool, startup: Startup) -> web.Application:
+    """Build the application that answers until the real one does; the arguments are those of ``build_app``."""
+    authenticator = Authenticator(catalog, token, local)
+    public = frozenset((route.method, route.path) for route in ROUTES if route.role is None)
+    guard = authenticate_requests(authenticator, public)
+    app = web.Application(middlewares=[convert_errors, guard], client_max_size=MAX_BODY)
+    app[CATALOG], app[AUTHENTICATOR], app[AUDIT_LOG], app[STARTUP] = catalog, authenticator, None, startup
+    app[SESSIONS] = Sessions(catalog, authenticator)
+    session_routes.prepare(app)
+    app.on_response_prepare.append(add_safe_headers)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.pattern, make_handler(route))
+    app.router.add_route("*", "/{path:.*}", _refuse)
+    return app

@@ -1,0 +1,99 @@
+"""Tests what the page is told while the service starts, and when the index is of another model."""
+
+import asyncio
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import numpy as np
+from aiohttp.test_utils import TestClient, TestServer
+
+from footage.commands.serve import _open_browser
+from footage.commands.starting import starting_page
+from footage.config.settings import Settings
+from footage.indexer.embed.base import Space
+from footage.indexer.store.sqlite import SqliteCatalog
+from footage.query.http.starting import Startup, build_starting_app
+from footage.query.http.tokens import add_token
+from tests.indexer.conftest import catalog
+from tests.ports import free_port
+
+__all__ = ["catalog"]
+
+
+async def test_a_starting_service_serves_the_page_and_says_that_it_starts(catalog):
+    startup = Startup()
+    async with TestClient(TestServer(build_starting_app(catalog, None, True, startup))) as client:
+        assert (await client.get("/")).status == (await client.get("/healthz")).status == 200
+        assert (await (await client.get("/api/session")).json())["name"] == "local"
+        told = await (await client.get("/api/status")).json()
+        assert (told["state"], told["records"], told["problem"]) == ("starting", 0, "")
+        assert "model" in told["hint"]
+        assert (await (await client.get("/api/cameras")).json())["cameras"] == []
+        for path in ("/readyz", "/api/search?q=x", "/metrics", "/nothing"):
+            response = await client.get(path)
+            assert (response.status, (await response.json())["ok"]) == (503, False)
+        startup.problem = "two\nlines"
+        assert (await client.get("/readyz")).status == 503
+        link = {"Sec-Fetch-Site": "cross-site"}
+        assert (await client.get("/api/status", headers=link)).status == 403
+        secret = await add_token(catalog, "anna", "view")
+    async with TestClient(TestServer(build_starting_app(catalog, None, True, startup))) as client:
+        assert (await client.get("/api/status")).status == 401
+        logged_in = await client.post("/api/session", json={"token": secret}, headers={"Sec-Fetch-Site": "same-origin"})
+        assert logged_in.status == (await client.get("/api/status")).status == 200
+
+
+async def test_its_port_is_free_when_it_ends(tmp_path):
+    settings = Settings(data=tmp_path / "data", port=0)
+    async with starting_page(settings, None) as page:
+        host, port = page.address
+        await page.end()
+        (await asyncio.start_server(lambda *_: None, host, port)).close()
+
+
+def test_an_index_of_another_model_is_told_on_the_page_until_the_service_is_stopped(tmp_path):
+    async def pin():
+        catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
+        await catalog.bind_space(Space("clip/ViT-B-16", 512), np.full(1024, 512**-0.5, "<f4").tobytes())
+        await catalog.close()
+
+    asyncio.run(pin())
+
+    port = free_port()
+    options = ("--port", str(port), "--embedder", "lite", "--data", str(tmp_path))
+    command = [sys.executable, "-m", "footage", "serve", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            told = running.stderr.readline()
+            assert re.search("clip/ViT-B-16.*lite/2", told), told
+            deadline = time.monotonic() + 60
+            while True:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status", timeout=30) as reply:
+                    status = json.loads(reply.read())
+                if status["state"] == "other_model":
+                    break
+                assert time.monotonic() < deadline
+            assert "clip/ViT-B-16" in status["problem"]
+            assert "migrate" in status["hint"]
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(60) == 4
+        finally:
+            running.kill()
+
+
+def test_the_page_is_opened_at_an_address_that_a_browser_can_ask(monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    for url in ("http://127.0.0.1:8710", "http://0.0.0.0:80", "http://[::]:80", "http://[::1]:80"):
+        _open_browser(url)
+    deadline = time.monotonic() + 30
+    while len(opened) < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    expected = {"http://127.0.0.1:8710", "http://localhost:80", "http://[::1]:80"}
+    assert set(opened) == expected
