@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from footage.commands.backend import Backend
-from footage.commands.cameras import _write_cameras
+from footage.commands.camera_file import write_cameras
 from footage.commands.data_folder import make_data_folder
 from footage.commands.service_lock import lock_service_folders
 from footage.config.settings import Settings
@@ -39,7 +39,7 @@ async def fill(data):
         await Spool(data / "spool", 1 << 20).append(list(make_records(1)))
         await AuditLog(data / "audit", None).append("who", "what", {}, None)
         SegmentArchive(data / "recordings")
-        _write_cameras(data / "cameras.yaml", [])
+        write_cameras(data / "cameras.yaml", [])
         modes = {path.relative_to(data): mode(path) for path in [data, *data.rglob("*")]}
         await store.close()
         await catalog.close()
