@@ -5,18 +5,19 @@ from __future__ import annotations
 import gzip
 import threading
 from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from footage.indexer.embed.lite import LITE_FOLDER, network_size
 from footage.stream.frame import Image
 
 if TYPE_CHECKING:
     import supervision as sv
 
+LITE_FOLDER = Path(__file__).parent / "lite"
 LABELS, BINS = 80, 11
 """Labels of COCO 2017; and the steps, of one stride each, over which NanoDet spreads the distance to each edge of a box
 (``reg_max`` 10 in its ``config/legacy_v0.x_configs/nanodet-g.yml``)."""
@@ -50,11 +51,15 @@ class LiteDetector:
         """
         import supervision as sv  # takes half a second to import
 
+        from footage.indexer.embed.lite import network_size  # loads OpenVINO
+
         height, width = network_size(image)
         resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         with self._turn:
             levels = [np.array(level) for level in self._network({"pictures": resized[None]}).values()]
-        boxes, scores = (np.concatenate(parts) for parts in zip(*(_decode(lv[0], height) for lv in levels), strict=True))
+        boxes, scores = (
+            np.concatenate(parts) for parts in zip(*(_decode(lv[0], height) for lv in levels), strict=True)
+        )
         labels = scores.argmax(1)
         sure = scores[np.arange(len(labels)), labels]
         kept = np.flatnonzero(sure >= MIN_CONFIDENCE)
@@ -83,7 +88,9 @@ class LiteDetector:
             if node.get_type_name() == "Add" and _channels(node.output(0)) == channels
         ]
         detector = openvino.Model(ends, model.get_parameters(), "detector")
-        options = {"INFERENCE_PRECISION_HINT": "f32"} | ({"INFERENCE_NUM_THREADS": self._threads} if self._threads else {})
+        options = {"INFERENCE_PRECISION_HINT": "f32"} | (
+            {"INFERENCE_NUM_THREADS": self._threads} if self._threads else {}
+        )
         return core().compile_model(detector, "CPU", options)
 
 

@@ -20,13 +20,19 @@ from urllib.parse import quote
 import aiohttp
 
 from footage.query.client.base_client import BaseClient, FootageError
-from footage.query.http.camera_routes import ChangedCameraOut, RemovedCameraOut
-from footage.query.http.mark_routes import MarksOut, MomentMarkOut
+from footage.query.http.page_schemas import (
+    ChangedCameraOut,
+    CoverageAnswerOut,
+    FramesOut,
+    MarksOut,
+    MomentMarkOut,
+    RemovedCameraOut,
+    SessionOut,
+    ShareOut,
+    SharesOut,
+    StatusOut,
+)
 from footage.query.http.schemas import AnswerOut, AuditOut, CamerasOut, MomentInfo
-from footage.query.http.session_routes import SessionOut
-from footage.query.http.share_routes import ShareOut, SharesOut
-from footage.query.http.status_routes import StatusOut
-from footage.query.http.timeline_routes import CoverageAnswerOut, FramesOut
 from footage.query.http.watch_schemas import BacktestOut, FiredOut, WatchChange, WatchesOut, WatchIn, WatchOut
 
 Time = datetime | str | None
@@ -89,9 +95,11 @@ class Client(BaseClient):
         params = {"pad": pad, "precise": precise, "play": play}
         return await self._download("GET", f"/api/moments/{_quote(id)}/clip.mp4", Path(path), params)
 
-    async def frame(self, id: str, *, side: int | None = None) -> bytes:
-        """Get a frame's picture as JPEG; ``side`` is the length of its shorter side in pixels."""
-        async with self._open_response("GET", f"/api/frames/{_quote(id)}.jpg", {"side": side}) as response:
+    async def frame(self, id: str, *, side: int | None = None, boxes: bool | None = None) -> bytes:
+        """Get a frame's picture as JPEG; ``side`` is the length of its shorter side, ``boxes`` draws what is there."""
+        async with self._open_response(
+            "GET", f"/api/frames/{_quote(id)}.jpg", {"side": side, "boxes": boxes}
+        ) as response:
             return await response.read()
 
     async def export(self, moments: Sequence[str], path: str | Path, **options: Any) -> Path:

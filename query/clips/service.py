@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO, Protocol
 from weakref import WeakValueDictionary
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from footage.indexer.store.base import NOT_WRITTEN, Catalog, CatalogEntry, Store, Where
+from footage.query.clips.boxes import draw_regions
 from footage.query.clips.clip import Clip, cut_clip, probe_codec
 from footage.query.clips.source import ClipError
 from footage.query.values.ids import FrameId, MomentId
@@ -25,7 +25,7 @@ from footage.query.values.timeline import find_chain
 from footage.stream.atomic import atomic_write
 from footage.stream.errors import AWAY, NOTHING, FootageError
 from footage.stream.files import frame_at
-from footage.stream.frame import Image, Kind, Media, Region
+from footage.stream.frame import Image, Kind, Media
 from footage.stream.instants import MICROSECOND
 from footage.stream.private import make_folder
 
@@ -266,17 +266,6 @@ class ClipService:
         """Returns the ids of the media that a frame's records name; none when there are no records of it."""
         span = (frame.time, frame.time + MICROSECOND)
         return {r.media async for r in self._store.scan(Where((frame.camera,), (span,)))}
-
-
-def draw_regions(image: Image, regions: Sequence[Region]) -> Image:
-    """Returns a copy of the image with boxes drawn around its regions."""
-    import supervision as sv  # takes half a second to import, and only images with boxes need it
-
-    height, width = image.shape[:2]
-    boxes = np.array(regions, dtype=np.float32) * np.array([width, height, width, height], dtype=np.float32)
-    detections = sv.Detections(xyxy=boxes, class_id=np.zeros(len(boxes), dtype=int))
-    thickness = max(1, round(min(height, width) / 240))
-    return np.asarray(sv.BoxAnnotator(thickness=thickness).annotate(image.copy(), detections))
 
 
 def prune_cache(cache: Path, limit: int, keep: Path) -> None:

@@ -17,8 +17,9 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from pydantic import JsonValue
 
+from footage.query.clips.boxes import draw_regions
 from footage.query.clips.clip import Clip
-from footage.query.clips.service import ClipService, FootageUnreachable, NotFound, draw_regions
+from footage.query.clips.service import ClipService, FootageUnreachable, NotFound
 from footage.query.clips.source import ClipError
 from footage.query.clips.verify import verify_clip
 from footage.query.export.manifest import (

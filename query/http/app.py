@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from footage.indexer.disk import DiskMonitor
+from footage.indexer.embed.lite_detector import LiteDetector
 from footage.indexer.live.service import LiveService
 from footage.indexer.pipeline.refused import RefusedRecords
 from footage.indexer.store.base import Catalog, Store
@@ -25,6 +26,7 @@ from footage.query.http.app_keys import (
     CAMERA_ADMIN,
     CATALOG,
     CLIP_SERVICE,
+    DETECTOR,
     DISK,
     EXPORT_CLIPS,
     HEALTH,
@@ -113,6 +115,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     app[LIVE], app[METRICS], app[AUTHENTICATOR], app[AUDIT_LOG] = services.live, metrics, authenticator, services.audit
     app[HEALTH], app[DISK], app[SUPERVISOR] = services.health, services.disk, services.supervisor
     app[REFUSED], app[SESSIONS] = services.refused, Sessions(services.catalog, authenticator)
+    app[DETECTOR] = LiteDetector(threads=2)
     app[CAMERA_ADMIN] = services.camera_admin
     app[SHARES] = Shares(services.catalog, authenticator)
     session_routes.prepare(app)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from footage.indexer.disk import DiskMonitor
+from footage.indexer.embed.lite_detector import LiteDetector
 from footage.indexer.live.service import LiveService
 from footage.indexer.pipeline.refused import RefusedRecords
 from footage.indexer.store.base import Catalog, Store
@@ -41,6 +42,7 @@ AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authentic
 MODEL: web.AppKey[str] = web.AppKey("model", str)
 """Which model this service has, and why, in one line."""
 REVIEWS: web.AppKey[ReviewLog] = web.AppKey("reviews", ReviewLog)
+DETECTOR: web.AppKey[LiteDetector] = web.AppKey("detector", LiteDetector)
 CAMERA_ADMIN: web.AppKey[CameraAdmin | None] = web.AppKey("camera_admin", CameraAdmin)
 """Changes the cameras that this service reads; None where it reads none of its own."""
 SHARES: web.AppKey[Shares] = web.AppKey("shares", Shares)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from footage.query.http.app_keys import CAMERA_ADMIN
 from footage.query.http.auth import require_visible
 from footage.query.http.camera_contract import CameraAdmin
+from footage.query.http.page_schemas import ChangedCameraOut, RemovedCameraOut
 from footage.query.http.routing import Params, Route
 from footage.stream.errors import InvalidInput
 
@@ -46,19 +47,6 @@ class ProbeIn(BaseModel):
 
     url: SecretStr = Field(max_length=2000)
     transport: Literal["tcp", "udp"] = "tcp"
-
-
-class ChangedCameraOut(BaseModel):
-    """A camera or folder that was added or removed."""
-
-    camera: str
-    kind: Literal["camera", "folder"]
-
-
-class RemovedCameraOut(BaseModel):
-    """A camera that is no longer read; what is indexed of it stays."""
-
-    camera: str
 
 
 async def add_camera(request: web.Request, given: CameraIn) -> ChangedCameraOut:

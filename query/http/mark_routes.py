@@ -12,11 +12,11 @@ from footage.indexer.store.base import Where
 from footage.query.clips.service import NotFound
 from footage.query.http.app_keys import REVIEWS, STORE
 from footage.query.http.auth import identity, require_known, require_visible, visible_cameras
+from footage.query.http.page_schemas import MarkedOut, MarksOut, MomentMarkOut
 from footage.query.http.routing import Params, Route, TimeParam
 from footage.query.http.schemas import MarkOut
 from footage.query.moments.reviews import Mark
 from footage.query.values.ids import MOMENT_PATTERN, MomentId
-from footage.query.values.times import Utc
 from footage.stream.errors import InvalidInput
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST, MICROSECOND
 
@@ -43,37 +43,6 @@ class MarkIn(BaseModel):
     mark: Literal["keep", "dismiss", ""]
     note: str = Field("", max_length=2000)
     query: str = Field("", max_length=1000, description="the question that found the moment")
-
-
-class MarkedOut(MarkOut):
-    """A mark with its moment."""
-
-    moment: str
-    camera: str
-    start: Utc
-    end: Utc
-    best: Utc
-
-    @classmethod
-    def of_mark(cls, mark: Mark) -> MarkedOut:
-        """Make the JSON model of a mark with its moment."""
-        m = mark.moment_id
-        spans = {"camera": m.camera, "start": m.start, "end": m.end, "best": m.best}
-        return cls.model_validate(mark.model_dump() | spans)
-
-
-class MarksOut(BaseModel):
-    """Marks, by time of the best frame."""
-
-    marks: list[MarkedOut]
-    complete: bool = Field(description="false if there are more; ask for a shorter time")
-
-
-class MomentMarkOut(BaseModel):
-    """The mark that a moment has now."""
-
-    moment: str
-    mark: MarkOut | None
 
 
 async def marks(request: web.Request, params: MarksParams) -> MarksOut:

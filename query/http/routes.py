@@ -13,12 +13,14 @@ from pydantic import BaseModel, Field
 
 from footage.indexer.pipeline.refused import RefusedSummary
 from footage.indexer.store.base import StoreUnreachable
+from footage.query.clips.boxes import draw_detections, draw_regions
 from footage.query.clips.service import NotFound, NotHere
 from footage.query.http.app_keys import (
     AUDIT_LOG,
     AUTHENTICATOR,
     CATALOG,
     CLIP_SERVICE,
+    DETECTOR,
     DISK,
     EXPORT_CLIPS,
     HEALTH,
@@ -61,7 +63,10 @@ from footage.query.values.ids import FRAME_PATTERN, MOMENT_PATTERN, FrameId, Mom
 from footage.query.values.times import format_time
 from footage.stream.errors import InvalidInput
 from footage.stream.files import frame_at
+from footage.stream.frame import Image
 
+DETECTOR_SIDE = 480
+"""Length in pixels of the shorter side of what the detector sees, at least."""
 READY_SECONDS = 0.6
 """Seconds within which the index must answer; whoever asks whether a service is ready waits a second or so."""
 
@@ -70,6 +75,11 @@ class FrameParams(Params):
     """Query parameters of a frame's picture."""
 
     side: int | None = Field(None, ge=16, le=4320, description="length of the shorter side in pixels")
+    boxes: bool | None = Field(
+        None,
+        description="draw boxes: of what a detector finds, and of the region that moved; false: none; default: the "
+        "region if the id has one",
+    )
 
 
 class ClipParams(Params):
@@ -159,18 +169,32 @@ async def clip_file(request: web.Request, params: ClipParams) -> web.StreamRespo
 
 
 async def frame_picture(request: web.Request, params: FrameParams) -> web.StreamResponse | Forwarding:
-    """Get the picture of a frame as JPEG."""
+    """Get the picture of a frame as JPEG, with boxes if they are asked for."""
     frame = FrameId.parse(request.match_info["id"])
     require_visible(request, frame.camera)
     lossless = is_from_service(request) and request.headers.get("Accept") == LOSSLESS
     try:
-        image = await request.app[CLIP_SERVICE].get_frame(frame, params.side, boxes=not lossless)
+        if params.boxes and not lossless:
+            image = await _draw_boxes(request, frame, params.side)
+        else:
+            drawn = not lossless and params.boxes is None
+            image = await request.app[CLIP_SERVICE].get_frame(frame, params.side, boxes=drawn)
     except NotHere as missing:
         return Forwarding(frame, missing, IMAGE_PATIENCE)
     if lossless:
         return web.Response(body=await asyncio.to_thread(encode_png, image), content_type=LOSSLESS)
     body = frame_at.encode_jpeg(image)
     return web.Response(body=body, content_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+
+async def _draw_boxes(request: web.Request, frame: FrameId, side: int | None) -> Image:
+    """The image of a frame with boxes around what the detector finds; it sees more than a small picture shows."""
+    whole = await request.app[CLIP_SERVICE].get_frame(frame, max(side, DETECTOR_SIDE) if side else None, boxes=False)
+    found = await asyncio.to_thread(request.app[DETECTOR].detect, whole)
+    image = frame_at.shrink(whole, side) if side else whole
+    found.xyxy *= image.shape[1] / whole.shape[1]
+    image = await asyncio.to_thread(draw_detections, image, found)
+    return draw_regions(image, [frame.region]) if frame.region else image
 
 
 async def cameras(request: web.Request, _: Params) -> CamerasOut:

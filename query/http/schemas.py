@@ -52,8 +52,8 @@ class MomentOut(BaseModel):
     count: int = Field(description="number of similar moments merged into this one, itself included")
     others: list[str] = Field(description="ids of the other merged moments")
     missing: str = Field(description="why there is no picture of it, where the index knows; else empty")
-    mark: MarkOut | None = Field(None, description="what was decided about it; null: nothing")
-    exported: bool = Field(False, description="whether it was exported")
+    mark: MarkOut | None = Field(description="what was decided about it; null: nothing")
+    exported: bool = Field(description="whether it was exported")
 
     @classmethod
     def of(

@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from footage.query.http.app_keys import AUDIT_LOG, AUTHENTICATOR, SESSIONS
 from footage.query.http.auth import SESSION, identify, identity
 from footage.query.http.origin import cookie_name, is_tls, require_own_page
+from footage.query.http.page_schemas import SessionOut
 from footage.query.http.routing import Params, Route, json_response
 from footage.query.http.sessions import LIFETIME
-from footage.query.http.tokens import Identity, Role
-from footage.query.values.times import Utc
+from footage.query.http.tokens import Identity
 
 FAILURE_DELAY = 0.5
 """Seconds after which a wrong token is answered; with the few turns that there are, this bounds guessing."""
@@ -32,27 +32,6 @@ class LogIn(BaseModel):
     token: str = Field(max_length=1000, min_length=1, repr=False)
 
 
-class SessionOut(BaseModel):
-    """Who asks, and what they may do."""
-
-    name: str = Field(description="name of the token; 'local' where none is needed")
-    role: Role
-    cameras: list[str] = Field(description="the only cameras that are visible; empty means all")
-    token_needed: bool = Field(description="whether requests need a token")
-    expires: Utc | None = Field(description="when the session in the cookie ends; null without one")
-
-    @classmethod
-    def of(cls, caller: Identity, token_needed: bool, expires: datetime | None) -> SessionOut:
-        """Make the JSON model of a caller."""
-        return cls(
-            name=caller.name,
-            role=caller.role,
-            cameras=list(caller.cameras),
-            token_needed=token_needed,
-            expires=expires,
-        )
-
-
 class LoggedOut(BaseModel):
     """The session has ended, or there was none."""
 
@@ -63,21 +42,21 @@ async def session(request: web.Request, _: Params) -> SessionOut:
     """Get who asks, with which role and cameras, and until when the session lasts."""
     needed = await request.app[AUTHENTICATOR].token_required()
     found = request.get(SESSION)
-    return SessionOut.of(identity(request), needed, found.expires if found else None)
+    return _describe(identity(request), needed, found.expires if found else None)
 
 
 async def log_in(request: web.Request, given: LogIn) -> web.StreamResponse:
     """Log in with a token: the answer sets a cookie that stands for it for 12 hours."""
     if not await request.app[AUTHENTICATOR].token_required():
         caller = await identify(request, request.app[AUTHENTICATOR])
-        return json_response(SessionOut.of(caller, False, None))
+        return json_response(_describe(caller, False, None))
     begun = await request.app[SESSIONS].begin(given.token)
     if begun is None:
         await _log_failure(request)
         await asyncio.sleep(FAILURE_DELAY)
         raise web.HTTPUnauthorized(reason="this token is not valid, or no longer")
     secret, found = begun
-    response = json_response(SessionOut.of(found.identity, True, found.expires))
+    response = json_response(_describe(found.identity, True, found.expires))
     response.headers[hdrs.CACHE_CONTROL] = "no-store"
     _set_cookie(request, response, secret, round(LIFETIME.total_seconds()))
     await _log(request, found.identity.name, "log_in", 200)
@@ -95,6 +74,12 @@ async def log_out(request: web.Request, _: Params) -> web.StreamResponse:
     response = json_response(LoggedOut())
     _set_cookie(request, response, "", 0)
     return response
+
+
+def _describe(caller: Identity, token_needed: bool, expires: datetime | None) -> SessionOut:
+    return SessionOut(
+        name=caller.name, role=caller.role, cameras=list(caller.cameras), token_needed=token_needed, expires=expires
+    )
 
 
 def _set_cookie(request: web.Request, response: web.Response, value: str, max_age: int) -> None:

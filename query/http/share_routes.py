@@ -14,10 +14,11 @@ from footage.query.http.auth import identity, require_visible
 from footage.query.http.limits import FileResponse
 from footage.query.http.mark_routes import require_record
 from footage.query.http.page_routes import send_page_file
+from footage.query.http.page_schemas import SharedOut, ShareOut, SharesOut
 from footage.query.http.routing import Params, Route
 from footage.query.http.shares import Share
 from footage.query.values.ids import MomentId
-from footage.query.values.times import Utc, parse_duration
+from footage.query.values.times import parse_duration
 from footage.stream.errors import InvalidInput
 from footage.stream.files import frame_at
 
@@ -38,44 +39,6 @@ class ShareIn(BaseModel):
     note: str = Field("", max_length=500, description="for whom it is; the link does not show it")
 
 
-class ShareOut(BaseModel):
-    """A share. ``url`` is told once, when it is made."""
-
-    id: str
-    url: str | None = Field(description="path of the link; null except in the answer that made it")
-    moment: str
-    camera: str
-    start: Utc
-    end: Utc
-    expires: Utc
-    note: str
-    by: str
-    at: Utc
-
-    @classmethod
-    def of(cls, share: Share, secret: str | None = None) -> ShareOut:
-        """Make the JSON model of a share."""
-        m = share.moment_id
-        more = {"camera": m.camera, "start": m.start, "end": m.end, "url": f"/s/{secret}" if secret else None}
-        return cls.model_validate(share.model_dump() | more)
-
-
-class SharesOut(BaseModel):
-    """Shares that have not expired, the newest first."""
-
-    shares: list[ShareOut]
-
-
-class SharedOut(BaseModel):
-    """What the page of a link says of its moment."""
-
-    camera: str
-    start: Utc
-    end: Utc
-    best: Utc
-    expires: Utc
-
-
 async def add_share(request: web.Request, given: ShareIn) -> ShareOut:
     """Share a moment: make a link that shows its picture and clip without a token, until it expires."""
     moment = MomentId.parse(given.moment)
@@ -85,14 +48,14 @@ async def add_share(request: web.Request, given: ShareIn) -> ShareOut:
     lasts = timedelta(seconds=min(parse_duration(given.expires), 1e9))
     await require_record(request, moment)
     secret, share = await request.app[SHARES].add(moment, lasts, given.note, identity(request).name)
-    return ShareOut.of(share, secret)
+    return _describe(share, secret)
 
 
 async def shares(request: web.Request, _: Params) -> SharesOut:
     """List the shares of the visible cameras that have not expired."""
     can_see = identity(request).can_see
     found = [s for s in await request.app[SHARES].all() if can_see(s.moment_id.camera)]
-    return SharesOut(shares=[ShareOut.of(share) for share in found])
+    return SharesOut(shares=[_describe(share) for share in found])
 
 
 async def remove_share(request: web.Request, _: Params) -> ShareOut:
@@ -104,7 +67,7 @@ async def remove_share(request: web.Request, _: Params) -> ShareOut:
     if found[0].by != caller.name and not caller.has_role("admin"):
         raise web.HTTPForbidden(reason=f"this share is of '{found[0].by}'; an admin may withdraw it")
     await request.app[SHARES].remove(id)
-    return ShareOut.of(found[0])
+    return _describe(found[0])
 
 
 async def share_page(request: web.Request, _: Params) -> web.StreamResponse:
@@ -132,6 +95,12 @@ async def shared_clip(request: web.Request, _: Params) -> web.StreamResponse:
     clip = await request.app[EXPORT_CLIPS].get_clip(share.moment_id, play=True)
     headers = {"Content-Type": "video/mp4", "Content-Disposition": 'inline; filename="footage.mp4"'}
     return FileResponse(clip.path, headers=headers | NO_STORE)
+
+
+def _describe(share: Share, secret: str | None = None) -> ShareOut:
+    m = share.moment_id
+    more = {"camera": m.camera, "start": m.start, "end": m.end, "url": f"/s/{secret}" if secret else None}
+    return ShareOut.model_validate(share.model_dump() | more)
 
 
 async def _find(request: web.Request, what: str) -> Share:

@@ -14,12 +14,12 @@ from footage.query.http.app_keys import AUDIT_LOG, AUTHENTICATOR, CATALOG, SESSI
 from footage.query.http.auth import authenticate_requests, identity
 from footage.query.http.origin import add_safe_headers
 from footage.query.http.page_routes import ROUTES as PAGE_ROUTES
+from footage.query.http.page_schemas import State, StatusOut
 from footage.query.http.routes import Health
 from footage.query.http.routing import Params, Route, make_handler
 from footage.query.http.schemas import CamerasOut
 from footage.query.http.session_routes import ROUTES as SESSION_ROUTES
 from footage.query.http.sessions import Sessions
-from footage.query.http.status_routes import State, StatusOut
 from footage.query.http.tokens import Authenticator
 from footage.query.values.zones import local_zone
 

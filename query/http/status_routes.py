@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Literal
 
 from aiohttp import web
-from pydantic import BaseModel, Field
 
 from footage.query.http.app_keys import CATALOG, DISK, HEALTH, LIVE, MISCONFIGURED, MODEL, STORE
 from footage.query.http.auth import identity
+from footage.query.http.page_schemas import StatusOut
 from footage.query.http.routing import Params, Route
 from footage.query.values.zones import local_zone
-
-State = Literal["starting", "other_model", "ready"]
-
-
-class StatusOut(BaseModel):
-    """The service and its index."""
-
-    version: str
-    state: State = Field(
-        description="ready: searches are answered, also while nothing is indexed; starting: the model is being fetched "
-        "or loaded; other_model: the index was made with another model than this service has"
-    )
-    model: str = Field(description="the model and why it was chosen, in one line; empty while it is being fetched")
-    space: str = Field(description="the space of the index's vectors; empty if it has none yet")
-    zone: str = Field(
-        description="time zone of the server, in which hours and days are meant: Europe/Berlin, or +02:00"
-    )
-    records: int = Field(description="number of records of the visible cameras")
-    cameras: int = Field(description="number of visible cameras that are indexed or live")
-    problem: str = Field("", description="what is wrong; empty when nothing is")
-    hint: str = Field("", description="what to do about it")
 
 
 async def status(request: web.Request, _: Params) -> StatusOut:

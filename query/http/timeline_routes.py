@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from aiohttp import web
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from footage.indexer.store.base import Coverage, Where
 from footage.query.http.app_keys import CATALOG, STORE
 from footage.query.http.auth import require_known, visible_cameras
+from footage.query.http.page_schemas import CoverageAnswerOut, FrameOut, FramesOut
 from footage.query.http.routing import Params, Route, TimeParam
 from footage.query.http.schemas import CoverageOut
 from footage.query.search.coverage import known_span
 from footage.query.values.coverage import coarsen
 from footage.query.values.ids import FrameId
-from footage.query.values.times import Utc
 from footage.stream.errors import InvalidInput
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST, MICROSECOND
 
@@ -49,28 +49,6 @@ class FramesParams(SpanParams):
 
     at: TimeParam | None = Field(None, description="instead of a range: of each camera what stands for this instant")
     limit: int = Field(100, ge=1, le=1000, description="most frames of all cameras together, evenly spread")
-
-
-class CoverageAnswerOut(BaseModel):
-    """Which time was watched, by camera and time."""
-
-    coverage: list[CoverageOut]
-    resolution: float = Field(description="seconds; shorter spans were joined to what most of their surroundings is")
-
-
-class FrameOut(BaseModel):
-    """A time at which a camera has an indexed frame."""
-
-    id: str
-    camera: str
-    time: Utc
-    region: bool = Field(description="whether a moving region was indexed too")
-
-
-class FramesOut(BaseModel):
-    """Indexed frames, by time and camera."""
-
-    frames: list[FrameOut]
 
 
 async def coverage(request: web.Request, params: CoverageParams) -> CoverageAnswerOut:

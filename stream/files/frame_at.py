@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
 from av.packet import Packet
 from av.video.stream import VideoStream
 from PIL import Image as Pillow
@@ -44,6 +45,16 @@ def read_image_at(path: Path, kind: Kind, offset: float, side: int | None = None
         if best is None:
             raise MediaError(path, f"no frame can be decoded at {offset:.1f} s")
         return video.to_image(best, side)
+
+
+def shrink(image: Image, side: int) -> Image:
+    """Shrink an image until its shorter side has ``side`` pixels; a smaller one stays."""
+    height, width = image.shape[:2]
+    scale = side / min(height, width)
+    if scale >= 1:
+        return image
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Pillow.fromarray(image).resize(size, Pillow.Resampling.BOX))
 
 
 def encode_jpeg(image: Image, quality: int = 85) -> bytes:

@@ -77,6 +77,10 @@ async def test_every_route_has_a_method_that_returns_its_models(served, tmp_path
     assert (await client.set_mark(hit.id, "keep", note="a note")).mark.note == "a note"
     assert [m.moment for m in (await client.marks(mark="keep")).marks] == [hit.id]
     assert (await client.remove_mark(hit.id)).mark is None
+    camera = {"name": "x", "url": "rtsp://192.0.2.1/x"}
+    for change in (client.add_camera(**camera), client.try_camera(camera["url"]), client.remove_camera("x")):
+        with pytest.raises(FootageError, match="reads no cameras"):
+            await change
     shared = await client.share(hit.id, expires="1h")
     assert [s.id for s in (await client.shares()).shares] == [shared.id]
     assert (await client.remove_share(shared.id)).moment == hit.id

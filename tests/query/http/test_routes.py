@@ -3,7 +3,9 @@ import io
 import json
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
+import skimage.data
 from aiohttp import FormData, web
 from aiohttp.test_utils import TestClient, TestServer
 from PIL import Image as Pillow
@@ -341,3 +343,24 @@ async def test_a_camera_whose_settings_are_wrong_is_in_the_list(service):
     shown = {c["camera"]: c["live"] for c in (await (await client.get("/api/cameras")).json())["cameras"]}
     assert shown["yard"] is None
     assert (shown["front door"]["state"], "cannot name" in shown["front door"]["error"]) == ("misconfigured", True)
+
+
+async def test_boxes_are_drawn_around_what_is_found(service, store, catalog, tmp_path):
+    picture = tmp_path / "astronaut.png"
+    Pillow.fromarray(skimage.data.astronaut()).save(picture)
+    await FileIndexer(ColorEmbedder(), store, catalog).run([Job(picture, "den", 1.0, START)])
+    client = await service()
+
+    async def get(**params):
+        response = await client.get("/api/frames/den~1777896000000000.jpg", params=params)
+        assert response.status == 200
+        return np.asarray(Pillow.open(io.BytesIO(await response.read()))).astype(int)
+
+    plain_picture, drawn, small = await get(), await get(boxes="true"), await get(boxes="1", side=96)
+    changed = np.abs(plain_picture - drawn).max(axis=2) > 60
+    assert (plain_picture.shape, small.shape) == ((512, 512, 3), (96, 96, 3))
+    assert changed[300:480, :40].any()  # the left edge of the person's box
+    assert changed.mean() < 0.1
+    assert np.abs(await get(boxes="false") - plain_picture).max() == 0
+    region = await client.get("/api/frames/den~1777896000000000~10103040.jpg", params={"boxes": "0"})
+    assert (await region.read()) == (await (await client.get("/api/frames/den~1777896000000000.jpg")).read())
