@@ -58,6 +58,7 @@ def test_a_database_that_sleeps_or_is_away_is_exit_code_5(astra, settings):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # thirty commands
 def test_from_an_empty_keyspace_to_answers_and_back(astra, settings, tmp_path):
     there, here = settings(), tmp_path / "embedded.yaml"
     here.write_text(f"data: {tmp_path / 'embedded'}\nembedder: lite\n")

@@ -73,6 +73,7 @@ class Traffic:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # nodes start six times
 async def test_nothing_is_lost_or_doubled_when_nodes_die_restart_one_after_another_and_freeze(
     cassandra3: list[Server], capsys: pytest.CaptureFixture[str]
 ) -> None:
