@@ -59,7 +59,7 @@ export class Asker {
   }
 
   #follow(state) {
-    if (!state.session || state.view) return;
+    if (!state.session || !state.status?.records || state.view) return;
     const key = keyOf(state);
     if (key === this.#key) return;
     this.#key = key;

@@ -11,7 +11,7 @@ import { loginView, logOut } from './login.js';
 import { nothingView, Tries } from './nothing.js';
 import { resultsView, toggleSelected, toolsView } from './results.js';
 import { boxView, chipsView, focusBox, listenForPictures } from './search.js';
-import { addView, bannerView, firstRunView, isFirstRun } from './setup.js';
+import { addView, bannerView, firstRunView, hasCameras, isFirstRun } from './setup.js';
 import { address, store } from './state.js';
 import { text as t } from './strings.js';
 
@@ -44,24 +44,32 @@ new Tries();
 
 async function enter() {
   try {
-    store.set({ session: await api.session() }, TICK);
-    await refresh();
+    const [session, status] = await Promise.all([api.session(), api.status().catch(() => null)]);
+    store.set({ session, status }, TICK);
+    await refresh(status);
   } catch (error) {
     if (error.status === 401) store.set({ session: null }, TICK);
     else store.set({ error }, TICK);
   }
 }
 
-async function refresh() {
+let isAway = false; // whether the service did not answer when it was last asked
+
+/** Reads the state of the service, and its cameras once there are any. */
+async function refresh(known = null) {
   if (!store.get().session || document.hidden) return;
-  const before = store.get().status?.records;
   try {
-    const [status, { cameras }] = await Promise.all([api.status(), api.cameras()]);
-    store.set({ status, cameras }, TICK);
-    if (before !== undefined && before === 0 && status.records) asker.repeat();
-    if (store.get().error?.status === 0) asker.repeat();
+    const status = known ?? await api.status();
+    store.set({ status }, TICK);
+    if (hasCameras(status)) store.set({ cameras: (await api.cameras()).cameras }, TICK);
+    if (isAway) {
+      store.set({ error: null }, TICK);
+      asker.repeat();
+    }
+    isAway = false;
   } catch (error) {
-    if (error.status === 0 || error.status === 503) store.set({ error }, TICK);
+    isAway = error.status === 0 || error.status === 503;
+    if (isAway) store.set({ error }, TICK);
   }
 }
 
@@ -242,7 +250,7 @@ function toggleCamera(index) {
 }
 
 api.unauthorized.addEventListener('unauthorized', () => { if (store.get().session) store.set({ session: null }, TICK); });
-document.addEventListener('visibilitychange', refresh);
+document.addEventListener('visibilitychange', () => refresh());
 document.addEventListener('focusin', (event) => {
   const id = event.target.closest?.('.card')?.dataset.id ?? '';
   if (id !== store.get().focused) store.set({ focused: id }, TICK);
@@ -256,6 +264,6 @@ store.subscribe((state) => {
 });
 registerKeys();
 listenForPictures();
-setInterval(refresh, REFRESH);
+setInterval(() => refresh(), REFRESH);
 draw(store.get());
 enter();

@@ -32,7 +32,11 @@ function badges(moment) {
 
 function picture(moment, state, label) {
   const url = frameUrl(moment.best.frame, { side: isTall ? 480 : 240, boxes: state.boxes ? 1 : '' });
-  const lost = (event) => event.target.closest('.shot').classList.add('lost');
+  const lost = ({ target }) => {
+    const plain = target.src.replace(/[?&]boxes=1/u, '');
+    if (target.src !== plain) target.src = plain; // better without boxes than none
+    else target.closest('.shot').classList.add('lost');
+  };
   const loaded = (event) => event.target.closest('.shot').classList.remove('lost');
   return html`<img loading="lazy" decoding="async" width="320" height="180" alt=${label} src=${url} @error=${lost} @load=${loaded}>`;
 }

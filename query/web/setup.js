@@ -76,7 +76,10 @@ export function bannerView(state) {
 }
 
 /** Whether there is nothing to search, yet or any more. */
-export const isFirstRun = (state) => Boolean(state.status) && state.status.state !== 'ready';
+export const isFirstRun = ({ status }) => Boolean(status) && (status.state !== 'ready' || !status.records);
+
+/** Whether the service is up, with or without footage. */
+export const hasCameras = (status) => ['ready', 'empty'].includes(status.state);
 
 function explain({ status, session, cameras }) {
   if (status.state === 'starting') return [t.setup.startingTitle, t.setup.startingText];
@@ -88,7 +91,7 @@ function explain({ status, session, cameras }) {
 
 export function firstRunView(state) {
   const { status } = state;
-  const isEmpty = status.state === 'empty';
+  const isEmpty = hasCameras(status);
   const [title, message] = explain(state);
   const cameras = state.cameras ?? [];
   const stateOf = ({ live }) => (live ? `${live.state}${live.error ? `: ${live.error}` : ''}` : t.setup.indexing);
