@@ -48,6 +48,10 @@ function timeMenu(state) {
     store.set({ from, to, typing: false });
     closeMenus();
   };
+  const clear = () => {
+    store.set({ from: '', to: '', hours: '', days: '', typing: false });
+    closeMenus();
+  };
   const submit = (event) => {
     event.preventDefault();
     const form = new FormData(event.target);
@@ -56,7 +60,8 @@ function timeMenu(state) {
     closeMenus();
   };
   return html`<div class="presets">${Object.entries(t.search.presets).map(([words, name]) => html`
-      <button type="button" class="plain" @click=${() => preset(words)}>${name}</button>`)}</div>
+      <button type="button" class="plain" @click=${() => preset(words)}>${name}</button>`)}
+      <button type="button" class="plain" @click=${clear}>${t.search.anyTime}</button></div>
     <form class="span" @submit=${submit}>
       <label>${t.search.from}<input type="datetime-local" name="from" .value=${local(state.from)}></label>
       <label>${t.search.to}<input type="datetime-local" name="to" .value=${local(state.to)}></label>

@@ -116,7 +116,7 @@ function findView(state) {
     <section id="timeline" class="timeline" ?hidden=${first || state.view}></section>
     ${first || !state.answer?.moments.length ? nothing : toolsView(state)}
     <div id="tune"></div>
-    <div id="results" tabindex="-1" aria-busy=${state.loading ? 'true' : 'false'}>${contentView(state)}</div>`;
+    <div id="results" role="region" aria-label=${t.results.title} tabindex="-1" aria-busy=${state.loading ? 'true' : 'false'}>${contentView(state)}</div>`;
 }
 
 function pageView(state) {
