@@ -132,7 +132,7 @@ async def measure_bytes(browser: Any, url: str) -> None:
     """Load the page with an empty cache, and add up what was sent before the first picture was asked for."""
     page = await browser.new_page()
     session = await page.context.new_cdp_session(page)
-    sent: dict[str, list[float]] = {"code": [], "data": []}
+    sent: dict[str, list[float]] = {"code": [], "later": [], "data": []}
     kinds: dict[str, str] = {}
     pictures: list[str] = []
 
@@ -143,7 +143,7 @@ async def measure_bytes(browser: Any, url: str) -> None:
 
     def end(event: dict[str, Any]) -> None:
         if event["requestId"] not in pictures:
-            kind = "data" if kinds.get(event["requestId"]) == "Fetch" else "code"
+            kind = "data" if kinds.get(event["requestId"]) == "Fetch" else "later" if pictures else "code"
             sent[kind].append(event["encodedDataLength"])
 
     session.on("Network.requestWillBeSent", begin)
@@ -154,6 +154,11 @@ async def measure_bytes(browser: Any, url: str) -> None:
     await page.wait_for_load_state("networkidle")
     total = sum(sent["code"])
     tell("bytes of the page before pictures", f"{total / 1000:.1f} kB, {len(sent['code'])} files", "<= 100 kB")
+    tell(
+        "  of the timeline and other parts, after them",
+        f"{sum(sent['later']) / 1000:.1f} kB, {len(sent['later'])} files",
+        "-",
+    )
     tell("  answers of the API meanwhile", f"{sum(sent['data']) / 1000:.1f} kB", "-")
     await page.close()
 

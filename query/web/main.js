@@ -181,11 +181,8 @@ function drawPage(state) {
   page = part ? state.view : '';
 }
 
-function draw(state) {
-  render(pageView(state), document.getElementById('app'));
-  document.title = state.q ? `${state.q} · ${t.app.name}` : t.app.name;
-  if (!state.session) return unload();
-  showHelp(state);
+/** Loads what is shown besides results. */
+function loadParts(state) {
   load('alerts', (part) => part.listen(ctx));
   if (!isFirstRun(state) && !state.view) {
     load('timeline', (part, host) => part.mountTimeline(host, ctx));
@@ -193,6 +190,14 @@ function draw(state) {
     load('tune', () => {});
     load('goto', (part, host) => part.registerGoto(host, (ms) => started.get('timeline')?.go(ms)));
   }
+}
+
+function draw(state) {
+  render(pageView(state), document.getElementById('app'));
+  document.title = state.q ? `${state.q} · ${t.app.name}` : t.app.name;
+  if (!state.session) return unload();
+  showHelp(state);
+  if (state.answer || state.error || state.view || isFirstRun(state)) loadParts(state); // the first results go first
   if (state.open || state.help) load('player', (part, host) => part.mountPlayer(host, ctx));
   if (PAGES.includes(state.view)) load(state.view, () => {});
   drawParts(state);
