@@ -223,17 +223,6 @@ async def test_a_card_plays_a_silent_preview_under_the_pointer(visit):
     await expect(page.locator(".shot video")).to_have_count(0)
 
 
-async def test_whoever_asked_for_less_motion_gets_none(visit):
-    page = await visit("/?q=a+bicycle", reduced_motion="reduce")
-    await cards(page)
-    await page.clock.install()
-    await page.locator(f"{CARDS} .shot").first.hover()
-    await page.locator(f"{CARDS} .shot").first.focus()
-    await expect(page.locator(f"{CARDS} .facts").first).to_be_visible()
-    await page.clock.fast_forward(5000)  # longer than the pause before a preview
-    assert await page.locator(".shot video").count() == 0
-
-
 async def test_look_alikes_are_folded_and_open(visit):
     page = await visit("/?q=a+cat&camera=hall")
     count = len(await cards(page))
