@@ -197,7 +197,8 @@ function draw(state) {
   document.title = state.q ? `${state.q} · ${t.app.name}` : t.app.name;
   if (!state.session) return unload();
   showHelp(state);
-  if (state.answer || state.error || state.view || isFirstRun(state)) loadParts(state); // the first results go first
+  const isUp = state.status && hasCameras(state.status);
+  if (isUp && (state.answer || state.error || state.view || isFirstRun(state))) loadParts(state); // the first results go first
   if (state.open || state.help) load('player', (part, host) => part.mountPlayer(host, ctx));
   if (PAGES.includes(state.view)) load(state.view, () => {});
   drawParts(state);
