@@ -15,3 +15,7 @@ check:
 # Everything that a change must pass.
 ci:
     .ci/run
+
+# Measure what docs/performance.md tells, or a part of it: just bench cold index
+bench *names:
+    .venv/bin/python -m bench {{names}}

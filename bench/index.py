@@ -78,15 +78,18 @@ def cpu(work: Callable[[], int]) -> tuple[float, int]:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, result
 
 
-def make_video(folder: Path, seconds: int, gop: int, size: tuple[int, int] = (1920, 1080), fps: int = 30) -> Path:
-    """A pan over photographs with sensor noise, in H.264 with B-frames, as cameras and telephones write it."""
-    path = folder / f"gop{gop}.mp4"
+def make_video(
+    folder: Path, seconds: int, gop: int, size: tuple[int, int] = (1920, 1080), fps: int = 30, b_frames: int = 2
+) -> Path:
+    """A pan over photographs with sensor noise, in H.264 with B-frames as telephones write it, or without."""
+    path = folder / f"gop{gop}-{b_frames}.mp4"
     scene, noise = _scene(size), np.random.default_rng(0).integers(0, 9, (8, size[1], size[0], 3), np.uint8)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=fps)
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        stream.options = {"preset": "veryfast", "g": str(gop * fps), "sc_threshold": "0", "crf": "26", "bf": "2"}
+        every = {"g": str(gop * fps), "sc_threshold": "0", "bf": str(b_frames)}
+        stream.options = {"preset": "veryfast", "crf": "26", **every}
         for i in range(seconds * fps):
             left = 2 * i % (scene.shape[1] - size[0])
             picture: Image = cv2.add(scene[:, left : left + size[0]], noise[i % len(noise)]).astype(

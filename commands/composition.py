@@ -112,7 +112,11 @@ def audit_log(settings: Settings) -> AuditLog:
 
 
 async def create_embedder(
-    settings: Settings, bound: Space | None = None, used: str | None = None, model: str | None = None
+    settings: Settings,
+    bound: Space | None = None,
+    used: str | None = None,
+    model: str | None = None,
+    lazy: bool = False,
 ) -> ChosenEmbedder:
     """The embedder of the settings, and a line that says which it is and why.
 
@@ -120,15 +124,18 @@ async def create_embedder(
         bound: the space that the index is bound to, which ``auto`` keeps.
         used: the model that ``footage model use`` chose, which ``auto`` keeps.
         model: another model than all of these.
+        lazy: load the image network when the first image comes.
 
     Raises:
         EmbedderError: what is missing, and what to do.
         EmbedderUnreachable: the Inference server does not answer.
     """
-    from footage.indexer.embed.inference_server import InferenceServerEmbedder
+    model = model or (used if settings.embedder == "auto" else None)
+    chosen = await _fetch(_embedder_options(settings, bound, model, lazy))
+    if settings.embedder == "inference-server":
+        from footage.indexer.embed.inference_server import InferenceServerEmbedder
 
-    chosen = await _fetch(_embedder_options(settings, bound, model or (used if settings.embedder == "auto" else None)))
-    if isinstance(chosen.embedder, InferenceServerEmbedder):
+        assert isinstance(chosen.embedder, InferenceServerEmbedder)
         try:
             await chosen.embedder.health()
         except BaseException:
@@ -137,7 +144,7 @@ async def create_embedder(
     return chosen
 
 
-def _embedder_options(settings: Settings, bound: Space | None, model: str | None) -> EmbedderOptions:
+def _embedder_options(settings: Settings, bound: Space | None, model: str | None, lazy: bool) -> EmbedderOptions:
     from footage.indexer.embed.choose import EmbedderOptions
 
     key = settings.inference_key.get_secret_value() if settings.inference_key else os.environ.get("ROBOFLOW_API_KEY")
@@ -157,6 +164,7 @@ def _embedder_options(settings: Settings, bound: Space | None, model: str | None
         report_usage=settings.inference_usage,
         threads=settings.threads,
         bound=bound,
+        lazy=lazy,
     )
 
 
@@ -218,10 +226,12 @@ async def open_embedder(settings: Settings, model: str | None = None) -> ChosenE
 
 async def _apply_cutoff(catalog: Catalog, space: str, bank: NounBank) -> NounBank:
     """The bank with the cutoff that ``footage model check --set-cutoff`` kept for its space, if it did."""
+    kept = (await catalog.documents("model-checks")).get(space, {}).get("cutoff")
+    if not kept:
+        return bank
     from footage.query.scoring.model_check import Cutoff
 
-    kept = (await catalog.documents("model-checks")).get(space, {}).get("cutoff")
-    return Cutoff.from_document(kept).apply(bank) if kept else bank
+    return Cutoff.from_document(kept).apply(bank)
 
 
 def may_have_index(settings: Settings) -> bool:
@@ -302,17 +312,18 @@ async def stored_tokens(settings: Settings) -> list[Token]:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, name: str = "") -> AsyncIterator[SearchServices]:
+async def open_services(settings: Settings, name: str = "", lazy: bool = False) -> AsyncIterator[SearchServices]:
     """Everything that indexing and searching need, open while the block runs; a new index is bound to the model.
 
     Args:
         name: of this service in a cluster; empty for a command.
+        lazy: load the image network when the first image comes: a question in words needs none.
 
     Raises:
         SpaceMismatch: the index was made with another model.
         EmbedderError: the model is missing or does not run.
     """
-    from footage.indexer.embed.fingerprint import fingerprint
+    from footage.indexer.embed.fingerprint_cache import cached_fingerprint
     from footage.indexer.pipeline.refused import RefusedRecords
     from footage.indexer.store.integrity import IndexHealth
     from footage.query.clips.service import ClipService
@@ -324,9 +335,10 @@ async def open_services(settings: Settings, name: str = "") -> AsyncIterator[Sea
         stack.push_async_callback(backend.close)
         catalog = await backend.catalog()
         stack.push_async_callback(catalog.close)
-        chosen = await create_embedder(settings, *await _bound_model(catalog))
+        chosen = await create_embedder(settings, *await _bound_model(catalog), lazy=lazy)
         stack.push_async_callback(chosen.embedder.close)
-        await catalog.bind_space(chosen.embedder.space, await fingerprint(chosen.embedder))
+        mark = await cached_fingerprint(chosen.embedder, chosen.identity, model_cache(settings))
+        await catalog.bind_space(chosen.embedder.space, mark)
         store = await backend.store(chosen.embedder.space)
         stack.push_async_callback(store.close)
         bank = await NounBank.build(chosen.embedder, model_cache(settings), noun_progress(chosen.embedder.space.name))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec
 
@@ -35,6 +33,7 @@ def reports_errors(command: Callable[P, Coroutine[Any, Any, None] | None]) -> Ca
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        _silence_retries()
         try:
             coroutine = command(*args, **kwargs)
             if coroutine is not None:
@@ -56,6 +55,13 @@ def reports_errors(command: Callable[P, Coroutine[Any, Any, None] | None]) -> Ca
     return run
 
 
+def _silence_retries() -> None:
+    """Whatever retries says so itself, and why; stamina would print on standard output where structlog is there."""
+    from stamina import instrumentation
+
+    instrumentation.set_on_retry_hooks(())
+
+
 def exit_code(error: Exception) -> int | None:
     """The exit code of an error that is meant for users; None for a bug."""
     if isinstance(error, FootageError):
@@ -65,6 +71,9 @@ def exit_code(error: Exception) -> int | None:
 
 def _print_bug(error: Exception) -> None:
     """Say that this is a bug, and where its trace is: in the log, or in a file where a person reads along."""
+    import tempfile
+    import traceback
+
     trace = "".join(traceback.format_exception(error))
     where = "its trace is above"
     try:

@@ -125,25 +125,27 @@ def _parse_terms(words: Sequence[str]) -> tuple[Term, ...]:
         BadTerms: the words do not make a question.
     """
     from footage.query.scoring.expression import parse_words
-    from footage.stream.files.video_file import MediaError
 
-    try:
-        return tuple(_load_image(term) for term in parse_words(words))
-    except MediaError as error:
-        raise UsageError(str(error)) from None
+    return tuple(_load_image(term) for term in parse_words(words))
 
 
 def _load_image(term: Term) -> Term:
     """The term with the image that its text names, if it names one."""
+    path = Path(term.text)
+    if term.frame or not path.suffix:  # words, for which nothing that reads images is loaded
+        return term
     from footage.query.scoring.expression import MAX_IMAGE_SIDE, with_image
     from footage.stream.files import image_file
+    from footage.stream.files.video_file import MediaError
 
-    path = Path(term.text)
-    if term.frame or not image_file.is_photo(path):
+    if not image_file.is_photo(path):
         return term
     if not path.is_file():
         raise UsageError(f"there is no image {path}")
-    return with_image(term, path.name, image_file.load(path, MAX_IMAGE_SIDE))
+    try:
+        return with_image(term, path.name, image_file.load(path, MAX_IMAGE_SIDE))
+    except MediaError as error:
+        raise UsageError(str(error)) from None
 
 
 async def _search(settings: Settings, question: Question) -> tuple[AnswerOut, dict[str, Media]]:
@@ -152,7 +154,7 @@ async def _search(settings: Settings, question: Question) -> tuple[AnswerOut, di
     require_index(settings)
     from footage.commands.answering import answer_question
 
-    async with open_services(settings) as services:
+    async with open_services(settings, lazy=True) as services:
         return await answer_question(services, question)
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from footage.indexer.embed.base import Embedder, EmbedderError, Space
-from footage.indexer.embed.clip import ClipEmbedder
-from footage.indexer.embed.download import Progress
-from footage.indexer.embed.hub import Hub
-from footage.indexer.embed.inference_local import InferenceLocalEmbedder
-from footage.indexer.embed.inference_server import InferenceServerEmbedder
 from footage.indexer.embed.lite import LiteEmbedder
 from footage.indexer.embed.models import DEFAULT_MODEL, MODELS, ClipModel, find_model
-from footage.indexer.embed.preprocess import Fit
+
+if TYPE_CHECKING:
+    from footage.indexer.embed.download import Progress
+    from footage.indexer.embed.hub import Hub
+    from footage.indexer.embed.preprocess import Fit
+
+# Each way to embed imports its own packages (aiohttp, OpenCV, Pillow) when it is chosen: a search starts in a second.
 
 EMBEDDER_KINDS = ("auto", "lite", "clip", "inference", "inference-server")
 UNREACHABLE_FILE = "unreachable.json"
@@ -42,6 +43,7 @@ class EmbedderOptions:
         threads: how many processor threads networks may use; 0 leaves that to the runtime.
         hub: address of the hub; None takes ``HF_ENDPOINT``, else Hugging Face's.
         bound: the space that the index is bound to already; ``auto`` keeps to it.
+        lazy: load the image network when the first image comes, which for a question in words is never.
     """
 
     cache: Path
@@ -57,14 +59,22 @@ class EmbedderOptions:
     threads: int = 0
     hub: str | None = None
     bound: Space | None = None
+    lazy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenEmbedder:
-    """The embedder, and a line that says which it is and why it was chosen."""
+    """An embedder.
+
+    Attributes:
+        line: says which it is and why it was chosen.
+        identity: while it is the same, so are the vectors (``fingerprint_cache.identify``); empty where they may change
+            unseen, as on a server.
+    """
 
     embedder: Embedder
     line: str
+    identity: str = ""
 
 
 async def choose(options: EmbedderOptions, progress: Progress | None = None) -> ChosenEmbedder:
@@ -76,23 +86,12 @@ async def choose(options: EmbedderOptions, progress: Progress | None = None) -> 
     Raises:
         EmbedderError: what is missing or wrong, and what to do.
     """
-    makers: dict[str, Callable[[], Embedder]] = {
-        "lite": lambda: LiteEmbedder(threads=options.threads),
-        "inference": lambda: InferenceLocalEmbedder(
-            model=options.model, key=options.key, fit=options.fit, report_usage=options.report_usage
-        ),
-        "inference-server": lambda: InferenceServerEmbedder(
-            options.url,
-            model=options.model,
-            key=options.key,
-            fit=options.fit,
-            limit=options.limit,
-            quality=options.quality,
-        ),
-    }
-    if options.kind in makers:
-        embedder = makers[options.kind]()
-        return ChosenEmbedder(embedder, f"{embedder.space.name} by {options.kind}, as asked")
+    why = f"by {options.kind}, as asked"
+    if options.kind == "lite":
+        return _open_lite(options, why)
+    if options.kind in ("inference", "inference-server"):
+        embedder = _open_inference(options)
+        return ChosenEmbedder(embedder, f"{embedder.space.name} {why}")
     if options.kind == "clip":
         return await _open_clip(options, progress, "as asked")
     if options.kind != "auto":
@@ -103,22 +102,49 @@ async def choose(options: EmbedderOptions, progress: Progress | None = None) -> 
 async def _choose_auto(options: EmbedderOptions, progress: Progress | None) -> ChosenEmbedder:
     bound = options.bound.name if options.bound else None
     if bound and bound.startswith("lite/"):  # an index of an earlier lite is refused by name when it is opened
-        return ChosenEmbedder(
-            LiteEmbedder(threads=options.threads), f"{LiteEmbedder.space.name}, for an index of {bound}"
-        )
+        return _open_lite(options, f"for an index of {bound}", ", ")
     if bound:
         model = bound if options.model == DEFAULT_MODEL and bound in MODELS else options.model
         return await _open_clip(replace(options, model=model), progress, "which this index was made with")
     if find_model_folder(options):
         return await _open_clip(options, progress, "its weights are here")
+    from footage.indexer.embed.hub import Hub
+
     hub = Hub(options.cache, options.hub)
     if await _reachable(hub, options.cache):
         return await _open_clip(options, progress, f"fetched from {hub.base}")
     why = f"{hub.base} cannot be reached for the weights of {options.model}; `footage model use` asks it again"
-    return ChosenEmbedder(LiteEmbedder(threads=options.threads), f"{LiteEmbedder.space.name}, because {why}")
+    return _open_lite(options, f"because {why}", ", ")
+
+
+def _open_lite(options: EmbedderOptions, why: str, separator: str = " ") -> ChosenEmbedder:
+    lite = LiteEmbedder(threads=options.threads, cache=options.cache)
+    return ChosenEmbedder(lite, f"{lite.space.name}{separator}{why}", lite.identity)
+
+
+def _open_inference(options: EmbedderOptions) -> Embedder:
+    if options.kind == "inference":
+        from footage.indexer.embed.inference_local import InferenceLocalEmbedder
+
+        return InferenceLocalEmbedder(
+            model=options.model, key=options.key, fit=options.fit, report_usage=options.report_usage
+        )
+    from footage.indexer.embed.inference_server import InferenceServerEmbedder
+
+    return InferenceServerEmbedder(
+        options.url,
+        model=options.model,
+        key=options.key,
+        fit=options.fit,
+        limit=options.limit,
+        quality=options.quality,
+    )
 
 
 async def _open_clip(options: EmbedderOptions, progress: Progress | None, why: str) -> ChosenEmbedder:
+    from footage.indexer.embed.clip import ClipEmbedder
+    from footage.indexer.embed.hub import Hub
+
     folder = find_model_folder(options)
     if folder is None:
         model = find_model(options.model)
@@ -134,12 +160,15 @@ async def _open_clip(options: EmbedderOptions, progress: Progress | None, why: s
         fit=options.fit,
         variant=options.variant,
         threads=options.threads,
+        lazy=options.lazy,
     )
-    return ChosenEmbedder(clip, f"{clip.space.name} on {clip.benchmark.plan}; {why}")
+    return ChosenEmbedder(clip, f"{clip.space.name} on {clip.benchmark.plan}; {why}", clip.identity)
 
 
 def find_model_folder(options: EmbedderOptions) -> Path | None:
     """Return the model's folder, given or cached; None when the model is not downloaded yet."""
+    from footage.indexer.embed.hub import Hub
+
     given = Path(options.model).expanduser()
     if given.is_dir():
         return given
@@ -154,6 +183,8 @@ def _space_name(options: EmbedderOptions) -> str | None:
 
 def is_downloaded(model: ClipModel, cache: Path, variant: str = "") -> bool:
     """Whether a model is in the cache."""
+    from footage.indexer.embed.hub import Hub
+
     return bool(model.repo and Hub(cache).downloaded_folder(model.repo, model.inside, variant))
 
 

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from footage.indexer.embed import agreement
 from footage.indexer.embed.base import EmbedderError, Space, Vectors, model_faults
 from footage.indexer.embed.fingerprint import canonical_image
+from footage.indexer.embed.fingerprint_cache import identify
 from footage.indexer.embed.layout import Layout
 from footage.indexer.embed.preprocess import Fit, ImagePreprocessor
 from footage.indexer.embed.runtime import NetworkRunner, Plan, compile_tower
-from footage.indexer.embed.runtime_benchmark import REFERENCE, RuntimeBenchmark, benchmark_runtimes
+from footage.indexer.embed.runtime_benchmark import REFERENCE, RuntimeBenchmark, benchmark_runtimes, package_version
 from footage.indexer.embed.tokenizer import TextTokenizer
 from footage.indexer.embed.tower import Tower
 from footage.stream.frame import Image
@@ -48,6 +49,7 @@ class ClipEmbedder:
         preprocessor: ImagePreprocessor,
         towers: tuple[Tower, Tower],
         benchmark: RuntimeBenchmark,
+        cache: Path | None = None,
     ) -> None:
         """Use ``open`` instead."""
         self._image_tower, self._text_tower = towers
@@ -55,7 +57,7 @@ class ClipEmbedder:
         self.side = preprocessor.short_side
         self.batch = benchmark.plan.batch
         self.benchmark = benchmark
-        self._layout, self._preprocessor = layout, preprocessor
+        self._layout, self._preprocessor, self._cache = layout, preprocessor, cache
         self._network_pool = ThreadPoolExecutor(1, "clip")
         self._prepare_pool = ThreadPoolExecutor(2, "clip-prepare")
         self._closed = False
@@ -72,6 +74,7 @@ class ClipEmbedder:
         plan: Plan | None = None,
         threads: int = 0,
         remeasure: bool = False,
+        lazy: bool = False,
     ) -> ClipEmbedder:
         """Open a model's folder; the first time on a machine, measure what runs it fastest (20 s at most).
 
@@ -84,6 +87,7 @@ class ClipEmbedder:
             plan: how to run the image network, instead of measuring.
             threads: how many processor threads the networks may use; 0 leaves that to the runtime.
             remeasure: measure even when an earlier benchmark is cached; ``benchmark`` then holds the new table.
+            lazy: load the image network when the first image comes, which for a question in words is never.
 
         Raises:
             EmbedderError: what is missing or wrong in the folder.
@@ -99,13 +103,20 @@ class ClipEmbedder:
             )
 
         layout = await asyncio.to_thread(Layout.detect, folder, variant=variant, vocabulary_folders=(cache,))
-        clip = await asyncio.to_thread(cls._open, name or f"clip/{folder.name}", layout, fit, measure)
+        clip = await asyncio.to_thread(cls._open, name or f"clip/{folder.name}", layout, fit, measure, cache)
+        if not lazy:  # raises for a damaged file now, not in the middle of a video
+            await asyncio.to_thread(lambda: clip._run_image)
         await asyncio.to_thread(clip._check_agreement, cache, variant)
         return clip
 
     @classmethod
     def _open(
-        cls, name: str, layout: Layout, fit: Fit | None, measure: Callable[[Tower, ImagePreprocessor], RuntimeBenchmark]
+        cls,
+        name: str,
+        layout: Layout,
+        fit: Fit | None,
+        measure: Callable[[Tower, ImagePreprocessor], RuntimeBenchmark],
+        cache: Path,
     ) -> ClipEmbedder:
         towers = Tower.read(layout.visual), Tower.read(layout.textual)
         if towers[0].dim != towers[1].dim:
@@ -114,9 +125,17 @@ class ClipEmbedder:
                 "both must be of one model and exported with their projection"
             )
         preprocessor = ImagePreprocessor.from_config(layout.preprocessing, towers[0].image_side(), fit)
-        clip = cls(name, layout, preprocessor, towers, measure(towers[0], preprocessor))
-        _ = clip._run_image, clip._tokenizer  # raises for a damaged file now, not in the middle of a video
+        clip = cls(name, layout, preprocessor, towers, measure(towers[0], preprocessor), cache)
+        _ = clip._tokenizer  # raises for a damaged file now
         return clip
+
+    @property
+    def identity(self) -> str:
+        """While it is the same, so are the vectors (``fingerprint_cache.identify``)."""
+        layout = self._layout
+        runtime = package_version("onnxruntime") + package_version("onnxruntime-gpu")
+        files = [layout.visual, layout.textual, layout.tokenizer]
+        return identify(files, self.space, self.benchmark.plan, self._preprocessor, layout, runtime)
 
     def _check_agreement(self, cache: Path, variant: str) -> None:
         """Raise unless another way to run the networks gives the same vectors."""
@@ -171,7 +190,7 @@ class ClipEmbedder:
 
     @cached_property
     def _run_text(self) -> NetworkRunner:
-        return compile_tower(self._text_tower, REFERENCE)
+        return compile_tower(self._text_tower, REFERENCE, self._cache)
 
     @cached_property
     def _tokenizer(self) -> TextTokenizer:

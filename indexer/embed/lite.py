@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from footage.indexer.embed.base import EmbedderError, Space, Vectors, model_faults
+from footage.indexer.embed.fingerprint_cache import identify
 from footage.indexer.embed.runtime import compile_model
 from footage.stream.frame import Image
 
@@ -34,6 +35,9 @@ MATCH_FLOOR = 0.174
 """Minimum cosine of a matching image and text; 5 % of absent things reach it (bench/accuracy.py)."""
 
 T = TypeVar("T")
+R = TypeVar("R")
+Part: TypeAlias = tuple[list[int], NDArray[np.uint8]]
+"""Places of images in a batch, and their pixels: (n, height, width, 3)."""
 
 
 def network_size(image: Image) -> tuple[int, int]:
@@ -56,8 +60,9 @@ def _batches(shapes: Sequence[tuple[int, int]]) -> Iterator[tuple[tuple[int, int
 class LiteEmbedder:
     """An ``Embedder`` that joins a classifier, a detector and a sentence encoder in one space.
 
-    All work, loading included, happens on one worker thread that this object owns; ``images`` and ``texts`` may be
-    called from any number of tasks and are served in order. ``close`` waits for running calls.
+    Networks are loaded and run on one thread that this object owns, and images are resized on another one, so that one
+    batch is resized while the batch before it is in the network. ``images`` and ``texts`` may be called from any number
+    of tasks and are served in order. ``close`` waits for running calls.
     """
 
     space = Space("lite/2", 512)
@@ -65,56 +70,62 @@ class LiteEmbedder:
     side = IMAGE_SIDE
     batch = 16
 
-    def __init__(self, *, threads: int = 0) -> None:
-        """Load nothing yet; the first call loads the networks (about half a second each).
+    def __init__(self, *, threads: int = 0, cache: Path | None = None) -> None:
+        """Load nothing yet; the first call loads the network that it needs (half a second, less where it is cached).
 
         Args:
             threads: how many processor threads the networks may use; 0 means all.
+            cache: folder where the compiled networks are kept; None compiles them every time.
         """
-        self._threads = threads
-        self._worker = ThreadPoolExecutor(1, "lite")
+        self._threads, self._cache = threads, cache
+        self._network_pool = ThreadPoolExecutor(1, "lite")
+        self._prepare_pool = ThreadPoolExecutor(1, "lite-prepare")
         self._closed = False
+
+    @property
+    def identity(self) -> str:
+        """While it is the same, so are the vectors (``fingerprint_cache.identify``)."""
+        return identify([LITE_FOLDER / "picture.onnx.gz"], self.space, self._threads)
 
     async def images(self, batch: Sequence[Image]) -> Vectors:
         """See ``Embedder.images``."""
-        return await self._run(self._images, list(batch))
+        parts = await self._run(self._prepare_pool, _prepare, list(batch))
+        return await self._run(self._network_pool, self._images, parts)
 
     async def texts(self, texts: Sequence[str]) -> Vectors:
         """See ``Embedder.texts``. At most 128 word pieces of a text are used."""
-        return await self._run(self._texts, list(texts))
+        return await self._run(self._network_pool, self._texts, list(texts))
 
     async def close(self) -> None:
         """See ``Embedder.close``."""
         self._closed = True
-        await asyncio.to_thread(self._worker.shutdown)
+        for pool in (self._prepare_pool, self._network_pool):
+            await asyncio.to_thread(pool.shutdown)
 
-    async def _run(self, work: Callable[[T], Vectors], items: T) -> Vectors:
+    async def _run(self, pool: ThreadPoolExecutor, work: Callable[[T], R], items: T) -> R:
         if self._closed:
             raise EmbedderError("the lite embedder is closed")
         with model_faults(self.space.name):
-            return await asyncio.get_running_loop().run_in_executor(self._worker, work, items)
+            return await asyncio.get_running_loop().run_in_executor(pool, work, items)
 
     @cached_property
     def _image_network(self) -> Any:
-        return compile_model(LITE_FOLDER / "picture.onnx.gz", threads=self._threads, precision=LITE_PRECISION)
+        return self._compile("picture.onnx.gz")
 
     @cached_property
     def _text_network(self) -> tuple[Any, Tokenizer]:
         tokenizer = Tokenizer.from_buffer(gzip.decompress((LITE_FOLDER / "tokenizer.json.gz").read_bytes()))
         tokenizer.enable_padding()
-        return compile_model(LITE_FOLDER / "text.onnx.gz", threads=self._threads, precision=LITE_PRECISION), tokenizer
+        return self._compile("text.onnx.gz"), tokenizer
 
-    def _images(self, images: list[Image]) -> Vectors:
-        vectors = np.empty((len(images), self.space.dim), np.float32)
-        shapes = [network_size(image) for image in images]
-        for shape, rows in _batches(shapes):
-            batch = np.empty((len(rows), *shape, 3), np.uint8)
-            for resized, row in zip(batch, rows, strict=True):
-                shrinks = images[row].shape[0] > shape[0]
-                cv2.resize(
-                    images[row], shape[::-1], resized, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-                )
-            vectors[rows] = self._image_network({"pictures": batch})["vectors"]
+    def _compile(self, name: str) -> Any:
+        path, precision = LITE_FOLDER / name, LITE_PRECISION
+        return compile_model(path, threads=self._threads, precision=precision, cache=self._cache)
+
+    def _images(self, parts: list[Part]) -> Vectors:
+        vectors = np.empty((sum(len(rows) for rows, _ in parts), self.space.dim), np.float32)
+        for rows, pixels in parts:
+            vectors[rows] = self._image_network({"pictures": pixels})["vectors"]
         return vectors
 
     def _texts(self, texts: list[str]) -> Vectors:
@@ -126,3 +137,18 @@ class LiteEmbedder:
             mask = np.array([encoding.attention_mask for encoding in part], np.int64)
             vectors[first : first + 64] = network({"ids": ids, "mask": mask})["vectors"]
         return vectors
+
+
+def _prepare(images: list[Image]) -> list[Part]:
+    """Resize images to what the network takes; those that go through it together are one array."""
+    import cv2  # only pictures need it, and questions are words mostly
+
+    shapes, parts = [network_size(image) for image in images], []
+    for shape, rows in _batches(shapes):
+        pixels = np.empty((len(rows), *shape, 3), np.uint8)
+        for resized, row in zip(pixels, rows, strict=True):
+            shrinks = images[row].shape[0] > shape[0]
+            interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            cv2.resize(images[row], shape[::-1], resized, interpolation=interpolation)
+        parts.append((rows, pixels))
+    return parts

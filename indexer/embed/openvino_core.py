@@ -7,6 +7,7 @@ imported, and OpenVINO then uses its own silent stub (``openvino/tools/ovc/telem
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import cache
 
@@ -21,4 +22,9 @@ def core() -> openvino.Core:
     return openvino.Core()
 
 
-__all__ = ["core", "openvino"]
+def describe_processor() -> str:
+    """Return a name of this processor: the same on every start, another on another kind of machine."""
+    return f"{core().get_property('CPU', 'FULL_DEVICE_NAME')} x{os.cpu_count()}"
+
+
+__all__ = ["core", "describe_processor", "openvino"]

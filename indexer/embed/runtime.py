@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import importlib
 import importlib.util
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.embed.base import EmbedderError
+from footage.indexer.embed.compiled import compile_cached, describe_file
 from footage.indexer.embed.openvino_core import core
 from footage.indexer.embed.openvino_core import openvino as ov
 from footage.indexer.embed.tower import Tower
@@ -68,13 +68,14 @@ def candidate_plans(threads: int = 0) -> list[Plan]:
     return plans
 
 
-def compile_model(path: Path, *, threads: int = 0, precision: str | None = None) -> Any:
+def compile_model(path: Path, *, threads: int = 0, precision: str | None = None, cache: Path | None = None) -> Any:
     """Compile an ONNX file for the CPU with OpenVINO.
 
     Args:
         path: an ONNX file; with the suffix ``.gz`` it is decompressed first.
         threads: how many it may use; 0 leaves the choice to OpenVINO (all cores).
         precision: ``f32`` or ``bf16``; None takes what the hardware computes.
+        cache: folder where the compiled network is kept; None compiles it every time.
 
     Returns:
         ``openvino.CompiledModel``: call it with a dictionary of arrays.
@@ -83,58 +84,69 @@ def compile_model(path: Path, *, threads: int = 0, precision: str | None = None)
         EmbedderError: the file is missing, damaged, or not understood.
     """
     try:
-        source = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path
-        return _compile(core().read_model(source), threads, precision)
+        return compile_cached(lambda: _read(path), describe_file(path), _options(threads, precision), cache)
     except (OSError, EOFError, RuntimeError) as error:
         raise EmbedderError(f"{path} cannot be loaded ({error}); install footage again") from error
 
 
-def compile_tower(tower: Tower, plan: Plan) -> NetworkRunner:
+def compile_tower(tower: Tower, plan: Plan, cache: Path | None = None) -> NetworkRunner:
     """Compile a network to run as the plan says.
 
     A network exported for one row at a time is reshaped to any number where its graph allows it, else run row by row.
+
+    Args:
+        cache: folder where what OpenVINO compiles is kept; None compiles it every time.
 
     Raises:
         EmbedderError: the runtime cannot load it.
     """
     try:
-        return _openvino(tower, plan) if plan.runtime == "openvino" else _onnxruntime(tower, plan)
+        return _openvino(tower, plan, cache) if plan.runtime == "openvino" else _onnxruntime(tower, plan)
     except (RuntimeError, ValueError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise EmbedderError(f"{tower.path} cannot be run by {plan.runtime} on {plan.device}: {reason}") from error
 
 
-def _compile(model: ov.Model, threads: int, precision: str | None) -> Any:
+def _read(path: Path) -> ov.Model:
+    return core().read_model(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path)
+
+
+def _options(threads: int, precision: str | None) -> dict[str, Any]:
     options: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": precision or hardware_precision(core()),
         "PERFORMANCE_HINT": "LATENCY",  # one request at a time, on all threads
     }
     if threads:
         options["INFERENCE_NUM_THREADS"] = threads
-    return core().compile_model(model, "CPU", options)
+    return options
 
 
-def _openvino(tower: Tower, plan: Plan) -> NetworkRunner:
-    def compile_network(model: ov.Model) -> NetworkRunner:
-        compiled = _compile(model, plan.threads, plan.precision)
+def _openvino(tower: Tower, plan: Plan, cache: Path | None) -> NetworkRunner:
+    def compile_network(read: Callable[[], ov.Model], form: str) -> NetworkRunner:
+        source, options = describe_file(tower.path) + form, _options(plan.threads, plan.precision)
+        compiled = compile_cached(read, source, options, cache)
         return lambda feeds: np.asarray(compiled(dict(feeds))[tower.output], np.float32)
 
-    model = core().read_model(tower.path)
+    as_it_is = compile_network(lambda: _read(tower.path), "")
     if not tower.single_row:
-        return compile_network(model)
-    single = _row_by_row(compile_network(model))
+        return as_it_is
+    single = _row_by_row(as_it_is)
     return _widen_batch(tower, compile_network, single) or single
 
 
 def _widen_batch(
-    tower: Tower, compile_network: Callable[[ov.Model], NetworkRunner], single: NetworkRunner
+    tower: Tower, compile_network: Callable[[Callable[[], ov.Model], str], NetworkRunner], single: NetworkRunner
 ) -> NetworkRunner | None:
     """Return the network reshaped to any number of rows, if it still gives the same vectors."""
-    model = core().read_model(tower.path)
+
+    def read() -> ov.Model:
+        model = _read(tower.path)
+        model.reshape({port.name: ov.PartialShape([-1, *port.shape[1:]]) for port in tower.inputs})
+        return model
+
     rows = _random_inputs(tower, 3)
     try:
-        model.reshape({port.name: ov.PartialShape([-1, *port.shape[1:]]) for port in tower.inputs})
-        widened = compile_network(model)
+        widened = compile_network(read, "any number of rows")
         vectors, expected = widened(rows), single(rows)
     except RuntimeError:
         return None
@@ -186,8 +198,3 @@ def cosines(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     answer: NDArray[np.float32] = (one * other).sum(axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)
     return answer
-
-
-def describe_processor() -> str:
-    """Return a name of this processor: the same on every start, another on another kind of machine."""
-    return f"{core().get_property('CPU', 'FULL_DEVICE_NAME')} x{os.cpu_count()}"

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.embed.base import EmbedderError
+from footage.indexer.embed.openvino_core import describe_processor
 from footage.indexer.embed.runtime import (
     NetworkRunner,
     Plan,
     candidate_plans,
     compile_tower,
     cosines,
-    describe_processor,
 )
 from footage.indexer.embed.tower import Tower
 from footage.stream.atomic import atomic_write
@@ -173,7 +173,7 @@ def cache_key(tower: Tower, threads: int) -> str:
     """Return a key that changes with the machine, the runtimes, and the network."""
     parts = [
         describe_processor(),
-        *(_package_version(name) for name in ("openvino", "onnxruntime", "onnxruntime-gpu")),
+        *(package_version(name) for name in ("openvino", "onnxruntime", "onnxruntime-gpu")),
         str(threads),
     ]
     with tower.path.open("rb") as file:
@@ -183,7 +183,8 @@ def cache_key(tower: Tower, threads: int) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def _package_version(package: str) -> str:
+def package_version(package: str) -> str:
+    """Return a package's name and version; empty where it is not installed."""
     try:
         return f"{package} {version(package)}"
     except PackageNotFoundError:

@@ -11,25 +11,25 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
 from pydantic import TypeAdapter, ValidationError
 
 from footage.indexer.store.base import NOT_WRITTEN, Catalog, CatalogEntry, Store, Where
 from footage.query.clips.boxes import draw_regions
-from footage.query.clips.clip import Clip, cut_clip, probe_codec
-from footage.query.clips.source import ClipError
 from footage.query.values.ids import FrameId, MomentId
 from footage.query.values.timeline import find_chain
 from footage.stream.atomic import atomic_write
 from footage.stream.errors import AWAY, NOTHING, FootageError
-from footage.stream.files import frame_at
 from footage.stream.frame import Image, Kind, Media
 from footage.stream.instants import MICROSECOND
 from footage.stream.private import make_folder
 
-_CLIP = TypeAdapter(Clip)
+if TYPE_CHECKING:
+    from footage.query.clips.clip import Clip
+
+# PyAV and OpenCV are imported where they are first needed: a search in words needs neither.
 
 RetentionHold = Callable[[str], AbstractContextManager[None]]
 """Keeps a path from being deleted by retention while the context is open."""
@@ -120,6 +120,8 @@ class ClipService:
                 raise
             image = await self._remote.get_image(frame, missing.media, side)
         else:
+            from footage.stream.files import frame_at
+
             with self._hold(media.path):
                 image = await asyncio.to_thread(frame_at.read_image_at, Path(media.path), media.kind, offset, side)
         return draw_regions(image, [frame.region]) if boxes and frame.region else image
@@ -144,6 +146,8 @@ class ClipService:
             FootageUnreachable: it is on another machine that does not answer.
             query.clips.source.ClipError: it cannot be cut; says why.
         """
+        from footage.query.clips.clip import Clip, cut_clip
+
         try:
             source, _ = await self.find_source(moment.frame)
         except NotHere as missing:
@@ -183,15 +187,17 @@ class ClipService:
     def _cut_cached(
         self, path: Path, media: Sequence[Media], start: datetime, end: datetime, precise: bool, play: bool
     ) -> Clip:
-        sidecar = path.with_suffix(".json")
+        from footage.query.clips.clip import Clip, cut_clip
+
+        notes, sidecar = TypeAdapter(Clip), path.with_suffix(".json")
         with suppress(FileNotFoundError, ValidationError):  # not there, deleted meanwhile, or a note that was cut short
-            clip = _CLIP.validate_json(sidecar.read_bytes())
+            clip = notes.validate_json(sidecar.read_bytes())
             os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))  # the ETag, with which a client resumes, stays
             return clip
         make_folder(self._cache)
         clip = cut_clip(media, start, end, path, precise=precise, play=play)
         with atomic_write(sidecar) as draft:
-            draft.write_bytes(_CLIP.dump_json(clip))
+            draft.write_bytes(notes.dump_json(clip))
         prune_cache(self._cache, self._limit, keep=path)
         return clip
 
@@ -216,6 +222,9 @@ class ClipService:
 
         Where it cannot be told, the codec is empty: for a photograph, and for what is on another machine.
         """
+        from footage.query.clips.clip import probe_codec
+        from footage.query.clips.source import ClipError
+
         try:
             media, _ = await self.find_source(frame)
             with self._hold(media.path):

@@ -10,7 +10,6 @@ from footage.indexer.embed.base import Embedder
 from footage.indexer.store.base import Catalog, Store
 from footage.query.moments.deduplicate import Deduplicator
 from footage.query.moments.full_scan import FullScan
-from footage.query.moments.refine import BoundaryRefiner
 from footage.query.moments.sequence import Pair, find_pairs, make_pair
 from footage.query.search.coverage import load_coverage
 from footage.query.search.prepare import PreparedQuestion
@@ -28,7 +27,6 @@ class PostProcessor:
     def __init__(self, embedder: Embedder, store: Store, catalog: Catalog) -> None:
         self._embedder, self._store, self._catalog = embedder, store, catalog
         self._full_scan = FullScan(store, catalog)
-        self._refiner = BoundaryRefiner(embedder, store, catalog)
         self._deduplicator: Deduplicator | None = None
         self._scan_lock = asyncio.Lock()
 
@@ -77,5 +75,8 @@ class PostProcessor:
     async def _refine(
         self, prepared: PreparedQuestion, moments: Sequence[Moment]
     ) -> tuple[list[Moment], frozenset[Moment]]:
-        found = await self._refiner.refine(moments, prepared.scorer, prepared.where.spans)
+        from footage.query.moments.refine import BoundaryRefiner  # loads PyAV, which other questions do not need
+
+        refiner = BoundaryRefiner(self._embedder, self._store, self._catalog)
+        found = await refiner.refine(moments, prepared.scorer, prepared.where.spans)
         return [r.moment for r in found], frozenset(r.moment for r in found if r.refined)

@@ -28,7 +28,7 @@ from tests.indexer.color_embedder import ColorEmbedder
 CAMERAS = {"one": (220, 20, 20), "two": (20, 220, 20), "three": (220, 20, 20)}
 
 
-async def create_embedder(*_):
+async def create_embedder(*_, **__):
     return ChosenEmbedder(ColorEmbedder(), "test/color, which sees mean colors")
 
 

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from footage.query.clips import service as clip_module
+from footage.query.clips import clip as clip_module
 from footage.query.clips.clip import Clip
 from footage.query.clips.service import ClipService, prune_cache
 from footage.query.values.ids import FrameId
+from footage.stream.files import frame_at
 from footage.stream.frame import Clock, Kind, Media
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -23,7 +24,7 @@ def cut(monkeypatch):
     """Replaces cutting by a file of four bytes; counts how often."""
     made = []
 
-    def cut_clip(media, start, end, path, *, precise):
+    def cut_clip(media, start, end, path, *, precise, play):
         path.write_bytes(b"clip")
         made.append(path)
         return clip(path)
@@ -40,20 +41,20 @@ def clip(path):
 @pytest.mark.parametrize("note", [b"", b'{"path": "/x', b"{}"])
 def test_a_note_that_was_cut_short_counts_as_absent(cut, tmp_path, note):
     service, path = ClipService(None, None, tmp_path), tmp_path / "a.mp4"
-    first = service._cut_cached(path, [], START, START, False)
-    assert service._cut_cached(path, [], START, START, False) == first
+    first = service._cut_cached(path, [], START, START, False, False)
+    assert service._cut_cached(path, [], START, START, False, False) == first
     assert len(cut) == 1, "a whole one is reused"
     path.with_suffix(".json").write_bytes(note)
-    assert service._cut_cached(path, [], START, START, False) == first
-    assert service._cut_cached(path, [], START, START, False) == first
+    assert service._cut_cached(path, [], START, START, False, False) == first
+    assert service._cut_cached(path, [], START, START, False, False) == first
     assert len(cut) == 2
 
 
 def test_a_clip_that_was_deleted_and_left_its_note_is_cut_again(cut, tmp_path):
     service, path = ClipService(None, None, tmp_path), tmp_path / "a.mp4"
-    service._cut_cached(path, [], START, START, False)
+    service._cut_cached(path, [], START, START, False, False)
     path.unlink()
-    service._cut_cached(path, [], START, START, False)
+    service._cut_cached(path, [], START, START, False, False)
     assert path.exists()
     assert len(cut) == 2
 
@@ -82,7 +83,7 @@ async def test_footage_is_held_while_a_picture_is_read_from_it(catalog, store, t
         seen.append(list(held))
         return np.zeros((4, 4, 3), np.uint8)
 
-    monkeypatch.setattr(clip_module.frame_at, "read_image_at", read)
+    monkeypatch.setattr(frame_at, "read_image_at", read)
     path = tmp_path / "a.mp4"
     path.write_bytes(b"footage")
     media = Media("a" * 16, "yard", str(path), Kind.SEGMENT, START, Clock.GIVEN, 10.0)
