@@ -28,8 +28,9 @@ def plot(files: dict[str, Path], out: Path) -> None:
         for axis, (column, title) in zip(axes.flat, PANELS, strict=True):
             axis.plot(minutes, [float(row[column]) for row in rows], label=name, linewidth=1.2)
             axis.set_title(title, fontsize=9)
-            axis.set_ylim(bottom=0)
             axis.grid(alpha=0.3)
+    for axis in axes.flat:
+        axis.set_ylim(bottom=0)
     for axis in axes[1]:
         axis.set_xlabel("minutes", fontsize=9)
     axes[0][0].legend(fontsize=8, loc="lower right")

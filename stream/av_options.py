@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import av
 
-LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
-"""Keywords that make PyAV ignore tags that are not valid text; from version 19 on it always does."""
+VERSION = int(av.__version__.split(".")[0])
+"""Of PyAV."""
 
 MAX_VIDEO_PIXELS = 1 << 26
 """Pixels of a frame of video: twice those of 8K (7680 x 4320); a decoder holds several frames."""
@@ -17,3 +18,14 @@ DECODER_OPTIONS = {"max_pixels": str(MAX_VIDEO_PIXELS)}
 
 LOCAL_FILE_ONLY = {"protocol_whitelist": "file", **DECODER_OPTIONS}
 """FFmpeg options for files: a playlist that is named as a video must not open network addresses."""
+
+
+def input_options(options: Mapping[str, str]) -> dict[str, Any]:
+    """Return keywords of `av.open` with these options of FFmpeg, which tolerate tags that are not valid text.
+
+    Before version 18 PyAV gives ``options`` to each stream that is known when a file has been opened, and then frees
+    as many as were found since, beyond the end of its array: program streams ended the interpreter. What is given as
+    ``container_options`` only opens the file.
+    """
+    lenient = {"metadata_errors": "ignore"} if VERSION < 19 else {}  # from then on it always does
+    return {"options" if VERSION >= 18 else "container_options": dict(options), **lenient}

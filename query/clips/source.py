@@ -15,7 +15,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from footage.stream.av_options import LENIENT, LOCAL_FILE_ONLY
+from footage.stream.av_options import LOCAL_FILE_ONLY, input_options
 from footage.stream.errors import FootageError
 from footage.stream.files.video_file import MediaError, VideoFile, presentation_time
 from footage.stream.frame import Media
@@ -147,7 +147,7 @@ def video_packets(video: VideoFile, since: float, *, clean: bool = True) -> Iter
 
 def audio_packets(part: ClipPart, since: float) -> Iterator[tuple[float, Packet[AudioStream]]]:
     """Yields audio packets from ``since`` or before to the part's end, with times (s from the first video frame)."""
-    with av.open(part.media.path, options=LOCAL_FILE_ONLY, **LENIENT) as container:
+    with av.open(part.media.path, **input_options(LOCAL_FILE_ONLY)) as container:
         stream = next(one for one in container.streams.audio if one.codec_context is not None)
         tick = float(stream.time_base or 1)
         if since > 0:  # else reading starts at the front, without a seek

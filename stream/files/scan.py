@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from footage.stream.av_options import LENIENT, LOCAL_FILE_ONLY
+from footage.stream.av_options import LOCAL_FILE_ONLY, input_options
 from footage.stream.files.presentation import Times, fill_decoding_times
 from footage.stream.files.timeline import Timeline
 from footage.stream.files.track import choose_track
@@ -94,7 +94,7 @@ def scan_file(path: Path, times: Times, lead: int) -> Scan | None:
 @lru_cache(maxsize=256)
 def _scan(path: Path, times: Times, lead: int, size: int, changed: int) -> Scan | None:
     del size, changed  # they are a part of the key
-    with av.open(str(path), options=LOCAL_FILE_ONLY, **LENIENT) as container:
+    with av.open(str(path), **input_options(LOCAL_FILE_ONLY)) as container:
         stream, _ = choose_track(container)
         if stream is None:
             return None

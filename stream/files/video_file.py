@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from footage.stream.av_options import DECODER_OPTIONS, LENIENT, LOCAL_FILE_ONLY
+from footage.stream.av_options import DECODER_OPTIONS, LOCAL_FILE_ONLY, input_options
 from footage.stream.errors import FootageError
 from footage.stream.files.frame_image import upright_image
 from footage.stream.files.nal_units import length_size, recovery_frames
@@ -214,7 +214,7 @@ class VideoFile:
     def _open(self) -> None:
         try:
             _refuse_playlist(self.path)
-            self._container: InputContainer = av.open(str(self.path.absolute()), options=LOCAL_FILE_ONLY, **LENIENT)
+            self._container: InputContainer = av.open(str(self.path.absolute()), **input_options(LOCAL_FILE_ONLY))
         except (FFmpegError, OSError, ValueError) as error:
             raise MediaError(
                 self.path, f"cannot be opened as video ({_describe(error)}): {_suggest(self.path)}"

@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.error import ExitError, FFmpegError
 from av.video.stream import VideoStream
 
-from footage.stream.av_options import DECODER_OPTIONS, LENIENT
+from footage.stream.av_options import DECODER_OPTIONS, input_options
 from footage.stream.errors import FootageError
 from footage.stream.live.contracts import LivePacket
 from footage.stream.live.url import describe_error, encode_login
@@ -77,7 +77,7 @@ def connect(url: str, transport: str, options: dict[str, str], stopped: Event) -
     timeout = (OPEN_TIMEOUT, READ_TIMEOUT if is_rtsp(url) else SEGMENT_SILENCE)
     try:
         container = run_until_stopped(
-            lambda: av.open(name, format=format_, options=all_options, timeout=timeout, **LENIENT),
+            lambda: av.open(name, format=format_, timeout=timeout, **input_options(all_options)),
             stopped,
             lambda opened: opened.close(),
         )
