@@ -1,10 +1,12 @@
-"""Measures the latency of searches over HTTP with and without concurrent writes, next to the store's share of it.
+"""Measures the latency of searches over HTTP with and without concurrent writes, next to exact search in numpy.
 
 Run ``python -m bench.search`` for 10^5 records, ``--large`` for 10^6. The service runs in a process of its own, with
 the writer in it as in ``footage serve``. Each round sends new queries from 1 client and from 8: over everything, over
 one camera, and over one hour of it. The vectors lie around real ones of the built-in model, and each scene lasts for
 about a minute, as in footage. Three loads: idle, live (ten cameras, one record a second each), and full (records as
-fast as they can be written). ``store`` is ``nearest`` alone, in the same process, alternating with whole answers.
+fast as they can be written). ``store`` is ``nearest`` alone, in the service's process, and ``numpy`` the exact inner
+products of all vectors in RAM with the same question, sorted, in this one; both alternate with whole answers.
+``recall`` is the share of the best 10 and 128 by numpy that the store finds.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta
 SCENE = 60  # seconds that a scene lasts on average
 MAINTAIN = 50  # writes between rounds, as the pipeline has it
 BATCH = 500
+K = 128
 PICTURES = ("astronaut", "cat", "coffee", "rocket", "chelsea", "hubble_deep_field", "retina", "immunohistochemistry")
 SUBJECTS = (
     "a person",
@@ -76,6 +79,9 @@ class Row:
     per_second: float
     moments: float
     store_p50: float
+    numpy_p50: float
+    recall_10: float
+    recall_128: float
 
 
 def questions() -> Iterator[str]:
@@ -182,8 +188,8 @@ async def _service(folder: Path, records: int, pipe: Connection) -> None:
                 question, where = asked
                 (vector,) = await lite.texts([question])
                 began = time.perf_counter()
-                await store.nearest(vector, 128, where)
-                pipe.send(time.perf_counter() - began)
+                hits = await store.nearest(vector, K, where)
+                pipe.send((time.perf_counter() - began, vector, [(hit.camera, hit.time) for hit in hits]))
                 asked = await asyncio.to_thread(pipe.recv)
             load = asked
     await runner.cleanup()
@@ -205,11 +211,46 @@ FILTERS: dict[str, tuple[dict[str, str], Where]] = {
 }
 
 
+class Exact:
+    """Searches the same vectors in RAM, with numpy."""
+
+    def __init__(self, records: int) -> None:
+        lite = LiteEmbedder()
+        generator = RecordGenerator(asyncio.run(_real(lite)))
+        parts = [generator.next_records(5000) for _ in range(records // 5000)]
+        self._vectors = np.concatenate([np.stack([r.vector for r in part]) for part in parts])
+        self._camera = np.array([int(r.camera[3:]) for part in parts for r in part])
+        self._second = np.array([round((r.time - START).total_seconds()) for part in parts for r in part])
+
+    def nearest(self, vector: Vectors, where: Where) -> tuple[float, list[tuple[str, datetime]]]:
+        """Seconds, and the keys of the best, best first; the rows of a filter are put together before."""
+        left = np.ones(len(self._vectors), bool)
+        if where.cameras:
+            left &= self._camera == int(where.cameras[0][3:])
+        for start, end in where.spans:
+            left &= (self._second >= (start - START).total_seconds()) & (self._second < (end - START).total_seconds())
+        rows = np.flatnonzero(left)
+        vectors = self._vectors if left.all() else self._vectors[rows]
+        began = time.perf_counter()
+        scores = vectors @ vector
+        best = np.argpartition(-scores, min(K, len(scores) - 1))[:K]
+        best = best[np.argsort(-scores[best])]
+        seconds = time.perf_counter() - began
+        at = rows[best].tolist()
+        return seconds, [(f"cam{self._camera[i]}", START + timedelta(seconds=int(self._second[i]))) for i in at]
+
+
+async def _real(lite: LiteEmbedder) -> Vectors:
+    found = await real_vectors(lite)
+    await lite.close()
+    return found
+
+
 class Client:
     """Queries the service over loopback, and its store through the pipe."""
 
-    def __init__(self, session: aiohttp.ClientSession, port: int, pipe: Connection) -> None:
-        self._session, self._pipe, self._asked = session, pipe, questions()
+    def __init__(self, session: aiohttp.ClientSession, port: int, pipe: Connection, exact: Exact) -> None:
+        self._session, self._pipe, self._asked, self._exact = session, pipe, questions(), exact
         self._address = f"http://127.0.0.1:{port}/api/search"
 
     async def ask(self, which: str) -> tuple[float, int]:
@@ -220,16 +261,19 @@ class Client:
             found = await reply.json()
         return time.perf_counter() - began, len(found["moments"])
 
-    async def time_nearest(self, which: str) -> float:
-        """Seconds of ``nearest`` alone."""
-        self._pipe.send((next(self._asked), FILTERS[which][1]))
-        taken: float = await asyncio.to_thread(self._pipe.recv)
-        return taken
+    async def time_nearest(self, which: str) -> tuple[float, float, float, float]:
+        """Seconds of ``nearest`` alone and of numpy, and the recall at 10 and at 128."""
+        where = FILTERS[which][1]
+        self._pipe.send((next(self._asked), where))
+        taken, vector, found = await asyncio.to_thread(self._pipe.recv)
+        exact, best = self._exact.nearest(vector, where)
+        recall = (len(set(found[:k]) & set(best[:k])) / max(1, len(best[:k])) for k in (10, K))
+        return taken, exact, *recall
 
     async def round(self, load: str, which: str, clients: int, n: int) -> Row:
         """``n`` questions; one client's take turns with ``nearest``."""
         await self.ask(which)  # the background is sampled once a minute
-        store_seconds: list[float] = []
+        alone: list[tuple[float, float, float, float]] = []
         answers: list[tuple[float, int]] = []
         left = iter(range(n))
 
@@ -237,23 +281,25 @@ class Client:
             for _ in left:
                 answers.append(await self.ask(which))
                 if clients == 1:
-                    store_seconds.append(await self.time_nearest(which))
+                    alone.append(await self.time_nearest(which))
 
         began = time.perf_counter()
         await asyncio.gather(*(one() for _ in range(clients)))
-        seconds = time.perf_counter() - began - sum(store_seconds)
+        seconds = time.perf_counter() - began if clients > 1 else sum(taken for taken, _ in answers)
         p50, p99 = np.percentile([taken for taken, _ in answers], [50, 99]) * 1000
         found = float(np.mean([moments for _, moments in answers]))
-        alone = float(np.median(store_seconds)) * 1000 if store_seconds else float("nan")
-        return Row(load, which, clients, float(p50), float(p99), n / seconds, found, alone)
+        stores, exacts, tens, all_ = np.array(alone).T if alone else np.full((4, 1), np.nan)
+        times = float(np.median(stores)) * 1000, float(np.median(exacts)) * 1000
+        recall = float(tens.mean()), float(all_.mean())
+        return Row(load, which, clients, float(p50), float(p99), n / seconds, found, *times, *recall)
 
 
-async def measure(port: int, pipe: Connection, n: int) -> list[Row]:
+async def measure(port: int, pipe: Connection, n: int, exact: Exact, loads: list[str]) -> list[Row]:
     """Every load, filter and number of clients."""
     rows = []
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(120)) as session:
-        client = Client(session, port, pipe)
-        for load in ("idle", "live", "full"):
+        client = Client(session, port, pipe, exact)
+        for load in loads:
             pipe.send(load)
             for which in FILTERS:
                 for clients in (1, 8):
@@ -263,11 +309,12 @@ async def measure(port: int, pipe: Connection, n: int) -> list[Row]:
     return rows
 
 
-_HEAD = " load       filter  clients   p50 ms   p99 ms a second  moments store p50"
+_HEAD = " load       filter  clients   p50 ms   p99 ms a second  moments store p50 numpy p50 recall@10 recall@128"
 
 
 def _line(row: Row) -> str:
-    numbers = f"{row.p50:>8.0f} {row.p99:>8.0f} {row.per_second:>8.1f} {row.moments:>8.1f} {row.store_p50:>9.0f}"
+    numbers = f"{row.p50:>8.0f} {row.p99:>8.0f} {row.per_second:>8.1f} {row.moments:>8.1f} {row.store_p50:>9.1f}"
+    numbers += f" {row.numpy_p50:>9.1f} {row.recall_10:>9.3f} {row.recall_128:>10.3f}"
     return f"{row.load:>5} {row.filter:>12} {row.clients:>8} {numbers}"
 
 
@@ -277,10 +324,11 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="10^6 records in place of 10^5")
     parser.add_argument("--records", type=int, help="another number of records")
     parser.add_argument("--questions", type=int, default=64, help="in each round")
+    parser.add_argument("--loads", nargs="+", default=["idle", "live", "full"], help="idle, live, full")
     parser.add_argument("--json", action="store_true", help="the rows once more, as JSON")
     args = parser.parse_args()
     records = args.records or (1_000_000 if args.large else 100_000)
-    context = get_context("spawn")
+    context, exact = get_context("spawn"), Exact(records)
     ours, theirs = context.Pipe()
     with tempfile.TemporaryDirectory() as folder:
         service = context.Process(target=serve, args=(Path(folder), records, theirs), daemon=True)
@@ -289,7 +337,7 @@ def main() -> None:
         port, seconds = ours.recv()
         print(f"{records} records, made and indexed in {seconds:.0f} s")
         print(_HEAD)
-        rows = asyncio.run(measure(port, ours, args.questions))
+        rows = asyncio.run(measure(port, ours, args.questions, exact, args.loads))
         service.join()
     if args.json:
         print(json.dumps([asdict(row) for row in rows]))

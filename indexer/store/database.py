@@ -53,7 +53,7 @@ class Database:
 
     async def read(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         """Return the rows of a SELECT."""
-        return await self._run(lambda connection: connection.execute(sql, values).fetchall())
+        return await self.run(lambda connection: connection.execute(sql, values).fetchall())
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` in one transaction, with no other writer in between."""
@@ -69,7 +69,7 @@ class Database:
                 raise
             return result
 
-        return await self._run(transact)
+        return await self.run(transact)
 
     async def close(self) -> None:
         """Close the connection and end the thread. Calling it twice does no harm."""
@@ -78,7 +78,8 @@ class Database:
             await self._on_thread(connection.close)
         self._thread.shutdown(wait=False)
 
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work``, which reads, on the connection's thread."""
         connection = self._connection
         if connection is None:
             raise StoreError(f"{self.path}: it is closed")

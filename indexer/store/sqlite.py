@@ -67,6 +67,7 @@ class SqliteCatalog:
     def __init__(self, database: Database) -> None:
         """Use ``open`` instead."""
         self._database = database
+        self._cameras: tuple[tuple[int, int], list[CameraSummary]] | None = None
 
     @classmethod
     async def open(cls, path: Path) -> SqliteCatalog:
@@ -150,11 +151,10 @@ class SqliteCatalog:
     async def media_between(self, cameras: Sequence[str], start: datetime, end: datetime) -> list[CatalogEntry]:
         """Return the entries that overlap [start, end), of these cameras (none named: all), in order of start."""
         among, named = _among(cameras)
-        longest = await self._database.read(f"SELECT coalesce(max(length), 0) FROM media WHERE {among}", *named)
-        sql = f"""SELECT * FROM media WHERE since >= ? AND since < ? AND (since >= ? OR since + length > ?) AND {among}
-            ORDER BY since, camera, id"""
+        sql = f"""SELECT * FROM media WHERE since >= ? - (SELECT coalesce(max(length), 0) FROM media WHERE {among})
+            AND since < ? AND (since >= ? OR since + length > ?) AND {among} ORDER BY since, camera, id"""
         first = micros(start)
-        rows = await self._database.read(sql, first - longest[0][0], micros(end), first, first, *named)
+        rows = await self._database.read(sql, first, *named, micros(end), first, first, *named)
         return [_entry(row) for row in rows]
 
     async def update_media(self, media: Media) -> None:
@@ -202,13 +202,19 @@ class SqliteCatalog:
         await self._database.write(work)
 
     async def cameras(self) -> list[CameraSummary]:
-        """Return every camera that has media or coverage, by name; start and end are those of its media."""
-        sql = """SELECT camera, count(id) AS media, min(since) AS since, max(since + length) AS until,
-            group_concat(DISTINCT clock) AS clocks FROM (
-                SELECT camera, id, since, length, clock FROM media
-                UNION ALL SELECT DISTINCT camera, NULL, NULL, NULL, NULL FROM coverage
-            ) GROUP BY camera ORDER BY camera"""
-        return [_summary(row) for row in await self._database.read(sql)]
+        """Return every camera that has media or coverage, by name; start and end are those of its media.
+
+        Every search asks, and the answer takes a look at all media: it is kept until something is written.
+        """
+
+        def work(connection: sqlite3.Connection) -> list[CameraSummary]:
+            (others,) = connection.execute("PRAGMA data_version").fetchone()  # counts what other connections write
+            state = others, connection.total_changes
+            if self._cameras is None or self._cameras[0] != state:
+                self._cameras = state, _read_cameras(connection)
+            return list(self._cameras[1])
+
+        return await self._database.run(work)
 
     async def put_document(self, kind: str, name: str, document: Mapping[str, Any] | None) -> None:
         """Store a small JSON document under (kind, name); None deletes it."""
@@ -288,6 +294,15 @@ def _replace_span(connection: sqlite3.Connection, camera: str, span: CoverageSpa
     connection.executemany("DELETE FROM coverage WHERE camera = ? AND since = ?", [(camera, s.since) for s in before])
     after = replace_span(before, span, keep=keep)
     connection.executemany("INSERT INTO coverage VALUES (?, ?, ?, ?, ?)", [(camera, *each) for each in after])
+
+
+def _read_cameras(connection: sqlite3.Connection) -> list[CameraSummary]:
+    sql = """SELECT camera, count(id) AS media, min(since) AS since, max(since + length) AS until,
+        group_concat(DISTINCT clock) AS clocks FROM (
+            SELECT camera, id, since, length, clock FROM media
+            UNION ALL SELECT DISTINCT camera, NULL, NULL, NULL, NULL FROM coverage
+        ) GROUP BY camera ORDER BY camera"""
+    return [_summary(row) for row in connection.execute(sql)]
 
 
 def _among(cameras: Sequence[str]) -> tuple[str, tuple[str, ...]]:

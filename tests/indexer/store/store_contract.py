@@ -192,6 +192,19 @@ class StoreContract:
         """Return more records of one moment than a scan holds in memory, in their order."""
         return [Record(f"cam{i:04}", START, "m", 0, vector) for i, vector in enumerate(unit_vectors(2100))]
 
+    async def test_arrays_hold_what_a_scan_yields(self, store: Store) -> None:
+        records = [r for camera in ("b", "a") for r in make_records(300, camera)]
+        records += [Record(r.camera, r.time, r.media, r.offset, r.vector, BOX) for r in records[::50]]
+        await store.write(records)
+        wheres = [Where(("a",), ((at(10), at(20)), (at(200), at(203)))), Where(), Where(("nobody",)), Where(("b",))]
+        for where, rows in zip(wheres, await store.read(wheres), strict=True):
+            _assert_same(list(rows.records()), await scan_all(store, where))
+        parts = [rows async for rows in store.batches(Where(), 40)]
+        _assert_same([record for rows in parts for record in rows.records()], await scan_all(store))
+        times = [{record.time for record in rows.records()} for rows in parts]
+        assert len(parts) > 5
+        assert sum(map(len, times)) == len(set().union(*times))  # no time is in two parts
+
     async def test_many_records_of_one_moment_are_scanned(self, store: Store) -> None:
         crowd = self.crowd()
         await store.write(crowd)
@@ -333,6 +346,13 @@ class StoreContract:
         await store.write(make_records(1))
         await store.close()
         await store.close()
+
+
+def _assert_same(found: list[Record], expected: list[Record]) -> None:
+    assert record_keys(found) == record_keys(expected)
+    assert [(r.media, r.offset) for r in found] == [(r.media, r.offset) for r in expected]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.vector, other.vector)
 
 
 async def _write_all(store: Store, camera: str) -> None:

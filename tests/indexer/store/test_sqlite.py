@@ -33,6 +33,19 @@ class TestSqliteCatalog(CatalogContract):
             await catalog.close()
 
 
+async def test_cameras_are_those_of_every_writer(tmp_path: Path) -> None:
+    one, other = [await SqliteCatalog.open(tmp_path / "catalog.sqlite") for _ in range(2)]
+    for i, writer in enumerate((one, other, one, other)):
+        await writer.add_media(video(f"m{i}", 10 * i, 5, f"cam{i}"), "r")
+        for reader in (one, other, one):
+            assert len(await reader.cameras()) == i + 1
+    await one.clear_coverage([], at(0), at(10))
+    await one.remove_media(["m0"])
+    assert len(await other.cameras()) == len(await one.cameras()) == 3
+    await one.close()
+    await other.close()
+
+
 async def test_ten_thousand_photographs_of_one_moment_are_quick(tmp_path: Path) -> None:
     catalog = await SqliteCatalog.open(tmp_path / "catalog.sqlite")
     rows = [(f"{i:06}", "gate", "/p", "photo", "mtime", i * 10, 0, 0.0, "r") for i in range(10_000)]
