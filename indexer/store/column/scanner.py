@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import simsimd
@@ -38,8 +38,12 @@ LARGE_RANGE = 1024
 """Rows from which on a range is compared where it lies; smaller ones are copied together first."""
 
 
-Ranked = tuple[RowArrays, NDArray[np.float32]]
-"""Rows, best first, and their exact scores."""
+class Ranked(NamedTuple):
+    """Rows, best first, their exact scores, and from when on the column has records (None: all)."""
+
+    rows: RowArrays
+    scores: NDArray[np.float32]
+    since: int | None
 
 
 @dataclass(slots=True)
@@ -51,6 +55,7 @@ class _Job:
     wanted: Filter
     future: Future[Ranked | None]
     picked: Picked = field(default_factory=list)
+    since: int | None = None
 
 
 class Scanner:
@@ -119,7 +124,7 @@ class Scanner:
     def _finish(self, job: _Job, candidates: Picked) -> None:
         """Rank candidates with their exact vectors, and answer."""
         try:
-            job.future.set_result(self._guard(lambda: _rank(job.vector, job.k, candidates)))
+            job.future.set_result(self._guard(lambda: _rank(job, candidates)))
         except BaseException as error:
             job.future.set_exception(error)
 
@@ -127,7 +132,7 @@ class Scanner:
         """Find the candidates of each question."""
         picked = {job.wanted: pick(snapshot.segments, job.wanted) for job in jobs}
         for job in jobs:
-            job.picked = picked[job.wanted]
+            job.picked, job.since = picked[job.wanted], snapshot.since
         codes, _ = quantize(np.stack([job.vector for job in jobs]))
         wants = [job.k + max(job.k, MIN_EXTRA) for job in jobs]
         blocks = _blocks(jobs)
@@ -246,12 +251,12 @@ def _best(tops: Sequence[_Top], want: int) -> Picked:
     return [(segment, [(row, row + 1) for row in sorted(places)]) for segment, places in rows.values() if places]
 
 
-def _rank(vector: Vector, k: int, candidates: Picked) -> Ranked:
-    rows = read_rows(candidates, len(vector))
-    scores = exact_scores(rows.vectors, vector)
+def _rank(job: _Job, candidates: Picked) -> Ranked:
+    rows = read_rows(candidates, len(job.vector))
+    scores = exact_scores(rows.vectors, job.vector)
     order = rows.time_order()
-    order = order[np.argsort(-scores[order], kind="stable")][:k]
-    return rows.take(order), scores[order]
+    order = order[np.argsort(-scores[order], kind="stable")][: job.k]
+    return Ranked(rows.take(order), scores[order], job.since)
 
 
 def available_processors() -> int:

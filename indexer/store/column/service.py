@@ -113,41 +113,37 @@ class ScanColumn:
         if found is None:
             self._tend()
             return None
-        return Nearest(_hits(found), self._rest(where))
+        return Nearest(_hits(found), _rest(where, found.since))
 
     async def read(self, wanted: Sequence[Filter]) -> list[RowArrays] | None:
         """Return the records of several filters, each in order of time, camera and region."""
-        if any(self._is_beyond(one) for one in wanted):
-            return None
 
         def work(snapshot: Snapshot) -> list[RowArrays]:
             return [slices.read_rows(slices.pick(snapshot.segments, f), self._dim).by_time() for f in wanted]
 
-        return await self._ask(work)
+        return await self._ask(work, *wanted)
 
     async def count(self, wanted: Filter) -> int | None:
         """Count records."""
-        if self._is_beyond(wanted):
-            return None
-        return await self._ask(lambda snapshot: slices.count(slices.pick(snapshot.segments, wanted)))
+        return await self._ask(lambda snapshot: slices.count(slices.pick(snapshot.segments, wanted)), wanted)
 
     async def intervals(self, wanted: Filter, size: int) -> list[tuple[int, int]] | None:
         """Cut time into intervals with about ``size`` of the records each, in microseconds."""
-        if self._is_beyond(wanted):
-            return None
 
         def work(snapshot: Snapshot) -> list[tuple[int, int]]:
             picked = slices.pick(snapshot.segments, wanted)
             times = [segment.time[a:b] for segment, ranges in picked for a, b in ranges]
             return _intervals(np.sort(np.concatenate(times)), size) if times else []
 
-        return await self._ask(work)
+        return await self._ask(work, wanted)
 
     async def sample(self, n: int, wanted: Filter) -> Vectors | None:
         """Return vectors of whole frames, as ``Store.sample`` does."""
-        if self._is_beyond(wanted):
-            return None
-        return await self._ask(lambda snapshot: slices.sample(slices.pick(snapshot.segments, wanted), n, self._dim))
+
+        def work(snapshot: Snapshot) -> Vectors:
+            return slices.sample(slices.pick(snapshot.segments, wanted), n, self._dim)
+
+        return await self._ask(work, wanted)
 
     @asynccontextmanager
     async def adding(self, batch: pa.Table) -> AsyncIterator[None]:
@@ -254,13 +250,19 @@ class ScanColumn:
             async with lock_file(self._folder / "write.lock"):
                 await asyncio.to_thread(self._column.invalidate)
 
-    async def _ask(self, work: Callable[[Snapshot], T]) -> T | None:
+    async def _ask(self, work: Callable[[Snapshot], T], *wanted: Filter) -> T | None:
+        """Read something, unless the column does not reach back as far as one of the filters does."""
         if not self._max_rows:
             return None
-        found = await asyncio.wrap_future(self._scanner.read(work))
+
+        def guarded(snapshot: Snapshot) -> tuple[T | None]:
+            return (None if any(_is_beyond(one, snapshot.since) for one in wanted) else work(snapshot),)
+
+        found = await asyncio.wrap_future(self._scanner.read(guarded))
         if found is None:
             self._tend()
-        return found
+            return None
+        return found[0]
 
     def _tend(self) -> None:
         """Start what mends and merges, unless it runs or has just failed."""
@@ -270,26 +272,22 @@ class ScanColumn:
         self._not_before = time.monotonic() + TEND_PAUSE
         self._tending = asyncio.create_task(self._upkeep.tend())
 
-    def _is_beyond(self, wanted: Filter) -> bool:
-        """Whether the column does not reach back so far."""
-        since = self._column.since
-        return since is not None and (wanted.spans is None or any(a < since and a < b for a, b in wanted.spans))
 
-    def _rest(self, where: Where) -> Where | None:
-        """Return the part of a filter that the column does not reach back to."""
-        since = self._column.since
-        if since is None:
-            return None
-        spans = [
-            (max(a, DISTANT_PAST), min(b, from_micros(since)))
-            for a, b in where.spans or [(DISTANT_PAST, DISTANT_FUTURE)]
-        ]
-        left = tuple((a, b) for a, b in spans if a < b)
-        return replace(where, spans=left) if left else None
+def _is_beyond(wanted: Filter, since: int | None) -> bool:
+    return since is not None and (wanted.spans is None or any(a < since and a < b for a, b in wanted.spans))
+
+
+def _rest(where: Where, since: int | None) -> Where | None:
+    """Return the part of a filter that a column does not reach back to."""
+    if since is None:
+        return None
+    spans = where.spans or ((DISTANT_PAST, DISTANT_FUTURE),)
+    left = tuple((a, b) for a, b in ((a, min(b, from_micros(since))) for a, b in spans) if a < b)
+    return replace(where, spans=left) if left else None
 
 
 def _hits(found: Ranked) -> list[Hit]:
-    rows, scores = found
+    rows, scores = found.rows, found.scores
     columns = (rows.camera, rows.time, rows.media, rows.offset, rows.region, scores)
     return [
         Hit(rows.cameras[camera], from_micros(time), rows.medias[media], offset, Region.of(region), score)
