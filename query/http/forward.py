@@ -31,6 +31,7 @@ REPLY_HEADERS = (
     "X-Footage-End",
     "X-Footage-Precise",
     "X-Footage-Requested-Start",
+    "X-Footage-Spans",
     "X-Footage-Start",
     "X-Footage-Transcoded",
 )

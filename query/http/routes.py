@@ -159,6 +159,7 @@ async def clip_file(request: web.Request, params: ClipParams) -> web.StreamRespo
         "X-Footage-Requested-Start": format_time(clip.requested_start),
         "X-Footage-Start": format_time(clip.start),
         "X-Footage-End": format_time(clip.end),
+        "X-Footage-Spans": ",".join(f"{format_time(start)}/{format_time(end)}" for start, end in clip.shown),
         "X-Footage-Precise": str(clip.precise).lower(),
         "X-Footage-Codec": clip.codec,
         "X-Footage-Transcoded": str(clip.precise).lower(),

@@ -2,7 +2,7 @@
 
 import { html } from './vendor/lit-html/lit-html.js';
 import * as api from './play-api.js';
-import { clockOf, fullOf, percentOf } from './format.js';
+import { fullOf, percentOf } from './format.js';
 import { isoOf } from './moment-id.js';
 import { play } from './play-strings.js';
 import { Timeline } from './timeline.js';
@@ -13,7 +13,7 @@ const SIDE = 120; // pixels of a picture's shorter side
 const SLOT = 104; // pixels that a picture takes on the timeline
 const [WIDE, TALL] = [96, 54];
 
-let test = null; // {name, span, threshold, from, to, busy, error, answer, timeline, images}
+let test = null; // {name, span, threshold, from, to, busy, error, answer, exact, timeline, images}; exact: threshold -> firings
 
 export const isOpen = (name) => test?.name === name;
 
@@ -40,6 +40,7 @@ async function run(ctx) {
   mine.asking = new AbortController();
   try {
     mine.answer = await api.testWatch(mine.name, { from: isoOf(from), to: isoOf(to) }, { signal: mine.asking.signal });
+    mine.exact = new Map([[mine.watch.threshold, mine.answer.firings]]);
   } catch (error) {
     if (error.name === 'AbortError') return;
     mine.error = [error.message, error.hint].filter(Boolean).join('. ');
@@ -50,10 +51,21 @@ async function run(ctx) {
   requestAnimationFrame(() => mount(ctx));
 }
 
-/** The firings at the threshold of the slider: the service has run the watch at each of its steps. */
-export function firingsAt(answer, threshold) {
-  const step = answer.grid.findLast((one) => one.threshold <= threshold + 1e-9) ?? answer.grid[0];
-  return step ? step.firings.map((i) => answer.candidates[i]) : [];
+/** What fires at a threshold: as the service ran it, or at once about that: the candidates that reach it. */
+const firingsAt = (threshold) => test.exact.get(threshold) ?? test.answer.candidates.filter((one) => one.score >= threshold);
+
+/** Have the service run the watch at the threshold that was chosen. */
+async function refine(ctx) {
+  const mine = test, { threshold } = mine;
+  if (!mine.answer || mine.exact.has(threshold)) return;
+  try {
+    const span = { from: isoOf(mine.from), to: isoOf(mine.to), threshold };
+    const { firings } = await api.testWatch(mine.name, span, { signal: mine.asking.signal });
+    mine.exact.set(threshold, firings);
+    if (test === mine) update(ctx);
+  } catch (error) {
+    if (error.name !== 'AbortError') ctx.say([error.message, error.hint].filter(Boolean).join('. '));
+  }
 }
 
 function mount(ctx) {
@@ -68,7 +80,7 @@ function mount(ctx) {
 
 /** Show the firings of the present threshold. */
 function update(ctx, whole = false) {
-  const firings = firingsAt(test.answer, test.threshold), { timeline } = test;
+  const firings = firingsAt(test.threshold), { timeline } = test;
   const cameras = [...new Set(test.answer.candidates.map((one) => one.camera))].sort();
   const moments = firings.map((one) => ({ ...one, id: one.moment, kind: 'fired' }));
   timeline?.set({ ...(whole ? { cameras, pictures: (scale) => placePictures(scale) } : {}), moments });
@@ -116,19 +128,19 @@ export function panel(watch, ctx) {
     run(ctx);
     ctx.store.set({}, { history: 'none' });
   };
-  const firings = answer ? firingsAt(answer, threshold) : [];
+  const firings = answer ? firingsAt(threshold) : [];
   return html`<div class="backtest" role="group" aria-label=${text.title}>
     <div class="choices">
       <label>${text.span} <select @change=${ask}>${Object.keys(SPANS).map((one) => html`
         <option value=${one} ?selected=${one === test.span}>${text.spans[one]}</option>`)}</select></label>
       <label class="wide">${text.threshold(percentOf(threshold))}
-        <input type="range" min="0.05" max="0.95" step="0.05" .value=${String(threshold)} ?disabled=${!answer} @input=${set}></label>
-      <output>${busy ? text.running : answer ? text.firings(firings.length, answer.frames) : ''}</output>
+        <input type="range" min="0.1" max="0.95" step="0.01" .value=${String(threshold)} ?disabled=${!answer} @input=${set} @change=${() => refine(ctx)}></label>
+      <output>${busy ? text.running : answer ? text.firings(firings.length, answer.frames, test.exact.has(threshold)) : ''}</output>
     </div>
     ${error ? html`<p class="error" role="alert">${error}</p>` : ''}
     <div class="backtest-timeline" ?hidden=${!answer || !answer.candidates.length}><canvas role="img" aria-label=${text.timeline(firings.length)}></canvas></div>
     ${answer && !answer.candidates.length && !busy ? html`<p>${text.nothing}</p>` : ''}
     <ol class="offscreen">${firings.slice(0, 100).map((one) => html`<li>${text.firing(one.camera, fullOf(one.time), percentOf(one.score))}</li>`)}</ol>
-    ${answer && threshold !== watch.threshold ? html`<p class="hint">${text.differs(percentOf(watch.threshold), firingsAt(answer, watch.threshold).length, clockOf(test.to))}</p>` : ''}
+    ${answer && threshold !== watch.threshold ? html`<p class="hint">${text.differs(percentOf(watch.threshold), answer.firings.length)}</p>` : ''}
   </div>`;
 }

@@ -5,8 +5,20 @@ import { call, clipUrl, path, query } from './api.js';
 export * from './api.js';
 
 export const marks = (params, options) => call('GET', '/api/marks' + query(params), options);
-export const putMark = (moment, mark, note) => call('PUT', '/api/marks/' + path(moment), { json: { mark, note } });
+export const putMark = (moment, json) => call('PUT', '/api/marks/' + path(moment), { json });
 export const removeMark = (moment) => call('DELETE', '/api/marks/' + path(moment));
+
+/** Do `work(id)` with a moment; in place of an instant between two pictures of the index, with the picture that stands for it. */
+export async function ofRecord(moment, work) {
+  try {
+    return await work(moment.id);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    const { frames } = await call('GET', '/api/frames' + query({ camera: moment.camera, at: moment.best.time }));
+    if (!frames.length) throw error;
+    return work(`${frames[0].id}~0~0`);
+  }
+}
 
 export const watches = (options) => call('GET', '/api/watches', options);
 export const addWatch = (json) => call('POST', '/api/watches', { json });

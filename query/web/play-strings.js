@@ -54,7 +54,7 @@ const en = {
     unreachableHint: 'Is footage serve still running?',
     badId: (id) => `${id} names no moment.`,
     start: 'Start', length: 'Length', probability: 'Probability', marked: 'Reviewed',
-    by: (mark, at) => `${{ keep: 'kept', dismiss: 'dismissed' }[mark.mark] ?? 'noted'} by ${mark.by}, ${at}`,
+    by: (mark, at) => `${{ keep: 'kept', dismiss: 'dismissed' }[mark.mark]} by ${mark.by}, ${at}`,
     first: 'This is the first one.', last: 'This is the last one.',
     downloading: 'The clip is being cut for download.',
     others: 'At the same time', swap: (camera) => `Show ${camera}`,
@@ -73,7 +73,7 @@ const en = {
   },
   review: {
     keep: 'Keep', dismiss: 'Dismiss', note: 'Note', notePlaceholder: 'What it is, why it matters',
-    done: { keep: 'Kept.', dismiss: 'Dismissed.' }, noted: 'Note saved.', unmarked: 'Mark removed.',
+    done: { keep: 'Kept.', dismiss: 'Dismissed.' }, unmarked: 'Mark removed.',
     allDone: { keep: (n) => `${n} kept.`, dismiss: (n) => `${n} dismissed.` },
     selection: 'Selected moments', selected: (n) => `${n} selected`, clip: 'Download clip', zip: (n) => `Download ${n} as zip`,
     exporting: 'Cutting clips', zipping: (n) => `${n} clips are being cut and checked.`, zipped: 'The zip is complete.',
@@ -116,7 +116,7 @@ const en = {
   backtest: {
     title: 'When it would have fired', span: 'Over', spans: { '1d': '1 day', '7d': '7 days', '30d': '30 days' },
     threshold: (percent) => `Threshold ${percent}`, running: 'Looking through the index',
-    firings: (n, frames) => `${count(n, 'alert', 'alerts')} in ${count(frames, 'picture', 'pictures')}`,
+    firings: (n, frames, exact) => `${exact ? '' : 'about '}${count(n, 'alert', 'alerts')} in ${count(frames, 'picture', 'pictures')}`,
     timeline: (n) => `Timeline of ${count(n, 'alert', 'alerts')}`, nothing: 'Nothing in that time comes near.',
     firing: (camera, time, percent) => `${camera}, ${time}, ${percent}`,
     differs: (percent, n) => `At its present threshold of ${percent} it would have fired ${count(n, 'time', 'times')}.`,
@@ -130,7 +130,7 @@ const en = {
     open: 'Open the moment', by: (who) => `by ${who}`, until: (time) => `until ${time}`, expired: (time) => `ended ${time}`, revoke: 'Revoke', revoked: 'The link no longer works.',
   },
   sharePage: {
-    gone: 'This link does not work', expired: 'It has expired.', unknown: 'It is not known, or was revoked.', ask: 'Ask whoever sent it for a new one.',
+    gone: 'This link does not work', over: 'It has expired, was revoked, or is not complete.', ask: 'Ask whoever sent it for a new one.',
     unreachable: 'The service does not answer.', picture: 'The best picture of the moment', clip: 'Download clip', pictureFile: 'Download picture',
     until: (time) => `This link works until ${time}.`,
   },

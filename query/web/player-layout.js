@@ -79,7 +79,7 @@ function message({ state }) {
     return html`<div class="player-missing" role="alert"><p>${state.message}</p>${state.hint ? html`<p class="hint">${state.hint}</p>` : ''}
       ${state.download ? html`<p><a class="button" href=${state.download} download>${text.download}</a></p>` : ''}</div>`;
   }
-  if (state.clip?.transcoded) return html`<p class="player-note">${text.transcoded(state.clip.codec)}</p>`;
+  if (state.clip?.recode && state.clip.transcoded) return html`<p class="player-note">${text.transcoded(state.clip.codec)}</p>`;
   return '';
 }
 

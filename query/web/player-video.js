@@ -10,7 +10,8 @@ const BEFORE = 5_000, AFTER = 55_000; // milliseconds of a clip around an instan
 const KEPT = 'footage.speed';
 
 /**
- * Owns a video and the picture in front of it. Told by it: onTime(ms) with each frame that is shown, onState(state):
+ * Owns a video and the picture in front of it. Told by it: onTime(ms) with each frame that is shown, onInfo(what the
+ * service knows of a moment), onState(state):
  * {state: 'loading' | 'ready' | 'pictures' | 'missing', message, hint, download, clip}.
  */
 export class Playback {
@@ -62,7 +63,8 @@ export class Playback {
     this.#mayPlay = mayPlay;
     this.camera = named.camera;
     if (!named.isMoment) return this.#openAt(named.camera, at ?? named.start, paused);
-    return this.#load(id, PAD, at, bestFrame(id), paused);
+    const instant = named.start === named.end ? named.start : null; // as a click on the timeline names it
+    return this.#load(id, PAD, at ?? instant, bestFrame(id), paused);
   }
 
   #openAt(camera, ms, paused = false) {
@@ -82,21 +84,25 @@ export class Playback {
     this.#tell({ state: 'loading' });
     try {
       const info = await this.#api.moment(id, { signal });
+      this.#on.onInfo(info);
       if (!info.footage) throw Object.assign(new Error(info.missing), { gone: true });
       if (!this.#mayPlay) return await this.#loadPictures(signal);
-      const recode = reencode ?? !canPlay(info.codec ?? '');
+      const recode = reencode ?? (info.playable === false && !canPlay(info.codec));
       const clip = await openClip(this.#api.clipUrl(id, { pad, play: recode ? 1 : '' }), signal);
-      this.#clip = Object.assign(clip, { pad, recode, download: this.#api.clipUrl(id, { pad }), codec: clip.codec || info.codec });
+      if (pad && at !== null && clip.second(at) === null) return await this.#openAt(this.camera, at, paused);
+      this.#clip = Object.assign(clip, { pad, recode, download: this.#api.clipUrl(id, { pad }), codec: info.codec || clip.codec });
       this.#video.src = clip.url;
       this.speed = this.#speed;
       this.#seekSecond(clip.second(at ?? clip.start) ?? clip.base);
       this.#tell({ state: 'ready' });
-      if (!paused) await this.#video.play().catch(() => {}); // a browser may want a click first
+      if (!paused) this.#video.play().catch(() => {}); // a browser may want a click first
+      return undefined;
     } catch (error) {
-      if (error.name === 'AbortError') return;
+      if (error.name === 'AbortError') return undefined;
       if (error.status === 403) await this.#loadPictures(signal).catch(() => {});
       else this.#tell({ state: 'missing', message: error.message, hint: error.hint });
       if (error.gone) this.#image.hidden = true;
+      return undefined;
     }
   }
 
@@ -144,11 +150,11 @@ export class Playback {
     else this.#seekSecond(second);
   }
 
-  skip(by) { this.seek((this.#target() ?? this.ms) + by); }
+  skip(by) { this.seek(this.target + by); }
 
-  /** The instant that is being sought. */
-  #target() {
-    return this.#wanted === null || !this.#clip ? null : this.#clip.instant(this.#wanted);
+  /** The instant that is shown, or is being sought. */
+  get target() {
+    return this.#wanted === null || !this.#clip ? this.ms : this.#clip.instant(this.#wanted);
   }
 
   /** Show the next or previous frame, and pause. */

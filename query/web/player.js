@@ -24,6 +24,12 @@ export const mountPlayer = (element, ctx) => new Player(element, ctx);
 
 const listOf = (state) => [...(state.answer?.moments ?? []), ...(state.answer?.near_misses ?? [])];
 
+/** The time of the address in milliseconds; null where there is none. */
+function timeOf(t) {
+  const ms = Date.parse(t ?? '');
+  return Number.isNaN(ms) ? null : ms;
+}
+
 /** A moment of which only the id is known. */
 function named(id) {
   const found = parseId(id);
@@ -54,7 +60,7 @@ export class Player {
     if (state.open !== this.#moment?.id) return this.open(list.find((one) => one.id === state.open) ?? named(state.open), list);
     this.#list = list;
     this.#moment = list.find((one) => one.id === state.open) ?? this.#moment;
-    if (state.t && state.t !== this.#seenT) this.#playback.seek(Date.parse(this.#seenT = state.t));
+    if (state.t !== this.#seenT && timeOf(this.#seenT = state.t) !== null) this.#playback.seek(timeOf(state.t));
     return this.#draw();
   }
 
@@ -66,7 +72,7 @@ export class Player {
     if (!this.#playback) this.#build();
     const { session, t } = this.#ctx.store.get();
     this.#seenT = t ?? '';
-    this.#playback.open(moment.id, { at: t ? Date.parse(t) : null, mayPlay: session?.role !== 'view' });
+    this.#playback.open(moment.id, { at: timeOf(t), paused: timeOf(t) !== null, mayPlay: session?.role !== 'view' });
     this.#reach();
     this.#timeline.showAround();
     this.#draw();
@@ -93,6 +99,7 @@ export class Player {
     this.#part = { time: find('player-time'), day: find('player-day'), image: find('player-picture') };
     this.#playback = new Playback(find('player-video'), this.#part.image, api, {
       onTime: (ms) => this.#tellTime(ms),
+      onInfo: (info) => this.#learn(info),
       onState: (state) => { this.#state = state; this.#reach(); this.#draw(); this.#rest(); },
     });
     this.#scrubber = new Scrubber({ input: find('player-bar'), image: this.#part.image, part: find('player-part') }, api, {
@@ -110,6 +117,12 @@ export class Player {
     activate('player', on);
     document.documentElement.classList.toggle('player-open', on);
     for (const one of document.querySelectorAll('.skip, .top, .page, #review')) one.inert = on;
+  }
+
+  /** Take over what only the service knows of a moment that was opened by its id. */
+  #learn({ id, mark = null, clock = '' }) {
+    const mine = this.#moment;
+    if (mine?.id === id && mine.score === null) this.#moment = { ...mine, mark: mine.mark ?? mark, clock: mine.clock || clock };
   }
 
   /** The camera, and the time around what is shown, for the timeline. */
@@ -194,8 +207,8 @@ export class Player {
     this.#draw();
   }
 
-  #open(id) {
-    if (id) this.#ctx.store.set({ open: id, t: '' }, { history: 'replace' });
+  #open(id, t = '') {
+    if (id) this.#ctx.store.set({ open: id, t }, { history: 'replace' });
   }
 
   #next(by) {
@@ -221,7 +234,10 @@ export class Player {
     if (camera && camera !== this.#playback.camera) this.#swap(camera);
   }
 
-  #swap(camera) { this.#open(spanId(camera, this.#playback.ms, this.#playback.ms)); }
+  #swap(camera) {
+    const { target, paused } = this.#playback;
+    this.#open(spanId(camera, target, target), paused ? isoOf(target) : '');
+  }
 
   #speed(by) {
     this.#playback.stepSpeed(by);
@@ -229,7 +245,7 @@ export class Player {
   }
 
   #setCut(side) {
-    this.#cut[side] = this.#playback.ms;
+    this.#cut[side] = this.#playback.target;
     const { from, to } = this.#cut;
     if (from !== null && to !== null && to <= from) this.#cut[side === 'from' ? 'to' : 'from'] = null;
     this.#reach();
@@ -248,10 +264,11 @@ export class Player {
     else store.set({ typing: false, q: '', plus: [term], minus: [], pictures: [], camera: how === 'here' ? [camera] : [], mark: '', view: '', open: '', t: '' });
   }
 
-  async #mark(mark) {
-    const mine = this.#moment;
-    const done = await setMark(this.#ctx, mine, markOf(mine)?.mark === mark ? '' : mark);
-    if (done && this.#moment === mine) this.#moment = { ...mine, mark: done.mark ? done : null };
+  /** Set or take back a mark, or keep it with another note. */
+  async #mark(mark, note) {
+    const mine = this.#moment, again = note === undefined && markOf(mine)?.mark === mark;
+    const done = await setMark(this.#ctx, mine, again ? '' : mark, note);
+    if (done && this.#moment === mine) this.#moment = { ...mine, mark: done.mark };
     if (this.#playback) this.#draw();
   }
 
@@ -273,7 +290,7 @@ export class Player {
         toggle: () => this.#playback.toggle(), step: (by) => this.#playback.step(by), skip: (by) => this.#playback.skip(by),
         speed: (event) => { this.#playback.speed = Number(event.target.value); event.target.blur(); this.#draw(); },
         box: () => this.#drawBox(), export: () => this.#export(), link: () => copyLink(this.#ctx),
-        share: () => this.#show('share'), mark: (mark) => this.#mark(mark),
+        share: () => this.#show('share'), mark: (mark, note) => this.#mark(mark, note),
         uncut: () => { Object.assign(this.#cut, { from: null, to: null }); this.#reach(); this.#draw(); },
       },
     }), this.#element);

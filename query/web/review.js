@@ -11,17 +11,19 @@ const text = play.review;
 
 export const markOf = (moment) => moment?.mark ?? null;
 
-/** Set a moment's mark ('keep', 'dismiss' or '' for none) and its note; answers the mark, or null if it failed. */
+/**
+ * Set a moment's mark ('keep', 'dismiss' or '' for none) and its note; answers {mark}, or null if it failed. What has a
+ * note is kept, unless it is dismissed.
+ */
 export async function setMark(ctx, moment, mark, note = markOf(moment)?.note ?? '') {
   try {
-    let made = { mark: '', note: '', by: '', at: '' };
-    if (mark || note) made = await api.putMark(moment.id, mark, note);
-    else await api.removeMark(moment.id);
-    spread(ctx, moment.id, mark || note ? { mark, note, by: made.by, at: made.at } : null);
-    ctx.say?.(mark ? text.done[mark] : note ? text.noted : text.unmarked);
-    return { ...made, mark, note };
+    const { mark: made } = await (mark
+      ? api.ofRecord(moment, (id) => api.putMark(id, { mark, note, query: ctx.store.get().q })) : api.removeMark(moment.id));
+    spread(ctx, moment.id, made);
+    ctx.say(mark ? text.done[mark] : text.unmarked);
+    return { mark: made };
   } catch (error) {
-    ctx.say?.([error.message, error.hint].filter(Boolean).join('. '));
+    ctx.say([error.message, error.hint].filter(Boolean).join('. '));
     return null;
   }
 }
@@ -48,7 +50,7 @@ export function reviewPanel({ moment, ctx, act, mayReview }) {
   const choice = (mark, key) => html`<button type="button" class="choice ${mark} ${mine?.mark === mark ? 'on' : ''}"
     aria-pressed=${String(mine?.mark === mark)} title="${text[mark]} (${key})" @click=${() => act.mark(mark)}>${glyphs[mark]} ${text[mark]}</button>`;
   const save = (event) => {
-    if (event.target.value !== (mine?.note ?? '')) setMark(ctx, moment, mine?.mark ?? '', event.target.value);
+    if (event.target.value !== (mine?.note ?? '')) act.mark(mine?.mark || 'keep', event.target.value);
   };
   return html`<div class="review">
     <div class="choices">${choice('keep', 'Y')}${choice('dismiss', 'N')}</div>

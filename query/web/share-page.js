@@ -27,7 +27,7 @@ async function show() {
       document.title = `${told.camera} · ${fullOf(told.start)}`;
       render(page(told), element);
     } else {
-      const why = response.status === 410 ? text.expired : response.status === 404 ? text.unknown : told.error;
+      const why = response.status === 404 ? text.over : told.error;
       render(html`<h1>${text.gone}</h1><p>${why}</p><p class="hint">${text.ask}</p>`, element);
     }
   } catch {

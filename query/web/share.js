@@ -14,7 +14,7 @@ const made = { moment: '', url: '', busy: false, error: '' }; // the secret is t
 /** The panel in the player that makes a link. */
 export function sharePanel(ctx, moment) {
   if (made.moment !== moment.id) Object.assign(made, { moment: moment.id, url: '', error: '' });
-  return html`<form class="share" @submit=${(event) => make(ctx, event)}>
+  return html`<form class="share" @submit=${(event) => make(ctx, moment, event)}>
     <h3>${text.title}</h3><p class="hint">${text.explain}</p>
     ${made.url ? link(ctx) : html`
       <label>${text.expires}<select name="expires">${LIVES.map((one) => html`
@@ -35,12 +35,12 @@ async function copy(ctx) {
   await navigator.clipboard.writeText(made.url).then(() => ctx.say?.(text.copied), () => ctx.say?.(text.notCopied));
 }
 
-async function make(ctx, event) {
+async function make(ctx, moment, event) {
   event.preventDefault();
   const { expires, note } = event.target.elements;
   Object.assign(made, { busy: true, error: '' });
   try {
-    const share = await api.addShare({ moment: made.moment, expires: expires.value, note: note.value });
+    const share = await api.ofRecord(moment, (id) => api.addShare({ moment: id, expires: expires.value, note: note.value }));
     made.url = new URL(share.url, window.location.origin).href;
   } catch (error) {
     made.error = [error.message, error.hint].filter(Boolean).join('. ');

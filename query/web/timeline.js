@@ -119,7 +119,7 @@ export class Timeline {
   /** Go to the next or previous row; what is at the playhead there is pointed at. */
   stepRow(by) {
     const view = this.#view;
-    view.row = Math.max(0, Math.min(view.rows.length - 1, view.row + by));
+    view.row = Math.max(0, Math.min(view.rows.length - 1, Math.max(0, view.row) + by));
     this.#scrollToRow();
     this.pointAtCursor();
     this.redraw();

@@ -169,6 +169,7 @@ async def test_a_clip_answers_byte_ranges(service):
     assert (whole.status, whole.content_type) == (200, "video/mp4")
     assert whole.headers["X-Footage-Requested-Start"] == "2026-05-04T12:00:10Z"
     assert whole.headers["X-Footage-Start"] == "2026-05-04T12:00:10Z"
+    assert whole.headers["X-Footage-Spans"] == f"2026-05-04T12:00:10Z/{whole.headers['X-Footage-End']}"
     part = await client.get(url, params={"pad": 0}, headers={"Range": "bytes=10-19"})
     assert (part.status, await part.read()) == (206, body[10:20])
     assert (await client.get(url, params={"pad": 0}, headers={"Range": f"bytes={len(body)}-"})).status == 416

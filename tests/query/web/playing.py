@@ -1,0 +1,26 @@
+"""What tests of the player share: waiting for a condition, and for a frame of its video."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+async def until(condition, what):
+    """Wait until an awaitable condition is true."""
+    async with asyncio.timeout(20):
+        while not (found := await condition()):
+            await asyncio.sleep(0.03)
+    assert found, what
+    return found
+
+
+async def opened(page):
+    """Wait until the player shows a frame of its video; pause it."""
+    ready = """() => {
+      const video = document.querySelector('.player-video');
+      return video?.readyState >= 2 && !video.seeking && document.querySelector('.player-picture').hidden;
+    }"""
+    await until(lambda: page.evaluate(ready), "the video")
+    if not await page.evaluate("document.querySelector('.player-video').paused"):
+        await page.keyboard.press(" ")
+    await until(lambda: page.evaluate("document.querySelector('.player-video').paused"), "the pause")

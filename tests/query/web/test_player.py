@@ -1,0 +1,118 @@
+"""Tests the player: re-encoding, speed, scrubbing, and more like a part of the picture."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.async_api import expect
+
+from tests.films import BITS, encode, numbered, uneven
+from tests.query.web.conftest import Service, run_footage
+from tests.query.web.playing import opened, until
+
+START = datetime(2026, 5, 4, 10, 0, 0, tzinfo=UTC)
+FRAMES = 120
+TIMES = uneven(FRAMES, 3)
+TIME, BAR, NOTE = ".player-time", ".player-bar", ".player-note"
+NUMBER = """(bits) => {
+  const video = document.querySelector('.player-video'), canvas = document.createElement('canvas');
+  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+  const context = canvas.getContext('2d');
+  context.drawImage(video, 0, 0);
+  let number = 0;
+  for (let bit = 0; bit < bits; bit++) {
+    const x = Math.floor(canvas.width * (bit + 0.5) / bits), y = Math.floor(canvas.height * 3 / 4);
+    if (context.getImageData(x, y, 1, 1).data[0] > 127) number += 2 ** bit;
+  }
+  return number;
+}"""
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory):
+    """A service with two cameras whose frames show their number, at the same time: one of uneven frames, one MPEG-4."""
+    root = tmp_path_factory.mktemp("numbers")
+    name = START.strftime("%Y%m%d_%H%M%S") + ".mp4"
+    for camera, options in (("uneven", {"times": TIMES}), ("mpeg4", {"codec": "mpeg4", "fps": 10})):
+        (root / camera).mkdir()
+        encode(root / camera / name, numbered(FRAMES), gop=30, **options)
+    data = root / "data"
+    run_footage("index", root / "uneven", root / "mpeg4", "--every", "1s", "--data", data)
+    running = Service(data)
+    yield running
+    running.stop()
+
+
+def span(camera, start=0.0, end=0.0):
+    """The id of a moment, in seconds after START."""
+    micros = round(START.timestamp() * 1e6) + round(start * 1e6)
+    return f"{camera}~{micros}~0~{round((end - start) * 1e6)}"
+
+
+async def shown(page):
+    """The time that the player tells, in seconds after START (in the viewer's zone, two hours ahead of UTC)."""
+    text = await page.locator(TIME).inner_text()
+    moment = datetime.strptime(f"2026-05-04 {text}", "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
+    return (moment - timedelta(hours=2) - START).total_seconds()
+
+
+async def test_what_the_browser_cannot_play_is_re_encoded_and_said(visit, numbers):
+    page = await visit(f"/?open={span('mpeg4', 2, 4)}", url=numbers.url)
+    await opened(page)
+    await expect(page.locator(NOTE)).to_contain_text("cannot play MPEG4")
+    assert await page.evaluate(NUMBER, BITS) == round(await shown(page) * 10)
+
+
+async def test_speed_is_kept_and_the_bar_seeks_on_release(visit, numbers):
+    page = await visit(f"/?open={span('uneven', 1, 2)}", url=numbers.url)
+    await opened(page)
+    await page.keyboard.press("<")
+    await expect(page.locator(".player-speed select")).to_have_value("0.75")
+    await page.reload()
+    await opened(page)
+    await expect(page.locator(".player-speed select")).to_have_value("0.75")
+    bar = await page.locator(BAR).bounding_box()
+    y = bar["y"] + bar["height"] / 2
+    await page.mouse.move(bar["x"] + bar["width"] * 0.5, y)
+    await page.mouse.down()
+    await page.mouse.move(bar["x"] + bar["width"] * 0.55, y, steps=4)
+    picture = page.locator(".player-picture")
+    await expect(picture).to_be_visible()
+    assert "/api/frames/uneven~" in await picture.get_attribute("src")
+    before = await page.evaluate("document.querySelector('.player-video').currentTime")
+    await page.mouse.move(bar["x"] + bar["width"] * 0.58, y, steps=4)
+    wanted = await shown(page)
+    assert await page.evaluate("document.querySelector('.player-video').currentTime") == before
+    await page.mouse.up()
+    await expect(picture).to_be_hidden()
+
+    async def there():
+        return abs(await shown(page) - wanted) < 0.41 and await page.evaluate(
+            "!document.querySelector('.player-video').seeking"
+        )
+
+    await until(there, f"the frame at {wanted}")
+
+
+async def test_a_box_asks_for_more_like_it(visit):
+    moment = f"hall~{round(datetime(2026, 5, 4, 15, 0, 1, tzinfo=UTC).timestamp() * 1e6)}~0~1000000"
+    page = await visit(f"/?open={moment}")
+    await opened(page)
+    await page.keyboard.press("m")
+    layer = await page.locator(".player-boxes").bounding_box()
+    x, y, wide, tall = (layer[name] for name in ("x", "y", "width", "height"))
+    await page.mouse.move(x + wide * 0.3, y + tall * 0.3)
+    await page.mouse.down()
+    await page.mouse.move(x + wide * 0.7, y + tall * 0.7, steps=3)
+    await page.mouse.up()
+    await page.get_by_role("button", name="More on all cameras").click()
+    await expect(page.locator(".player")).to_have_count(0)
+    (term,) = parse_qs(urlsplit(page.url).query)["plus"]
+    frame, _, box = term.partition("@")
+    assert frame.startswith("hall~")
+    corners = [float(one) for one in box.split(",")]
+    assert corners[0] < corners[2]
+    assert corners[1] < corners[3]
+    await expect(page.locator("#results .card .who").first).to_have_text("hall")
