@@ -15,8 +15,8 @@ import av
 import numpy as np
 from tests import films
 from tests.indexer.color_embedder import ColorEmbedder
-from tests.indexer.migration.test_migrate import OtherEmbedder
 
+from footage.indexer.embed.base import Space
 from footage.indexer.files.file_indexer import FileIndexer, Job
 from footage.indexer.live.retention import Retention
 from footage.indexer.migration.migrate import Migration
@@ -32,6 +32,15 @@ from footage.stream.recording.archive import SegmentArchive
 from footage.stream.recording.recorder import Recorder
 
 Tell = Callable[[int], None]
+
+
+class OtherEmbedder(ColorEmbedder):
+    """Another model, of another space and size of picture."""
+
+    space = Space("test/other", 3)
+    side = 48
+
+
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 FILM, FPS = 240, 10  # frames, and how many a second
 SPEED = 8  # times as fast as it plays a film is recorded
