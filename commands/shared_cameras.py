@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import secrets
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +21,10 @@ log = logging.getLogger(__name__)
 
 SHARED_CAMERA_KIND = "camera"
 """Documents of the catalog that hold cameras as settings have them, with ``${NAME}`` in place of passwords."""
+CHANGE_KIND = "change"
+"""Kind of the document CAMERA that is another one whenever the shared cameras have changed."""
+READ_AGAIN = 60.0
+"""Seconds after which they are read even if nobody has said that they have changed."""
 PLACE = "the shared cameras"
 
 
@@ -70,8 +76,30 @@ async def _put(settings: Settings, cameras: Mapping[str, dict[str, Any] | None])
             if camera is None and (message := describe_unknown("shared camera", [name], shared)):
                 raise UsageError(message)
             await catalog.put_document(SHARED_CAMERA_KIND, name, camera)
+        await catalog.put_document(CHANGE_KIND, SHARED_CAMERA_KIND, {"change": secrets.token_hex(8)})
     finally:
         await backend.close()
+
+
+class SharedCameras:
+    """Reads the shared cameras; a worker asks every other second, so all are read only when they have changed."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._change: dict[str, Any] | None = None
+        self._read_at, self._found = float("-inf"), list[CameraSettings]()
+
+    async def read(self, reported: set[str]) -> list[CameraSettings]:
+        """The shared cameras; one that cannot be watched here, because a variable is not set, is left out.
+
+        Args:
+            reported: why some were left out; new reasons are logged and added.
+        """
+        change, now = await self._catalog.document(CHANGE_KIND, SHARED_CAMERA_KIND), time.monotonic()
+        if change != self._change or now - self._read_at > READ_AGAIN:
+            self._found = await load_shared_cameras(self._catalog, reported)
+            self._change, self._read_at = change, now
+        return self._found
 
 
 async def load_shared_cameras(catalog: Catalog, reported: set[str]) -> list[CameraSettings]:

@@ -160,7 +160,7 @@ async def remove_watch(name: WatchName, data: Data = None, config: Config = None
     """Remove a watch and what it has not delivered."""
     from footage.commands.composition import open_index
     from footage.query.watches import watch as stored
-    from footage.query.watches.webhook import discard_deliveries
+    from footage.query.watches.outbox import discard_deliveries
 
     async with open_index(resolve_settings(config, data=data)) as index:
         try:

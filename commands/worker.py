@@ -59,7 +59,7 @@ async def create_worker(
         await note_recorder(camera)
         await watches.on_camera_added(camera)
 
-    list_cameras = partial(_list_cameras, catalog, keep, set[str]())
+    list_cameras = partial(_list_cameras, shared_cameras.SharedCameras(catalog), keep, set[str]())
     print_message(f"worker '{name}' takes its share of {len(await list_cameras())} shared cameras")
     return Worker(
         catalog,
@@ -74,9 +74,11 @@ async def create_worker(
     )
 
 
-async def _list_cameras(catalog: Catalog, keep: dict[str, timedelta | None], reported: set[str]) -> dict[str, Camera]:
+async def _list_cameras(
+    shared: shared_cameras.SharedCameras, keep: dict[str, timedelta | None], reported: set[str]
+) -> dict[str, Camera]:
     """The shared cameras by name; ``keep`` gets how long they are kept, ``reported`` why some were left out."""
-    cameras = {c.name: indexer_camera(c) for c in await shared_cameras.load_shared_cameras(catalog, reported)}
+    cameras = {c.name: indexer_camera(c) for c in await shared.read(reported)}
     keep.clear()
     keep.update({name: c.keep for name, c in cameras.items()})
     return cameras

@@ -66,7 +66,7 @@ class ServiceDirectory:
         self.address = ""
         self._announced = False
         self._services: tuple[float, dict[str, Service]] = (float("-inf"), {})
-        self._recorders: tuple[float, dict[str, list[tuple[datetime, str]]]] = (float("-inf"), {})
+        self._recorders: dict[str, tuple[float, list[tuple[datetime, str]]]] = {}
 
     async def announce(self) -> None:
         """Announce this service as it is now."""
@@ -108,7 +108,7 @@ class ServiceDirectory:
 
     async def note_recorder(self, camera: str) -> None:
         """Note that this service records a camera from now on. One service at a time may: the holder of its lease."""
-        turns = (await self._catalog.documents(RECORDER_KIND)).get(camera, {}).get("turns", [])
+        turns = (await self._catalog.document(RECORDER_KIND, camera) or {}).get("turns", [])
         if not turns or turns[-1][1] != self.name:
             turns = [*turns, [datetime.now(UTC).isoformat(), self.name]][-MAX_TURNS:]
             await self._catalog.put_document(RECORDER_KIND, camera, {"turns": turns})
@@ -121,22 +121,19 @@ class ServiceDirectory:
         """
         if media.kind is not Kind.SEGMENT:
             return []
-        turns = (await self._turns()).get(media.camera, [])
+        turns = await self._turns(media.camera)
         at = max(0, bisect_right(turns, media.start, key=lambda turn: turn[0]) - 1)
         near = sorted(range(len(turns)), key=lambda i: abs(i - at))
         return list(dict.fromkeys(turns[i][1] for i in near))
 
-    async def _turns(self) -> dict[str, list[tuple[datetime, str]]]:
-        read_at, found = self._recorders
+    async def _turns(self, camera: str) -> list[tuple[datetime, str]]:
+        read_at, turns = self._recorders.get(camera, (float("-inf"), []))
         if time.monotonic() - read_at > CACHE_SECONDS:
             read_at = time.monotonic()
-            documents = await self._catalog.documents(RECORDER_KIND)
-            found = {
-                camera: [(datetime.fromisoformat(since), name) for since, name in text["turns"]]
-                for camera, text in documents.items()
-            }
-            self._recorders = read_at, found
-        return found
+            document = await self._catalog.document(RECORDER_KIND, camera) or {"turns": []}
+            turns = [(datetime.fromisoformat(since), name) for since, name in document["turns"]]
+            self._recorders[camera] = read_at, turns
+        return turns
 
     async def _remove_old_callers(self) -> None:
         for one in (await self.services()).values():

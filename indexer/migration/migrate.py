@@ -15,7 +15,7 @@ import numpy as np
 
 from footage.indexer.embed.base import Embedder
 from footage.indexer.embed.fingerprint import fingerprint
-from footage.indexer.migration.reconcile import RecordKey, SpaceComparison, record_key
+from footage.indexer.migration.reconcile import RecordKey, SpaceComparison, find_difference, record_key
 from footage.indexer.migration.reextract import ImageReextractor, MediaUnavailable
 from footage.indexer.pipeline.channel import Channel
 from footage.indexer.pipeline.pipeline import FrameChannel, Pipeline, PipelineItem
@@ -285,6 +285,8 @@ class Migration:
         report, path = self.report, entry.media.path if entry else ""
         with self._lock:
             self._comparison.not_copied[record.camera] += 1
+            if record.time < self._cutoff:
+                self._comparison.missing[record.camera].add(record)
             if entry and segment.is_unfinished(entry.media) and record.time >= self._cutoff:
                 report.waiting += 1
                 return
@@ -304,7 +306,7 @@ class Migration:
         self.report.seconds = time.monotonic() - self._started
 
     async def _verify(self, comparison: SpaceComparison) -> str:
-        """Compare counts and spot-check vectors; returns what is wrong, or an empty string."""
+        """Compare counts, read both spaces again, and spot-check vectors; returns what is wrong, or an empty string."""
         report = self.report
         if report.stopped:
             return "it was stopped; run it again and it goes on from there"
@@ -320,6 +322,8 @@ class Migration:
                 return f"camera {camera!r} has {count} records in the new space instead of {expected}"
             if missing := comparison.unaccounted(camera):
                 return f"camera {camera!r} has {missing} records that were neither copied nor found to be lost"
+        if difference := await find_difference(self._source, self._target, self._cutoff, comparison.missing):
+            return f"{difference}; run it again, and if it says so again, something is wrong with one of them"
         for record in comparison.sample:
             await self._spot_check(record)
         if report.min_cosine < SPOT_CHECK_COSINE:

@@ -328,8 +328,23 @@ class Catalog(Protocol):
         """
         ...
 
-    async def documents(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Return all documents of a kind, by name, in order of name."""
+    async def document(self, kind: str, name: str) -> dict[str, Any] | None:
+        """Return one document, or None."""
+        ...
+
+    async def documents(self, kind: str, *, first: str = "", limit: int | None = None) -> dict[str, dict[str, Any]]:
+        """Return documents of a kind, by name, in order of name: from ``first`` on, and at most ``limit``.
+
+        A queue, whose documents come and go in order of name, is read from the first one that can be left: a cluster
+        remembers for a while what was deleted, and a read from the very beginning passes over it.
+        """
+        ...
+
+    async def remove_documents(self, kind: str, before: str = "") -> None:
+        """Delete the documents of a kind whose names are before ``before``; all of the kind when it is empty.
+
+        Of what another process adds at the same time with such a name, some may be deleted and some not.
+        """
         ...
 
     async def documents_between(self, kind: str, first: str, end: str) -> dict[str, dict[str, Any]]:

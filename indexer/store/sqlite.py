@@ -55,6 +55,17 @@ MIGRATIONS = (
         ) STRICT""",
         "CREATE TABLE session (session TEXT PRIMARY KEY, until REAL NOT NULL) STRICT",
     ),
+    (  # deliveries in a queue a watch, triggers in a document a camera
+        """UPDATE document SET kind =
+            iif(json_extract(content, '$.dead'), 'watch-dead/', 'watch-outbox/') || json_extract(content, '$.owner')
+            WHERE kind = 'watch-outbox' AND json_type(content, '$.owner') = 'text'""",
+        """INSERT INTO document SELECT 'watch-trigger', camera, json_group_object(id, json(saved)) FROM (
+            SELECT substr(name, instr(name, '/') + 1) AS camera, json_extract(content, '$.id') AS id,
+            json_extract(content, '$.trigger') AS saved FROM document
+            WHERE kind = 'watch-state' AND json_type(content, '$.id') = 'text'
+        ) GROUP BY camera""",
+        "DELETE FROM document WHERE kind IN ('watch-outbox', 'watch-state')",
+    ),
 )
 
 
@@ -230,15 +241,25 @@ class SqliteCatalog:
         sql = "INSERT INTO document VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
         return await self._database.write(lambda connection: connection.execute(sql, row).rowcount == 1)
 
-    async def documents(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Return all documents of a kind, by name, in order of name."""
-        rows = await self._database.read("SELECT name, content FROM document WHERE kind = ? ORDER BY name", kind)
+    async def document(self, kind: str, name: str) -> dict[str, Any] | None:
+        """Return one document, or None."""
+        rows = await self._database.read("SELECT content FROM document WHERE kind = ? AND name = ?", kind, name)
+        return dict(json.loads(rows[0]["content"])) if rows else None
+
+    async def documents(self, kind: str, *, first: str = "", limit: int | None = None) -> dict[str, dict[str, Any]]:
+        """Return documents of a kind, by name, in order of name: from ``first`` on, and at most ``limit``."""
+        sql = "SELECT name, content FROM document WHERE kind = ? AND name >= ? ORDER BY name LIMIT ?"
+        rows = await self._database.read(sql, kind, first, -1 if limit is None else limit)
         return {row["name"]: json.loads(row["content"]) for row in rows}
 
     async def documents_between(self, kind: str, first: str, end: str) -> dict[str, dict[str, Any]]:
         """Return the documents of a kind whose names lie in [first, end), by name in order of name; reads no others."""
         sql = "SELECT name, content FROM document WHERE kind = ? AND name >= ? AND name < ? ORDER BY name"
         return {row["name"]: json.loads(row["content"]) for row in await self._database.read(sql, kind, first, end)}
+
+    async def remove_documents(self, kind: str, before: str = "") -> None:
+        """Delete the documents of a kind whose names are before ``before``; all of the kind when it is empty."""
+        await self._change("DELETE FROM document WHERE kind = ? AND (? = '' OR name < ?)", kind, before, before)
 
     async def announce_session(self, session: str, holder: str, seconds: float) -> None:  # noqa: ARG002
         """Begin or renew a session; it ends by itself after ``seconds``."""

@@ -35,9 +35,9 @@ from footage.query.watches import watch as watch_store
 from footage.query.watches.alerts import Alerts
 from footage.query.watches.backtest import run_backtest
 from footage.query.watches.egress import PrivateAddressError, check_webhook
+from footage.query.watches.outbox import delivery_counts, discard_deliveries
 from footage.query.watches.scoring import WatchScorer
 from footage.query.watches.watch import Watch
-from footage.query.watches.webhook import delivery_counts, discard_deliveries
 from footage.stream.errors import InvalidInput
 
 
@@ -78,7 +78,7 @@ async def watches(request: web.Request, _: Params) -> WatchesOut:
 async def one_watch(request: web.Request, _: Params) -> WatchOut:
     """Get a watch with the state of its deliveries."""
     watch = await _visible_watch(request)
-    deliveries = await delivery_counts(request.app[CATALOG])
+    deliveries = await delivery_counts(request.app[CATALOG], [watch.id])
     return _without_hidden_cameras(request, WatchOut.of(watch, deliveries.get(watch.id, (0, 0, ""))))
 
 

@@ -11,8 +11,8 @@ from footage.query.values.times import Utc
 from footage.query.watches import watch as watch_store
 from footage.query.watches.backtest import BacktestResult
 from footage.query.watches.firing import Firing, moment_links
+from footage.query.watches.outbox import delivery_counts
 from footage.query.watches.watch import Watch, WatchError
-from footage.query.watches.webhook import delivery_counts
 
 SECRET_PREFIX = "FOOTAGE_WEBHOOK_"  # the name of a variable  # nosec B105
 """Prefix of the environment variables that HTTP clients may name as a key: others must not be usable to sign."""
@@ -68,7 +68,7 @@ class WatchOut(BaseModel):
     signed: bool
     paused: bool
     since: Utc
-    waiting: int = Field(description="firings that wait for delivery to the webhook")
+    waiting: int = Field(description="firings that wait for delivery to the webhook, at most 10,000 of them counted")
     undelivered: int = Field(description="firings whose delivery was given up")
     error: str = Field(description="why the last of them was not delivered")
 
@@ -150,10 +150,9 @@ class BacktestOut(BaseModel):
 
 async def list_watches(catalog: Catalog) -> list[WatchOut]:
     """All watches, by name."""
-    deliveries = await delivery_counts(catalog)
-    return [
-        WatchOut.of(w, deliveries.get(w.id, (0, 0, ""))) for w in (await watch_store.load_watches(catalog)).values()
-    ]
+    found = (await watch_store.load_watches(catalog)).values()
+    deliveries = await delivery_counts(catalog, [w.id for w in found if w.webhook])
+    return [WatchOut.of(w, deliveries.get(w.id, (0, 0, ""))) for w in found]
 
 
 def build_watch(fields: dict[str, Any]) -> Watch:

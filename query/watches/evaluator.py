@@ -88,7 +88,7 @@ class WatchEvaluator:
         self._watches: dict[str, Watch] = {}
         self._scored: list[Watch] = []  # in the order of the scores' columns
         self._triggers: dict[str, dict[str, Trigger]] = {}
-        self._unsaved: set[tuple[str, str]] = set()
+        self._unsaved: set[str] = set()  # cameras
 
     async def on_written(self, records: Sequence[Record]) -> None:
         """Queues records that are durable now."""
@@ -216,31 +216,31 @@ class WatchEvaluator:
         await self._restore_new(changed)
         self._scored = await self._scorer.set_watches([w for w in current.values() if not w.paused])
         self._watches = current
-        self._triggers = {name: triggers for name, triggers in self._triggers.items() if name in current}
+        for name in self._triggers.keys() - current.keys():  # saved without them
+            self._unsaved |= self._triggers.pop(name).keys()
         await self._catch_up(changed)
 
     async def _add_camera(self, camera: str) -> None:
         """Continues from the state that the camera's last service saved; retries until the catalog answers."""
         if self._cameras is not None:
             self._cameras.add(camera)
-        watches = [w for w in self._watches.values() if not w.paused]
-        states = await retry_forever(lambda: self._catalog.documents(TRIGGER_KIND), PASSING)
-        for watch in watches:
+        saved = await retry_forever(lambda: self._catalog.document(TRIGGER_KIND, camera), PASSING)
+        for watch in self._watches.values():
             self._triggers.setdefault(watch.name, {}).pop(camera, None)
-            self._restore(watch, states.get(f"{watch.name}/{camera}", {}), camera)
+            self._restore(watch, saved or {}, camera)
+        watches = [w for w in self._watches.values() if not w.paused]
         await retry_forever(lambda: self._catch_up(watches, {camera}), PASSING)
 
     async def _remove_camera(self, camera: str, done: asyncio.Event | None = None) -> None:
         if self._cameras is not None:
             self._cameras.discard(camera)
-        unsaved = {key for key in self._unsaved if key[1] == camera}
         try:
-            if done:
-                await self._save(unsaved)
+            if done and camera in self._unsaved:
+                await self._save({camera})
         except StoreError:
             log.exception("the state of the watches of camera '%s' could not be saved", camera)
         finally:
-            self._unsaved -= unsaved
+            self._unsaved.discard(camera)
             for triggers in self._triggers.values():
                 triggers.pop(camera, None)
             if done:
@@ -248,21 +248,27 @@ class WatchEvaluator:
 
     async def _restore_new(self, changed: Sequence[Watch]) -> None:
         """Restores the triggers of watches that are new here, whatever else changed."""
-        states = await self._catalog.documents(TRIGGER_KIND) if changed else {}
+        states = await self._read_states() if changed else {}
         for watch in changed:
             before = self._watches.get(watch.name)
             if before is not None and before.id == watch.id:
                 continue
             self._triggers[watch.name] = {}
-            for name, state in states.items():
-                if name.startswith(f"{watch.name}/"):
-                    self._restore(watch, state, name.partition("/")[2])
+            for camera, saved in states.items():
+                self._restore(watch, saved, camera)
 
-    def _restore(self, watch: Watch, state: Mapping[str, Any], camera: str) -> None:
-        """Restores a trigger from a saved state, if it is this watch's and the camera is evaluated here."""
-        if state.get("id") == watch.id and (self._cameras is None or camera in self._cameras):
-            saved = parse_documents(f"{TRIGGER_KIND} {watch.name}", {camera: state["trigger"]}, Trigger.model_validate)
-            self._triggers[watch.name].update(saved)
+    async def _read_states(self) -> dict[str, dict[str, Any]]:
+        """Reads the saved triggers of the cameras that are evaluated here."""
+        if self._cameras is None:
+            return await self._catalog.documents(TRIGGER_KIND)
+        found = {camera: await self._catalog.document(TRIGGER_KIND, camera) for camera in sorted(self._cameras)}
+        return {camera: saved for camera, saved in found.items() if saved}
+
+    def _restore(self, watch: Watch, saved: Mapping[str, Any], camera: str) -> None:
+        """Restores a trigger from what is saved of a camera, if it is evaluated here."""
+        if watch.id in saved and (self._cameras is None or camera in self._cameras):
+            trigger = parse_documents(f"{TRIGGER_KIND} {watch.name}", {camera: saved[watch.id]}, Trigger.model_validate)
+            self._triggers[watch.name].update(trigger)
 
     async def _catch_up(self, watches: Sequence[Watch], only: set[str] | None = None) -> None:
         """Evaluates records stored but not evaluated, by a service that was killed or before the watches were read."""
@@ -300,7 +306,7 @@ class WatchEvaluator:
                 if watch.cameras and batch.camera not in watch.cameras:
                     continue
                 trigger = self._triggers.setdefault(watch.name, {}).setdefault(batch.camera, Trigger())
-                self._unsaved.add((watch.name, batch.camera))
+                self._unsaved.add(batch.camera)
                 trigger.reset_future_times(batch.end, latest)
                 if trigger.skip(batch.end, batch.max_scores[column], watch.threshold):
                     continue
@@ -314,12 +320,12 @@ class WatchEvaluator:
             await retry_forever(lambda: self._webhooks.enqueue(watch, firing.id, body), PASSING)
         self._alerts.publish("watch.fired", payload)
         self._on_event(watch.name, "fired")
-        await retry_forever(lambda: self._save({(watch.name, firing.moment.camera)}), PASSING)
+        await retry_forever(lambda: self._save({firing.moment.camera}), PASSING)
 
-    async def _save(self, keys: set[tuple[str, str]] | None = None) -> None:
-        for name, camera in list(self._unsaved if keys is None else keys):
-            trigger = self._triggers.get(name, {}).get(camera)
-            if trigger and name in self._watches:
-                state = {"id": self._watches[name].id, "trigger": trigger.model_dump(mode="json")}
-                await self._catalog.put_document(TRIGGER_KIND, f"{name}/{camera}", state)
-            self._unsaved.discard((name, camera))
+    async def _save(self, cameras: set[str] | None = None) -> None:
+        """Saves the triggers of these cameras, or of all that have changed: one document a camera."""
+        for camera in sorted(self._unsaved if cameras is None else cameras):
+            found = {w.id: self._triggers.get(w.name, {}).get(camera) for w in self._watches.values()}
+            saved = {id: trigger.model_dump(mode="json") for id, trigger in found.items() if trigger}
+            await self._catalog.put_document(TRIGGER_KIND, camera, saved or None)
+            self._unsaved.discard(camera)

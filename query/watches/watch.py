@@ -19,8 +19,9 @@ from footage.stream.errors import InvalidInput
 
 WATCH_KIND = "watch"
 """Kind of the catalog's documents that store watches, by name."""
-TRIGGER_KIND = "watch-state"
-"""Kind of the documents WATCH/CAMERA that store triggers, so that a restart neither repeats nor misses a firing."""
+TRIGGER_KIND = "watch-trigger"
+"""Kind of the documents, one a camera, that store its triggers by watch id, so that a restart neither repeats nor
+misses a firing."""
 
 
 class WatchError(InvalidInput):
@@ -155,9 +156,9 @@ async def pause_watch(catalog: Catalog, name: str, paused: bool) -> Watch:
 
 
 async def remove_watch(catalog: Catalog, name: str) -> str:
-    """Removes a watch, one that cannot be read too, and its triggers; returns its id.
+    """Removes a watch, one that cannot be read too; returns its id.
 
-    ``webhook.discard_deliveries`` removes its deliveries.
+    ``outbox.discard_deliveries`` removes its deliveries; the services drop its triggers when they save the others.
 
     Raises:
         WatchError: there is none.
@@ -166,7 +167,4 @@ async def remove_watch(catalog: Catalog, name: str) -> str:
     if message := describe_unknown("watch", [name], stored):
         raise WatchError(message)
     await catalog.put_document(WATCH_KIND, name, None)
-    for state in await catalog.documents(TRIGGER_KIND):
-        if state.startswith(f"{name}/"):
-            await catalog.put_document(TRIGGER_KIND, state, None)
     return str(stored[name].get("id", ""))

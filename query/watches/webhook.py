@@ -13,54 +13,35 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 import aiohttp
 import stamina
-from pydantic import BaseModel
 
 from footage.indexer.cluster.leases import Leases
 from footage.indexer.pipeline.retry import retry_forever
 from footage.indexer.store.base import PASSING, Catalog
 from footage.indexer.supervisor import Stage, Supervisor
-from footage.query.values.documents import parse_documents
 from footage.query.watches.egress import check_ip_address, open_session
+from footage.query.watches.outbox import Delivery, Outbox
 from footage.query.watches.watch import Watch
 from footage.stream.errors import FootageError
-from footage.stream.instants import to_micros
 
 log = logging.getLogger(__name__)
 
-OUTBOX_KIND = "watch-outbox"
-"""Kind of the catalog's documents that store deliveries that are pending or were given up."""
 RETRY_PERIOD = timedelta(days=7)
 """For how long a delivery is retried; then it is dead."""
 MAX_QUEUED = 100
 """Number of deliveries of a watch that wait in memory; more wait in the catalog only."""
-MAX_DEAD = 100
-"""Number of dead deliveries that are kept of a watch, the newest."""
 DELIVERY_LEASE = "watches/webhooks"
 """The lease of the one service that delivers, where several share a catalog; no camera can have this name."""
 
 
-class Delivery(BaseModel):
-    """One firing for one webhook. Its body is fixed when it fires, so that every attempt sends the same bytes.
-
-    The catalog stores these fields.
-    """
-
-    id: str
-    watch: str
-    owner: str
-    body: str
-    created: datetime
-    attempts: int = 0
-    error: str = ""
-    dead: bool = False
-
-
 class DeliveryError(FootageError):
     """An attempt failed; the message says why."""
+
+
+class _LeaseLostError(Exception):
+    """Another service may deliver now."""
 
 
 def sign(secret: str, id: str, timestamp: int, body: bytes) -> str:
@@ -111,7 +92,7 @@ class WebhookSender:
         supervisor: Supervisor,
     ) -> None:
         self._supervisor = supervisor
-        self._catalog, self._on_event, self._get_secret, self._leases = catalog, on_event, get_secret, leases
+        self._outbox, self._on_event, self._get_secret, self._leases = Outbox(catalog), on_event, get_secret, leases
         self._retry_period, self._min_wait, self._max_wait = retry_period, min_wait, max_wait
         self._open_session = open_session
         self._taken: set[str] = set()  # documents that were queued here, and those of them that are finished
@@ -125,34 +106,44 @@ class WebhookSender:
 
     async def start(self, watches: Mapping[str, Watch]) -> None:
         """Opens the sessions, and queues what an earlier run left."""
-        stored = await self._catalog.documents(OUTBOX_KIND)
+        await self._outbox.open()
         self._watches, self._sessions = watches, (self._open_session(False), self._open_session(True))
         if self._leases is None:
-            self._queue_stored(stored)
+            for owner in self._owners():
+                await self._queue_stored(owner)
 
     async def poll(self) -> None:
         """Queues what is stored and not in memory, if no other service holds the lease; to be called each second."""
-        if self._leases is None and not self._behind:
-            self._taken -= self._done
-            self._done.clear()
-            return
         if self._leases and not self._leases.is_valid(DELIVERY_LEASE):
             self._drop_queues()
             if not await self._leases.acquire(DELIVERY_LEASE) or not self._leases.is_valid(DELIVERY_LEASE):
                 return
+            await self._outbox.open()
         done = set(self._done)  # these are not in what is read now
-        self._skipped.clear()
-        self._queue_stored(await self._catalog.documents(OUTBOX_KIND))
+        for owner in self._owners():
+            if self._leases or owner in self._behind:
+                self._skipped.discard(owner)
+                await self._queue_stored(owner)
+            left = self._left(owner)
+            if left or owner not in self._behind:
+                await self._outbox.drop_done(owner, left)
         self._taken -= done
         self._done -= done
 
-    def _queue_stored(self, stored: Mapping[str, Mapping[str, Any]]) -> None:
-        full = set[str]()
-        unknown = {name: document for name, document in sorted(stored.items()) if name not in self._taken}
-        for name, delivery in parse_documents(OUTBOX_KIND, unknown, Delivery.model_validate).items():
-            if not delivery.dead and delivery.owner not in full and not self._queue(name, delivery):
-                full.add(delivery.owner)  # in the order of their names, which is that of their times
-        self._behind = full | self._skipped
+    def _owners(self) -> list[str]:
+        return [watch.id for watch in self._watches.values() if watch.webhook]
+
+    def _left(self, owner: str) -> set[str]:
+        return {name for name in self._taken - self._done if name.startswith(f"{owner}-")}
+
+    async def _queue_stored(self, owner: str) -> None:
+        stored = await self._outbox.read(owner, 2 * MAX_QUEUED)
+        new = [(name, delivery) for name, delivery in stored.items() if name not in self._taken]
+        full = not all(self._queue(name, delivery) for name, delivery in new)  # in order of time
+        if full or len(stored) == 2 * MAX_QUEUED or owner in self._skipped:
+            self._behind.add(owner)
+        else:
+            self._behind.discard(owner)
 
     def _drop_queues(self) -> None:
         """Stops delivering, and leaves the deliveries to the holder of the lease."""
@@ -174,8 +165,7 @@ class WebhookSender:
     async def enqueue(self, watch: Watch, id: str, body: str, now: datetime | None = None) -> None:
         """Stores a delivery and queues it. Receivers recognize a repeated delivery by its id."""
         delivery = Delivery(id=id, watch=watch.name, owner=watch.id, body=body, created=now or datetime.now(UTC))
-        name = f"{watch.id}-{to_micros(delivery.created):017d}-{id}"
-        await self._store(name, delivery)
+        name = await self._outbox.add(delivery)
         if self._leases is None and (watch.id in self._behind or not self._queue(name, delivery)):
             self._behind.add(watch.id)
             self._skipped.add(watch.id)
@@ -204,6 +194,8 @@ class WebhookSender:
             try:
                 await retry_forever(partial(self._deliver, name, delivery), PASSING)
                 self._done.add(name)
+            except _LeaseLostError:
+                self._taken.discard(name)
             except Exception:  # the next deliveries must not wait for this one; it stays stored until the next start
                 log.exception("a firing of watch '%s' could not be delivered", delivery.watch)
 
@@ -223,25 +215,24 @@ class WebhookSender:
                 with attempt:
                     await self._attempt(name, delivery)
         except DeliveryError:
-            await self._store(name, delivery.model_copy(update={"dead": True}))
-            await self._prune_dead(delivery.owner)
+            await self._outbox.bury(name, delivery)
             self._on_event(delivery.watch, "dead")
 
     async def _attempt(self, name: str, delivery: Delivery) -> None:
         if self._leases and not self._leases.is_valid(DELIVERY_LEASE):
-            return
+            raise _LeaseLostError
         watch = self._watches.get(delivery.watch)
         if watch is None or watch.id != delivery.owner or not watch.webhook:
-            await self._catalog.put_document(OUTBOX_KIND, name, None)
+            await self._outbox.remove(name, delivery)
             return
         try:
             await self._send(watch, delivery)
         except DeliveryError as error:
             delivery.attempts, delivery.error = delivery.attempts + 1, str(error)
             self._on_event(delivery.watch, "failed")
-            await self._store(name, delivery)
+            await self._outbox.update(name, delivery)
             raise
-        await retry_forever(lambda: self._catalog.put_document(OUTBOX_KIND, name, None), PASSING)
+        await retry_forever(lambda: self._outbox.remove(name, delivery), PASSING)
         self._on_event(delivery.watch, "delivered")
 
     async def _send(self, watch: Watch, delivery: Delivery) -> None:
@@ -272,15 +263,6 @@ class WebhookSender:
             headers["webhook-signature"] = sign(secret, delivery.id, now, delivery.body.encode())
         return headers
 
-    async def _store(self, name: str, delivery: Delivery) -> None:
-        await self._catalog.put_document(OUTBOX_KIND, name, delivery.model_dump(mode="json"))
-
-    async def _prune_dead(self, owner: str) -> None:
-        stored = await self._catalog.documents(OUTBOX_KIND)
-        dead = [name for name, d in stored.items() if d.get("owner") == owner and d.get("dead")]
-        for name in dead[:-MAX_DEAD]:
-            await self._catalog.put_document(OUTBOX_KIND, name, None)
-
 
 def _describe_error(error: BaseException) -> str:
     """Says why a delivery failed, without the webhook's URL, whose path may be secret."""
@@ -288,20 +270,3 @@ def _describe_error(error: BaseException) -> str:
         return "the receiver did not answer in time"
     inner = getattr(error, "os_error", None) or error
     return inner.strerror or str(inner) if isinstance(inner, OSError) else type(error).__name__
-
-
-async def delivery_counts(catalog: Catalog) -> dict[str, tuple[int, int, str]]:
-    """Returns per watch id the number of pending and of dead deliveries, and why the newest attempt failed."""
-    counts: dict[str, tuple[int, int, str]] = {}
-    stored = parse_documents(OUTBOX_KIND, await catalog.documents(OUTBOX_KIND), Delivery.model_validate)
-    for delivery in stored.values():
-        pending, dead, error = counts.get(delivery.owner, (0, 0, ""))
-        counts[delivery.owner] = (pending + (not delivery.dead), dead + delivery.dead, delivery.error or error)
-    return counts
-
-
-async def discard_deliveries(catalog: Catalog, owner: str) -> None:
-    """Deletes the deliveries of a watch that was removed."""
-    for name, document in (await catalog.documents(OUTBOX_KIND)).items():
-        if document.get("owner") == owner:
-            await catalog.put_document(OUTBOX_KIND, name, None)

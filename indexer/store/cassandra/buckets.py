@@ -17,6 +17,7 @@ from footage.indexer.store.times import merged_micros
 log = logging.getLogger(__name__)
 
 ROWS_PER_BATCH = 200  # small rows per batch
+ON_ITS_WAY = 30_000_000  # microseconds: older writes have arrived, or were given up
 ALL_TIME = (-(1 << 62), 1 << 62)  # microseconds, and buckets: wider than datetime
 
 
@@ -110,8 +111,7 @@ class BucketIndex:
         any_left = f"SELECT time FROM @{table} WHERE camera = ? AND bucket = ? LIMIT 1"
         empty = not await self._session.select(any_left, *partition)
         if empty:
-            cql = "DELETE FROM @partitions USING TIMESTAMP ? WHERE space = ? AND camera = ? AND bucket = ?"
-            await self._session.write(cql, before, self._space, *partition)
+            await self._unlist(partition, before)
         if not media:
             return
         left = set() if empty else await self._media_of(partition, table)
@@ -119,6 +119,16 @@ class BucketIndex:
         await gather_all(
             self._session.write(cql, before, self._space, media_id, *partition) for media_id in set(media) - left
         )
+
+    async def _unlist(self, partition: tuple[str, int], before: int) -> None:
+        """Take a partition from its camera's list; where it is the first, what was taken before becomes one range."""
+        inside = "space = ? AND camera = ? AND bucket"
+        cql = f"DELETE FROM @partitions USING TIMESTAMP ? WHERE {inside} = ?"
+        await self._session.write(cql, before, self._space, *partition)
+        earlier = f"SELECT bucket FROM @partitions WHERE {inside} < ? LIMIT 1"
+        if not await self._session.select(earlier, self._space, *partition):
+            cql = f"DELETE FROM @partitions USING TIMESTAMP ? WHERE {inside} < ?"
+            await self._session.write(cql, before - ON_ITS_WAY, self._space, *partition)
 
     async def _media_of(self, partition: tuple[str, int], table: str) -> set[str]:
         """Return the media that a partition holds records of."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any
 
 from footage.indexer.embed.base import Space
 from footage.indexer.store.base import CameraSummary, StoreError
 from footage.indexer.store.cassandra.cameras import summarize
 from footage.indexer.store.cassandra.coverage import CoverageRows
+from footage.indexer.store.cassandra.documents import DocumentRows
 from footage.indexer.store.cassandra.leases import LeaseRows
 from footage.indexer.store.cassandra.media import MediaRows
 from footage.indexer.store.cassandra.session import CassandraSession
@@ -19,7 +17,7 @@ from footage.indexer.store.cassandra.version import bucket_duration
 from footage.indexer.store.space_binding import check_binding
 
 
-class CassandraCatalog(MediaRows, CoverageRows, LeaseRows):
+class CassandraCatalog(MediaRows, CoverageRows, DocumentRows, LeaseRows):
     """A catalog in one keyspace, shared by any number of processes on any number of machines.
 
     What two may change at once (the files of a camera, a lease) changes by lightweight transactions; what a live
@@ -79,36 +77,6 @@ class CassandraCatalog(MediaRows, CoverageRows, LeaseRows):
             for camera, facts in sorted((await self._all_facts()).items())
             if facts.start is not None or await self._has_coverage(camera)
         ]
-
-    async def put_document(self, kind: str, name: str, document: Mapping[str, Any] | None) -> None:
-        """Store a small JSON document under (kind, name); None deletes it."""
-        if document is None:
-            await self._session.write("DELETE FROM @documents WHERE kind = ? AND name = ?", kind, name)
-            return
-        insert = "INSERT INTO @documents (kind, name, content) VALUES (?, ?, ?)"
-        await self._session.write(insert, kind, name, json.dumps(document))
-
-    async def add_document(self, kind: str, name: str, document: Mapping[str, Any]) -> bool:
-        """Store a document, unless there is one of this kind and name; returns whether it was stored."""
-        insert = "INSERT INTO @documents (kind, name, content) VALUES (?, ?, ?) IF NOT EXISTS"
-        known, content = "SELECT content FROM @documents WHERE kind = ? AND name = ?", json.dumps(document)
-        while not await self._session.execute_if((insert, (kind, name, content))):
-            if found := await self._session.select(known, kind, name, profile="serial"):
-                return bool(found[0][0] == content)
-        return True
-
-    async def documents(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Return all documents of a kind, by name, in order of name."""
-        return await self._documents(kind, "", None)
-
-    async def documents_between(self, kind: str, first: str, end: str) -> dict[str, dict[str, Any]]:
-        """Return the documents of a kind whose names lie in [first, end), by name in order of name; reads no others."""
-        return await self._documents(kind, first, (end,)) if first < end else {}
-
-    async def _documents(self, kind: str, first: str, end: tuple[str] | None) -> dict[str, dict[str, Any]]:
-        select = "name, content FROM @documents"
-        pages = self._session.select_pages(select, "kind = ?", (kind,), "name", (first,), end, page=500)
-        return {name: json.loads(content) async for page in pages for name, content in page}
 
     async def close(self) -> None:
         """Do nothing: the owner of the session closes it."""

@@ -19,7 +19,13 @@ from footage.indexer.store.cassandra.tables import (
     old_frames_table,
 )
 from footage.indexer.store.cassandra.upgrade import upgrade_tables
-from footage.indexer.store.cassandra.version import bucket_duration, is_outdated, server_version, table_exists
+from footage.indexer.store.cassandra.version import (
+    bucket_duration,
+    is_outdated,
+    server_version,
+    table_exists,
+    tables_version,
+)
 
 HOUR_MICROS = 3_600_000_000  # microseconds
 DEFAULT_REPLICATION = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"
@@ -54,11 +60,11 @@ async def create_tables(
         if session.astra:
             raise StoreError(f"{session.location}: make the keyspace {session.keyspace} in Astra's console first")
         await session.execute_ddl(f"CREATE KEYSPACE IF NOT EXISTS {session.keyspace} WITH replication = {replication}")
-    old = await is_outdated(session)
+    version = await tables_version(session)
     for name, columns in TABLE_COLUMNS.items():
         await session.execute_ddl(f"CREATE TABLE IF NOT EXISTS @{name} ({columns})")
-    if old:
-        await upgrade_tables(session)
+    if version is not None and version < SCHEMA_VERSION:
+        await upgrade_tables(session, version)
     elif await bucket_duration(session) is None:
         insert = "INSERT INTO @about (part, version, bucket) VALUES ('all', ?, ?)"
         await session.write(insert, SCHEMA_VERSION, bucket_for(rate))

@@ -8,7 +8,7 @@ import zlib
 
 from footage.indexer.embed.base import Space
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SHARDS = 16
 """Partitions over which rows by camera are spread: few enough to read them all, enough to have none that is hot."""
 
@@ -38,6 +38,7 @@ TABLE_COLUMNS = {
     # What was noted, in order of ``stamp``; later notes overwrite earlier ones: see ``coverage.CoverageRows``.
     "coverage_notes": "camera text, month int, stamp bigint, writer text, since bigint, until bigint, state text, "
     "cause text, PRIMARY KEY ((camera, month), stamp, writer)",
+    # A deleted document is a row with empty content: see ``documents.DocumentRows``.
     "documents": "kind text, name text, content text, PRIMARY KEY (kind, name)",
     # Who holds a lease, and which sessions of holders are alive: their rows expire by themselves.
     "lease_holders": "name text, holder text, session text, number bigint, PRIMARY KEY (name)",

@@ -1,7 +1,8 @@
-"""Upgrades the first version of the Cassandra tables: copies media, coverage, partitions and counts into new ones."""
+"""Upgrades older versions of the Cassandra tables: the first by new tables, the second by new kinds of documents."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
@@ -19,6 +20,8 @@ from footage.stream.frame import Kind
 log = logging.getLogger(__name__)
 
 OLD_TABLES = ("cameras", "buckets", "media", "coverage", "leases")
+OLD_KINDS = OUTBOX, TRIGGERS = "watch-outbox", "watch-state"
+INSERT_DOCUMENT = "INSERT INTO @documents (kind, name, content) VALUES (?, ?, ?)"
 FIRST = -(1 << 62)  # below every key
 BATCH = 50  # rows
 AT_ONCE = 16
@@ -56,21 +59,34 @@ class _Camera:
     longest: dict[int, int] = field(default_factory=dict)
 
 
-async def upgrade_tables(session: CassandraSession) -> None:
-    """Copy everything into the tables of this version, then drop the old ones.
+async def upgrade_tables(session: CassandraSession, version: int) -> None:
+    """Bring tables of an older version up to date.
 
     Every step can be repeated: rows are written under the same keys, and the version is set before anything is
     dropped.
 
     Raises:
-        StoreError: a service still holds a lease.
+        StoreError: a service still uses them.
     """
-    if holders := {row[0] for row in await session.select("SELECT holder FROM @leases") if row[0]}:
+    held = "SELECT holder FROM @leases" if version == 1 else "SELECT holder FROM @sessions"
+    if holders := {row[0] for row in await session.select(held) if row[0]}:
         raise StoreError(
             f"{session.location}: its tables must be brought up to date, and {', '.join(sorted(holders))} still uses "
             "them; stop every service first, and wait ten seconds"
         )
     log.warning("%s: the tables are brought up to date; this can be interrupted and repeated", session.location)
+    if version == 1:
+        await _copy_tables(session)
+    await _upgrade_documents(session)
+    await session.write("INSERT INTO @about (part, version) VALUES ('all', ?)", SCHEMA_VERSION)
+    for kind in OLD_KINDS:
+        await session.write("DELETE FROM @documents WHERE kind = ?", kind)
+    for table in OLD_TABLES:
+        await session.execute_ddl(f"DROP TABLE IF EXISTS @{table}")
+
+
+async def _copy_tables(session: CassandraSession) -> None:
+    """Copy media, coverage, partitions and counts into the tables of the second version."""
     for (camera,) in await session.select("SELECT camera FROM @cameras WHERE part = 'all'"):
         await _upgrade_media(session, camera)
         await _upgrade_coverage(session, camera)
@@ -79,9 +95,21 @@ async def upgrade_tables(session: CassandraSession) -> None:
         spaces[space].append((camera, bucket))
     for name, partitions in spaces.items():
         await _upgrade_vectors(session, name, partitions)
-    await session.write("INSERT INTO @about (part, version) VALUES ('all', ?)", SCHEMA_VERSION)
-    for table in OLD_TABLES:
-        await session.execute_ddl(f"DROP TABLE IF EXISTS @{table}")
+
+
+async def _upgrade_documents(session: CassandraSession) -> None:
+    """Give each watch a queue of deliveries, and each camera one document of triggers in place of one a watch."""
+    read, insert = "SELECT name, content FROM @documents WHERE kind = ?", INSERT_DOCUMENT
+    for name, content in await session.select(read, OUTBOX):
+        delivery = json.loads(content)
+        kind = "watch-dead" if delivery.get("dead") else OUTBOX
+        await session.write(insert, f"{kind}/{delivery.get('owner', '')}", name, content)
+    triggers: dict[str, dict[str, object]] = defaultdict(dict)
+    for name, content in await session.select(read, TRIGGERS):
+        state = json.loads(content)
+        triggers[name.partition("/")[2]][str(state.get("id"))] = state.get("trigger")
+    for camera, saved in triggers.items():
+        await session.write(insert, "watch-trigger", camera, json.dumps(saved))
 
 
 async def _upgrade_media(session: CassandraSession, camera: str) -> None:

@@ -26,12 +26,17 @@ async def bucket_duration(session: CassandraSession) -> int | None:
     return int(rows[0][1]) if rows else None
 
 
+async def tables_version(session: CassandraSession) -> int | None:
+    """Return the version of the tables, or None where there are none, or empty ones."""
+    if not await table_exists(session, "about"):
+        return None
+    rows = await session.select("SELECT version FROM @about WHERE part = 'all'")
+    return int(rows[0][0]) if rows else None
+
+
 async def is_outdated(session: CassandraSession) -> bool:
     """Whether the keyspace holds tables of an older version."""
-    if not await table_exists(session, "about"):
-        return False
-    rows = await session.select("SELECT version FROM @about WHERE part = 'all'")
-    return bool(rows) and rows[0][0] < SCHEMA_VERSION
+    return (await tables_version(session) or SCHEMA_VERSION) < SCHEMA_VERSION
 
 
 async def table_exists(session: CassandraSession, table: str) -> bool:

@@ -297,6 +297,46 @@ async def test_records_without_footage_are_listed_and_stay_in_the_old_space(
     assert await catalog.bound_space() == OtherEmbedder.space
 
 
+class Short:
+    """A store whose scans end early, all of them or from the third one on, as a cluster's did whose pages were cut."""
+
+    def __init__(self, store, good):
+        self._store, self._good = store, good
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def scan(self, where):
+        self._good -= 1
+        left = 5 if self._good < 0 else 1_000
+        async for record in self._store.scan(where):
+            if not left:
+                return
+            left -= 1
+            yield record
+
+
+@pytest.mark.parametrize("good", [0, 2], ids=["always", "when it is read again"])
+@pytest.mark.parametrize("short", ["old", "new"])
+async def test_a_scan_that_ends_early_is_noticed(index, store, target, catalog, film, short, good):
+    await index(Job(film, "yard", 1.0, START))
+    source = Short(store, good) if short == "old" else store
+    copied = Short(target, good) if short == "new" else target
+    report = await Migration(source, copied, catalog, OtherEmbedder()).run()
+    assert not report.complete
+    assert "yard" in report.problem or "older records" in report.problem
+
+
+async def test_records_that_differ_between_the_spaces_are_noticed(index, store, target, catalog, film):
+    await index(Job(film, "yard", 1.0, START))
+    first, *_ = [r async for r in store.scan(Where())]
+    wrong = replace(first, media="another", vector=np.array([1, 0, 0, 0], np.float32))
+    await target.write([wrong])
+    report = await Migration(store, target, catalog, OtherEmbedder(), spot_checks=0).run()
+    assert (report.complete, report.copied) == (False, 7)
+    assert "differ in media or offset" in report.problem
+
+
 async def test_a_restored_file_is_copied_by_the_next_run(index, migration, target, film):
     await index(Job(film, "yard", 1.0, START))
     away = film.rename(film.with_suffix(".away"))

@@ -213,6 +213,31 @@ class CatalogContract:
         await other.put_document("watch", "nobody", None)
         assert await catalog.documents("watch") == {"b": {"text": "a cat"}}
         assert await catalog.documents("nothing") == {}
+        assert await catalog.document("watch", "b") == {"text": "a cat"}
+        assert await catalog.document("watch", "a") is None
+        assert await catalog.document("watch", "never") is None
+
+    async def test_documents_are_read_and_removed_by_their_order(self, opening: Opening) -> None:
+        catalog, other = await opening(), await opening()
+        names = [f"{n:03}" for n in range(12)]
+        for name in names:
+            await catalog.put_document("queue", name, {"name": name})
+        await catalog.put_document("queue/other", "000", {})
+        for name in ("002", "003"):
+            await catalog.put_document("queue", name, None)
+        assert list(await other.documents("queue", first="001")) == ["001", *names[4:]]
+        assert list(await other.documents("queue", first="001", limit=3)) == ["001", "004", "005"]
+        assert list(await other.documents("queue", limit=1)) == ["000"]
+        assert await other.documents("queue", first="1") == {}
+        await other.remove_documents("queue", before="009")
+        assert list(await catalog.documents("queue")) == ["009", "010", "011"]
+        await catalog.put_document("queue", "005", {"again": True})
+        assert list(await catalog.documents("queue")) == ["005", "009", "010", "011"]
+        await other.remove_documents("queue")
+        assert await catalog.documents("queue") == {}
+        assert list(await catalog.documents("queue/other")) == ["000"]
+        await catalog.put_document("queue", "006", {"again": True})
+        assert list(await catalog.documents("queue")) == ["006"]
 
     async def test_documents_are_read_between_names(self, opening: Opening) -> None:
         catalog = await opening()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import AsyncIterator
 
@@ -138,3 +139,36 @@ async def test_an_older_index_is_brought_up_to_date(
 
 async def _killed(*_: object) -> None:
     raise RuntimeError("killed")
+
+
+async def test_documents_of_the_second_version_become_queues_and_triggers_of_cameras(session: CassandraSession) -> None:
+    await schema.create_tables(session, SPACE)
+    await session.write("INSERT INTO @about (part, version) VALUES ('all', 2)")
+    catalog_of_today = "INSERT INTO @documents (kind, name, content) VALUES (?, ?, ?)"
+    waiting = {"id": "f1", "watch": "gate", "owner": "w1", "body": "{}", "created": "2026-11-01T00:00:00Z"}
+    old = {
+        ("watch-outbox", "w1-1-f1"): waiting,
+        ("watch-outbox", "w1-0-f0"): waiting | {"id": "f0", "dead": True},
+        ("watch-outbox", "w2-1-f2"): waiting | {"id": "f2", "owner": "w2"},
+        ("watch-state", "gate/yard"): {"id": "w1", "trigger": {"peak": 0.5}},
+        ("watch-state", "door/yard"): {"id": "w2", "trigger": {"peak": 0.6}},
+        ("watch-state", "gate/hall"): {"id": "w1", "trigger": {"peak": 0.7}},
+        ("token", "a"): {"role": "view"},
+    }
+    for (kind, name), document in old.items():
+        await session.write(catalog_of_today, kind, name, json.dumps(document))
+    await session.write("INSERT INTO @sessions (session, holder) VALUES ('s', 'pi~1234')")
+    with pytest.raises(StoreError, match=r"pi~1234 still uses them; stop every service"):
+        await schema.create_tables(session, SPACE)
+    await session.write("DELETE FROM @sessions WHERE session = 's'")
+    await schema.create_tables(session, SPACE)
+    catalog = await CassandraCatalog.open(session)
+    assert await catalog.documents("watch-outbox/w1") == {"w1-1-f1": waiting}
+    assert list(await catalog.documents("watch-dead/w1")) == ["w1-0-f0"]
+    assert list(await catalog.documents("watch-outbox/w2")) == ["w2-1-f2"]
+    assert await catalog.documents("watch-trigger") == {
+        "hall": {"w1": {"peak": 0.7}},
+        "yard": {"w1": {"peak": 0.5}, "w2": {"peak": 0.6}},
+    }
+    assert await catalog.documents("token") == {"a": {"role": "view"}}
+    assert await catalog.documents("watch-outbox") == await catalog.documents("watch-state") == {}

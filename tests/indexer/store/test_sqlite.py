@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -76,6 +77,36 @@ async def test_a_newer_file_is_refused_and_an_older_one_is_migrated(tmp_path: Pa
     connection.close()
     with pytest.raises(StoreError, match="newer version"):
         await SqliteCatalog.open(path)
+
+
+async def test_deliveries_and_triggers_of_an_older_file_are_migrated(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    await (await SqliteCatalog.open(path)).close()
+    waiting = {"id": "f1", "owner": "w1", "dead": False}
+    old = (
+        ("watch-outbox", "w1-1-f1", waiting),
+        ("watch-outbox", "w1-0-f0", waiting | {"dead": True}),
+        ("watch-outbox", "broken", {}),
+        ("watch-state", "gate/yard", {"id": "w1", "trigger": {"peak": 0.5, "best": None}}),
+        ("watch-state", "door/yard", {"id": "w2", "trigger": {"peak": 0.6}}),
+        ("watch-state", "door/hall", {"id": "w2", "trigger": {"peak": 0.7}}),
+        ("token", "a", {"role": "view"}),
+    )
+    with sqlite3.connect(path) as connection:
+        rows = [(kind, name, json.dumps(document)) for kind, name, document in old]
+        connection.executemany("INSERT INTO document VALUES (?, ?, ?)", rows)
+        connection.execute("PRAGMA user_version = 4")
+    connection.close()
+    catalog = await SqliteCatalog.open(path)
+    assert await catalog.documents("watch-outbox/w1") == {"w1-1-f1": waiting}
+    assert await catalog.documents("watch-dead/w1") == {"w1-0-f0": waiting | {"dead": True}}
+    assert await catalog.documents("watch-trigger") == {
+        "hall": {"w2": {"peak": 0.7}},
+        "yard": {"w1": {"peak": 0.5, "best": None}, "w2": {"peak": 0.6}},
+    }
+    assert await catalog.documents("token") == {"a": {"role": "view"}}
+    assert await catalog.documents("watch-outbox") == await catalog.documents("watch-state") == {}
+    await catalog.close()
 
 
 async def test_a_file_that_is_no_catalog_is_reported(tmp_path: Path) -> None:

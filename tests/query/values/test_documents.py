@@ -5,8 +5,9 @@ import pytest
 from footage.indexer.store.sqlite import SqliteCatalog
 from footage.query.http.camera_status import list_cameras
 from footage.query.http.tokens import Authenticator, add_token, load_tokens, remove_token
+from footage.query.watches.outbox import delivery_counts
 from footage.query.watches.watch import Watch, WatchError, load_watches, remove_watch, save_watch
-from footage.query.watches.webhook import WebhookSender, delivery_counts
+from footage.query.watches.webhook import WebhookSender
 
 
 @pytest.fixture
@@ -45,11 +46,12 @@ async def test_a_watch_that_could_not_be_read_again_is_not_saved(catalog):
 
 
 async def test_deliveries_and_published_states_that_cannot_be_read_are_left_out(catalog, supervisor):
-    await catalog.put_document("watch-outbox", "broken", {"id": 1})
+    watch = Watch(name="gate", text="a cat", webhook="https://example.com")
+    await catalog.put_document(f"watch-outbox/{watch.id}", "broken", {"id": 1})
     await catalog.put_document("status", "broken", {"at": "yesterday"})
-    assert await delivery_counts(catalog) == {}
+    assert await delivery_counts(catalog, [watch.id]) == {}
     sender = WebhookSender(catalog, supervisor=supervisor)
-    await sender.start({})
+    await sender.start({watch.name: watch})
     await sender.stop()
     assert (await list_cameras(None, catalog)).cameras == []
 

@@ -20,7 +20,7 @@ from footage.query.watches.alerts import Alerts
 from footage.query.watches.evaluator import WatchEvaluator
 from footage.query.watches.scoring import WatchScorer
 from footage.query.watches.watch import Watch, save_watch
-from footage.query.watches.webhook import OUTBOX_KIND, WebhookSender
+from footage.query.watches.webhook import WebhookSender
 from footage.stream.frame import Clock, Kind, Media
 from tests.indexer.color_embedder import COLORS, ColorEmbedder
 
@@ -156,6 +156,9 @@ async def sender(catalog, supervisor):
         await one.stop()
 
 
-async def outbox(catalog):
+async def outbox(catalog, *owners):
     """What the catalog stores of deliveries."""
-    return await catalog.documents(OUTBOX_KIND)
+    found = {}
+    for watch_id in owners:
+        found |= await catalog.documents(f"watch-outbox/{watch_id}") | await catalog.documents(f"watch-dead/{watch_id}")
+    return found

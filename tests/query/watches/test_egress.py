@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from footage.query.watches import egress
 from footage.query.watches.egress import PrivateAddressError, check_ip_address, check_webhook, is_public, open_session
-from footage.query.watches.webhook import delivery_counts
+from footage.query.watches.outbox import delivery_counts
 from tests.query.http.test_server import memory
 from tests.query.watches.harness import Receiver, hooked, receiver, sender, until
 
@@ -70,7 +70,7 @@ async def test_a_name_of_a_private_address_is_refused_at_every_delivery(sender, 
     await one.enqueue(watch, "f", "f")
     await until(lambda: ("gate", "dead") in one.events)
     assert receiver.tried == 0
-    assert "not a public address" in (await delivery_counts(catalog))[watch.id][2]
+    assert "not a public address" in (await delivery_counts(catalog, [watch.id]))[watch.id][2]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"])
@@ -128,7 +128,7 @@ async def test_a_name_that_resolves_to_a_private_address_later_gains_nothing(sen
             await one.enqueue(watch, f"g{i}", "2")
         await until(lambda: one.events.count(("gate", "failed")) >= 5)
         assert (len(public.got), private.tried) == (1, 0)
-    assert "not a public address" in (await delivery_counts(catalog))[watch.id][2]
+    assert "not a public address" in (await delivery_counts(catalog, [watch.id]))[watch.id][2]
 
 
 async def test_the_address_is_checked_when_the_connection_is_made(receiver):
@@ -155,7 +155,7 @@ async def test_no_redirect_is_followed(sender, receiver, catalog, status):
         await one.enqueue(watch, "f", "f")
         await until(lambda: ("gate", "dead") in one.events)
     assert receiver.tried == 0
-    assert str(status) in (await delivery_counts(catalog))[watch.id][2]
+    assert str(status) in (await delivery_counts(catalog, [watch.id]))[watch.id][2]
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n"

@@ -11,14 +11,9 @@ from aiohttp.test_utils import TestServer
 
 from footage.indexer.cluster.leases import Leases
 from footage.query.watches.egress import open_session
+from footage.query.watches.outbox import delivery_counts, discard_deliveries
 from footage.query.watches.watch import remove_watch, save_watch
-from footage.query.watches.webhook import (
-    DELIVERY_LEASE,
-    MAX_DEAD,
-    delivery_counts,
-    discard_deliveries,
-    sign,
-)
+from footage.query.watches.webhook import DELIVERY_LEASE, sign
 from tests.query.watches.harness import WatchHarness, hooked, make_records, outbox, receiver, sender, until
 
 __all__ = ["receiver", "sender"]
@@ -38,7 +33,7 @@ async def test_a_delivery_is_signed_and_has_its_id(sender, receiver, catalog):
     mac = hmac.new(base64.b64decode(key), f"f1.{stamp}.".encode() + body, hashlib.sha256).digest()
     assert headers["webhook-signature"] == "v1," + base64.b64encode(mac).decode()
     assert abs(int(stamp) - datetime.now(UTC).timestamp()) < 60
-    assert await outbox(catalog) == {}
+    assert await outbox(catalog, watch.id) == {}
 
 
 def test_the_signature_is_that_of_standard_webhooks():
@@ -85,7 +80,7 @@ async def test_deliveries_of_a_killed_service_are_sent_by_the_next(sender, recei
     await until(lambda: receiver.tried >= 2)
     for stage in first._tasks.values():  # as if killed: nothing more of it runs
         await stage.cancel()
-    assert len(await outbox(catalog)) == 3
+    assert len(await outbox(catalog, watch.id)) == 3
     receiver.failures = 0
     await sender(watch)
     await until(lambda: len(receiver.got) == 3)
@@ -107,7 +102,7 @@ async def test_one_of_several_services_delivers_and_another_takes_over(sender, r
         for i in range(10):
             await (one, two)[i % 2].enqueue(watch, f"f{i}", "{}")
         await poll_until(lambda: len(receiver.got) == 10)
-        while await outbox(catalog):
+        while await outbox(catalog, watch.id):
             await asyncio.sleep(0.01)
         for _ in range(5):
             await poll_until(lambda: True)
@@ -135,21 +130,21 @@ async def test_a_delivery_is_dead_after_the_retry_period(sender, receiver, catal
     receiver.failures = 10**9
     await one.enqueue(watch, "f", "f")
     await until(lambda: ("gate", "dead") in one.events)
-    assert (await delivery_counts(catalog))[watch.id] == (0, 1, "the receiver answered 503")
+    assert (await delivery_counts(catalog, [watch.id]))[watch.id] == (0, 1, "the receiver answered 503")
     again = await sender(watch)
     assert again._tasks == {}
     await discard_deliveries(catalog, watch.id)
-    assert await outbox(catalog) == {}
+    assert await outbox(catalog, watch.id) == {}
 
 
 async def test_dead_deliveries_are_bounded(sender, receiver, catalog):
     watch = hooked(receiver.url)
     one = await sender(watch, retry_period=timedelta(0))
     receiver.failures = 10**9
-    for i in range(MAX_DEAD + 3):
+    for i in range(103):
         await one.enqueue(watch, f"f{i}", "x")
-    await until(lambda: one.events.count(("gate", "dead")) == MAX_DEAD + 3)
-    assert len(await outbox(catalog)) == MAX_DEAD
+    await until(lambda: one.events.count(("gate", "dead")) == 103)
+    assert len(await outbox(catalog, watch.id)) == 100
 
 
 async def test_deliveries_of_a_removed_watch_are_discarded(sender, receiver, catalog):
@@ -176,7 +171,7 @@ async def test_redirects_are_not_followed(sender, receiver, catalog):
     await one.enqueue(watch, "f", "f")
     await until(lambda: ("gate", "dead") in one.events)
     assert receiver.got == []
-    assert "302" in (await delivery_counts(catalog))[watch.id][2]
+    assert "302" in (await delivery_counts(catalog, [watch.id]))[watch.id][2]
 
 
 async def test_without_its_key_nothing_is_sent(sender, receiver, catalog):
@@ -185,7 +180,7 @@ async def test_without_its_key_nothing_is_sent(sender, receiver, catalog):
     await one.enqueue(watch, "f", "f")
     await until(lambda: ("gate", "dead") in one.events)
     assert receiver.tried == 0
-    assert "KEY" in (await delivery_counts(catalog))[watch.id][2]
+    assert "KEY" in (await delivery_counts(catalog, [watch.id]))[watch.id][2]
 
 
 async def test_a_receiver_that_never_answers_times_out(sender, catalog):
@@ -209,7 +204,7 @@ async def test_a_receiver_that_never_answers_times_out(sender, catalog):
         await one.enqueue(watch, "f", "f")
         await until(lambda: ("gate", "dead") in one.events)
         hanging.set()
-    assert "in time" in (await delivery_counts(catalog))[watch.id][2]
+    assert "in time" in (await delivery_counts(catalog, [watch.id]))[watch.id][2]
 
 
 async def test_a_firing_reaches_the_receiver(store, catalog, receiver):

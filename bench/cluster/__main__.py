@@ -1,0 +1,49 @@
+"""Measures what a cluster does for many cameras: statements a second, lag, and how its reads hold up at size.
+
+``python -m bench.cluster live`` simulates 1,000 cameras of 20 workers on one Cassandra node: segments of ten seconds,
+records behind the gate, coverage, leases, heartbeats, 20 watches, published status, asked for by the product's own
+classes in several processes. It prints statements and lightweight transactions a second and camera, how long each kind
+takes for who asks and on the node, the lag of notes, and the processor time of the node.
+
+``python -m bench.cluster month`` writes a month of 200 cameras as rows (media, coverage, what retention deletes) and
+vectors for one camera-month, and times what every search and ``/readyz`` ask.
+
+Both start a Cassandra of their own (``tests/cassandra`` says what it needs).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from bench.cluster.live import live, simulate
+from bench.cluster.month import month
+
+
+def main() -> None:
+    """Run one of the measurements."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["live", "simulate", "month"], help="simulate is what live starts")
+    parser.add_argument("--cameras", type=int)
+    parser.add_argument("--workers", type=int, default=20)
+    parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--whole", type=int, default=20, help="cameras of the month with segments of ten seconds")
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--vectors", type=int, default=60_000)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--first", type=int)
+    parser.add_argument("--step", type=int)
+    given = parser.parse_args()
+    cameras = given.cameras or (200 if given.what == "month" else 1000)
+    if given.what == "live":
+        asyncio.run(live(cameras, given.workers, given.processes, given.seconds))
+    elif given.what == "simulate":
+        names = [f"cam{i:04}" for i in range(cameras)]
+        asyncio.run(simulate(given.port, names, given.workers, given.first, given.step, given.seconds))
+    else:
+        asyncio.run(month(cameras, given.whole, given.days, given.vectors))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Tests that reads do not walk through what was deleted, after thousands of documents have come and gone."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+pytest.importorskip("cassandra")
+
+from footage.indexer.store.base import Record, Where
+from footage.indexer.store.cassandra import (
+    CassandraCatalog,
+    CassandraSession,
+    CassandraStore,
+    connect_cassandra,
+    documents,
+    schema,
+)
+from footage.query.watches import outbox
+from footage.query.watches.outbox import Delivery, Outbox, delivery_counts
+from tests.cassandra.server import Contact
+from tests.cassandra.tombstones import traced
+from tests.indexer.store.store_contract import SPACE, make_records
+
+LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
+
+
+@pytest.fixture
+async def session(cassandra: Contact) -> AsyncIterator[CassandraSession]:
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    session = await connect_cassandra(
+        [cassandra.host], cassandra.port, name, user=cassandra.user, password=cassandra.password
+    )
+    await schema.create_tables(session, SPACE)
+    yield session
+    await session.execute_ddl(f"DROP KEYSPACE {name}")
+    await session.close()
+
+
+async def together(work: Iterable[Awaitable[object]]) -> None:
+    await asyncio.gather(*work)
+
+
+def delivery(number: int, owner: str = "w") -> Delivery:
+    created = LONG_AGO + timedelta(milliseconds=number)
+    return Delivery(id=f"f{number}", watch="gate", owner=owner, body="{}" * 100, created=created)
+
+
+@pytest.mark.slow
+async def test_deliveries_that_were_made_are_not_read_again(
+    session: CassandraSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "DROP_INTERVAL", 0.0)
+    catalog = await CassandraCatalog.open(session)
+    box, made = Outbox(catalog), 0
+    await box.open()
+    for batch in range(6):  # of 500, of which the last one always waits
+        added = [delivery(500 * batch + i) for i in range(500)]
+        await together(box.add(each) for each in added)
+        while len(waiting := await box.read("w", 200)) > 1:
+            done = list(waiting.items()) if len(waiting) == 200 else list(waiting.items())[:-1]
+            await together(box.remove(name, each) for name, each in done)
+            made += len(done)
+            await box.drop_done("w", (await box.read("w", 1)).keys())
+    assert made == 2999
+    async with traced(session) as walked:
+        again = Outbox(catalog)
+        await again.open()
+        assert [each.id for each in (await again.read("w", 200)).values()] == ["f2999"]
+        assert await delivery_counts(catalog, ["w"]) == {"w": (1, 0, "")}
+    assert walked.requests >= 5
+    assert walked.tombstones <= 1
+    assert walked.rows <= 10
+    await box.remove(*(await box.read("w", 1)).popitem())
+    await box.drop_done("w", ())
+    assert await again.read("w", 1) == {}
+
+
+async def test_documents_that_come_and_go_leave_no_tombstones(
+    session: CassandraSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "SETTLED", 0)
+    catalog = await CassandraCatalog.open(session)
+    kept = {f"pi{n}": {"address": f"http://pi{n}:8000"} for n in range(300)}
+    await together(catalog.put_document("service", name, document) for name, document in kept.items())
+    for turn in range(4):
+        names = [f"command~{turn}-{n}" for n in range(500)]
+        await together(catalog.put_document("service", name, {"address": ""}) for name in names)
+        assert len(await catalog.documents("service")) == 800
+        await together(catalog.put_document("service", name, None) for name in names)
+        assert await catalog.documents("service") == dict(sorted(kept.items()))  # a reader that tidies up
+    await catalog.put_document("service", "pi7", {"address": "http://new:8000"})
+    kept["pi7"] = {"address": "http://new:8000"}
+    async with traced(session) as walked:
+        assert await catalog.documents("service") == dict(sorted(kept.items()))
+    assert walked.rows <= 364
+    assert walked.tombstones <= 5
+    assert await catalog.add_document("service", "command~0-1", {"address": "again"})
+    assert await catalog.document("service", "command~0-1") == {"address": "again"}
+
+
+async def test_what_is_written_while_a_kind_is_tidied_stays(
+    session: CassandraSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = await CassandraCatalog.open(session)
+    await together(catalog.put_document("service", f"a{n}", {"n": n}) for n in range(200))
+    await together(catalog.put_document("service", f"a{n}", None) for n in range(200) if n % 10)
+    replace = catalog._replace_documents
+
+    async def meanwhile(*args: object) -> None:
+        await catalog.put_document("service", "a10", None)
+        await catalog.put_document("service", "a20", {"n": "new"})
+        await catalog.put_document("service", "a11", {"n": "back"})
+        await replace(*args)  # type: ignore[arg-type]
+        calls.append(args)
+
+    calls: list[object] = []
+    monkeypatch.setattr(catalog, "_replace_documents", meanwhile)
+    async with asyncio.timeout(60):
+        monkeypatch.setattr(documents, "SETTLED", 0)
+        await catalog.documents("service")
+    assert calls
+    expected = {f"a{n}": {"n": n} for n in range(0, 200, 10)}
+    del expected["a10"]
+    expected |= {"a20": {"n": "new"}, "a11": {"n": "back"}}
+    assert await catalog.documents("service") == dict(sorted(expected.items()))
+
+
+async def test_partitions_of_vectors_that_retention_took_are_not_read_again(
+    session: CassandraSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from footage.indexer.store.cassandra import buckets
+
+    monkeypatch.setattr(buckets, "ON_ITS_WAY", 0)
+    store = await CassandraStore.open(session, SPACE)
+    first = make_records(1)[0]
+    days = [first.time + timedelta(days=n) for n in range(60)]
+    records = [Record(first.camera, day, f"m{n}", 0.0, first.vector) for n, day in enumerate(days)]
+    await store.write(records)
+    for day in days[:50]:
+        assert await store.forget(Where((first.camera,), ((days[0], day + timedelta(seconds=1)),))) == 1
+    async with traced(session) as walked:
+        assert await store.count(Where((first.camera,))) == 10
+    assert walked.tombstones <= 4  # the ends of a range, and the partition that was taken last
