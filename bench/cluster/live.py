@@ -116,7 +116,8 @@ async def _prepare(session: CassandraSession, names: list[str], webhook: str) ->
     catalog = await CassandraCatalog.open(session)
     await asyncio.gather(*(catalog.put_document(*shared_camera(name)) for name in names))
     for number in range(WATCHES):
-        await save_watch(catalog, Watch(name=f"watch{number}", text="a dog", webhook=webhook, allow_private=True))
+        fields = {"name": f"watch{number}", "text": "a dog", "webhook": webhook, "allow_private": True}
+        await save_watch(catalog, Watch.model_validate(fields))
 
 
 def _report(found: list[dict[str, Any]], cameras: int, busy: float) -> None:

@@ -19,7 +19,7 @@ from bench.cluster.node import SEGMENT
 from footage.indexer.live.catalog_writer import RECIPE
 from footage.indexer.store.base import Coverage, CoverageState
 from footage.indexer.store.cassandra import CassandraCatalog, CassandraSession
-from footage.indexer.store.cassandra.cameras import NOTE_LIVE, facts_key
+from footage.indexer.store.cassandra.cameras import LIVE_STEP, NOTE_LIVE, facts_key
 from footage.indexer.store.cassandra.media import INSERT_MEDIA
 from footage.indexer.store.cassandra.months import bound_of, month_of
 from footage.indexer.store.cassandra.session import Statement
@@ -86,7 +86,9 @@ async def write_segments(session: CassandraSession, media: Sequence[Media]) -> N
         await asyncio.gather(*map(write, groups[i : i + 64]))
     for month, length in lengths.items():
         await session.write(INSERT_MONTH, bound_of(length), camera, month)
-    span = to_micros(media[0].start), to_micros(media[-1].end)
+    first, last = media[0], media[-1]
+    reached = last.start if to_micros(last.end) - to_micros(last.start) <= LIVE_STEP else last.end
+    span = to_micros(first.start), to_micros(reached)
     await session.write("INSERT INTO @camera_facts (shard, camera) VALUES (?, ?)", *facts_key(camera))
     await session.write(NOTE_LIVE, len(media), *span, {media[0].clock.value}, *facts_key(camera))
 

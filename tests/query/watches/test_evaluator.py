@@ -332,16 +332,16 @@ async def test_records_that_do_not_fit_in_memory_are_evaluated_from_the_index(ha
 
 async def test_a_camera_whose_start_ends_the_evaluator_is_started_again(harness, monkeypatch):
     await harness.add_watch()
-    documents, errors = harness.catalog.documents, []
+    document, errors = harness.catalog.document, []
 
-    async def dying(kind):
+    async def dying(kind, name):
         if kind == TRIGGER_KIND and errors:
             raise errors.pop()
-        return await documents(kind)
+        return await document(kind, name)
 
     async with harness.run(cameras=[]) as watches:
         await until(lambda: watches._scored)
-        monkeypatch.setattr(harness.catalog, "documents", dying)
+        monkeypatch.setattr(harness.catalog, "document", dying)
         errors.append(RuntimeError("a bug"))
         await watches.on_camera_added("yard")
         await until(lambda: not errors)
