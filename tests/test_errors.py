@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 import footage
 from footage.commands.errors import exit_code, reports_errors
-from footage.query.http.app import _convert_errors
+from footage.query.http.app import convert_errors
 from footage.stream.errors import FootageError
 from footage.stream.files.video_file import MediaError
 
@@ -46,7 +46,7 @@ KNOWN = {
     "stream.source.SourceError": (1, 500, ""),
 }
 """Exit code, HTTP status and hint: what two tables of classes said before each class said it itself."""
-SIGNALS = {"StoppedError", "TimelineBreakError", "ReconnectError"}
+SIGNALS = {"StoppedError", "TimelineBreakError", "ReconnectError", "ColumnDamaged"}
 """Exceptions that never reach a person: they tell a caller in the same folder what happened."""
 
 
@@ -66,7 +66,7 @@ async def answer_to(error):
     async def fail(_):
         raise error
 
-    app = web.Application(middlewares=[_convert_errors])
+    app = web.Application(middlewares=[convert_errors])
     app.router.add_get("/", fail)
     async with TestClient(TestServer(app)) as client, client.get("/") as response:
         return response.status, await response.json()

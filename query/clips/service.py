@@ -217,20 +217,25 @@ class ClipService:
             return str(error)
         return ""
 
-    async def video_codec(self, frame: FrameId) -> tuple[str, bool]:
-        """Tells the codec of the video behind a frame, and whether every browser plays a copy of it.
+    async def describe_video(self, frame: FrameId) -> tuple[str, bool, str]:
+        """Tells the codec of the video behind a frame, whether every browser plays a copy of it, and its times' source.
 
-        Where it cannot be told, the codec is empty: for a photograph, and for what is on another machine.
+        Where they cannot be told, codec and source are empty; the codec for a photograph, both for what is on another
+        machine.
         """
         from footage.query.clips.clip import probe_codec
         from footage.query.clips.source import ClipError
 
         try:
             media, _ = await self.find_source(frame)
+        except NotFound:
+            return "", True, ""
+        try:
             with self._hold(media.path):
-                return await asyncio.to_thread(probe_codec, media)
-        except (NotFound, ClipError):
-            return "", True
+                codec, playable = await asyncio.to_thread(probe_codec, media)
+        except ClipError:
+            codec, playable = "", True
+        return codec, playable, media.clock.value
 
     async def find_source(self, frame: FrameId) -> tuple[Media, float]:
         """Returns the media that has a frame, and the frame's offset in it (s from the media's first frame).

@@ -122,9 +122,9 @@ async def one_moment(request: web.Request, _: Params) -> MomentInfo:
     found = _visible_moment(request)
     clip_service = request.app[CLIP_SERVICE if is_from_service(request) else EXPORT_CLIPS]
     missing = await clip_service.explain_missing(found.frame)
-    codec, playable = "", True
+    codec, playable, clock = "", True, ""
     if not missing:
-        codec, playable = await request.app[CLIP_SERVICE].video_codec(found.frame)
+        codec, playable, clock = await request.app[CLIP_SERVICE].describe_video(found.frame)
     review = (await request.app[REVIEWS].of([found])).get(found)
     return MomentInfo(
         id=str(found),
@@ -137,6 +137,7 @@ async def one_moment(request: web.Request, _: Params) -> MomentInfo:
         missing=missing,
         codec=codec,
         playable=playable,
+        clock=clock,
         mark=MarkOut.of(review.mark) if review else None,
         exported=bool(review and review.exported),
     )

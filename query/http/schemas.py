@@ -175,6 +175,7 @@ class MomentInfo(BaseModel):
     missing: str = Field(description="why not; empty where they can")
     codec: str = Field("", description="codec of the footage, like h264 or hevc; empty where it is not known")
     playable: bool = Field(True, description="whether browsers play the clip as it is; else ask for it with play=1")
+    clock: str = Field("", description="source of the times, as in a search's answer; empty where it is not known")
     mark: MarkOut | None = Field(None, description="what was decided about it; null: nothing")
     exported: bool = Field(False, description="whether it was exported")
 

@@ -41,7 +41,7 @@ async function ask(state, after, signal) {
   }
   const params = { ...paramsOf(state), limit: PAGE, after };
   const found = await api.search(params, blobsOf(state.pictures), { signal });
-  return { kind: 'moments', moments: found.moments, near_misses: found.near_misses, coverage: found.coverage, next: found.next,
+  return { kind: 'moments', query: found.query, moments: found.moments, near_misses: found.near_misses, coverage: found.coverage, next: found.next,
     complete: found.complete, problem: found.problem };
 }
 

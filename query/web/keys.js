@@ -35,8 +35,8 @@ function nameOf(event) {
   return (event.ctrlKey || event.metaKey ? 'Ctrl+' : '') + shift + key;
 }
 
-window.addEventListener('keydown', (event) => {
-  if (event.defaultPrevented || event.altKey || event.isComposing) return;
+/** Does what a key means; returns whether anything took it. */
+function act(event) {
   const name = nameOf(event);
   const typing = isTyping(event.target);
   const isModal = document.querySelector('dialog:modal') !== null;
@@ -45,7 +45,23 @@ window.addEventListener('keydown', (event) => {
     if (!entry || (typing && !entry.typing)) continue;
     if (entry.action(event) !== false) {
       event.preventDefault();
-      return;
+      return true;
     }
   }
+  return false;
+}
+
+const MAX_EARLY = 20;
+let early = []; // keys that came before the parts of the page that may know them; null once these are loaded
+
+/** Does what was asked by key while parts of the page were still loading. */
+export function release() {
+  const waiting = early ?? [];
+  early = null;
+  waiting.forEach(act);
+}
+
+window.addEventListener('keydown', (event) => {
+  if (event.defaultPrevented || event.altKey || event.isComposing) return;
+  if (!act(event) && early && early.length < MAX_EARLY && !isTyping(event.target)) early.push(event);
 });

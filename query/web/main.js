@@ -24,6 +24,7 @@ const PARTS = {
   tune: () => import('./tune.js'), goto: () => import('./goto.js'), alerts: () => import('./alerts.js'),
   live: () => import('./live.js'), watches: () => import('./watches.js'), shares: () => import('./share.js'),
 };
+const FIND_PARTS = ['timeline', 'review', 'tune', 'goto']; // what the search page consists of, beside the results
 const PAGES = ['live', 'watches', 'shares'];
 const mounted = new Map();
 const started = new Map(); // what the parts have mounted, by name
@@ -152,6 +153,7 @@ async function load(name, start) {
   mounted.set(name, part);
   started.set(name, start(part, document.getElementById(name)));
   draw(store.get());
+  if (FIND_PARTS.every((one) => mounted.get(one))) keys.release();
 }
 
 /** What the parts draw above the results and over the page. */
@@ -262,11 +264,22 @@ document.addEventListener('focusin', (event) => {
   if (id !== store.get().focused) store.set({ focused: id }, TICK);
 });
 store.subscribe(draw);
+
+/** Gives the box the focus, unless something has it already: letters typed since then stay where they went. */
+function focusFirst() {
+  const box = document.getElementById('q');
+  const isFree = box !== null && !store.get().open && document.activeElement === document.body;
+  if (isFree) box.focus();
+  return isFree;
+}
+
 let wasIn = false;
 store.subscribe((state) => {
   if (Boolean(state.session) === wasIn) return;
   wasIn = Boolean(state.session);
-  if (wasIn) refresh().then(() => { if (!store.get().open) document.getElementById('q')?.focus(); });
+  if (!wasIn) return;
+  const isFocused = focusFirst();
+  refresh().then(() => isFocused || focusFirst());
 });
 registerKeys();
 listenForPictures();

@@ -39,9 +39,10 @@ from footage.query.http.audit import AuditLog
 from footage.query.scoring.noun_bank import NounBank
 from footage.query.search.engine import SearchEngine
 from footage.query.watches.evaluator import WatchEvaluator
+from footage.query.watches.outbox import Delivery, Outbox
 from footage.query.watches.scoring import WatchScorer
 from footage.query.watches.watch import Watch, save_watch
-from footage.query.watches.webhook import OUTBOX_KIND, Delivery, WebhookSender
+from footage.query.watches.webhook import WebhookSender
 from footage.stream.frame import Clock, Kind, Media
 from tests.indexer.color_embedder import ColorEmbedder
 from tests.indexer.conftest import catalog, store
@@ -109,7 +110,7 @@ async def busy(services, tmp_path):
     watch = Watch(name="w", text="something red", webhook="http://127.0.0.1:9/", since=now - timedelta(hours=1))
     await save_watch(services.catalog, watch)
     delivery = Delivery(id="1", watch="w", owner=watch.id, body="{}", created=now)
-    await services.catalog.put_document(OUTBOX_KIND, f"{watch.id}-1-1", delivery.model_dump(mode="json"))
+    await Outbox(services.catalog).add(delivery)
     await Spool(tmp_path / "index" / "spool", 1 << 20).append(records[:3])
 
 

@@ -71,7 +71,7 @@ async def test_uploads_of_a_gigabyte_are_refused_early(service):
         ("/api/search?q=x", FORM | chunked | evil, part, 403),
         ("/api/export", json_type | length, b"", 413),
         ("/api/export", json_type | chunked, b"", 413),
-        ("/api/cameras", length, b"", 405),
+        ("/api/coverage", length, b"", 405),
         ("/nothing", chunked, b"", 404),
     ]
     for path, headers, body, status in asked:

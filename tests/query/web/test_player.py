@@ -1,4 +1,4 @@
-"""Tests the player: re-encoding, speed, scrubbing, and more like a part of the picture."""
+"""Tests the player: every frame by its own time, re-encoding, speed, scrubbing, other cameras, and more like a part."""
 
 from __future__ import annotations
 
@@ -51,11 +51,34 @@ def span(camera, start=0.0, end=0.0):
     return f"{camera}~{micros}~0~{round((end - start) * 1e6)}"
 
 
+def instant(seconds):
+    """The time for the address, in seconds after START."""
+    return (START + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 async def shown(page):
     """The time that the player tells, in seconds after START (in the viewer's zone, two hours ahead of UTC)."""
     text = await page.locator(TIME).inner_text()
     moment = datetime.strptime(f"2026-05-04 {text}", "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
     return (moment - timedelta(hours=2) - START).total_seconds()
+
+
+async def test_each_frame_is_shown_at_its_own_time(visit, numbers):
+    page = await visit(f"/?open={span('uneven', 3, 6)}&t={instant(4)}", url=numbers.url)
+    await opened(page)
+    first = await page.evaluate(NUMBER, BITS)
+    assert first == max(i for i, time in enumerate(TIMES) if time <= 4.0005)
+    number = first
+    for key in "...,..,,,.":
+        number += 1 if key == "." else -1
+        await page.keyboard.press(key)
+        await until(lambda wanted=number: shows(page, wanted), f"frame {number}")
+        assert await shown(page) == pytest.approx(TIMES[number], abs=0.0011)
+    await expect(page.locator(".player-source")).to_have_text("time: file name")
+
+
+async def shows(page, number):
+    return await page.evaluate(NUMBER, BITS) == number and abs(await shown(page) - TIMES[number]) < 0.002
 
 
 async def test_what_the_browser_cannot_play_is_re_encoded_and_said(visit, numbers):
@@ -94,6 +117,19 @@ async def test_speed_is_kept_and_the_bar_seeks_on_release(visit, numbers):
         )
 
     await until(there, f"the frame at {wanted}")
+
+
+async def test_another_camera_is_swapped_in_at_the_same_time(visit, numbers):
+    page = await visit(f"/?open={span('uneven', 3, 4)}&t={instant(3)}", url=numbers.url)
+    await opened(page)
+    other = page.locator(".player-others button")
+    await expect(other).to_contain_text("mpeg4")
+    await other.click()
+    await expect(page.locator(".player h2")).to_have_text("mpeg4")
+    await opened(page)
+    assert await shown(page) == pytest.approx(3, abs=0.5)
+    await page.keyboard.press("2")
+    await expect(page.locator(".player h2")).to_have_text("uneven")
 
 
 async def test_a_box_asks_for_more_like_it(visit):
