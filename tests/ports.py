@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import socket
@@ -12,14 +13,15 @@ again while its server is down takes that server's port one day, or connects to 
 SHARE = 1_000
 """Ports of one pytest-xdist worker: two workers never find the same port free."""
 
-_random = random.Random()  # a seed that a test sets does not count here
+_turn = itertools.count(random.SystemRandom().randrange(SHARE))
+# A port that was given out comes again last: it may still be free when a server asks for its second one.
 
 
 def free_port(*addresses: str) -> int:
     """A port that is free on all of these addresses; on 127.0.0.1 if none is named."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = FIRST + worker * SHARE % COUNT + _random.randrange(SHARE)
+        port = FIRST + worker * SHARE % COUNT + next(_turn) % SHARE
         try:
             for address in addresses or ("127.0.0.1",):
                 with socket.socket() as probe:
