@@ -60,10 +60,11 @@ def close_folder(folder: Path, is_own: Callable[[str], bool]) -> bool:
         with os.scandir(folder) as found:
             entries = list(found)
         taken = GROUP | OTHERS if not _is_shared(folder) else OTHERS
+        could_enter = bool(folder.stat().st_mode & taken)
         closed = [_close(Path(entry.path), taken) for entry in entries if is_own(entry.name)]
         if all(is_own(entry.name) for entry in entries) and not folder.stat().st_mode & stat.S_ISVTX:
             closed.append(_close(folder, taken))
-        return any(closed)
+        return could_enter and any(closed)
     return False
 
 

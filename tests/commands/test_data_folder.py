@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from footage.commands.backend import Backend
-from footage.commands.camera_file import write_cameras
+from footage.commands.camera_file import folder_file, write_cameras
 from footage.commands.data_folder import make_data_folder
 from footage.commands.service_lock import lock_service_folders
 from footage.config.settings import Settings
 from footage.indexer.embed.base import Space
+from footage.indexer.pipeline.refused import RefusedRecords
 from footage.indexer.pipeline.spool import Spool
 from footage.query.http.audit import AuditLog
 from footage.stream.recording.archive import SegmentArchive
@@ -40,6 +41,8 @@ async def fill(data):
         await AuditLog(data / "audit", None).append("who", "what", {}, None)
         SegmentArchive(data / "recordings")
         write_cameras(data / "cameras.yaml", [])
+        write_cameras(folder_file(data), [])
+        await RefusedRecords(data, SPACE).append([(record, "it is refused") for record in make_records(1)])
         modes = {path.relative_to(data): mode(path) for path in [data, *data.rglob("*")]}
         await store.close()
         await catalog.close()
@@ -78,6 +81,17 @@ async def test_an_open_folder_of_an_earlier_version_is_closed_when_it_is_opened(
     caplog.clear()
     await backend.close()
     await (await Backend.open(Settings(data=data))).close()
+    assert caplog.text == ""
+
+
+async def test_a_file_that_nobody_could_reach_is_closed_without_a_warning(tmp_path, caplog):
+    data = tmp_path / "data"
+    await fill(data)
+    (data / "demo.mp4").write_bytes(b"x")
+    (data / "demo.mp4").chmod(0o644)
+    caplog.clear()
+    await (await Backend.open(Settings(data=data))).close()
+    assert mode(data / "demo.mp4") == 0o600
     assert caplog.text == ""
 
 
