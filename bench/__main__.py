@@ -1,7 +1,7 @@
 """Runs the measurements of docs/performance.md, one after the other, and says on which machine and when.
 
 Run ``python -m bench``, or ``python -m bench cold index`` for some of them. What a measurement needs and is not there
-(an RTSP server) ends that measurement only; the exit code is 1 then.
+(an RTSP server, Java for Cassandra) ends that measurement only; the exit code is 1 then.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "index": ("bench.index",),
     "decoding": ("bench.decoding",),
     "live": ("bench.live",),
+    "tutorial": ("bench.tutorial",),
 }
 """The module and arguments of each measurement."""
 
