@@ -10,23 +10,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
-from footage.indexer.store.base import Catalog, StoreUnreachable
+from footage.indexer.store.base import Catalog
+from footage.query.http.cached_documents import CachedDocuments
 from footage.query.http.tokens import CACHE_SECONDS, Authenticator, Identity, digest
-from footage.query.values.documents import parse_documents
 
 SESSION_KIND = "session"
 """Kind of the catalog documents that hold sessions."""
 LIFETIME = timedelta(hours=12)
 MAX_SESSIONS = 50
 """Sessions of one token at a time; a further one ends the oldest."""
-MISS_SECONDS = 1.0
-"""Age of the cache at which an unknown session is looked for in the catalog: it may have begun at another service."""
 
 
 class _Stored(BaseModel):
@@ -49,9 +46,8 @@ class Sessions:
     """Begins, finds and ends sessions: they end with their token, after ``LIFETIME``, and when the user logs out."""
 
     def __init__(self, catalog: Catalog, authenticator: Authenticator) -> None:
-        self._catalog, self._authenticator = catalog, authenticator
-        self._cached: dict[str, _Stored] = {}
-        self._cached_at = float("-inf")
+        self._authenticator = authenticator
+        self._documents = CachedDocuments(catalog, SESSION_KIND, _Stored)
 
     async def begin(self, token: str) -> tuple[str, Session] | None:
         """Begin a session for whom the token identifies; its secret is new, whatever the browser had before.
@@ -65,14 +61,12 @@ class Sessions:
         secret, expires = secrets.token_urlsafe(32), datetime.now(UTC) + LIFETIME
         stored = _Stored(holder=identity.name, proof=_prove(secret, digest(token)), expires=expires)
         await self._remove_old(identity.name)
-        await self._catalog.put_document(SESSION_KIND, digest(secret), stored.model_dump(mode="json"))
-        self._cached[digest(secret)] = stored
+        await self._documents.put(digest(secret), stored)
         return secret, Session(identity, expires)
 
     async def find(self, secret: str) -> Session | None:
         """The session with this secret, if it has not ended."""
-        name = digest(secret)
-        stored = (await self._stored(CACHE_SECONDS)).get(name) or (await self._stored(MISS_SECONDS)).get(name)
+        stored = await self._documents.get(digest(secret), CACHE_SECONDS)
         if stored is None or stored.expires <= datetime.now(UTC):
             return None
         proof = stored.proof
@@ -84,29 +78,16 @@ class Sessions:
     async def end(self, secret: str) -> None:
         """End the session with this secret, if there is one: here at once, at other services within seconds."""
         name = digest(secret)
-        if name in await self._stored(MISS_SECONDS):
-            self._cached.pop(name, None)
-            await self._catalog.put_document(SESSION_KIND, name, None)
-
-    async def _stored(self, max_age: float) -> dict[str, _Stored]:
-        """The sessions of the catalog; while it is unreachable, those read last."""
-        if time.monotonic() - self._cached_at > max_age:
-            self._cached_at = time.monotonic()
-            try:
-                documents = await self._catalog.documents(SESSION_KIND)
-            except StoreUnreachable:
-                return self._cached
-            self._cached = parse_documents(SESSION_KIND, documents, _Stored.model_validate)
-        return self._cached
+        if await self._documents.get(name, CACHE_SECONDS):
+            await self._documents.put(name, None)
 
     async def _remove_old(self, holder: str) -> None:
         """Remove sessions that ended by themselves, and the oldest of ``holder`` if there are too many."""
-        stored, now = await self._stored(0.0), datetime.now(UTC)
+        stored, now = await self._documents.all(), datetime.now(UTC)
         own = sorted((s.expires, name) for name, s in stored.items() if s.holder == holder and s.expires > now)
         ended = [name for name, s in stored.items() if s.expires <= now]
         for name in ended + [name for _, name in own[: max(0, len(own) - MAX_SESSIONS + 1)]]:
-            await self._catalog.put_document(SESSION_KIND, name, None)
-            stored.pop(name, None)
+            await self._documents.put(name, None)
 
 
 def _prove(secret: str, token_digest: str) -> str:

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from footage.indexer.store.base import Catalog, StoreUnreachable
+from footage.indexer.store.base import Catalog
+from footage.query.http.cached_documents import CachedDocuments
 from footage.query.http.tokens import CACHE_SECONDS, Authenticator, digest
-from footage.query.values.documents import parse_documents
 from footage.query.values.ids import MomentId
 from footage.stream.errors import InvalidInput
 
@@ -47,9 +47,8 @@ class Shares:
     """Makes, finds and withdraws shares."""
 
     def __init__(self, catalog: Catalog, authenticator: Authenticator) -> None:
-        self._catalog, self._authenticator = catalog, authenticator
-        self._cached: dict[str, Share] = {}
-        self._cached_at = float("-inf")
+        self._authenticator = authenticator
+        self._documents = CachedDocuments(catalog, SHARE_KIND, Share)
 
     async def add(self, moment: MomentId, lasts: timedelta, note: str, by: str) -> tuple[str, Share]:
         """Share a moment; the secret of the link is returned once.
@@ -59,21 +58,20 @@ class Shares:
         """
         if not SHORTEST <= lasts <= LONGEST:
             raise InvalidInput(f"expires: a share lasts from a minute to {LONGEST.days} days; write 7d or 12h")
-        stored, now = await self._stored(0.0), datetime.now(UTC)
+        stored, now = await self._documents.all(), datetime.now(UTC)
         for name in [name for name, share in stored.items() if share.expires <= now]:
-            await self._catalog.put_document(SHARE_KIND, name, None)
+            await self._documents.put(name, None)
             del stored[name]
         if len(stored) >= MAX_SHARES:
             raise InvalidInput(f"there are {len(stored)} shares already; withdraw some first")
         secret = secrets.token_urlsafe(32)
         share = Share(id=secrets.token_hex(8), moment=str(moment), expires=now + lasts, note=note, by=by)
-        await self._catalog.put_document(SHARE_KIND, digest(secret), share.model_dump(mode="json"))
-        stored[digest(secret)] = share
+        await self._documents.put(digest(secret), share)
         return secret, share
 
     async def find(self, secret: str) -> Share | None:
         """The share of a link, while it is valid."""
-        share = (await self._stored(CACHE_SECONDS)).get(digest(secret))
+        share = await self._documents.get(digest(secret), CACHE_SECONDS)
         if share is None or share.expires <= datetime.now(UTC):
             return None
         maker = await self._authenticator.named(share.by)
@@ -83,24 +81,10 @@ class Shares:
     async def all(self) -> list[Share]:
         """Every share that has not expired, the newest first."""
         now = datetime.now(UTC)
-        found = [share for share in (await self._stored(0.0)).values() if share.expires > now]
+        found = [share for share in (await self._documents.all()).values() if share.expires > now]
         return sorted(found, key=lambda share: share.at, reverse=True)
 
     async def remove(self, id: str) -> None:
         """Withdraw a share: here at once, at other services within seconds."""
-        for name in [name for name, share in (await self._stored(0.0)).items() if share.id == id]:
-            await self._catalog.put_document(SHARE_KIND, name, None)
-            self._cached.pop(name, None)
-
-    async def _stored(self, max_age: float) -> dict[str, Share]:
-        """The shares of the catalog by name; while it is unreachable, those read last."""
-        if time.monotonic() - self._cached_at > max_age:
-            self._cached_at = time.monotonic()
-            try:
-                documents = await self._catalog.documents(SHARE_KIND)
-            except StoreUnreachable:
-                if not max_age:
-                    raise
-                return self._cached
-            self._cached = parse_documents(SHARE_KIND, documents, Share.model_validate)
-        return self._cached
+        for name in [name for name, share in (await self._documents.all()).items() if share.id == id]:
+            await self._documents.put(name, None)
