@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from footage.indexer.store.base import Catalog
 from footage.query.http.cached_documents import CachedDocuments
-from footage.query.http.tokens import CACHE_SECONDS, Authenticator, digest
+from footage.query.http.tokens import CACHE_SECONDS, Authenticator, Identity, digest
 from footage.query.values.ids import MomentId
 from footage.stream.errors import InvalidInput
 
@@ -23,10 +23,16 @@ SHARE_KIND = "share"
 SHORTEST, LONGEST = timedelta(minutes=1), timedelta(days=90)
 MAX_SHARES = 1000
 """Most shares at a time."""
+SAME_OPENING = 60.0
+"""Seconds within which what is opened again counts as the same opening: players ask for one part after another."""
 
 
 class Share(BaseModel):
-    """A stored share; its name in the catalog is the hash of its secret."""
+    """A stored share; its name in the catalog is the hash of its secret.
+
+    Attributes:
+        by, since: name and age of the token that made it (``Identity``).
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,6 +41,7 @@ class Share(BaseModel):
     expires: datetime
     note: str = ""
     by: str
+    since: datetime | None = None
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -49,8 +56,9 @@ class Shares:
     def __init__(self, catalog: Catalog, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
         self._documents = CachedDocuments(catalog, SHARE_KIND, Share)
+        self._opened: dict[tuple[str, str], float] = {}
 
-    async def add(self, moment: MomentId, lasts: timedelta, note: str, by: str) -> tuple[str, Share]:
+    async def add(self, moment: MomentId, lasts: timedelta, note: str, by: Identity) -> tuple[str, Share]:
         """Share a moment; the secret of the link is returned once.
 
         Raises:
@@ -65,7 +73,8 @@ class Shares:
         if len(stored) >= MAX_SHARES:
             raise InvalidInput(f"there are {len(stored)} shares already; withdraw some first")
         secret = secrets.token_urlsafe(32)
-        share = Share(id=secrets.token_hex(8), moment=str(moment), expires=now + lasts, note=note, by=by)
+        id, expires = secrets.token_hex(8), now + lasts
+        share = Share(id=id, moment=str(moment), expires=expires, note=note, by=by.name, since=by.since)
         await self._documents.put(digest(secret), share)
         return secret, share
 
@@ -75,8 +84,18 @@ class Shares:
         if share is None or share.expires <= datetime.now(UTC):
             return None
         maker = await self._authenticator.named(share.by)
-        allowed = maker is not None and maker.has_role("review") and maker.can_see(share.moment_id.camera)
-        return share if allowed else None
+        if maker is None or maker.since != share.since:  # removed, or another of the same name
+            return None
+        return share if maker.has_role("review") and maker.can_see(share.moment_id.camera) else None
+
+    def is_opened_anew(self, share: Share, what: str) -> bool:
+        """Note that ``what`` of a share is opened; whether it was not within the last ``SAME_OPENING`` seconds."""
+        now, key = time.monotonic(), (share.id, what)
+        self._opened = {known: at for known, at in self._opened.items() if now - at < SAME_OPENING}
+        if key in self._opened:
+            return False
+        self._opened[key] = now
+        return True
 
     async def all(self) -> list[Share]:
         """Every share that has not expired, the newest first."""

@@ -40,11 +40,13 @@ class Identity:
 
     Attributes:
         cameras: the only cameras that the caller may see; empty means all.
+        since: when the token was made, which tells it from another of the same name; None for one of the settings.
     """
 
     name: str
     role: Role = "admin"
     cameras: tuple[str, ...] = ()
+    since: datetime | None = None
 
     def has_role(self, role: Role) -> bool:
         """Whether the caller has ``role`` or a higher one."""
@@ -69,7 +71,7 @@ class Token(BaseModel):
     @property
     def identity(self) -> Identity:
         """The caller that sends this token."""
-        return Identity(self.name, self.role, tuple(sorted(self.cameras)))
+        return Identity(self.name, self.role, tuple(sorted(self.cameras)), self.since)
 
 
 class Authenticator:
