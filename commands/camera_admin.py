@@ -27,6 +27,7 @@ from footage.indexer.supervisor import Stage, Supervisor
 from footage.query.clips.service import NotFound
 from footage.query.http.camera_contract import CameraAway
 from footage.stream.address import describe_invalid_address
+from footage.stream.camera_name import describe_invalid_name
 from footage.stream.errors import InvalidInput
 from footage.stream.files.frame_at import encode_jpeg
 
@@ -74,6 +75,8 @@ class ServiceCameras:
         """Add a camera or a folder, and begin to read it; see ``CameraAdmin.add``."""
         async with self._turn:
             name, url = given["name"], given["url"]
+            if problem := describe_invalid_name(name):
+                raise InvalidInput(problem)
             if name in await self._names():
                 raise InvalidInput(f"there is already a camera '{name}'")
             if Path(url).is_absolute() and not url.startswith("/dev/"):
@@ -120,9 +123,9 @@ class ServiceCameras:
         return names | {camera.name for camera in self._live.cameras()} | {c.name for c in self._settings.cameras}
 
     async def _add_folder(self, name: str, url: str) -> str:
-        folder = await asyncio.to_thread(Path(url).resolve)
-        if not await asyncio.to_thread(folder.is_dir):
-            raise InvalidInput(f"url: there is no folder {url} on the machine of the service")
+        folder = await asyncio.to_thread(_find_folder, url)
+        if folder is None:
+            raise InvalidInput(f"url: there is no folder {url!r} on the machine of the service, or it may not read it")
         for own in (self._settings.data, recordings_folder(self._settings)):
             inside = await asyncio.to_thread(own.resolve)
             if folder == inside or folder in inside.parents or inside in folder.parents:
@@ -164,3 +167,13 @@ class ServiceCameras:
             return len(after) < len(before)
 
         return await asyncio.to_thread(change)
+
+
+def _find_folder(path: str) -> Path | None:
+    """The folder of this path, without links; None where there is none that can be read."""
+    try:
+        folder = Path(path).resolve()
+        next(folder.iterdir(), None)
+    except (OSError, ValueError, RuntimeError):  # no such folder, no right to it; a path of no file; links in a circle
+        return None
+    return folder

@@ -83,8 +83,9 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
 
 def _note_misconfigured(settings: Settings, metrics: Metrics) -> dict[str, str]:
     """Why cameras of the settings cannot be watched, by name; counted in the metrics."""
-    metrics.misconfigured.set(len(settings.camera_problems))
-    return {problem.name or "unnamed": problem.text for problem in settings.camera_problems}
+    misconfigured = {problem.name or "unnamed": problem.text for problem in settings.camera_problems}
+    metrics.misconfigured.set_function(lambda: len(misconfigured))
+    return misconfigured
 
 
 @asynccontextmanager

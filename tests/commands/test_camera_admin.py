@@ -112,6 +112,9 @@ async def test_a_camera_that_sends_nothing_is_told_without_its_password(serve):
         ({"url": "rtsp://192.0.2.1/a", "every": "soon"}, "every"),
         ({"url": "rtsp://192.0.2.1/a", "more": 1}, "more"),
         ({"url": "/nowhere/at/all"}, "folder"),
+        ({"url": "/nowhere\0at/all"}, "folder"),
+        ({"url": "/" + "x" * 300}, "folder"),
+        ({"url": "/", "name": ".."}, "name"),
     ],
 )
 async def test_what_cannot_be_a_camera_is_refused(serve, fields, word):
