@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from footage.commands.composition import open_catalog
+from footage.commands.composition import audit_log, open_catalog
 from footage.config.settings import Settings
 from footage.query.http import auth, server
 from footage.query.http.starting import Startup, build_starting_app
@@ -45,7 +45,8 @@ async def starting_page(settings: Settings, token: str | None) -> AsyncIterator[
         return
     async with open_catalog(settings) as catalog:
         startup = Startup()
-        application = build_starting_app(catalog, token, auth.is_loopback(settings.host), startup)
+        audit = audit_log(settings) if settings.audit else None
+        application = build_starting_app(catalog, token, auth.is_loopback(settings.host), startup, audit)
         page = StartingPage(await server.start_server(application, settings.host, settings.port), startup)
         try:
             yield page

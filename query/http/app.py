@@ -51,6 +51,7 @@ from footage.query.http.export_routes import EXPORT_LOCK
 from footage.query.http.limits import RETRY_AFTER
 from footage.query.http.metrics import Metrics
 from footage.query.http.origin import add_safe_headers
+from footage.query.http.routing import add_routes, public_routes
 from footage.query.http.schemas import ErrorOut
 from footage.query.http.sessions import Sessions
 from footage.query.http.shares import Shares
@@ -107,7 +108,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
         local: the application is bound to loopback only, where no token is needed while none exists.
     """
     metrics, authenticator = services.metrics, Authenticator(services.catalog, token, local)
-    guard = authenticate_requests(authenticator, routes.public_routes())
+    guard = authenticate_requests(authenticator, public_routes(routes.ROUTES))
     middlewares = [_count_requests(metrics), convert_errors, guard]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
     app[STORE], app[CATALOG], app[CLIP_SERVICE] = services.store, services.catalog, services.clip_service
@@ -125,7 +126,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     if services.watches:
         app.on_shutdown.append(services.watches.close_alerts)
     app.on_response_prepare.append(add_safe_headers)
-    routes.add_routes(app)
+    add_routes(app, routes.ROUTES)
     return app
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
+from functools import cache
 from typing import Literal
 from urllib.parse import quote
 
@@ -41,7 +43,7 @@ from footage.query.http.forward import Forwarding
 from footage.query.http.limits import FileResponse
 from footage.query.http.mark_routes import ROUTES as MARK_ROUTES
 from footage.query.http.page_routes import ROUTES as PAGE_ROUTES
-from footage.query.http.routing import Params, Route, TimeParam, document, make_handler
+from footage.query.http.routing import Params, Route, TimeParam, document
 from footage.query.http.schemas import AuditOut, CamerasOut, MarkOut, MomentInfo
 from footage.query.http.search_routes import ROUTES as SEARCH_ROUTES
 from footage.query.http.service_auth import is_from_service
@@ -257,7 +259,12 @@ async def metrics(request: web.Request, _: Params) -> web.StreamResponse:
 
 async def openapi(request: web.Request, _: Params) -> web.StreamResponse:
     """Get this OpenAPI document."""
-    return web.json_response(document(ROUTES, await request.app[AUTHENTICATOR].token_required()))
+    return web.json_response(text=_openapi(await request.app[AUTHENTICATOR].token_required()))
+
+
+@cache
+def _openapi(token_required: bool) -> str:
+    return json.dumps(document(ROUTES, token_required))
 
 
 ROUTES = (
@@ -304,17 +311,3 @@ ROUTES = (
     *CAMERA_ROUTES,
     *WATCH_ROUTES,
 )
-
-
-def add_routes(app: web.Application) -> None:
-    """Add every route to the application."""
-    for route in ROUTES:
-        handler = make_handler(route)
-        app.router.add_route(route.method, route.pattern, handler)
-        if route.head:
-            app.router.add_route("HEAD", route.pattern, handler)
-
-
-def public_routes() -> frozenset[tuple[str, str]]:
-    """Methods and paths that need no token, as routes write them."""
-    return frozenset((route.method, route.path) for route in ROUTES if route.role is None)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -89,6 +90,20 @@ class Route:
         return self.path.replace("{path}", "{path:.+}")
 
 
+def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
+    """Add routes to an application."""
+    for route in routes:
+        handler = make_handler(route)
+        app.router.add_route(route.method, route.pattern, handler)
+        if route.head:
+            app.router.add_route("HEAD", route.pattern, handler)
+
+
+def public_routes(routes: Iterable[Route]) -> frozenset[tuple[str, str]]:
+    """Methods and paths that need no token, as routes write them."""
+    return frozenset((route.method, route.path) for route in routes if route.role is None)
+
+
 def make_handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """The aiohttp handler of a route: it checks the role, validates the input, waits for its turn, and logs."""
     slots = Slots(*route.at_once, route.patience) if route.at_once else None
@@ -150,7 +165,7 @@ def _parse_query(params: type[Params], query: Mapping[str, str]) -> Params:
     """The validated query parameters; raises ValueError with one sentence per parameter."""
     if params is AnyParams:
         return params()
-    repeatable = {f.alias or n for n, f in params.model_fields.items() if "tuple" in str(f.annotation)}
+    repeatable = _repeatable(params)
     given: dict[str, Any] = {}
     for name in query:
         values = query.getall(name)  # type: ignore[attr-defined]
@@ -161,6 +176,12 @@ def _parse_query(params: type[Params], query: Mapping[str, str]) -> Params:
         return params.model_validate(given)
     except ValidationError as error:
         raise InvalidInput("; ".join(_describe_fault(e, params) for e in error.errors(include_url=False))) from None
+
+
+@cache
+def _repeatable(params: type[Params]) -> frozenset[str]:
+    """The parameters that may be given several times."""
+    return frozenset(f.alias or n for n, f in params.model_fields.items() if "tuple" in str(f.annotation))
 
 
 def _describe_fault(error: Any, params: type[BaseModel]) -> str:

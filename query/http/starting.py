@@ -11,12 +11,13 @@ from footage.indexer.store.base import Catalog
 from footage.query.http import session_routes
 from footage.query.http.app import MAX_BODY, convert_errors
 from footage.query.http.app_keys import AUDIT_LOG, AUTHENTICATOR, CATALOG, SESSIONS
-from footage.query.http.auth import authenticate_requests, identity
+from footage.query.http.audit import AuditLog
+from footage.query.http.auth import authenticate_requests
 from footage.query.http.origin import add_safe_headers
 from footage.query.http.page_routes import ROUTES as PAGE_ROUTES
 from footage.query.http.page_schemas import State, StatusOut
-from footage.query.http.routes import Health
-from footage.query.http.routing import Params, Route, make_handler
+from footage.query.http.routes import Health, healthz
+from footage.query.http.routing import Params, Route, add_routes, public_routes
 from footage.query.http.schemas import CamerasOut
 from footage.query.http.session_routes import ROUTES as SESSION_ROUTES
 from footage.query.http.sessions import Sessions
@@ -34,11 +35,6 @@ class Startup:
 
 
 STARTUP: web.AppKey[Startup] = web.AppKey("startup", Startup)
-
-
-async def healthz(request: web.Request, _: Params) -> Health:  # noqa: ARG001
-    """Check that the process answers."""
-    return Health()
 
 
 async def readyz(request: web.Request, _: Params) -> Health:
@@ -70,7 +66,6 @@ async def cameras(request: web.Request, _: Params) -> CamerasOut:  # noqa: ARG00
 
 
 async def _refuse(request: web.Request) -> web.StreamResponse:
-    identity(request)
     startup = request.app[STARTUP]
     raise web.HTTPServiceUnavailable(reason=_one_line(startup.problem or "the service is starting"))
 
@@ -90,17 +85,21 @@ ROUTES = (
 )
 
 
-def build_starting_app(catalog: Catalog, token: str | None, local: bool, startup: Startup) -> web.Application:
-    """Build the application that answers until the real one does; the arguments are those of ``build_app``."""
+def build_starting_app(
+    catalog: Catalog, token: str | None, local: bool, startup: Startup, audit: AuditLog | None = None
+) -> web.Application:
+    """Build the application that answers until the real one does; the arguments are those of ``build_app``.
+
+    Args:
+        audit: is told who logs in.
+    """
     authenticator = Authenticator(catalog, token, local)
-    public = frozenset((route.method, route.path) for route in ROUTES if route.role is None)
-    guard = authenticate_requests(authenticator, public)
+    guard = authenticate_requests(authenticator, public_routes(ROUTES))
     app = web.Application(middlewares=[convert_errors, guard], client_max_size=MAX_BODY)
-    app[CATALOG], app[AUTHENTICATOR], app[AUDIT_LOG], app[STARTUP] = catalog, authenticator, None, startup
+    app[CATALOG], app[AUTHENTICATOR], app[AUDIT_LOG], app[STARTUP] = catalog, authenticator, audit, startup
     app[SESSIONS] = Sessions(catalog, authenticator)
     session_routes.prepare(app)
     app.on_response_prepare.append(add_safe_headers)
-    for route in ROUTES:
-        app.router.add_route(route.method, route.pattern, make_handler(route))
+    add_routes(app, ROUTES)
     app.router.add_route("*", "/{path:.*}", _refuse)
     return app

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from datetime import timedelta
 
 import numpy as np
 from aiohttp.test_utils import TestClient, TestServer
@@ -17,6 +18,7 @@ from footage.commands.starting import starting_page
 from footage.config.settings import Settings
 from footage.indexer.embed.base import Space
 from footage.indexer.store.sqlite import SqliteCatalog
+from footage.query.http.audit import AuditLog
 from footage.query.http.starting import Startup, build_starting_app
 from footage.query.http.tokens import add_token
 from tests.indexer.conftest import catalog
@@ -25,10 +27,11 @@ from tests.ports import free_port
 __all__ = ["catalog"]
 
 
-async def test_a_starting_service_serves_the_page_and_says_that_it_starts(catalog):
+async def test_a_starting_service_serves_the_page_and_says_that_it_starts(catalog, tmp_path):
     startup = Startup()
     async with TestClient(TestServer(build_starting_app(catalog, None, True, startup))) as client:
         assert (await client.get("/")).status == (await client.get("/healthz")).status == 200
+        assert (await client.head("/")).status == 200
         assert (await (await client.get("/api/session")).json())["name"] == "local"
         told = await (await client.get("/api/status")).json()
         assert (told["state"], told["records"], told["problem"]) == ("starting", 0, "")
@@ -42,10 +45,12 @@ async def test_a_starting_service_serves_the_page_and_says_that_it_starts(catalo
         link = {"Sec-Fetch-Site": "cross-site"}
         assert (await client.get("/api/status", headers=link)).status == 403
         secret = await add_token(catalog, "anna", "view")
-    async with TestClient(TestServer(build_starting_app(catalog, None, True, startup))) as client:
+    audit = AuditLog(tmp_path / "audit", timedelta(days=1))
+    async with TestClient(TestServer(build_starting_app(catalog, None, True, startup, audit))) as client:
         assert (await client.get("/api/status")).status == 401
         logged_in = await client.post("/api/session", json={"token": secret}, headers={"Sec-Fetch-Site": "same-origin"})
         assert logged_in.status == (await client.get("/api/status")).status == 200
+        assert [entry.who for entry in (await audit.entries()).entries] == ["anna"]
 
 
 async def test_its_port_is_free_when_it_ends(tmp_path):
