@@ -50,23 +50,26 @@ class MarkName(StrEnum):
     NONE = "none"
 
 
+Words = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="WORDS...", help="What to look for: words, an image file, a frame's id; + and - between them."
+    ),
+]
+SortOption = Annotated[SortName, typer.Option("--sort", help="Best score first, newest first (time), or oldest.")]
+MarkOption = Annotated[MarkName | None, typer.Option("--mark", help="Only what was kept, dismissed, or neither.")]
+
+
 @reports_errors
 async def search(
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="WORDS...", help="What to look for: words, an image file, a frame's id; + and - between them."
-        ),
-    ],
+    words: Words,
     camera: CamerasOption = None,
     start: FromOption = None,
     end: ToOption = None,
     hours: Annotated[str, option("--hours", text="Only in these hours: 8-18, or 22-6 across midnight.")] = "",
     days: Annotated[str, option("--days", text="Only on these days: mon-fri, or sat,sun.")] = "",
-    sort: Annotated[SortName, typer.Option("--sort", help="Best score first, newest first (time), or oldest.")] = (
-        SortName.SCORE
-    ),
-    mark: Annotated[MarkName | None, typer.Option("--mark", help="Only what was kept, dismissed, or neither.")] = None,
+    sort: SortOption = SortName.SCORE,
+    mark: MarkOption = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Most moments to answer with.")] = 10,
     after: Annotated[str, option("--after", text="'next' of the last answer, for the page after it.")] = "",
     refine: Annotated[bool, typer.Option("--refine", help="Find starts and ends in the footage, to 0.2 s.")] = False,

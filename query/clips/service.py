@@ -124,7 +124,7 @@ class ClipService:
 
             with self._hold(media.path):
                 image = await asyncio.to_thread(frame_at.read_image_at, Path(media.path), media.kind, offset, side)
-        return draw_regions(image, [frame.region]) if boxes and frame.region else image
+        return await asyncio.to_thread(draw_regions, image, [frame.region]) if boxes and frame.region else image
 
     async def get_clip(
         self,

@@ -13,6 +13,7 @@ from footage.query.http.origin import cookie_name, refuse_other_sites, requested
 from footage.query.http.service_auth import authenticate_service
 from footage.query.http.sessions import Session
 from footage.query.http.tokens import LOCAL_NAME, Authenticator, Identity, Role
+from footage.query.values.ids import MomentId
 from footage.query.values.names import describe_unknown
 from footage.stream.errors import USAGE, FootageError, InvalidInput
 
@@ -154,6 +155,17 @@ def require_visible(request: web.Request, *cameras: str) -> None:
     caller = identity(request)
     if hidden := [c for c in cameras if not caller.can_see(c)]:
         raise web.HTTPForbidden(reason=f"'{caller.name}' may not see camera {hidden[0]!r}")
+
+
+def visible_moment(request: web.Request) -> MomentId:
+    """The moment in the path.
+
+    Raises:
+        HTTPForbidden: the caller may not see its camera.
+    """
+    moment = MomentId.parse(request.match_info["id"])
+    require_visible(request, moment.camera)
+    return moment
 
 
 def visible_cameras(request: web.Request, cameras: Sequence[str]) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from footage.indexer.store.base import Where
 from footage.query.clips.service import NotFound
 from footage.query.http.app_keys import REVIEWS, STORE
-from footage.query.http.auth import identity, require_known, require_visible, visible_cameras
+from footage.query.http.auth import identity, require_known, visible_cameras, visible_moment
 from footage.query.http.page_schemas import MarkedOut, MarksOut, MomentMarkOut
-from footage.query.http.routing import Params, Route, TimeParam
+from footage.query.http.routing import Params, Route, TimeParam, require_order
 from footage.query.http.schemas import MarkOut
 from footage.query.moments.reviews import Mark
 from footage.query.values.ids import MOMENT_PATTERN, MomentId
@@ -47,8 +47,7 @@ class MarkIn(BaseModel):
 
 async def marks(request: web.Request, params: MarksParams) -> MarksOut:
     """List marks of a time range, with the moments that were marked."""
-    if params.start and params.end and params.start >= params.end:
-        raise InvalidInput("from: must be before to")
+    require_order(params.start, params.end)
     cameras = visible_cameras(request, params.camera)
     await require_known(request, "camera", params.camera)
     start, end = params.start or DISTANT_PAST, params.end or DISTANT_FUTURE
@@ -58,7 +57,7 @@ async def marks(request: web.Request, params: MarksParams) -> MarksOut:
 
 async def put_mark(request: web.Request, given: MarkIn) -> MomentMarkOut:
     """Mark a moment: keep or dismiss it, with a note; the mark belongs to the event, whatever question finds it."""
-    moment = _visible_moment(request)
+    moment = visible_moment(request)
     if not given.mark:
         return await remove_mark(request, Params())
     if moment.end - moment.start > MAX_LENGTH:
@@ -72,15 +71,9 @@ async def put_mark(request: web.Request, given: MarkIn) -> MomentMarkOut:
 
 async def remove_mark(request: web.Request, _: Params) -> MomentMarkOut:
     """Remove the mark of a moment's event."""
-    moment = _visible_moment(request)
+    moment = visible_moment(request)
     await request.app[REVIEWS].remove(moment)
     return MomentMarkOut(moment=str(moment), mark=None)
-
-
-def _visible_moment(request: web.Request) -> MomentId:
-    moment = MomentId.parse(request.match_info["id"])
-    require_visible(request, moment.camera)
-    return moment
 
 
 async def require_record(request: web.Request, moment: MomentId) -> None:

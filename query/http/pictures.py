@@ -11,6 +11,7 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import BadHttpMessage
 
 from footage.query.http.limits import body_timeout
+from footage.query.http.routing import one_line
 from footage.query.scoring.expression import MAX_IMAGE_SIDE, MAX_TERMS, BadTerms, Term, parse_term, with_image
 from footage.stream.files import image_file
 from footage.stream.files.image_bounds import ImageTooLarge, UnsupportedImage
@@ -68,16 +69,11 @@ async def decode_picture(data: bytes, name: str, side: int) -> Image:
     try:
         return await asyncio.to_thread(image_file.decode, data, name, side)
     except UnsupportedImage as error:
-        raise web.HTTPUnsupportedMediaType(reason=_one_line(error)) from None
+        raise web.HTTPUnsupportedMediaType(reason=one_line(error)) from None
     except ImageTooLarge as error:
-        raise web.HTTPRequestEntityTooLarge(0, 0, reason=_one_line(error)) from None
+        raise web.HTTPRequestEntityTooLarge(0, 0, reason=one_line(error)) from None
     except MediaError as error:
         raise BadTerms(str(error)) from None
-
-
-def _one_line(error: MediaError) -> str:
-    """The message as a reason phrase of HTTP, which ends at a line break."""
-    return " ".join(str(error).split())
 
 
 async def _read_part(part: BodyPartReader) -> bytes:

@@ -35,7 +35,7 @@ from footage.query.http.app_keys import (
     SUPERVISOR,
     WORKER,
 )
-from footage.query.http.auth import identity, require_visible
+from footage.query.http.auth import identity, require_visible, visible_moment
 from footage.query.http.camera_routes import ROUTES as CAMERA_ROUTES
 from footage.query.http.camera_status import failing_stages, list_cameras
 from footage.query.http.export_routes import ROUTES as EXPORT_ROUTES
@@ -61,7 +61,7 @@ from footage.query.peers.remote import (
     describe_clip,
     encode_png,
 )
-from footage.query.values.ids import FRAME_PATTERN, MOMENT_PATTERN, FrameId, MomentId
+from footage.query.values.ids import FRAME_PATTERN, MOMENT_PATTERN, FrameId
 from footage.query.values.times import format_time
 from footage.stream.errors import InvalidInput
 from footage.stream.files import frame_at
@@ -112,16 +112,9 @@ class Ready(Health):
     degraded: list[str] = Field(default_factory=list, description="what is wrong although searches are answered")
 
 
-def _visible_moment(request: web.Request) -> MomentId:
-    """The moment in the path, if the caller may see its camera."""
-    found = MomentId.parse(request.match_info["id"])
-    require_visible(request, found.camera)
-    return found
-
-
 async def one_moment(request: web.Request, _: Params) -> MomentInfo:
     """Decode a moment's id, and check whether its footage still exists."""
-    found = _visible_moment(request)
+    found = visible_moment(request)
     clip_service = request.app[CLIP_SERVICE if is_from_service(request) else EXPORT_CLIPS]
     missing = await clip_service.explain_missing(found.frame)
     codec, playable, clock = "", True, ""
@@ -147,7 +140,7 @@ async def one_moment(request: web.Request, _: Params) -> MomentInfo:
 
 async def clip_file(request: web.Request, params: ClipParams) -> web.StreamResponse | Forwarding:
     """Get the clip of a moment as an MP4 file; byte ranges are supported."""
-    found = _visible_moment(request)
+    found = visible_moment(request)
     if found.end - found.start > timedelta(hours=1):
         raise InvalidInput("clips are at most an hour long; choose a shorter moment")
     try:
@@ -187,18 +180,22 @@ async def frame_picture(request: web.Request, params: FrameParams) -> web.Stream
         return Forwarding(frame, missing, IMAGE_PATIENCE)
     if lossless:
         return web.Response(body=await asyncio.to_thread(encode_png, image), content_type=LOSSLESS)
-    body = frame_at.encode_jpeg(image)
+    body = await asyncio.to_thread(frame_at.encode_jpeg, image)
     return web.Response(body=body, content_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 
 async def _draw_boxes(request: web.Request, frame: FrameId, side: int | None) -> Image:
     """The image of a frame with boxes around what the detector finds; it sees more than a small picture shows."""
     whole = await request.app[CLIP_SERVICE].get_frame(frame, max(side, DETECTOR_SIDE) if side else None, boxes=False)
-    found = await asyncio.to_thread(request.app[DETECTOR].detect, whole)
-    image = frame_at.shrink(whole, side) if side else whole
-    found.xyxy *= image.shape[1] / whole.shape[1]
-    image = await asyncio.to_thread(draw_detections, image, found)
-    return draw_regions(image, [frame.region]) if frame.region else image
+
+    def draw() -> Image:
+        found = request.app[DETECTOR].detect(whole)
+        image = frame_at.shrink(whole, side) if side else whole
+        found.xyxy *= image.shape[1] / whole.shape[1]
+        image = draw_detections(image, found)
+        return draw_regions(image, [frame.region]) if frame.region else image
+
+    return await asyncio.to_thread(draw)
 
 
 async def cameras(request: web.Request, _: Params) -> CamerasOut:

@@ -32,6 +32,16 @@ TimeParam = Annotated[datetime, BeforeValidator(parse_time), WithJsonSchema(_TIM
 """ISO 8601 (in the server's zone if it has no offset), ``now``, or ``-2h`` for two hours ago."""
 
 
+def require_order(start: datetime | None, end: datetime | None) -> None:
+    """Refuse a time range, given as ``from`` and ``to``, that ends before it begins.
+
+    Raises:
+        InvalidInput: says so.
+    """
+    if start and end and start >= end:
+        raise InvalidInput("from: must be before to")
+
+
 class Params(BaseModel):
     """Query parameters of a route; undeclared ones are refused, so a misspelled filter is never ignored."""
 
@@ -133,6 +143,11 @@ def make_handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRe
         return json_response(answer) if isinstance(answer, BaseModel) else answer
 
     return handle
+
+
+def one_line(text: object) -> str:
+    """A text as a reason phrase of HTTP, which ends at a line break."""
+    return " ".join(str(text).split())
 
 
 def json_response(answer: BaseModel) -> web.Response:

@@ -12,12 +12,11 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from footage.query.http.app_keys import METRICS, SEARCH_ENGINE
 from footage.query.http.auth import require_known, require_visible, visible_cameras
 from footage.query.http.pictures import FORM_SCHEMA, read_pictures
-from footage.query.http.routing import Params, Route, TimeParam
+from footage.query.http.routing import Params, Route, TimeParam, require_order
 from footage.query.http.schemas import AnswerOut
 from footage.query.scoring.expression import MAX_TERMS, Term
 from footage.query.search.options import SearchOptions, parse_sum
 from footage.query.values.times import parse_duration
-from footage.stream.errors import InvalidInput
 
 SEARCH_PATIENCE = 1.5
 """Seconds for which a search waits for its turn: who types does not wait longer, and asks again."""
@@ -82,8 +81,7 @@ async def search_pictures(request: web.Request, params: SearchParams) -> AnswerO
 
 
 async def _answer(request: web.Request, params: SearchParams, pictures: tuple[Term, ...]) -> AnswerOut:
-    if params.start and params.end and params.start >= params.end:
-        raise InvalidInput("from: must be before to")
+    require_order(params.start, params.end)
     terms = parse_sum(params.q, params.plus, params.minus, pictures)
     require_visible(request, *(one.frame.camera for one in terms if one.frame))
     cameras = visible_cameras(request, params.camera)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from aiohttp import web
@@ -86,7 +87,8 @@ async def shared_picture(request: web.Request, _: Params) -> web.StreamResponse:
     """Get the picture of the moment of a link."""
     share = await _find(request, "shared_picture")
     image = await request.app[EXPORT_CLIPS].get_frame(share.moment_id.frame)
-    return web.Response(body=frame_at.encode_jpeg(image), content_type="image/jpeg", headers=NO_STORE)
+    body = await asyncio.to_thread(frame_at.encode_jpeg, image)
+    return web.Response(body=body, content_type="image/jpeg", headers=NO_STORE)
 
 
 async def shared_clip(request: web.Request, _: Params) -> web.StreamResponse:

@@ -17,7 +17,7 @@ from footage.query.http.origin import add_safe_headers
 from footage.query.http.page_routes import ROUTES as PAGE_ROUTES
 from footage.query.http.page_schemas import State, StatusOut
 from footage.query.http.routes import Health, healthz
-from footage.query.http.routing import Params, Route, add_routes, public_routes
+from footage.query.http.routing import Params, Route, add_routes, one_line, public_routes
 from footage.query.http.schemas import CamerasOut
 from footage.query.http.session_routes import ROUTES as SESSION_ROUTES
 from footage.query.http.sessions import Sessions
@@ -40,7 +40,7 @@ STARTUP: web.AppKey[Startup] = web.AppKey("startup", Startup)
 async def readyz(request: web.Request, _: Params) -> Health:
     """Say that the service is not ready, and why."""
     startup = request.app[STARTUP]
-    raise web.HTTPServiceUnavailable(reason=_one_line(startup.problem or startup.state))
+    raise web.HTTPServiceUnavailable(reason=one_line(startup.problem or startup.state))
 
 
 async def status(request: web.Request, _: Params) -> StatusOut:
@@ -67,12 +67,7 @@ async def cameras(request: web.Request, _: Params) -> CamerasOut:  # noqa: ARG00
 
 async def _refuse(request: web.Request) -> web.StreamResponse:
     startup = request.app[STARTUP]
-    raise web.HTTPServiceUnavailable(reason=_one_line(startup.problem or "the service is starting"))
-
-
-def _one_line(text: str) -> str:
-    """A reason phrase of HTTP, which ends at a line break."""
-    return " ".join(text.split())
+    raise web.HTTPServiceUnavailable(reason=one_line(startup.problem or "the service is starting"))
 
 
 ROUTES = (

@@ -12,7 +12,7 @@ from footage.indexer.store.base import Coverage, Where
 from footage.query.http.app_keys import CATALOG, STORE
 from footage.query.http.auth import require_known, visible_cameras
 from footage.query.http.page_schemas import CoverageAnswerOut, FrameOut, FramesOut
-from footage.query.http.routing import Params, Route, TimeParam
+from footage.query.http.routing import Params, Route, TimeParam, require_order
 from footage.query.http.schemas import CoverageOut
 from footage.query.search.coverage import known_span
 from footage.query.values.coverage import coarsen
@@ -53,7 +53,7 @@ class FramesParams(SpanParams):
 
 async def coverage(request: web.Request, params: CoverageParams) -> CoverageAnswerOut:
     """Get which time was watched, and which was not and why; coarser if ``resolution`` asks for it."""
-    _require_order(params)
+    require_order(params.start, params.end)
     cameras = await _cameras(request, params)
     start, end = params.start or DISTANT_PAST, params.end or DISTANT_FUTURE  # of a camera without footage, too
     found = await request.app[CATALOG].coverage(cameras, start, end) if cameras else []
@@ -111,14 +111,9 @@ async def _cameras(request: web.Request, params: SpanParams) -> tuple[str, ...]:
     return tuple(c for c in dict.fromkeys(cameras) if c in known) if cameras else tuple(sorted(known))
 
 
-def _require_order(params: SpanParams) -> None:
-    if params.start and params.end and params.start >= params.end:
-        raise InvalidInput("from: must be before to")
-
-
 async def _span(request: web.Request, params: SpanParams) -> tuple[tuple[str, ...], datetime, datetime] | None:
     """The cameras and the range that are asked for; None where there is nothing."""
-    _require_order(params)
+    require_order(params.start, params.end)
     cameras = await _cameras(request, params)
     if not cameras:
         return None

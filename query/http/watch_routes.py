@@ -18,7 +18,7 @@ from footage.query.http import auth, sse
 from footage.query.http.app_keys import AUTHENTICATOR, CATALOG, STORE
 from footage.query.http.auth import identity, require_known, require_role, require_visible, visible_cameras
 from footage.query.http.pictures import decode_picture
-from footage.query.http.routing import Params, Route, TimeParam
+from footage.query.http.routing import Params, Route, TimeParam, require_order
 from footage.query.http.watch_schemas import (
     BacktestOut,
     WatchChange,
@@ -150,8 +150,7 @@ async def test_watch(request: web.Request, params: BacktestParams) -> BacktestOu
     watch = watch.model_copy(update={"cameras": cameras})
     end = params.end or datetime.now(UTC)
     start = params.start or end - timedelta(days=1)
-    if start >= end:
-        raise InvalidInput("from: must be before to")
+    require_order(start, end)
     if params.threshold is not None:
         watch = watch.model_copy(update={"threshold": params.threshold})
     scorer = WatchScorer(context.embedder, store, context.bank)

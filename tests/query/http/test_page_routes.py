@@ -12,7 +12,7 @@ from footage.query.http import page_routes
 from footage.query.http.auth import authenticate_requests
 from footage.query.http.origin import add_safe_headers
 from footage.query.http.page_files import FILES
-from footage.query.http.routing import make_handler
+from footage.query.http.routing import add_routes, public_routes
 from footage.query.http.tokens import Identity
 from tests.query.http.test_auth import Callers
 
@@ -27,13 +27,9 @@ POLICY = (
 
 @pytest.fixture
 async def client():
-    guard = authenticate_requests(
-        Callers(secret=Identity("anna")), {("GET", route.path) for route in page_routes.ROUTES}
-    )
+    guard = authenticate_requests(Callers(secret=Identity("anna")), public_routes(page_routes.ROUTES))
     application = web.Application(middlewares=[guard])
-    for route in page_routes.ROUTES:
-        application.router.add_route("GET", route.pattern, make_handler(route))
-        application.router.add_route("HEAD", route.pattern, make_handler(route))
+    add_routes(application, page_routes.ROUTES)
     application.on_response_prepare.append(add_safe_headers)
     async with TestClient(TestServer(application), auto_decompress=False) as client:
         yield client
