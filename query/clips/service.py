@@ -70,7 +70,9 @@ class RemoteFootage(Protocol):
         """Get the image behind a frame's id, as ``frame_at.read_image_at`` gives it there."""
         ...
 
-    async def get_clip(self, moment: MomentId, media: Media, out: Path, *, precise: bool, pad: float) -> Clip:
+    async def get_clip(
+        self, moment: MomentId, media: Media, out: Path, *, precise: bool, pad: float, play: bool
+    ) -> Clip:
         """Get a moment's clip, as ``ClipService.get_clip`` cuts it there, into a file."""
         ...
 
@@ -139,7 +141,7 @@ class ClipService:
 
         Args:
             pad: seconds shown before and after the moment.
-            play: re-encode what not every browser plays, as ``cut_clip`` does; not asked of other machines.
+            play: re-encode what not every browser plays, as ``cut_clip`` does.
 
         Raises:
             NotFound: the footage has been moved or deleted.
@@ -153,7 +155,7 @@ class ClipService:
         except NotHere as missing:
             if self._remote is None:
                 raise
-            return await self._fetch_clip(self._remote, moment, missing.media, out, precise=precise, pad=pad)
+            return await self._fetch_clip(self._remote, moment, missing.media, out, precise, pad, play)
         padding = timedelta(seconds=pad)
         start, end = moment.start - padding, moment.end + padding
         entries = await self._catalog.media_between([moment.camera], start, end)
@@ -171,16 +173,23 @@ class ClipService:
                 )
 
     async def _fetch_clip(
-        self, remote: RemoteFootage, moment: MomentId, media: Media, out: Path | None, *, precise: bool, pad: float
+        self,
+        remote: RemoteFootage,
+        moment: MomentId,
+        media: Media,
+        out: Path | None,
+        precise: bool,
+        pad: float,
+        play: bool,
     ) -> Clip:
         """Get a clip from the machine that can cut it: into ``out``, or into a file of the cache that is replaced."""
         if out:
-            return await remote.get_clip(moment, media, out, precise=precise, pad=pad)
-        name = hashlib.blake2b(repr((str(moment), precise, pad)).encode(), digest_size=12).hexdigest()
+            return await remote.get_clip(moment, media, out, precise=precise, pad=pad, play=play)
+        name = hashlib.blake2b(repr((str(moment), precise, pad, play)).encode(), digest_size=12).hexdigest()
         path = self._cache / f"remote-{name}.mp4"
         self._cache.mkdir(parents=True, exist_ok=True)
         async with self._locks.setdefault(name, asyncio.Lock()):
-            clip = await remote.get_clip(moment, media, path, precise=precise, pad=pad)
+            clip = await remote.get_clip(moment, media, path, precise=precise, pad=pad, play=play)
             await asyncio.to_thread(prune_cache, self._cache, self._limit, path)
         return clip
 

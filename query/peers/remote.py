@@ -55,7 +55,9 @@ class PeerFootage:
             body = await read_body(reply, MAX_IMAGE)
         return await asyncio.to_thread(_decode_png, body)
 
-    async def get_clip(self, moment: MomentId, media: Media, out: Path, *, precise: bool, pad: float) -> Clip:
+    async def get_clip(
+        self, moment: MomentId, media: Media, out: Path, *, precise: bool, pad: float, play: bool
+    ) -> Clip:
         """Get a moment's clip into a file, which is replaced only when the clip is complete.
 
         Raises:
@@ -63,9 +65,9 @@ class PeerFootage:
             ClipError: it cannot be cut.
             FootageUnreachable: the service that has it does not answer, or stops sending.
         """
-        query = urlencode({"pad": pad, "precise": str(precise).lower()})
+        query = urlencode({"pad": pad, "precise": str(precise).lower(), "play": str(play).lower()})
         path = f"/api/moments/{quote(str(moment), safe='~')}/clip.mp4?{query}"
-        patience = PRECISE_PATIENCE if precise else CLIP_PATIENCE
+        patience = PRECISE_PATIENCE if precise or play else CLIP_PATIENCE
         async with self._peers.open(moment.frame, media, path, patience=patience) as reply:
             try:
                 clip = _CLIP.validate_json(reply.headers.get(CLIP_HEADER, ""))

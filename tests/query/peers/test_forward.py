@@ -6,13 +6,18 @@ import json
 import zipfile
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 
+from footage.indexer.files.file_indexer import FileIndexer, Job
 from footage.query.http import tokens
 from footage.query.http.tokens import add_token
+from footage.query.values.ids import MomentId
 from footage.stream.frame import Region
-from tests.query.peers.nodes import CLIP, FRAME, LATER, MOMENT, PICTURE, message
+from tests import films
+from tests.indexer.files.test_file_indexer import plain
+from tests.query.peers.nodes import CLIP, FRAME, LATER, MOMENT, PICTURE, START, message
 
 SAME_HEADERS = ("Content-Type", "Content-Length", "ETag", "Last-Modified", "Content-Range", "X-Footage-Start")
 
@@ -40,6 +45,17 @@ async def test_a_byte_range_is_the_same_from_any_service(cluster, given):
     assert other.status == holder.status == (416 if "99999999" in given else 206)
     assert await other.read() == await holder.read()
     assert [other.headers.get(name) for name in SAME_HEADERS] == [holder.headers.get(name) for name in SAME_HEADERS]
+
+
+async def test_a_clip_for_every_browser_is_made_where_the_footage_is(cluster, tmp_path):
+    film = films.encode(tmp_path / "door.mp4", plain(["red"], seconds=2), fps=10, gop=10, codec="libx265")
+    await FileIndexer(cluster.embedder, cluster.store, cluster.catalog).run([Job(film, "door", 1.0, START)])
+    await cluster.node("a", holds=True)
+    clips, moment = (await cluster.node("b")).clips, MomentId("door", START, START.replace(second=1), START)
+    cut = [await clips.get_clip(moment, play=play) for play in (False, True, False)]
+    assert [clip.precise for clip in cut] == [False, True, False]
+    with av.open(str(cut[1].path)) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
 
 
 async def test_head_and_a_cached_copy_cost_no_body(cluster):
