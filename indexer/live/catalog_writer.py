@@ -73,13 +73,13 @@ class CatalogWriter:
     async def extend_media(self, media: Media) -> None:
         """Write now how far an open media reaches, or behind the queued notes when the catalog takes nothing."""
         if self._queue.waits(media.camera, media.id):
-            self._update(media)
+            self._update(media, lambda: media.id in self._open)
             return
         try:
             if self._may_write(media.camera, media.end):
                 await self._catalog.update_media(media)
         except PASSING:
-            self._update(media)
+            self._update(media, lambda: media.id in self._open)  # it may have ended meanwhile, under another path
 
     def call_when_written(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called when all notes that are queued now are written."""
@@ -133,8 +133,8 @@ class CatalogWriter:
     async def _remove(self, media: Media) -> None:
         await self._catalog.remove_media([media.id])
 
-    def _update(self, media: Media) -> None:
-        self._queue.put(Note(media.camera, media.end, media, self._catalog.update_media, updates=True))
+    def _update(self, media: Media, still: Callable[[], bool] = lambda: True) -> None:
+        self._queue.put(Note(media.camera, media.end, media, self._catalog.update_media, updates=True), still)
 
     def _may_write(self, camera: str, time: datetime) -> bool:
         return self._fence is None or self._fence.may_write(camera, time)

@@ -71,10 +71,14 @@ class NoteQueue:
         """Whether it is closed and everything is written."""
         return self._closed and not self._count
 
-    def put(self, note: Note) -> None:
-        """Add a note, or join it with one that waits; a thread waits while there are too many."""
+    def put(self, note: Note, still: Callable[[], bool] = lambda: True) -> None:
+        """Add a note, or join it with one that waits; a thread waits while there are too many.
+
+        Args:
+            still: asked when no other thread can add a note: whether it is to be added.
+        """
         with self._space:
-            if self._join(note):
+            if not still() or self._join(note):
                 return
             if threading.get_ident() != self._loop_thread and not self._has_space():
                 self._tell(note.camera)

@@ -118,6 +118,26 @@ async def test_what_grows_while_the_catalog_is_away_stays_a_few_notes():
     assert [t[0] for t in covered][-3:] == ["watched", "gap", "watched"]
 
 
+async def test_a_media_that_ended_while_the_catalog_was_away_keeps_its_end():
+    class EndsMeanwhile(Away):
+        async def update_media(self, media):
+            if media.duration == 3.0:
+                writer.close_media(replace(MEDIA, duration=9.0))
+                raise StoreUnreachable("away")
+            await super().update_media(media)
+
+    catalog = EndsMeanwhile()
+    writer = CatalogWriter(catalog)
+    writer.add_media(MEDIA)
+    await writer.extend_media(replace(MEDIA, duration=3.0))
+    await writer.extend_media(replace(MEDIA, duration=4.0))
+    catalog.back.set()
+    writer.close()
+    async with asyncio.timeout(20):
+        await writer.run()
+    assert catalog.taken == [("add", MEDIA.id), ("update", MEDIA.id, 9.0)]
+
+
 async def test_a_reader_waits_while_too_many_notes_wait_and_none_is_lost(caplog):
     catalog, reached, done = Away(), threading.Event(), threading.Event()
     writer = CatalogWriter(catalog, limit=20)
