@@ -89,11 +89,13 @@ class LiteEmbedder:
 
     async def images(self, batch: Sequence[Image]) -> Vectors:
         """See ``Embedder.images``."""
+        self._check_open()
         parts = await self._run(self._prepare_pool, _prepare, list(batch))
         return await self._run(self._network_pool, self._images, parts)
 
     async def texts(self, texts: Sequence[str]) -> Vectors:
         """See ``Embedder.texts``. At most 128 word pieces of a text are used."""
+        self._check_open()
         return await self._run(self._network_pool, self._texts, list(texts))
 
     async def close(self) -> None:
@@ -102,9 +104,11 @@ class LiteEmbedder:
         for pool in (self._prepare_pool, self._network_pool):
             await asyncio.to_thread(pool.shutdown)
 
-    async def _run(self, pool: ThreadPoolExecutor, work: Callable[[T], R], items: T) -> R:
+    def _check_open(self) -> None:
         if self._closed:
             raise EmbedderError("the lite embedder is closed")
+
+    async def _run(self, pool: ThreadPoolExecutor, work: Callable[[T], R], items: T) -> R:
         with model_faults(self.space.name):
             return await asyncio.get_running_loop().run_in_executor(pool, work, items)
 

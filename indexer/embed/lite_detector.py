@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import threading
 from functools import cache, cached_property
 from pathlib import Path
@@ -78,9 +77,11 @@ class LiteDetector:
     @cached_property
     def _network(self) -> Any:
         """The part of the lite model that ends in the detector's three levels, compiled."""
+        from footage.indexer.embed.lite import LITE_PRECISION
         from footage.indexer.embed.openvino_core import core, openvino
+        from footage.indexer.embed.runtime import cpu_options, read_network
 
-        model = core().read_model(gzip.decompress((LITE_FOLDER / "picture.onnx.gz").read_bytes()))
+        model = read_network(LITE_FOLDER / "picture.onnx.gz")
         channels = LABELS + 4 * BINS
         ends = [
             node.output(0)
@@ -88,10 +89,7 @@ class LiteDetector:
             if node.get_type_name() == "Add" and _channels(node.output(0)) == channels
         ]
         detector = openvino.Model(ends, model.get_parameters(), "detector")
-        options = {"INFERENCE_PRECISION_HINT": "f32"} | (
-            {"INFERENCE_NUM_THREADS": self._threads} if self._threads else {}
-        )
-        return core().compile_model(detector, "CPU", options)
+        return core().compile_model(detector, "CPU", cpu_options(self._threads, LITE_PRECISION))
 
 
 def _channels(output: Any) -> int:

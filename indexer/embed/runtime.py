@@ -84,7 +84,7 @@ def compile_model(path: Path, *, threads: int = 0, precision: str | None = None,
         EmbedderError: the file is missing, damaged, or not understood.
     """
     try:
-        return compile_cached(lambda: _read(path), describe_file(path), _options(threads, precision), cache)
+        return compile_cached(lambda: read_network(path), describe_file(path), cpu_options(threads, precision), cache)
     except (OSError, EOFError, RuntimeError) as error:
         raise EmbedderError(f"{path} cannot be loaded ({error}); install footage again") from error
 
@@ -107,11 +107,13 @@ def compile_tower(tower: Tower, plan: Plan, cache: Path | None = None) -> Networ
         raise EmbedderError(f"{tower.path} cannot be run by {plan.runtime} on {plan.device}: {reason}") from error
 
 
-def _read(path: Path) -> ov.Model:
+def read_network(path: Path) -> ov.Model:
+    """Read an ONNX file; with the suffix ``.gz`` it is decompressed first."""
     return core().read_model(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path)
 
 
-def _options(threads: int, precision: str | None) -> dict[str, Any]:
+def cpu_options(threads: int, precision: str | None) -> dict[str, Any]:
+    """Return OpenVINO's options for the CPU; arguments as of ``compile_model``."""
     options: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": precision or hardware_precision(core()),
         "PERFORMANCE_HINT": "LATENCY",  # one request at a time, on all threads
@@ -123,11 +125,11 @@ def _options(threads: int, precision: str | None) -> dict[str, Any]:
 
 def _openvino(tower: Tower, plan: Plan, cache: Path | None) -> NetworkRunner:
     def compile_network(read: Callable[[], ov.Model], form: str) -> NetworkRunner:
-        source, options = describe_file(tower.path) + form, _options(plan.threads, plan.precision)
+        source, options = describe_file(tower.path) + form, cpu_options(plan.threads, plan.precision)
         compiled = compile_cached(read, source, options, cache)
         return lambda feeds: np.asarray(compiled(dict(feeds))[tower.output], np.float32)
 
-    as_it_is = compile_network(lambda: _read(tower.path), "")
+    as_it_is = compile_network(lambda: read_network(tower.path), "")
     if not tower.single_row:
         return as_it_is
     single = _row_by_row(as_it_is)
@@ -140,7 +142,7 @@ def _widen_batch(
     """Return the network reshaped to any number of rows, if it still gives the same vectors."""
 
     def read() -> ov.Model:
-        model = _read(tower.path)
+        model = read_network(tower.path)
         model.reshape({port.name: ov.PartialShape([-1, *port.shape[1:]]) for port in tower.inputs})
         return model
 

@@ -50,6 +50,15 @@ async def test_queries_find_their_photograph(embedder: LiteEmbedder) -> None:
     assert (scores.argmax(axis=0) == np.arange(len(images))).all()
 
 
+async def test_closing_waits_for_images_that_are_being_resized() -> None:
+    embedder = LiteEmbedder()
+    image = np.zeros((320, 416, 3), np.uint8)
+    running = [asyncio.create_task(embedder.images([image])) for _ in range(3)]
+    await asyncio.sleep(0)  # they begin
+    await embedder.close()
+    assert [vectors.shape for vectors in await asyncio.gather(*running)] == [(1, 512)] * 3
+
+
 async def test_memory_does_not_grow_with_the_images_that_come_at_once() -> None:
     embedder = LiteEmbedder()
     image = np.zeros((320, 416, 3), np.uint8)
