@@ -14,15 +14,8 @@ from datetime import UTC, datetime
 from footage.indexer.embed.openvino_core import core, describe_processor, openvino
 from footage.indexer.embed.runtime import hardware_precision
 
-MEASUREMENTS: dict[str, tuple[str, ...]] = {
-    "search": ("bench.search",),
-    "cold": ("bench.cold",),
-    "index": ("bench.index",),
-    "decoding": ("bench.decoding",),
-    "live": ("bench.live",),
-    "tutorial": ("bench.tutorial",),
-}
-"""The module and arguments of each measurement."""
+MEASUREMENTS = ("search", "cold", "index", "decoding", "live", "tutorial")
+"""Modules of this folder."""
 
 
 def main(names: list[str]) -> int:
@@ -35,10 +28,8 @@ def main(names: list[str]) -> int:
     print(f"Python {platform.python_version()}, OpenVINO {openvino.__version__.partition('-')[0]}")
     failed = []
     for name in names or MEASUREMENTS:
-        module, *arguments = MEASUREMENTS[name]
-        command = " ".join(["python", "-m", module, *arguments])
-        print(f"\n== {name}: {command}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", flush=True)
-        if subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode:
+        print(f"\n== {name}: python -m bench.{name}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", flush=True)
+        if subprocess.run([sys.executable, "-m", f"bench.{name}"], check=False).returncode:
             failed.append(name)
     if failed:
         print(f"\nnot measured: {', '.join(failed)}", file=sys.stderr)

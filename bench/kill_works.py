@@ -69,9 +69,11 @@ class Work:
 async def _index(folder: Path) -> Any:
     store = await LanceStore.open(folder / "vectors", ColorEmbedder.space)
     catalog = await SqliteCatalog.open(folder / "catalog.sqlite")
-    yield store, catalog
-    await store.close()
-    await catalog.close()
+    try:
+        yield store, catalog
+    finally:
+        await store.close()
+        await catalog.close()
 
 
 async def _times(store: Any) -> list[tuple[str, datetime]]:

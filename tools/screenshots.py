@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.page import serving, wait_for
-from bench.real_footage import find_clip
+from bench.real_footage import need_clip
 from bench.week import Gap, Part, Showing, build_index
 from PIL import Image
 from playwright.async_api import Page, async_playwright
@@ -49,9 +49,7 @@ def week(folder: Path) -> tuple[list[Showing], list[Gap]]:
     day = datetime(2026, 5, 4, tzinfo=UTC)
     showings = []
     for camera, (name, parts) in PARTS.items():
-        clip = find_clip(name, folder)
-        if clip is None:
-            sys.exit(f"{name} is not in {folder}; name its folder with --clips")
+        clip = need_clip(name, folder)
         for i, (begin, end) in enumerate(parts):
             start = day + timedelta(days=i * 4.6 / len(parts), hours=6 + (i * 5) % 9, minutes=(i * 17) % 60)
             showings.append(Showing(camera, Part(clip, begin, end), start))

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from bench.cluster.node import SPACE, connect, processor_seconds, read_latencies, running_node
+from bench import feeds
+from bench.cluster.node import SPACE, connect, read_latencies, running_node
 from bench.cluster.workers import Requests, SimulatedWorker, shared_camera
 
 from footage.indexer.store.cassandra import CassandraCatalog, CassandraSession, CassandraStore, schema
@@ -95,9 +96,9 @@ async def live(cameras: int, workers: int, processes: int, seconds: float) -> No
                 )
                 for number in range(processes)
             ]
-            before = time.monotonic(), processor_seconds(node.pid)
+            before = time.monotonic(), feeds.cpu_seconds(node.pid)
             printed = await asyncio.gather(*(child.communicate() for child in children))
-            busy = (processor_seconds(node.pid) - before[1]) / (time.monotonic() - before[0])
+            busy = (feeds.cpu_seconds(node.pid) - before[1]) / (time.monotonic() - before[0])
             found = [json.loads(out) for out, _ in printed]
             _report(found, cameras, busy)
             for table, (p50, p95, p99) in (await asyncio.to_thread(read_latencies, node, TABLES)).items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,26 +32,20 @@ async def running_node(folder: Path) -> AsyncIterator[tuple[Any, Callable[[], Aw
         yield node, lambda: connect(node.contact)
 
 
-def processor_seconds(pid: int) -> float:
-    """Seconds of processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def read_latencies(node: Any, tables: list[str]) -> dict[str, tuple[float, float, float]]:
     """Return p50, p95 and p99 in milliseconds of the node's own reads of each table that was read."""
     found = {}
     for table in tables:
         lines = node.nodetool("tablehistograms", KEYSPACE, table).splitlines()
         at = {line.split()[0]: line for line in lines if re.match(r"\d\d%", line)}
-        values = [_third_number(at[percent]) for percent in ("50%", "95%", "99%") if percent in at]
+        values = [_read_latency(at[percent]) for percent in ("50%", "95%", "99%") if percent in at]
         if len(values) == 3 and values[2]:
             found[table] = (values[0] / 1e3, values[1] / 1e3, values[2] / 1e3)
     return found
 
 
-def _third_number(line: str) -> float:
-    """Percentile, read latency and the others, in microseconds; the order is that of the heading."""
+def _read_latency(line: str) -> float:
+    """The first number behind the percentile, in microseconds."""
     numbers = [float(each) for each in re.findall(r"(?<=\s)\d+\.\d+", line)]
     return numbers[0] if numbers else 0.0
 

@@ -11,6 +11,7 @@ from av.video.stream import VideoStream
 from PIL import Image as Pillow
 
 from footage.stream.files import image_file
+from footage.stream.files.frame_image import fit_size
 from footage.stream.files.video_file import MediaError, VideoFile, presentation_time
 from footage.stream.frame import Image, Kind
 
@@ -50,10 +51,9 @@ def read_image_at(path: Path, kind: Kind, offset: float, side: int | None = None
 def shrink(image: Image, side: int) -> Image:
     """Shrink an image until its shorter side has ``side`` pixels; a smaller one stays."""
     height, width = image.shape[:2]
-    scale = side / min(height, width)
-    if scale >= 1:
+    size = fit_size(width, height, side)
+    if size == (width, height):
         return image
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.asarray(Pillow.fromarray(image).resize(size, Pillow.Resampling.BOX))
 
 

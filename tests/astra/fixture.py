@@ -46,10 +46,12 @@ async def open_session(database: Astra, space: Space) -> AsyncIterator[Cassandra
 
     to = database.contact
     session = await connect_cassandra(keyspace=to.keyspace, bundle=to.bundle, token=to.token)
-    if await schema.find_errors(session, space):
-        await schema.create_tables(session, space)
-    yield session
-    await session.close()
+    try:
+        if await schema.find_errors(session, space):
+            await schema.create_tables(session, space)
+        yield session
+    finally:
+        await session.close()
 
 
 def need_cryptography() -> None:

@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count, islice
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +34,8 @@ class FakeCamera:
 
     Args:
         plays: each sends until it returns or the client is gone.
-        tracks: the video's codec in the description, for each connection, and further tracks.
+        codecs: the video's in the description, for each connection, the last one again.
+        more: further tracks of the description.
     """
 
     def __init__(self, plays: Sequence[Callable[[Send], None]], codecs: Sequence[str] = ("H264",), more: str = ""):
@@ -56,9 +57,10 @@ class FakeCamera:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stopped.set()
-        self._listener.close()
-        for client in self._clients:
-            client.close()
+        for one in (self._listener, *self._clients):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)  # closing alone wakes no thread that waits for it
+            one.close()
 
     def _accept(self) -> None:
         while not self._stopped.is_set():
