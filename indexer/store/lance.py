@@ -220,10 +220,6 @@ class LanceStore:
         """Return what there is of the scan column."""
         return await self._column.status()
 
-    async def column_settled(self) -> None:
-        """Wait until the column is made or mended, as far as that is under way."""
-        await self._column.settled()
-
     async def note_loss(self, records: int) -> None:
         """Remember that records were lost, or with 0 that all of them are there again."""
         state = await asyncio.to_thread(self._ledger.read)

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.store import rows
 from footage.indexer.store.base import Hit, Record, Vector, Where
+from footage.indexer.store.column.slices import evenly_spaced
 from footage.indexer.store.error_hints import is_stale, translate_errors
 from footage.indexer.store.times import merged_micros
 
@@ -130,8 +131,3 @@ class TableReader:
                         raise
                     await self.table.checkout_latest()
             return await ask()
-
-
-def evenly_spaced(values: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:
-    """Return at most ``n`` of the values, evenly spaced."""
-    return values if len(values) <= n else values[np.arange(n) * len(values) // n]

@@ -95,8 +95,8 @@ def time_order(
 
 def from_arrow(table: pa.Table, dim: int) -> RowArrays:
     """Return the rows of a table of LanceDB as arrays."""
-    cameras, camera = _encode(table["camera"])
-    medias, media = _encode(table["media"])
+    cameras, camera = encode_names(table["camera"])
+    medias, media = encode_names(table["media"])
     return RowArrays(
         np.asarray(table["time"], np.int64),
         np.asarray(table["offset"], np.float64),
@@ -191,7 +191,8 @@ def merge_names(
     return tuple(known), np.concatenate(found) if found else np.empty(0, np.uint32)
 
 
-def _encode(column: pa.ChunkedArray) -> tuple[tuple[str, ...], NDArray[np.uint32]]:
+def encode_names(column: pa.ChunkedArray) -> tuple[tuple[str, ...], NDArray[np.uint32]]:
+    """Return the names of a column, and for each row its place among them, (n,)."""
     encoded = column.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()

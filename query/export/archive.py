@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
 import time
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, ParamSpec, Self, TypeVar, get_args
+from typing import IO, Self, get_args
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from pydantic import JsonValue
@@ -45,11 +44,10 @@ from footage.stream.atomic import atomic_write
 from footage.stream.files.frame_at import encode_jpeg
 from footage.stream.files.video_file import MediaError
 from footage.stream.frame import Image, Kind
+from footage.stream.threads import run_to_completion
 
 CHUNK = 1 << 20
 """Bytes that are read or sent at a time."""
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,13 +245,3 @@ async def save_export(
             return await export.finish()
     except _NothingExported:
         return None
-
-
-async def run_to_completion(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Runs ``work`` in a thread to its end, also when cancelled: only then may the files that it uses be closed."""
-    task = asyncio.create_task(asyncio.to_thread(work, *args, **kwargs))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

@@ -135,7 +135,7 @@ class ReviewLog:
     async def forget(self, camera: str, start: datetime, end: datetime) -> None:
         """Delete what was decided about a camera's time."""
         for kind in (MARK_KIND, EXPORT_KIND):
-            for part in await self._known_parts(kind):
+            for part in await self._catalog.documents(kind):
                 if _camera(part) == camera:
                     in_part = _part_kind(kind, part)
                     for name in await self._catalog.documents_between(in_part, _name(start), _name(end)):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TypeVar
 
 from footage.indexer.store.base import FrameTime
 from footage.indexer.store.cassandra.buckets import BucketSlice
 from footage.indexer.store.cassandra.session import CassandraSession, gather_all
 from footage.stream.instants import from_micros
+
+T = TypeVar("T")
 
 WINDOW = 60_000_000
 """Microseconds per time asked for, up to which every record's key is read."""
@@ -87,6 +90,9 @@ def _windows(slices: Sequence[BucketSlice], n: int) -> list[BucketSlice]:
 
 def _thin(times: Times, n: int) -> Times:
     """At most ``n`` of the times, evenly spaced."""
-    ordered = sorted(times)
-    chosen = ordered if len(ordered) <= n else [ordered[i * len(ordered) // n] for i in range(n)]
-    return {time: times[time] for time in chosen}
+    return {time: times[time] for time in evenly_spaced(sorted(times), n)}
+
+
+def evenly_spaced(values: list[T], n: int) -> list[T]:
+    """Return at most ``n`` of the values, evenly spaced."""
+    return values if len(values) <= n else [values[i * len(values) // n] for i in range(n)]

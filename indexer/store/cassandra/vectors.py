@@ -17,7 +17,7 @@ from footage.indexer.store import rows
 from footage.indexer.store.base import FrameTime, Hit, Record, StoreError, Vector, Where
 from footage.indexer.store.cassandra import schema
 from footage.indexer.store.cassandra.buckets import ALL_TIME, BucketIndex, BucketSlice
-from footage.indexer.store.cassandra.frame_times import find_times
+from footage.indexer.store.cassandra.frame_times import evenly_spaced, find_times
 from footage.indexer.store.cassandra.merge import merge_streams
 from footage.indexer.store.cassandra.nearest import VectorSearch
 from footage.indexer.store.cassandra.session import KEYS_PER_QUERY, CassandraSession, Statement, gather_all
@@ -179,11 +179,11 @@ class CassandraStore:
             await self._buckets.find(where), key=lambda bucket_slice: (bucket_slice.since, bucket_slice.camera)
         )
         found = await gather_all(
-            self._keys(bucket_slice, where) for bucket_slice in _evenly_spaced(slices, SAMPLE_PARTITIONS)
+            self._keys(bucket_slice, where) for bucket_slice in evenly_spaced(slices, SAMPLE_PARTITIONS)
         )
         keys = sorted((time, bucket_slice) for bucket_slice, times in found for time in times)
         wanted: dict[BucketSlice, list[int]] = {}
-        for time, bucket_slice in _evenly_spaced(keys, max(n, 0)):
+        for time, bucket_slice in evenly_spaced(keys, max(n, 0)):
             wanted.setdefault(bucket_slice, []).append(time)
         parts = [
             (bucket_slice, times[i : i + self._keys_per_lookup])
@@ -312,8 +312,3 @@ def _floats(sent: bytes) -> Vector:
 def _record(camera: str, row: tuple[Any, ...]) -> Record:
     time, region, media, offset, vector = row
     return Record(camera, from_micros(time), media, offset, _floats(vector), Region.of(region))
-
-
-def _evenly_spaced(values: list[Any], n: int) -> list[Any]:
-    """Return at most ``n`` of the values, evenly spaced."""
-    return values if len(values) <= n else [values[i * len(values) // n] for i in range(n)]

@@ -114,11 +114,13 @@ class Column:
             return self._snapshot() if self._verified else None
 
     def verify(self, version: int, total: int) -> bool:
-        """Compare with the table as it was opened; return whether the column is that of this table as it is now."""
+        """Compare with the table as it was opened; return whether the column is that of this table as it is now.
+
+        It is not while somebody changes the table, nor after somebody was killed in a change: nobody uses the column
+        until that intent is replaced, whatever the table has become.
+        """
         with self._turn:
-            self._verified = not self._damaged
-            state = self._state if self.snapshot() else None
-            self._verified = state is not None and (state.version, state.total) == (version, total)
+            self._verified = not self._damaged and self.told() == (version, total)
             return self._verified
 
     def told(self) -> tuple[int, int] | None:
@@ -177,10 +179,9 @@ class Column:
     def withdraw(self) -> None:
         """Take the column from everybody, for who cannot use it and is about to change the table."""
         with self._turn:
-            if (self.folder / CURRENT).exists():
-                (self.folder / CURRENT).unlink(missing_ok=True)
-                for path in self.folder.glob("log-*"):
-                    path.unlink(missing_ok=True)
+            (self.folder / CURRENT).unlink(missing_ok=True)
+            for path in self.folder.glob("log-*"):
+                path.unlink(missing_ok=True)
 
     def drop(self, wanted: slices.Filter, version: int, total: int) -> None:
         """Remove the rows of a filter, after the table has; whoever calls holds both locks."""

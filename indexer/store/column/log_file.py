@@ -88,13 +88,13 @@ class LogReader:
         Raises:
             FileNotFoundError: it is gone.
         """
-        self._dim, self._name, self._at = dim, path.name, 0
+        self._dim, self._path, self._at = dim, path, 0
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._close = weakref.finalize(self, os.close, self._descriptor)
 
     def is_replaced(self) -> bool:
         """Whether another log has taken this one's place: it has been removed."""
-        return os.fstat(self._descriptor).st_nlink == 0
+        return not self._path.exists()
 
     def is_read(self) -> bool:
         """Whether nothing follows what was read; an entry that is not whole does."""
@@ -108,7 +108,7 @@ class LogReader:
         """
         size = os.fstat(self._descriptor).st_size
         if size < self._at:
-            raise ColumnDamaged(f"{self._name}: it was cut")
+            raise ColumnDamaged(f"{self._path.name}: it was cut")
         if size == self._at:
             return []
         content = memoryview(os.pread(self._descriptor, size - self._at, self._at))
@@ -129,14 +129,14 @@ class LogReader:
             return None
         magic, kind, count, names_length, version, total, checksum = HEADER.unpack_from(content)
         if magic != MAGIC or kind not in Kind.__members__.values():
-            raise ColumnDamaged(f"{self._name}: an entry was changed")
+            raise ColumnDamaged(f"{self._path.name}: an entry was changed")
         length = names_length + count * (8 + 8 + 4 + 4 + 4 + 4 * self._dim)
         body = content[HEADER.size : HEADER.size + length]
         if len(body) < length:
             return None
         head = HEADER.pack(magic, kind, count, names_length, version, total, 0)
         if zlib.crc32(body, zlib.crc32(head)) != checksum:
-            raise ColumnDamaged(f"{self._name}: an entry was changed")
+            raise ColumnDamaged(f"{self._path.name}: an entry was changed")
         rows = self._decode_rows(body, count, names_length) if names_length else None
         return Entry(Kind(kind), version, total, rows), HEADER.size + length
 

@@ -86,9 +86,9 @@ class Scanner:
         return self._workers.submit(self._guard, lambda: self._read(work))
 
     def close(self) -> None:
-        """End the threads, after what they do now."""
-        self._leader.shutdown(wait=False, cancel_futures=True)
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        """Answer the questions that wait, and end the threads."""
+        self._leader.shutdown()
+        self._workers.shutdown()
 
     def _read(self, work: Callable[[Snapshot], T]) -> T | None:
         snapshot = self._column.snapshot()

@@ -29,6 +29,7 @@ from footage.indexer.store.column.upkeep import MAX_LOG_ROWS, ColumnUpkeep, Tabl
 from footage.indexer.store.row_arrays import RowArrays, from_arrow
 from footage.stream.frame import Region
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST, from_micros
+from footage.stream.threads import run_to_completion
 
 log = logging.getLogger(__name__)
 
@@ -162,11 +163,17 @@ class ScanColumn:
     @asynccontextmanager
     async def forgetting(self, where: Where) -> AsyncIterator[None]:
         """Remove what the block removes from the table, from the files too; whoever calls holds both locks."""
-        wanted = Filter.of(where)
-        async with self._changing(lambda version, total: self._column.drop(wanted, version, total)) as told:
+        wanted, dropped = Filter.of(where), False
+
+        def drop(version: int, total: int) -> None:
+            nonlocal dropped
+            self._column.drop(wanted, version, total)
+            dropped = True
+
+        async with self._changing(drop):
             yield
-        if not told:
-            await asyncio.to_thread(self._column.discard)
+        if not dropped:  # nothing of it may stay in the files
+            await run_to_completion(self._column.discard)
             self._tend()
 
     async def maintained(self) -> None:
@@ -192,29 +199,24 @@ class ScanColumn:
         found = await self.status()
         return found.usable and found.since is None
 
-    async def settled(self) -> None:
-        """Wait until what is done in the background is done."""
-        while self._tending and not self._tending.done():
-            await asyncio.wait([self._tending])
-
     async def close(self) -> None:
         """End what is done in the background, and release the files."""
         self._closed = True
         if self._tending:
             self._tending.cancel()
             await asyncio.wait([self._tending])
-        self._scanner.close()
+        await asyncio.to_thread(self._scanner.close)
         self._column.close()
 
     @asynccontextmanager
-    async def _changing(self, tell: Callable[[int, int], None]) -> AsyncIterator[bool]:
-        """Tell other processes of a change to the table before and after; yields whether they can be told.
+    async def _changing(self, tell: Callable[[int, int], None]) -> AsyncIterator[None]:
+        """Tell other processes of a change to the table before and after, if they can be told.
 
         Cancelled, it leaves what it told before: the table may still be changing, and the column must be mended.
         """
-        told = await asyncio.to_thread(self._begin, (await self._table.state())[1])
+        told = await run_to_completion(self._begin, (await self._table.state())[1])
         try:
-            yield told
+            yield
         except Exception:
             if told:
                 await self._tell(self._column.note)
@@ -229,11 +231,13 @@ class ScanColumn:
             self._column.withdraw()
         except (OSError, ColumnDamaged) as error:
             log.warning("the scan column in %s cannot be written: %s", self._folder, error)
+            with suppress(OSError):  # nobody may use it after a change that nobody is told of
+                self._column.withdraw()
         return False
 
     async def _tell(self, tell: Callable[[int, int], None]) -> bool:
         try:
-            await asyncio.to_thread(tell, *await self._table.state())
+            await run_to_completion(tell, *await self._table.state())
         except (OSError, ColumnDamaged) as error:  # the table has everything; the column is mended later
             log.warning("the scan column in %s cannot be written: %s", self._folder, error)
             return False
@@ -248,7 +252,7 @@ class ScanColumn:
         _, total = await self._table.state()
         if before and before[1] != total and await asyncio.to_thread(self._column.told) == before:
             async with lock_file(self._folder / "write.lock"):
-                await asyncio.to_thread(self._column.invalidate)
+                await run_to_completion(self._column.invalidate)
 
     async def _ask(self, work: Callable[[Snapshot], T], *wanted: Filter) -> T | None:
         """Read something, unless the column does not reach back as far as one of the filters does."""

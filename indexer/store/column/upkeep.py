@@ -20,7 +20,8 @@ from footage.indexer.store.base import StoreError
 from footage.indexer.store.column import slices
 from footage.indexer.store.column.column import Column, Snapshot, tail_rows
 from footage.indexer.store.column.run_file import ColumnDamaged, Run
-from footage.indexer.store.row_arrays import RowArrays, concatenate, from_arrow
+from footage.indexer.store.row_arrays import RowArrays, concatenate, encode_names, from_arrow
+from footage.stream.threads import run_to_completion
 
 log = logging.getLogger(__name__)
 
@@ -86,13 +87,13 @@ class ColumnUpkeep:
                 return
             old = await asyncio.to_thread(self._column.readable)
             with suppress(OSError, ColumnDamaged):
-                await asyncio.to_thread(self._column.invalidate)
+                await run_to_completion(self._column.invalidate)
         draft = _Draft(self._column, self._table, self._max_rows, old)
         await draft.compare()
         async with lock_file(self._write_lock):  # and what has been written meanwhile
             version, total = await self._table.state()
             await draft.compare()
-            await asyncio.to_thread(draft.publish, version, total)
+            await run_to_completion(draft.publish, version, total)
 
     async def compact(self) -> None:
         """Make a run of the log and merge small runs into it, and drop what there is no memory for.
@@ -108,10 +109,10 @@ class ColumnUpkeep:
             return
         since = _trim(snapshot, self._max_rows)
         kept, merged = _choose(runs, len(tail))
-        names = await asyncio.to_thread(self._write, kept, merged, tail, since)
+        names = await run_to_completion(self._write, kept, merged, tail, since)
         async with lock_file(self._write_lock):
             state = await self._table.state()
-            await asyncio.to_thread(self._replace, names, len(tail), state, since)
+            await run_to_completion(self._replace, names, len(tail), state, since)
 
     def _write(self, kept: list[Run], merged: list[Run], tail: RowArrays, since: int | None) -> list[str]:
         """Write what is merged, without what is older than ``since``; return the names of all runs."""
@@ -151,10 +152,8 @@ def _trim(snapshot: Snapshot, max_rows: int) -> int | None:
     """Return from which time on there is memory for the rows."""
     if snapshot.rows <= max_rows:
         return snapshot.since
-    times = np.concatenate([segment.time for segment in snapshot.segments])
-    return max(
-        int(np.partition(times, -int(TRIM_TO * max_rows))[-int(TRIM_TO * max_rows)]), snapshot.since or -(1 << 62)
-    )
+    newest = _newest(np.concatenate([segment.time for segment in snapshot.segments]), int(TRIM_TO * max_rows))
+    return newest if snapshot.since is None else max(newest, snapshot.since)
 
 
 def _newest(times: NDArray[np.int64], rows: int) -> int:
@@ -180,7 +179,7 @@ class _Draft:
         if version == self._version:
             return
         keys = from_arrow_keys(await self._table.select("true", KEY_COLUMNS))
-        await asyncio.to_thread(self._take_over, keys)
+        await run_to_completion(self._take_over, keys)
         await self._add_missing(keys)
         self._version = version
 
@@ -241,7 +240,7 @@ class _Draft:
         found = found.take(chosen)
         self._hashes.append(hashes[chosen])
         if len(found) >= SEAL_ROWS:
-            self._runs.append(await asyncio.to_thread(self._column.write_run, found))
+            self._runs.append(await run_to_completion(self._column.write_run, found))
         else:
             self._tail = concatenate([self._tail, found], dim)
 
@@ -255,9 +254,7 @@ class _Keys:
 
 def from_arrow_keys(table: pa.Table) -> _Keys:
     """Return times and hashes of keys."""
-    encoded = table["camera"].combine_chunks().dictionary_encode()
-    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
-    names, camera = tuple(encoded.dictionary.to_pylist()), np.asarray(encoded.indices, dtype=np.uint32)
+    names, camera = encode_names(table["camera"])
     time, region = np.asarray(table["time"], np.int64), np.asarray(table["region"]).astype(np.uint32)
     return _Keys(time, hash_keys(names, camera, time, region))
 

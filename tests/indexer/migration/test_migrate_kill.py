@@ -10,7 +10,7 @@ from footage.indexer.migration.migrate import Migration
 from footage.indexer.store.lance import LanceStore
 from tests import films
 from tests.indexer.color_embedder import ColorEmbedder
-from tests.indexer.migration.test_migrate import START, OtherEmbedder, keys
+from tests.indexer.migration.harness import START, OtherEmbedder, keys
 
 CHILD = """
 import asyncio, sys
@@ -20,7 +20,7 @@ from footage.indexer.pipeline.pipeline import Pipeline
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
 from tests.indexer.color_embedder import ColorEmbedder
-from tests.indexer.migration.test_migrate import OtherEmbedder
+from tests.indexer.migration.harness import OtherEmbedder
 
 async def main(data):
     vectors = data / "index" / "vectors"

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import shutil
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +19,7 @@ import pytest
 from PIL import Image as Pillow
 
 from footage.query.clips.service import ClipService
-from footage.query.export.archive import ExportRequest, run_to_completion, save_export, sort_moments
+from footage.query.export.archive import ExportRequest, save_export, sort_moments
 from footage.query.export.manifest import ExportedMoment, Manifest, Wanted
 from footage.query.values.ids import MomentId
 from footage.stream.frame import Kind, Media, Region
@@ -255,23 +254,3 @@ async def test_a_cancelled_export_leaves_no_file(harness: ExportHarness) -> None
         await task
     assert harness.zip.read_bytes() == b"an earlier one"
     assert list(harness.folder.glob("*review*")) == [harness.zip]
-
-
-async def test_cancellation_waits_for_the_thread() -> None:
-    begun, go, done = asyncio.Event(), threading.Event(), threading.Event()
-    loop = asyncio.get_running_loop()
-
-    def work() -> None:
-        loop.call_soon_threadsafe(begun.set)
-        go.wait(60)
-        done.set()
-
-    task = asyncio.ensure_future(run_to_completion(work))
-    await begun.wait()
-    task.cancel()
-    await asyncio.sleep(0)
-    assert not task.done()
-    go.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert done.is_set()

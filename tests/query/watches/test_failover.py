@@ -34,11 +34,58 @@ async def until(condition, seconds=90):
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.slow
-async def test_a_watch_fires_at_least_once_with_one_id_when_its_worker_is_killed(cassandra, capsys):
+class Cluster:
+    """A keyspace with one camera, and workers of it.
+
+    Attributes:
+        since: when the camera's footage begins.
+    """
+
+    def __init__(self, address, session, catalog, store, since):
+        self.session, self.catalog, self.store, self.since = session, catalog, store, since
+        self._address, self._workers = address, []
+
+    async def start(self, name):
+        at = self._address
+        fixed = (at.host, str(at.port), at.user, at.password, self.session.keyspace, name)
+        module = "tests.query.watches.failover_worker"
+        command = (sys.executable, "-m", module, *fixed, self.since.isoformat(), str(FRAMES))
+        self._workers.append(await asyncio.create_subprocess_exec(*command, env=dict(os.environ)))
+
+    async def kill_first(self):
+        self._workers[0].kill()
+        await self._workers[0].wait()
+
+    async def end(self):
+        for worker in self._workers:
+            if worker.returncode is None:
+                worker.kill()
+                await worker.wait()
+        await self.session.execute_ddl(f"DROP KEYSPACE {self.session.keyspace}")
+        await self.session.close()
+
+    async def holders(self):
+        return dict(await self.session.select("SELECT name, holder FROM @lease_holders"))
+
+
+@pytest.fixture
+async def cluster(cassandra):
     at, keyspace = cassandra, f"f_{uuid.uuid4().hex[:12]}"
     since = (datetime.now(UTC) - timedelta(minutes=30)).replace(microsecond=0)
-    received = defaultdict(list)  # ids by start of the moment
+    session = await connect_cassandra([at.host], at.port, keyspace, user=at.user, password=at.password)
+    await schema.create_tables(session, ColorEmbedder.space)
+    catalog, store = await CassandraCatalog.open(session), await CassandraStore.open(session, ColorEmbedder.space)
+    await catalog.bind_space(ColorEmbedder.space, await fingerprint(ColorEmbedder()))
+    await catalog.add_media(Media("film", "yard", "/film.mp4", Kind.VIDEO, since, Clock.GIVEN, float(FRAMES)), "")
+    cluster = Cluster(at, session, catalog, store, since)
+    yield cluster
+    await cluster.end()
+
+
+@pytest.fixture
+async def receiver():
+    """A slow receiver of firings: its URL, and the ids by start of the moment."""
+    received = defaultdict(list)
 
     async def take(request):
         firing = json.loads(await request.read())
@@ -46,58 +93,37 @@ async def test_a_watch_fires_at_least_once_with_one_id_when_its_worker_is_killed
         await asyncio.sleep(0.2)  # so that one is always on its way, and others wait
         return web.Response()
 
-    session = await connect_cassandra([at.host], at.port, keyspace, user=at.user, password=at.password)
-    await schema.create_tables(session, ColorEmbedder.space)
-    catalog, store = await CassandraCatalog.open(session), await CassandraStore.open(session, ColorEmbedder.space)
-    await catalog.bind_space(ColorEmbedder.space, await fingerprint(ColorEmbedder()))
-    await catalog.add_media(Media("film", "yard", "/film.mp4", Kind.VIDEO, since, Clock.GIVEN, float(FRAMES)), "")
     app = web.Application()
     app.router.add_post("/", take)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/")), received
 
-    async def start(name):
-        fixed = (at.host, str(at.port), at.user, at.password, keyspace, name, since.isoformat(), str(FRAMES))
-        module = "tests.query.watches.failover_worker"
-        return await asyncio.create_subprocess_exec(sys.executable, "-m", module, *fixed, env=dict(os.environ))
 
-    async def holders():
-        found = await session.select("SELECT name, holder FROM @lease_holders")
-        return dict(found)
+@pytest.mark.slow
+async def test_a_watch_fires_at_least_once_with_one_id_when_its_worker_is_killed(cluster, receiver, capsys):
+    url, received = receiver
+    watch = Watch(name="grass", text="green", since=cluster.since, cooldown=0, webhook=url, allow_private=True)
+    await save_watch(cluster.catalog, watch)
 
     async def held_by_first():
-        return await holders() == {"yard": "a", DELIVERY_LEASE: "a"} and len(received) >= 5
+        return await cluster.holders() == {"yard": "a", DELIVERY_LEASE: "a"} and len(received) >= 5
 
     async def all_done():
-        waiting = await catalog.documents(f"watch-outbox/{watch.id}")
-        return len(received) == FRAMES // CYCLE and not waiting and await store.count() == FRAMES
+        waiting = await cluster.catalog.documents(f"watch-outbox/{watch.id}")
+        return len(received) == FRAMES // CYCLE and not waiting and await cluster.store.count() == FRAMES
 
-    processes = []
-    async with TestServer(app) as server:
-        watch = Watch(
-            name="grass", text="green", since=since, cooldown=0, webhook=str(server.make_url("/")), allow_private=True
-        )
-        await save_watch(catalog, watch)
-        try:
-            processes.append(await start("a"))
-            await until(held_by_first)
-            processes.append(await start("b"))
-            stored = await store.count()
-            processes[0].kill()
-            await processes[0].wait()
-            before = len(received)
-            await until(all_done)
-            assert await holders() == {"yard": "b", DELIVERY_LEASE: "b"}
-        finally:
-            for process in processes:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
+    await cluster.start("a")
+    await until(held_by_first)
+    await cluster.start("b")
+    stored = await cluster.store.count()
+    await cluster.kill_first()
+    before = len(received)
+    await until(all_done)
+    assert await cluster.holders() == {"yard": "b", DELIVERY_LEASE: "b"}
     assert stored < FRAMES
-    expected = [since + timedelta(seconds=CYCLE * n) for n in range(FRAMES // CYCLE)]
-    assert sorted(received) == expected
+    assert sorted(received) == [cluster.since + timedelta(seconds=CYCLE * n) for n in range(FRAMES // CYCLE)]
     assert all(len(set(ids)) == 1 for ids in received.values())
     repeated = sum(len(ids) - 1 for ids in received.values())
     with capsys.disabled():
         print(f"\nkilled after {before} firings of {len(received)}: none missed, {repeated} delivered again")
     assert repeated <= 2  # those that were on their way
-    await session.execute_ddl(f"DROP KEYSPACE {keyspace}")
-    await session.close()
