@@ -106,9 +106,11 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def service(index: Path) -> Iterator[Service]:
-    """A service on loopback without tokens, over ``index``. Tests that write use ``serve``."""
-    running = Service(index)
+def service(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service on loopback without tokens, over a copy of ``index``. Tests that write use ``serve``."""
+    data = tmp_path_factory.mktemp("service") / "data"
+    shutil.copytree(index, data)  # not the index itself: files come and go under a running service, and others copy it
+    running = Service(data)
     yield running
     running.stop()
 
