@@ -1,7 +1,7 @@
 // Listens to the service's alerts and keeps the newest, so that every view shows them without a reload.
 
 import { clockOf } from './format.js';
-import { play } from './play-strings.js';
+import { text as t } from './strings.js';
 
 const MOST = 100;
 
@@ -17,5 +17,5 @@ function add({ store, say }, alert) {
   const { alerts = [], unseen = 0 } = store.get();
   if (alerts.some((one) => one.id === alert.id)) return;
   store.set({ alerts: [alert, ...alerts].slice(0, MOST), unseen: unseen + 1 }, { history: 'none' });
-  say(play.live.alert(alert, clockOf(alert.time)));
+  say(t.live.alert(alert, clockOf(alert.time)));
 }

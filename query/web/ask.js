@@ -1,6 +1,8 @@
 // Asks the service what the state asks for, and keeps only the answer to the latest question.
 
 import * as api from './api.js';
+import { momentIdOf, momentOfId } from './moment-id.js';
+import { blobOf } from './pictures.js';
 import { unquoted } from './understand.js';
 
 const PAGE = 60;
@@ -8,6 +10,9 @@ const TYPING_PAUSE = 180; // milliseconds without a key before a question is ask
 const FILTERS = ['camera', 'from', 'to', 'hours', 'days'];
 
 export const isQuestion = (state) => Boolean(state.q || state.plus.length || state.pictures.length);
+
+/** A term without its weight: FRAME of 0.5*FRAME. */
+export const unweighted = (term) => term.replace(/^[\d.]+\*/u, '');
 
 /** The parameters of /api/search for a state. */
 export function paramsOf(state) {
@@ -19,17 +24,10 @@ export function paramsOf(state) {
 
 export const keyOf = (state) => JSON.stringify([paramsOf(state), state.pictures]);
 
-export const blobsOf = (pictures) => pictures.map(({ sign, name, data }) => ({
-  sign, name, blob: new Blob([Uint8Array.from(atob(data), (one) => one.charCodeAt(0))], { type: 'image/jpeg' }),
-}));
+export const blobsOf = (pictures) => pictures.map((one) => ({ sign: one.sign, name: one.name, blob: blobOf(one) }));
 
 /** A frame of the index as a moment of no length, so that the same cards and player show it. */
-export function momentOfFrame({ id, camera, time }) {
-  const [name, micros, region] = id.split('~');
-  const moment = [name, micros, 0, 0, region].filter((one) => one !== undefined).join('~');
-  return { id: moment, camera, start: time, end: time, score: null, best: { time, frame: id }, count: 1, others: [],
-    clock: '', missing: '', mark: null, exported: false };
-}
+const momentOfFrame = ({ id, time }) => ({ ...momentOfId(momentIdOf(id)), start: time, end: time, best: { time, frame: id } });
 
 async function ask(state, after, signal) {
   if (!isQuestion(state)) {

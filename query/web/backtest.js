@@ -1,13 +1,13 @@
 // Shows when a watch would have fired, as pictures on a timeline, with the threshold as a slider that answers at once.
 
 import { html } from './vendor/lit-html/lit-html.js';
-import * as api from './play-api.js';
+import * as api from './api.js';
 import { fullOf, percentOf } from './format.js';
 import { isoOf } from './moment-id.js';
-import { play } from './play-strings.js';
+import { text as t } from './strings.js';
 import { Timeline } from './timeline.js';
 
-const text = play.backtest;
+const text = t.backtest;
 const SPANS = { '1d': 86_400_000, '7d': 7 * 86_400_000, '30d': 30 * 86_400_000 };
 const SIDE = 120; // pixels of a picture's shorter side
 const SLOT = 104; // pixels that a picture takes on the timeline
@@ -43,7 +43,7 @@ async function run(ctx) {
     mine.exact = new Map([[mine.watch.threshold, mine.answer.firings]]);
   } catch (error) {
     if (error.name === 'AbortError') return;
-    mine.error = [error.message, error.hint].filter(Boolean).join('. ');
+    mine.error = api.explain(error);
   }
   mine.busy = false;
   if (test !== mine) return;
@@ -64,7 +64,7 @@ async function refine(ctx) {
     mine.exact.set(threshold, firings);
     if (test === mine) update(ctx);
   } catch (error) {
-    if (error.name !== 'AbortError') ctx.say([error.message, error.hint].filter(Boolean).join('. '));
+    if (error.name !== 'AbortError') ctx.say(api.explain(error));
   }
 }
 
@@ -132,7 +132,7 @@ export function panel(watch, ctx) {
   return html`<div class="backtest" role="group" aria-label=${text.title}>
     <div class="choices">
       <label>${text.span} <select @change=${ask}>${Object.keys(SPANS).map((one) => html`
-        <option value=${one} ?selected=${one === test.span}>${text.spans[one]}</option>`)}</select></label>
+        <option value=${one} ?selected=${one === test.span}>${t.app.spans[one]}</option>`)}</select></label>
       <label class="wide">${text.threshold(percentOf(threshold))}
         <input type="range" min="0.1" max="0.95" step="0.01" .value=${String(threshold)} ?disabled=${!answer} @input=${set} @change=${() => refine(ctx)}></label>
       <output>${busy ? text.running : answer ? text.firings(firings.length, answer.frames, test.exact.has(threshold)) : ''}</output>

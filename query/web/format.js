@@ -20,7 +20,7 @@ const at = (time) => new Date(time);
 /** 'Mon, 4 May 2026'. */
 export const dayOf = (time) => formats.day.format(at(time));
 /** '14:30'. */
-export const minuteOf = (time) => formats.minute.format(at(time));
+const minuteOf = (time) => formats.minute.format(at(time));
 /** '14:30:05'. */
 export const clockOf = (time) => formats.second.format(at(time));
 /** '14:30:05.250'. */
@@ -30,7 +30,7 @@ export const fullOf = (time) => `${dayOf(time)} ${clockOf(time)}`;
 /** '2026-05-04 12:30:05.250 UTC', to show on hover. */
 export const utcOf = (time) => at(time).toISOString().replace('T', ' ').replace('Z', ' UTC');
 
-export const sameDay = (a, b) => dayOf(a) === dayOf(b);
+const sameDay = (a, b) => dayOf(a) === dayOf(b);
 
 /** 'Mon, 4 May 2026 14:00 – 15:00'; an end that is missing stays open, and a year is said once. */
 export function spanOf(from, to) {

@@ -3,10 +3,10 @@
 import { html, render } from './vendor/lit-html/lit-html.js';
 import { zone } from './format.js';
 import { activate, register } from './keys.js';
-import { play } from './play-strings.js';
+import { text as t } from './strings.js';
 import { findTime } from './timewords.js';
 
-const text = play.goto;
+const text = t.goto;
 
 /** Register `G`; go(ms) goes there. */
 export function registerGoto(element, go) {

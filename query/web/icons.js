@@ -24,4 +24,13 @@ export const icons = {
   exit: icon(svg`<path d="M8 4H4.500v12H8m4-9 3 3-3 3m3-3H8"/>`),
   warn: icon(svg`<path d="M10 3.500 18 16.500H2zM10 8.500v3.500m0 2.200v.1"/>`),
   down: icon(svg`<path d="m6 8 4 4 4-4"/>`),
+  play: icon(svg`<path class="solid" d="M6 4.500v11l9-5.500z"/>`),
+  pause: icon(svg`<path class="solid" d="M6 4.500h2.800v11H6zM11.200 4.500H14v11h-2.800z"/>`),
+  back: icon(svg`<path d="M10 5 5 10l5 5M15 5l-5 5 5 5"/>`),
+  forward: icon(svg`<path d="m10 5 5 5-5 5M5 5l5 5-5 5"/>`),
+  frameBack: icon(svg`<path d="m12.500 5-5 5 5 5M5 5v10"/>`),
+  frameOn: icon(svg`<path d="m7.500 5 5 5-5 5M15 5v10"/>`),
+  up: icon(svg`<path d="m5.500 12 4.500-4.500L14.500 12"/>`),
+  box: icon(svg`<path d="M3.500 7V3.500H7M13 3.500h3.500V7M16.500 13v3.500H13M7 16.500H3.500V13M10 7v6M7 10h6"/>`),
+  download: icon(svg`<path d="M10 3.500V12m-3-3 3 3 3-3M4 13v3.500h12V13"/>`),
 };

@@ -63,5 +63,5 @@ export function release() {
 
 window.addEventListener('keydown', (event) => {
   if (event.defaultPrevented || event.altKey || event.isComposing) return;
-  if (!act(event) && early && early.length < MAX_EARLY && !isTyping(event.target)) early.push(event);
+  if (!act(event) && early && early.length < MAX_EARLY && event.key !== 'Escape' && !isTyping(event.target)) early.push(event);
 });

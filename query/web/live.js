@@ -1,13 +1,14 @@
 // Shows each camera now: its state, its latest picture, and why it is away; and what the watches have found.
 
 import { html } from './vendor/lit-html/lit-html.js';
-import * as api from './play-api.js';
+import * as api from './api.js';
 import { clockOf, durationOf, fullOf, percentOf, utcOf } from './format.js';
 import { icons } from './icons.js';
-import { frameId, isoOf } from './moment-id.js';
-import { play } from './play-strings.js';
+import { isoOf, momentIdOf } from './moment-id.js';
+import { askAgain } from './pictures.js';
+import { text as t } from './strings.js';
 
-const text = play.live;
+const text = t.live;
 const EVERY = 4_000; // milliseconds between two looks at the cameras
 const LATE = 60; // seconds without a picture after which it is told how old the last one is
 
@@ -35,7 +36,7 @@ async function look(ctx) {
     await Promise.all(cameras.map(getPicture));
     if (timer === mine || timer !== 0) ctx.store.set({ cameras }, { history: 'none' });
   } catch (error) {
-    failure = error.message;
+    failure = api.explain(error);
     if (timer !== 0) ctx.store.set({}, { history: 'none' });
   }
 }
@@ -64,12 +65,12 @@ export function view(state, ctx) {
 
 function card(camera, ctx) {
   const { live } = camera, picture = pictures.get(camera.camera);
-  const open = () => picture && ctx.store.set({ open: momentAt(picture.id), t: '' });
+  const open = () => picture && ctx.store.set({ open: momentIdOf(picture.id), t: '' });
   const age = picture ? (Date.now() - Date.parse(picture.time)) / 1000 : null;
   const state = live ? live.state : 'files';
   return html`<li class="camera ${isWell(live) ? 'well' : 'away'}">
     <button type="button" class="thumb" ?disabled=${!picture} @click=${open} aria-label=${text.open(camera.camera)}>
-      ${picture ? html`<img src=${api.frameUrl(picture.id, { side: 240 })} alt="" width="320" height="180">`
+      ${picture ? html`<img src=${api.frameUrl(picture.id, { side: 240 })} alt="" width="320" height="180" @error=${askAgain}>`
         : html`<span class="no-picture">${text.noPicture}</span>`}</button>
     <h2>${camera.camera} <span class="state ${state.replaceAll(' ', '-')}">${text.states[state] ?? state}</span></h2>
     ${live?.error && live.state !== 'live' ? html`<p class="why">${live.error}</p>` : ''}
@@ -81,12 +82,6 @@ function card(camera, ctx) {
 
 const isWell = (live) => !live || live.state === 'live' || live.state === 'connecting';
 
-/** A frame as a moment of no length, which the player opens. */
-function momentAt(id) {
-  const [camera, micros] = id.split('~');
-  return `${frameId(camera, Number(micros) / 1000)}~0~0`;
-}
-
 /** What the watches found while this page was open, newest first. */
 export function alertList(state, ctx) {
   const alerts = state.alerts ?? [];
@@ -94,7 +89,7 @@ export function alertList(state, ctx) {
     ${alerts.length ? '' : html`<p class="hint">${text.noAlerts}</p>`}
     <ul class="strip">${alerts.map((one) => html`<li class="alert">
       <button type="button" class="thumb" @click=${() => ctx.store.set({ open: one.moment, t: '' })}>
-        <img src="${one.links.picture}?side=120" alt="" width="128" height="72" loading="lazy">
+        <img src="${one.links.picture}?side=120" alt="" width="128" height="72" loading="lazy" @error=${askAgain}>
         <span>${icons.bell} ${one.watch}</span>
         <span class="hint" title=${utcOf(one.time)}>${one.camera} ${clockOf(one.time)} · ${percentOf(one.score)}</span></button></li>`)}</ul></section>`;
 }

@@ -21,7 +21,7 @@ async function submit(event) {
 
 export async function logOut() {
   await api.logOut();
-  store.set({ session: null, answer: null, cameras: null, open: '' }, { history: 'none' });
+  store.set({ session: null, status: null, answer: null, cameras: null, open: '' }, { history: 'none' });
 }
 
 export const loginView = (state) => html`<main class="login"><form @submit=${submit}>

@@ -2,18 +2,19 @@
 
 import { html, nothing, render } from './vendor/lit-html/lit-html.js';
 import * as api from './api.js';
-import { Asker, isQuestion } from './ask.js';
+import { Asker } from './ask.js';
 import { closeMenus, filtersView } from './filters.js';
 import { icons } from './icons.js';
 import * as keys from './keys.js';
 import { helpView, showHelp } from './help.js';
 import { loginView, logOut } from './login.js';
 import { nothingView, Tries } from './nothing.js';
-import { resultsView, toggleSelected, toolsView } from './results.js';
+import { resultsView, toolsView } from './results.js';
 import { boxView, chipsView, focusBox, listenForPictures } from './search.js';
-import { addView, bannerView, firstRunView, hasCameras, isFirstRun } from './setup.js';
-import { address, store } from './state.js';
+import { addView, bannerView, firstRunView, isFirstRun, isUp } from './setup.js';
+import { address, store, toggleSelected } from './state.js';
 import { text as t } from './strings.js';
+import { heightOf } from './timeline-size.js';
 
 const NAV = [['', icons.search], ['live', icons.live], ['watches', icons.bell], ['shares', icons.link], ['add', icons.plus]];
 const REFRESH = 5000; // milliseconds between two looks at the service's state
@@ -38,7 +39,7 @@ function say(message) {
   silence = setTimeout(() => store.set({ said: '' }, TICK), 6000);
 }
 
-const ctx = { store, api, keys, strings: t, say };
+const ctx = { store, api, say };
 
 const asker = new Asker(store);
 new Tries();
@@ -46,8 +47,7 @@ new Tries();
 async function enter() {
   try {
     const [session, status] = await Promise.all([api.session(), api.status().catch(() => null)]);
-    store.set({ session, status }, TICK);
-    await refresh(status);
+    store.set({ session, status }, TICK); // the subscriber below goes on
   } catch (error) {
     if (error.status === 401) store.set({ session: null }, TICK);
     else store.set({ error }, TICK);
@@ -62,7 +62,7 @@ async function refresh(known = null) {
   try {
     const status = known ?? await api.status();
     store.set({ status }, TICK);
-    if (hasCameras(status)) store.set({ cameras: (await api.cameras()).cameras }, TICK);
+    if (isUp(status)) store.set({ cameras: (await api.cameras()).cameras }, TICK);
     if (isAway) {
       store.set({ error: null }, TICK);
       asker.repeat();
@@ -194,13 +194,20 @@ function loadParts(state) {
   }
 }
 
+/** Keeps the timeline's place free while it is loaded, so that the results below do not move. */
+function reserveTimeline({ camera, cameras, status }) {
+  const rows = camera.length || (cameras?.length ?? status?.cameras ?? 1);
+  document.getElementById('timeline').style.minHeight = `${heightOf(rows) + 2}px`; // with its border
+}
+
 function draw(state) {
   render(pageView(state), document.getElementById('app'));
   document.title = state.q ? `${state.q} · ${t.app.name}` : t.app.name;
   if (!state.session) return unload();
   showHelp(state);
-  const isUp = state.status && hasCameras(state.status);
-  if (isUp && (state.answer || state.error || state.view || isFirstRun(state))) loadParts(state); // the first results go first
+  reserveTimeline(state);
+  const isBusy = !state.answer && !state.error && !state.view && !isFirstRun(state); // with the first results, which go first
+  if (state.status && isUp(state.status) && !isBusy) loadParts(state);
   if (state.open || state.help) load('player', (part, host) => part.mountPlayer(host, ctx));
   if (PAGES.includes(state.view)) load(state.view, () => {});
   drawParts(state);
@@ -226,12 +233,20 @@ function watchEnd() {
 const shots = () => [...document.querySelectorAll('#results .card:not(.near) .shot')];
 const focused = () => document.activeElement?.closest?.('.card');
 
+/** Goes to another card; returns whether there is any, for what came before the results is done when they are there. */
 function step(by) {
   const all = shots();
   const now = all.indexOf(focused()?.querySelector('.shot'));
   const next = all[Math.min(all.length - 1, Math.max(0, now + by))];
   next?.focus();
   next?.scrollIntoView({ block: 'nearest' });
+  return all.length > 0;
+}
+
+function selectFocused() {
+  const id = focused()?.dataset.id;
+  if (id) toggleSelected(id);
+  return Boolean(id);
 }
 
 function registerKeys() {
@@ -243,7 +258,7 @@ function registerKeys() {
   add('results', 'j', () => step(1), t.keys.next);
   add('results', 'k', () => step(-1), t.keys.previous);
   add('results', 'Enter', () => false, t.keys.open);
-  add('results', 'x', () => { const one = focused(); if (one) toggleSelected(one.dataset.id); }, t.keys.select);
+  add('results', 'x', selectFocused, t.keys.select);
   add('results', 's', () => { const sorts = Object.keys(t.results.sorts); const { sort } = store.get(); store.set({ sort: sorts[(sorts.indexOf(sort) + 1) % sorts.length] }); }, t.keys.sort);
   add('results', 'b', () => store.set({ boxes: !store.get().boxes }), t.keys.boxes);
   for (let n = 1; n <= 9; n += 1) {
@@ -279,7 +294,7 @@ store.subscribe((state) => {
   wasIn = Boolean(state.session);
   if (!wasIn) return;
   const isFocused = focusFirst();
-  refresh().then(() => isFocused || focusFirst());
+  refresh(state.status).then(() => isFocused || focusFirst());
 });
 registerKeys();
 listenForPictures();

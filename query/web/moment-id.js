@@ -34,4 +34,19 @@ export function preciseMs(iso) {
   return Date.parse(iso) + (digits ? Number(`0.${digits.slice(3)}`) : 0);
 }
 
+/** The id of the moment of no length that a frame is. */
+export function momentIdOf(frame) {
+  const [camera, start, region] = frame.split('~');
+  return [camera, start, 0, 0, region].filter((one) => one !== undefined).join('~');
+}
+
+/** What an id says of a moment, as the API gives moments; null if it is none. */
+export function momentOfId(id) {
+  const found = parseId(id);
+  if (!found) return null;
+  const [start, end, best] = [found.start, found.end, found.best].map(isoOf);
+  return { id, camera: found.camera, start, end, best: { time: best, frame: bestFrame(id) }, score: null, count: 1, others: [],
+    clock: '', missing: '', mark: null, exported: false };
+}
+
 export const isoOf = (ms) => new Date(Math.round(ms)).toISOString();

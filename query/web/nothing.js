@@ -15,7 +15,7 @@ const TRIED = 10; // moments asked for to tell how many there are
 const ms = (time) => Date.parse(time);
 
 /** The spans of coverage by camera, cut to the asked time: [{camera, watched, gaps, share, from, to}]. */
-export function coverageByCamera(coverage, { from, to, camera }, now = Date.now()) {
+function coverageByCamera(coverage, { from, to, camera }, now = Date.now()) {
   const first = from ? ms(from) : Math.min(...coverage.map((one) => ms(one.start)));
   const last = Math.min(to ? ms(to) : Math.max(...coverage.map((one) => ms(one.end))), now);
   const names = [...new Set([...camera, ...coverage.map((one) => one.camera)])].sort();
@@ -80,7 +80,7 @@ function verdict(state, rows) {
 }
 
 /** Smaller questions than these words: their things one by one, without what describes them. */
-export function smaller(words) {
+function smaller(words) {
   const things = words.toLowerCase().split(/\s+(?:with|in|on|near|at|by|and|or|next to|behind|under|riding|holding|carrying|wearing|walking|driving|of)\s+/u);
   const found = things.length > 1 ? things : [];
   for (const thing of things) {

@@ -1,4 +1,4 @@
-// Reads pictures that people drop, paste or choose, and scales them down to what a model looks at.
+// Reads pictures that people drop, paste or choose, scaled down to what a model looks at; asks again for those not yet there.
 
 const SIDE = 320; // longest side in pixels; every model looks at fewer
 const QUALITY = 0.82;
@@ -25,13 +25,27 @@ export async function readPicture(file, sign = 'plus') {
 
 export const picturesOf = (transfer) => [...(transfer?.files ?? [])].filter((file) => file.type.startsWith('image/'));
 
+/** The JPEG of a picture of the state. */
+export const blobOf = ({ data }) => new Blob([Uint8Array.from(atob(data), (one) => one.charCodeAt(0))], { type: 'image/jpeg' });
+
 const urls = new Map();
 
 /** A blob: address of a picture of the state; kept while the page is open. */
 export function pictureUrl({ data }) {
   if (!urls.has(data)) {
-    const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
-    urls.set(data, URL.createObjectURL(new Blob([bytes], { type: 'image/jpeg' })));
+    urls.set(data, URL.createObjectURL(blobOf({ data })));
   }
   return urls.get(data);
+}
+
+const AGAIN = [1000, 2000, 4000]; // milliseconds after which a picture is asked for once more
+const asked = new WeakMap(); // of an <img>: {src, times}
+
+/** Handles an error of an <img>: the last second of a live camera is written a moment after it is indexed. */
+export function askAgain({ target }) {
+  const { src } = target;
+  const times = asked.get(target)?.src === src ? asked.get(target).times : 0;
+  if (times >= AGAIN.length) return;
+  asked.set(target, { src, times: times + 1 });
+  setTimeout(() => { if (target.isConnected && target.src === src) target.src = src; }, AGAIN[times]);
 }

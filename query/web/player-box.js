@@ -2,9 +2,9 @@
 
 import { html, render } from './vendor/lit-html/lit-html.js';
 import { activate, register } from './keys.js';
-import { play } from './play-strings.js';
+import { text as t } from './strings.js';
 
-const text = play.box;
+const text = t.box;
 const SMALLEST = 0.02; // of the picture's width and height
 const MOVE = 0.02;
 

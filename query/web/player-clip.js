@@ -1,9 +1,8 @@
 // Prepares a clip for the player: whether it must be re-encoded, and which instant each of its seconds shows.
 
-import { ApiError } from './api.js';
+import { request } from './api.js';
 import { preciseMs } from './moment-id.js';
 import { frameTimes } from './mp4-times.js';
-import { play } from './play-strings.js';
 
 const FIRST = 1 << 16; // bytes that hold the index of most clips
 const TYPES = { // what to ask the browser about a codec
@@ -18,15 +17,8 @@ export function canPlay(codec) {
 
 /** Get the first bytes of a clip, which is cut for it, and with them its headers and the times of its frames. */
 export async function openClip(url, signal) {
-  const get = (from, to) => fetch(url, { headers: { Range: `bytes=${from}-${to - 1}` }, signal });
-  const response = await get(0, FIRST).catch((error) => {
-    if (error.name === 'AbortError') throw error;
-    throw new ApiError(0, play.player.unreachable, play.player.unreachableHint);
-  });
-  if (!response.ok) {
-    const told = await response.json().catch(() => ({}));
-    throw new ApiError(response.status, told.error ?? response.statusText, told.hint);
-  }
+  const get = (from, to) => request(url, { headers: { Range: `bytes=${from}-${to - 1}` }, signal });
+  const response = await get(0, FIRST);
   const clip = new Clip(url, response.headers);
   const part = async (from, to) => (await get(from, to)).arrayBuffer();
   clip.times = await frameTimes(await response.arrayBuffer(), part);

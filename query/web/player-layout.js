@@ -3,13 +3,12 @@
 import { html } from './vendor/lit-html/lit-html.js';
 import { fullOf, lengthOf, percentOf, preciseOf, utcOf } from './format.js';
 import { icons } from './icons.js';
-import { play } from './play-strings.js';
-import { glyphs } from './play-icons.js';
+import { text as t } from './strings.js';
 import { SPEEDS } from './player-video.js';
 import { markOf, reviewPanel } from './review.js';
 import { sharePanel } from './share.js';
 
-const text = play.player;
+const text = t.player;
 
 const button = (label, glyph, action, options = {}) => html`
   <button type="button" class="tool ${options.on ? 'on' : ''}" title=${options.key ? `${label} (${options.key})` : label}
@@ -25,9 +24,9 @@ export function playerLayout(view) {
         <p class="player-clock"><span class="player-day"></span> <time class="player-time"></time>
           <span class="player-source" title=${text.clockTitle}>${text.clocks[clockOf(view)] ?? ''}</span></p>
         <span class="player-place">${view.position < 0 ? '' : text.place(view.position + 1, view.total)}</span>
-        ${button(text.keys.previous, glyphs.up, act.previous, { key: 'K', off: view.position <= 0 })}
-        ${button(text.keys.next, glyphs.down, act.next, { key: 'J', off: view.position < 0 || view.position + 1 >= view.total })}
-        ${button(text.close, icons.close, act.close, { key: 'Esc' })}
+        ${button(t.keys.previous, icons.up, act.previous, { key: 'K', off: view.position <= 0 })}
+        ${button(t.keys.next, icons.down, act.next, { key: 'J', off: view.position < 0 || view.position + 1 >= view.total })}
+        ${button(t.app.close, icons.close, act.close, { key: 'Esc' })}
       </header>
       <div class="player-main">
         <div class="player-stage">
@@ -53,11 +52,11 @@ const clockOf = ({ moment, state }) => state.clip?.clock || moment?.clock || '';
 function controls({ act, playback, cut, state, mayReview, panel }) {
   const paused = playback?.paused ?? true;
   return html`<div class="player-controls" role="toolbar" aria-label=${text.controls}>
-    ${button(text.back5, glyphs.back, () => act.skip(-5000), { key: '←' })}
-    ${button(text.frameBack, glyphs.frameBack, () => act.step(-1), { key: ',' })}
-    ${button(paused ? text.play : text.pause, paused ? glyphs.play : glyphs.pause, act.toggle, { key: text.space })}
-    ${button(text.frameOn, glyphs.frameOn, () => act.step(1), { key: '.' })}
-    ${button(text.on5, glyphs.forward, () => act.skip(5000), { key: '→' })}
+    ${button(text.back5, icons.back, () => act.skip(-5000), { key: '←' })}
+    ${button(text.frameBack, icons.frameBack, () => act.step(-1), { key: ',' })}
+    ${button(paused ? text.play : text.pause, paused ? icons.play : icons.pause, act.toggle, { key: text.space })}
+    ${button(text.frameOn, icons.frameOn, () => act.step(1), { key: '.' })}
+    ${button(text.on5, icons.forward, () => act.skip(5000), { key: '→' })}
     <label class="player-speed"><span class="offscreen">${text.speed}</span>
       <select title=${text.speedTitle} @change=${act.speed}>${SPEEDS.map((one) => html`
         <option value=${one} ?selected=${one === playback?.speed} .selected=${one === playback?.speed}>${one} ×</option>`)}</select></label>
@@ -65,10 +64,10 @@ function controls({ act, playback, cut, state, mayReview, panel }) {
       title=${text.uncut}>${text.cut(cut.from && preciseOf(cut.from), cut.to && preciseOf(cut.to))} ${icons.close}</button>`}
     <span class="spacer"></span>
     ${state.state === 'pictures' ? html`<span class="hint">${text.picturesOnly}</span>` : ''}
-    ${button(text.more, glyphs.box, act.box, { key: 'M' })}
+    ${button(text.more, icons.box, act.box, { key: 'M' })}
     ${button(text.link, icons.link, act.link, { key: 'L' })}
     ${mayReview ? button(text.share, icons.out, act.share, { on: panel === 'share' }) : ''}
-    ${mayReview ? button(text.export, glyphs.download, act.export, { key: 'E' }) : ''}
+    ${mayReview ? button(t.app.clip, icons.download, act.export, { key: 'E' }) : ''}
   </div>`;
 }
 

@@ -2,7 +2,7 @@
 
 import { html, render } from './vendor/lit-html/lit-html.js';
 import { isoOf, parseId } from './moment-id.js';
-import { play } from './play-strings.js';
+import { text as t } from './strings.js';
 
 const APART = 2_000; // milliseconds that the player's time must move before the row is asked for again
 const REST = 250; // milliseconds between two asks at least
@@ -38,10 +38,10 @@ export class OtherCameras {
 
   #show(frames, ms) {
     const apart = (one) => (parseId(one.id).start - ms) / 1000;
-    render(frames.length ? html`<h3>${play.player.others}</h3><ul>${frames.map((one) => html`
-      <li><button type="button" class="other" title=${play.player.swap(one.camera)} @click=${() => this.#onSwap(one.camera)}>
+    render(frames.length ? html`<h3>${t.player.others}</h3><ul>${frames.map((one) => html`
+      <li><button type="button" class="other" title=${t.player.swap(one.camera)} @click=${() => this.#onSwap(one.camera)}>
         <img src=${this.#api.frameUrl(one.id, { side: 120 })} alt="" width="160" height="90">
-        <span>${one.camera}</span><span class="hint">${play.player.apart(apart(one))}</span>
+        <span>${one.camera}</span><span class="hint">${t.player.apart(apart(one))}</span>
       </button></li>`)}</ul>` : '', this.#element);
   }
 

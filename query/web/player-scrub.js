@@ -37,11 +37,6 @@ export class Scrubber {
     if (!this.dragging) this.#input.value = Math.round(ms - this.from);
   }
 
-  /** Whether an instant is within the bar's reach. */
-  holds(camera, ms) {
-    return camera === this.camera && ms >= this.from && ms <= this.to;
-  }
-
   async #load() {
     this.#asking.abort();
     const { signal } = this.#asking = new AbortController();

@@ -1,8 +1,8 @@
 // Plays the footage of one camera: loads a clip for an instant, seeks and steps by the times of its frames, tells the time.
 
 import { openClip, canPlay } from './player-clip.js';
-import { bestFrame, frameId, parseId, spanId } from './moment-id.js';
-import { play } from './play-strings.js';
+import { bestFrame, frameId, isoOf, parseId, spanId } from './moment-id.js';
+import { text as t } from './strings.js';
 
 export const SPEEDS = [0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 8, 16];
 const PAD = 5; // seconds shown before and after a moment
@@ -59,7 +59,7 @@ export class Playback {
   /** Show a moment from its start less the padding, or, given a frame's id, the footage around it. */
   open(id, { at = null, mayPlay = true, paused = false } = {}) {
     const named = parseId(id);
-    if (!named) return this.#tell({ state: 'missing', message: play.player.badId(id) });
+    if (!named) return this.#tell({ state: 'missing', message: t.player.badId(id) });
     this.#mayPlay = mayPlay;
     this.camera = named.camera;
     if (!named.isMoment) return this.#openAt(named.camera, at ?? named.start, paused);
@@ -108,7 +108,7 @@ export class Playback {
 
   /** Who may not have clips sees the pictures of the samples. */
   async #loadPictures(signal) {
-    const around = { camera: this.camera, from: new Date(this.ms - AFTER).toISOString(), to: new Date(this.ms + AFTER).toISOString() };
+    const around = { camera: this.camera, from: isoOf(this.ms - AFTER), to: isoOf(this.ms + AFTER) };
     const { frames } = await this.#api.frames({ ...around, limit: 200 }, { signal });
     this.#frames = frames.map((one) => ({ id: one.id, ms: parseId(one.id).start }));
     this.#tell({ state: 'pictures' });
@@ -123,7 +123,7 @@ export class Playback {
   #failed() {
     if (!this.#clip || this.#video.getAttribute('src') === null) return;
     const { recode, download, codec, pad } = this.#clip;
-    if (recode) this.#tell({ state: 'missing', message: play.player.cannotPlay(codec), download });
+    if (recode) this.#tell({ state: 'missing', message: t.player.cannotPlay(codec), download });
     else this.#load(this.id, pad, this.ms, frameId(this.camera, this.ms), this.paused, true);
   }
 
@@ -186,6 +186,7 @@ export class Playback {
   }
 
   #seeked() {
+    if (this.#video.seeking) return; // a newer seek is under way, and tells its end
     if (this.#wanted !== this.#sought) this.#video.currentTime = this.#sought = this.#wanted; // asked for meanwhile
     else this.#wanted = this.#sought = null;
   }
@@ -195,7 +196,7 @@ export class Playback {
     const told = (_, { mediaTime }) => {
       if (this.#stop.signal.aborted) return;
       if (this.#clip) {
-        if (!this.#video.seeking) this.#wanted = this.#sought = null;
+        if (!this.#video.seeking && this.#wanted === this.#sought) this.#wanted = this.#sought = null;
         this.#shown = mediaTime;
         this.ms = this.#clip.instant(mediaTime);
         this.#image.hidden = true;

@@ -1,11 +1,10 @@
 // Shows a moment: plays it, steps by frame, scrubs, asks for more like a part of it, and has it reviewed and handed over.
 
 import { render } from './vendor/lit-html/lit-html.js';
-import * as api from './play-api.js';
+import * as api from './api.js';
 import { dayOf, preciseOf, utcOf } from './format.js';
 import { activate, register } from './keys.js';
-import { bestFrame, isoOf, parseId, spanId } from './moment-id.js';
-import { play } from './play-strings.js';
+import { isoOf, momentOfId, parseId, spanId } from './moment-id.js';
 import { BoxDrawer } from './player-box.js';
 import { movePlayhead } from './playhead.js';
 import { playerLayout } from './player-layout.js';
@@ -13,10 +12,12 @@ import { OtherCameras } from './player-others.js';
 import { Scrubber } from './player-scrub.js';
 import { Swipe } from './player-swipe.js';
 import { Playback } from './player-video.js';
-import { copyLink, markOf, setMark, toggleSelected } from './review.js';
+import { copyLink, markOf, setMark } from './review.js';
+import { toggleSelected } from './state.js';
+import { text as t } from './strings.js';
 import { mountTimeline } from './timeline-view.js';
 
-const text = play.player;
+const text = t.player;
 const AROUND = 120_000; // milliseconds that the timeline shows on each side of a moment
 
 /** Mount into `element`; it shows itself while the state's `open` names a moment. ctx = {store, api, say}. */
@@ -28,14 +29,6 @@ const listOf = (state) => [...(state.answer?.moments ?? []), ...(state.answer?.n
 function timeOf(t) {
   const ms = Date.parse(t ?? '');
   return Number.isNaN(ms) ? null : ms;
-}
-
-/** A moment of which only the id is known. */
-function named(id) {
-  const found = parseId(id);
-  if (!found) return null;
-  const [start, end, best] = [found.start, found.end, found.best].map(isoOf);
-  return { id, camera: found.camera, start, end, best: { time: best, frame: bestFrame(id) }, score: null, clock: '', mark: null };
 }
 
 export class Player {
@@ -57,7 +50,7 @@ export class Player {
   #follow(state) {
     const list = listOf(state);
     if (!state.open) return this.close();
-    if (state.open !== this.#moment?.id) return this.open(list.find((one) => one.id === state.open) ?? named(state.open), list);
+    if (state.open !== this.#moment?.id) return this.open(list.find((one) => one.id === state.open) ?? momentOfId(state.open), list);
     this.#list = list;
     this.#moment = list.find((one) => one.id === state.open) ?? this.#moment;
     if (state.t !== this.#seenT && timeOf(this.#seenT = state.t) !== null) this.#playback.seek(timeOf(state.t));
@@ -66,7 +59,7 @@ export class Player {
 
   /** Show a moment; `list` is what next and previous go through. */
   open(moment, list = []) {
-    if (!moment) return this.#ctx.say?.(text.badId(this.#ctx.store.get().open));
+    if (!moment) return this.#ctx.say(text.badId(this.#ctx.store.get().open));
     Object.assign(this.#cut, { from: null, to: null });
     [this.#moment, this.#list, this.#panel] = [moment, list, ''];
     if (!this.#playback) this.#build();
@@ -171,8 +164,8 @@ export class Player {
     const on = (key, action, label) => this.#stops.push(register('player', key, action, label));
     const go = () => this.#playback;
     on(' ', () => go().toggle(), text.keys.play);
-    on('j', () => this.#next(1), text.keys.next);
-    on('k', () => this.#next(-1), text.keys.previous);
+    on('j', () => this.#next(1), t.keys.next);
+    on('k', () => this.#next(-1), t.keys.previous);
     on('ArrowRight', () => go().skip(5000), text.keys.skip);
     on('ArrowLeft', () => go().skip(-5000));
     on('Shift+ArrowRight', () => go().skip(1000), text.keys.skipOne);
@@ -189,11 +182,11 @@ export class Player {
     on('[', () => this.#match(-1));
     for (let n = 1; n <= 9; n++) on(String(n), () => this.#nth(n), n === 1 ? text.keys.camera : '');
     on('m', () => this.#drawBox(), text.keys.more);
-    on('y', () => this.#mark('keep'), text.keys.keep);
-    on('n', () => this.#mark('dismiss'), text.keys.dismiss);
-    on('x', () => toggleSelected(this.#ctx, this.#moment), text.keys.select);
+    on('y', () => this.#mark('keep'), t.review.keys.keep);
+    on('n', () => this.#mark('dismiss'), t.review.keys.dismiss);
+    on('x', () => toggleSelected(this.#moment.id), t.keys.select);
     on('e', () => this.#export(), text.keys.export);
-    on('l', () => { copyLink(this.#ctx); }, text.keys.link);
+    on('l', () => { copyLink(this.#ctx); }, t.review.keys.link);
     on('Escape', () => this.#escape(), text.keys.back);
   }
 
@@ -215,7 +208,7 @@ export class Player {
     const i = this.#list.findIndex((one) => one.id === this.#moment.id);
     const next = this.#list[i < 0 ? 0 : i + by];
     if (next) this.#open(next.id);
-    else this.#ctx.say?.(by > 0 ? text.last : text.first);
+    else this.#ctx.say(by > 0 ? text.last : text.first);
   }
 
   /** The next or previous match of this camera in time. */
@@ -226,7 +219,7 @@ export class Player {
     const found = here >= 0 ? starts[here + by]
       : by > 0 ? starts.find((one) => Date.parse(one.start) > ms) : starts.findLast((one) => Date.parse(one.start) < ms);
     if (found) this.#open(found.id);
-    else this.#ctx.say?.(by > 0 ? text.last : text.first);
+    else this.#ctx.say(by > 0 ? text.last : text.first);
   }
 
   #nth(n) {
@@ -277,7 +270,7 @@ export class Player {
     if (from !== null && to !== null) api.downloadClip(spanId(camera, from, to), { pad: 0, precise: 1 });
     else if (from !== null || to !== null) api.downloadClip(spanId(camera, from ?? clip.start, to ?? clip.end), { pad: 0, precise: 1 });
     else api.downloadClip(this.#moment.id);
-    this.#ctx.say?.(text.downloading);
+    this.#ctx.say(text.downloading);
   }
 
   #draw() {

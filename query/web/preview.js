@@ -1,7 +1,7 @@
 // Plays a silent preview of the card under the pointer or with the focus; where no clip may be had, its pictures.
 
 import * as api from './api.js';
-import { store } from './state.js';
+import { momentsOf, store } from './state.js';
 
 const PAUSE = 350; // milliseconds for which the pointer rests first
 const STEP = 450; // milliseconds a picture is shown
@@ -29,7 +29,7 @@ export function hidePreview() {
 
 function play(shot, signal) {
   const id = shot.closest('.card').dataset.id;
-  const moment = momentOf(id);
+  const moment = momentsOf(store.get()).find((one) => one.id === id);
   if (!moment || moment.score === null || moment.missing) return;
   if (store.get().session?.role === 'view') {
     playPictures(shot, moment, signal);
@@ -78,9 +78,3 @@ const load = (url) => new Promise((resolve) => {
   image.onload = image.onerror = resolve;
   image.src = url;
 });
-
-const momentOf = (id) => {
-  const { answer, unfolded } = store.get();
-  const all = [...(answer?.moments ?? []), ...(answer?.near_misses ?? []), ...[...(unfolded ?? new Map()).values()].flat()];
-  return all.find((one) => one.id === id);
-};

@@ -6,18 +6,13 @@ import { frameUrl } from './api.js';
 import { isQuestion } from './ask.js';
 import { clockOf, dayOf, fullOf, lengthOf, percentOf, utcOf } from './format.js';
 import { icons } from './icons.js';
+import { momentOfId } from './moment-id.js';
 import { hidePreview, showPreview } from './preview.js';
-import { address, store } from './state.js';
+import { address, store, toggleSelected } from './state.js';
 import { text as t } from './strings.js';
 
 const seconds = (moment) => (Date.parse(moment.end) - Date.parse(moment.start)) / 1000;
 const isTall = window.devicePixelRatio > 1;
-
-export function toggleSelected(id) {
-  const selected = new Set(store.get().selected);
-  if (!selected.delete(id)) selected.add(id);
-  store.set({ selected }, { history: 'none' });
-}
 
 /** A bar of a share from 0 to 1; drawn by attributes, which the policy allows where styles are refused. */
 export const bar = (share, label) => html`<svg class="bar" viewBox="0 0 100 4" preserveAspectRatio="none" role="img" aria-label=${label}>
@@ -25,8 +20,8 @@ export const bar = (share, label) => html`<svg class="bar" viewBox="0 0 100 4" p
 
 function badges(moment) {
   const mark = moment.mark?.mark;
-  return html`${mark === 'keep' ? html`<span class="badge keep">${icons.star}${t.results.kept}</span>` : nothing}
-    ${mark === 'dismiss' ? html`<span class="badge">${t.results.dismissed}</span>` : nothing}
+  return html`${mark === 'keep' ? html`<span class="badge keep">${icons.star}${t.search.marks.keep}</span>` : nothing}
+    ${mark === 'dismiss' ? html`<span class="badge">${t.search.marks.dismiss}</span>` : nothing}
     ${moment.exported ? html`<span class="badge done">${icons.check}${t.results.exported}</span>` : nothing}`;
 }
 
@@ -74,18 +69,9 @@ export function card(moment, state, { near = false } = {}) {
   </article>${alike ? alike.map((one) => card(one, state)) : nothing}`;
 }
 
-/** What the id of a moment says of it: camera~start~best~end[~region], the last two after the start, in microseconds. */
-function momentOfId(id, like) {
-  const [camera, start, best, end, region] = id.split('~');
-  const at = (micros) => new Date(Number(BigInt(start) + BigInt(micros)) / 1000).toISOString();
-  const frame = [camera, BigInt(start) + BigInt(best), region].filter((one) => one !== undefined).join('~');
-  return { id, camera, start: at(0), end: at(end), score: like.score, best: { time: at(best), frame }, count: 1, others: [],
-    clock: like.clock, missing: '', mark: null, exported: false };
-}
-
 function unfold(moment) {
   const unfolded = new Map(store.get().unfolded);
-  if (!unfolded.delete(moment.id)) unfolded.set(moment.id, moment.others.map((id) => momentOfId(id, moment)));
+  if (!unfolded.delete(moment.id)) unfolded.set(moment.id, moment.others.map((id) => ({ ...momentOfId(id), score: moment.score, clock: moment.clock })));
   store.set({ unfolded }, { history: 'none' });
 }
 
@@ -104,7 +90,7 @@ function groupsOf(moments, by) {
 const cards = (moments, state) => html`<div class="cards">${repeat(moments, (one) => one.id, (one) => card(one, state))}</div>`;
 
 function segments(label, names, value, change) {
-  return html`<fieldset class="segments"><legend>${label}</legend>${Object.entries(names).map(([key, name]) => html`
+  return html`<fieldset class="segments"><legend class="offscreen">${label}</legend>${Object.entries(names).map(([key, name]) => html`
     <button type="button" aria-pressed=${key === value} @click=${() => change(key)}>${name}</button>`)}</fieldset>`;
 }
 

@@ -1,13 +1,14 @@
 // Reviews moments: keep, dismiss, note; selects many and hands them over as one clip or a zip.
 
 import { html } from './vendor/lit-html/lit-html.js';
-import * as api from './play-api.js';
-import { glyphs } from './play-icons.js';
+import * as api from './api.js';
 import { icons } from './icons.js';
 import { register } from './keys.js';
-import { play } from './play-strings.js';
+import { momentsOf } from './state.js';
+import { text as t } from './strings.js';
 
-const text = play.review;
+const text = t.review;
+const SIGNS = { keep: icons.check, dismiss: icons.close };
 
 export const markOf = (moment) => moment?.mark ?? null;
 
@@ -19,28 +20,24 @@ export async function setMark(ctx, moment, mark, note = markOf(moment)?.note ?? 
   try {
     const { mark: made } = await (mark
       ? api.ofRecord(moment, (id) => api.putMark(id, { mark, note, query: ctx.store.get().q })) : api.removeMark(moment.id));
-    spread(ctx, moment.id, made);
+    spread(ctx, new Set([moment.id]), { mark: made });
     ctx.say(mark ? text.done[mark] : text.unmarked);
     return { mark: made };
   } catch (error) {
-    ctx.say([error.message, error.hint].filter(Boolean).join('. '));
+    ctx.say(api.explain(error));
     return null;
   }
 }
 
-/** Let every list that shows the moment show its new mark. */
-function spread({ store }, id, mark) {
-  const { answer } = store.get();
+/** Let every list that shows the moments of `ids` show what has changed of them. */
+function spread({ store }, ids, change) {
+  const { answer, unfolded } = store.get();
   if (!answer) return;
-  const change = (one) => (one.id === id ? { ...one, mark } : one);
-  store.set({ answer: { ...answer, moments: answer.moments.map(change), near_misses: (answer.near_misses ?? []).map(change) } },
-    { history: 'none' });
-}
-
-export function toggleSelected({ store }, moment) {
-  const selected = new Set(store.get().selected);
-  if (!selected.delete(moment.id)) selected.add(moment.id);
-  store.set({ selected }, { history: 'none' });
+  const all = (moments) => moments.map((one) => (ids.has(one.id) ? { ...one, ...change } : one));
+  store.set({
+    answer: { ...answer, moments: all(answer.moments), near_misses: all(answer.near_misses) },
+    unfolded: new Map([...(unfolded ?? [])].map(([id, moments]) => [id, all(moments)])),
+  }, { history: 'none' });
 }
 
 /** The part of the player where a moment is reviewed. */
@@ -48,7 +45,7 @@ export function reviewPanel({ moment, ctx, act, mayReview }) {
   const mine = markOf(moment);
   if (!mayReview) return mine?.note ? html`<p>${mine.note}</p>` : '';
   const choice = (mark, key) => html`<button type="button" class="choice ${mark} ${mine?.mark === mark ? 'on' : ''}"
-    aria-pressed=${String(mine?.mark === mark)} title="${text[mark]} (${key})" @click=${() => act.mark(mark)}>${glyphs[mark]} ${text[mark]}</button>`;
+    aria-pressed=${String(mine?.mark === mark)} title="${text[mark]} (${key})" @click=${() => act.mark(mark)}>${SIGNS[mark]} ${text[mark]}</button>`;
   const save = (event) => {
     if (event.target.value !== (mine?.note ?? '')) act.mark(mine?.mark || 'keep', event.target.value);
   };
@@ -69,7 +66,7 @@ function leaveField(event) {
 }
 
 const chosenMoments = (state) => {
-  const known = new Map([...(state.answer?.moments ?? []), ...(state.answer?.near_misses ?? [])].map((one) => [one.id, one]));
+  const known = new Map(momentsOf(state).map((one) => [one.id, one]));
   return [...state.selected].map((id) => known.get(id) ?? { id, mark: null });
 };
 
@@ -82,39 +79,43 @@ export function selectionBar(state, ctx) {
   return html`<div class="selection" role="region" aria-label=${text.selection}>
     <strong>${text.selected(moments.length)}</strong>
     ${mayReview ? html`
-      <button type="button" @click=${() => all('keep')}>${glyphs.keep} ${text.keep}</button>
-      <button type="button" @click=${() => all('dismiss')}>${glyphs.dismiss} ${text.dismiss}</button>
+      <button type="button" @click=${() => all('keep')}>${icons.check} ${text.keep}</button>
+      <button type="button" @click=${() => all('dismiss')}>${icons.close} ${text.dismiss}</button>
       <button type="button" class="main" ?disabled=${state.exporting} @click=${() => exportSelected(ctx)}>
-        ${glyphs.download} ${state.exporting ? text.exporting : moments.length > 1 ? text.zip(moments.length) : text.clip}</button>` : ''}
+        ${icons.download} ${state.exporting ? text.exporting : moments.length > 1 ? text.zip(moments.length) : t.app.clip}</button>` : ''}
     <button type="button" class="plain" @click=${() => ctx.store.set({ selected: new Set() }, { history: 'none' })}>${icons.close} ${text.clear}</button>
   </div>`;
 }
 
 async function markAll(ctx, moments, mark) {
   for (const moment of moments) if (!await setMark(ctx, moment, mark)) return;
-  ctx.say?.(text.allDone[mark](moments.length));
+  ctx.say(text.allDone[mark](moments.length));
 }
 
 /** Hand over what is selected: one clip, or a zip with a manifest. */
-export async function exportSelected(ctx) {
-  const { store } = ctx, state = store.get(), moments = chosenMoments(state);
+async function exportSelected(ctx) {
+  const moments = chosenMoments(ctx.store.get());
   if (!moments.length) return;
   if (moments.length === 1) api.downloadClip(moments[0].id);
-  else {
-    store.set({ exporting: true }, { history: 'none' });
-    ctx.say?.(text.zipping(moments.length));
-    try {
-      const wanted = moments.map((one) => (typeof one.score === 'number' ? { id: one.id, score: one.score } : one.id));
-      api.download(await api.exportZip({ moments: wanted, query: state.answer?.query ?? '', filters: filtersOf(state) }), 'footage.zip');
-      ctx.say?.(text.zipped);
-    } catch (error) {
-      ctx.say?.([error.message, error.hint].filter(Boolean).join('. '));
-    }
+  else if (!await exportZip(ctx, moments)) return;
+  spread(ctx, new Set(moments.map((one) => one.id)), { exported: true });
+}
+
+/** Have the zip made and saved; returns whether that was done. */
+async function exportZip({ store, say }, moments) {
+  const state = store.get(), wanted = moments.map((one) => (typeof one.score === 'number' ? { id: one.id, score: one.score } : one.id));
+  store.set({ exporting: true }, { history: 'none' });
+  say(text.zipping(moments.length));
+  try {
+    api.download(await api.exportZip({ moments: wanted, query: state.answer?.query ?? '', filters: filtersOf(state) }), 'footage.zip');
+    say(text.zipped);
+    return true;
+  } catch (error) {
+    say(api.explain(error));
+    return false;
+  } finally {
     store.set({ exporting: false }, { history: 'none' });
   }
-  const { answer } = store.get(), ids = new Set(moments.map((one) => one.id));
-  const told = (one) => (ids.has(one.id) ? { ...one, exported: true } : one);
-  if (answer) store.set({ answer: { ...answer, moments: answer.moments.map(told) } }, { history: 'none' });
 }
 
 function filtersOf(state) {
@@ -124,14 +125,14 @@ function filtersOf(state) {
 
 /** Copy the address of what is shown. */
 export async function copyLink(ctx) {
-  await navigator.clipboard.writeText(window.location.href).then(() => ctx.say(text.copied), () => ctx.say(text.notCopied));
+  await navigator.clipboard.writeText(window.location.href).then(() => ctx.say(t.app.copied), () => ctx.say(text.notCopied));
 }
 
 /** The keys of review in the results; they act on the card that has the focus. */
 export function registerReviewKeys(ctx) {
   const focused = () => {
     const state = ctx.store.get();
-    return state.answer?.moments.find((one) => one.id === state.focused) ?? null;
+    return momentsOf(state).find((one) => one.id === state.focused) ?? null;
   };
   const on = (key, action, label) => register('results', key, () => {
     const moment = focused();

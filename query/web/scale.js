@@ -1,7 +1,7 @@
 // Maps times to pixels for the timeline: zoom about a point, pan, and the ticks of the axis in the viewer's zone.
 
-export const SHORTEST = 10_000; // milliseconds that the narrowest window shows
-export const LONGEST = 30 * 86_400_000;
+const SHORTEST = 10_000; // milliseconds that the narrowest window shows
+const LONGEST = 30 * 86_400_000;
 
 const SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 const STEPS = [

@@ -1,8 +1,11 @@
 // The search box with its chips: what is typed is understood while one types, and Enter turns it into chips.
 
 import { html, nothing } from './vendor/lit-html/lit-html.js';
+import { frameUrl } from './api.js';
+import { unweighted } from './ask.js';
 import { clockOf, spanOf, utcOf, zone } from './format.js';
 import { icons } from './icons.js';
+import { bestFrame } from './moment-id.js';
 import { picturesOf, pictureUrl, readPicture } from './pictures.js';
 import { store } from './state.js';
 import { text as t } from './strings.js';
@@ -32,7 +35,7 @@ export function type(text, { typing = true } = {}) {
 }
 
 /** Turns what was understood into chips, and leaves the words in the box. */
-export function commit() {
+function commit() {
   const state = store.get();
   const parts = state.parts.map((part) => ({ ...part, kept: true }));
   store.set({ text: state.q, base: null, parts, typing: false }, { history: 'push' });
@@ -64,7 +67,7 @@ function remove(kind, value, part) {
   else store.set({ ...cut(state), parts, typing: false });
 }
 
-export async function addPictures(files, sign = 'plus') {
+async function addPictures(files, sign = 'plus') {
   for (const file of files) {
     try {
       const picture = await readPicture(file, sign);
@@ -152,18 +155,11 @@ function chip({ kind, icon, label, title = '', part, onRemove, image }) {
   </li>`;
 }
 
-const isPart = (id) => id.includes('@');
-const frameOf = (id) => id.split('@')[0];
-
-/** The frame that shows a term of ids: of a moment's id the best one. */
-function termPicture(id) {
-  const [camera, micros, best, end, region] = frameOf(id).split('~');
-  if (end === undefined) return `/api/frames/${encodeURIComponent(frameOf(id))}.jpg?side=64`;
-  const frame = [camera, BigInt(micros) + BigInt(best), region].filter((one) => one !== undefined).join('~');
-  return `/api/frames/${encodeURIComponent(frame)}.jpg?side=64`;
+/** The picture of a term that is an id, perhaps with a weight before it and a part behind it; '' for words. */
+function termPicture(term) {
+  const frame = bestFrame(unweighted(term).split('@')[0]);
+  return frame ? frameUrl(frame, { side: 64 }) : '';
 }
-
-const isId = (text) => /^[\w.-]+~-?\d+/.test(text);
 
 export function chipsView(state) {
   const partOf = (kind, value) => state.parts.find((part) => part.kind === kind && (kind === 'time' || part.value === value));
@@ -181,13 +177,13 @@ export function chipsView(state) {
   }
   for (const value of state.minus) {
     const part = partOf('minus', value);
-    const image = isId(value) ? termPicture(value) : undefined;
+    const image = termPicture(value);
     const label = image ? t.search.unlike : t.search.without(value);
     chips.push(chip({ kind: 'minus', icon: icons.minus, image, label, part, onRemove: () => remove('minus', value, part) }));
   }
   for (const value of state.plus) {
-    const image = isId(value) ? termPicture(value) : undefined;
-    const label = image ? (isPart(value) ? t.search.part : t.search.like) : value;
+    const image = termPicture(value);
+    const label = image ? (value.includes('@') ? t.search.part : t.search.like) : value;
     chips.push(chip({ kind: 'plus', icon: icons.plus, image, label, onRemove: () => remove('plus', value) }));
   }
   for (const picture of state.pictures) {

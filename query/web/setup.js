@@ -13,7 +13,7 @@ const change = (patch) => {
 };
 
 /** A name for an address, as long as nobody typed one: yard of /srv/nvr/yard, else the host's first part. */
-export function suggestName(url) {
+function suggestName(url) {
   const clean = url.replace(/^[a-z]+:\/\/(?:[^@/]*@)?/iu, '').replace(/[?#].*$/u, '').replace(/\/+$/u, '');
   const last = /^[a-z]+:\/\//iu.test(url) ? clean.split('/')[0].split(':')[0] : clean.split('/').at(-1);
   return last.replace(/[^\w.-]+/gu, '-').replace(/^[-.]+|[-.]+$/gu, '').slice(0, 64);
@@ -76,22 +76,21 @@ export function bannerView(state) {
 }
 
 /** Whether there is nothing to search, yet or any more. */
-export const isFirstRun = ({ status }) => Boolean(status) && (status.state !== 'ready' || !status.records);
+export const isFirstRun = ({ status }) => Boolean(status) && !(isUp(status) && status.records);
 
 /** Whether the service is up, with or without footage. */
-export const hasCameras = (status) => ['ready', 'empty'].includes(status.state);
+export const isUp = (status) => status.state === 'ready';
 
 function explain({ status, session, cameras }) {
   if (status.state === 'starting') return [t.setup.startingTitle, t.setup.startingText];
   if (status.state === 'other_model') return [t.setup.otherTitle, t.setup.otherText];
-  if (status.state === 'failed') return [t.setup.failedTitle, ''];
   if (cameras?.length) return [t.setup.emptyTitle, t.setup.waiting];
   return [t.setup.emptyTitle, session.role === 'admin' ? t.setup.emptyText : t.setup.emptyView];
 }
 
 export function firstRunView(state) {
   const { status } = state;
-  const isEmpty = hasCameras(status);
+  const isEmpty = isUp(status);
   const [title, message] = explain(state);
   const cameras = state.cameras ?? [];
   const stateOf = ({ live }) => (live ? `${live.state}${live.error ? `: ${live.error}` : ''}` : t.setup.indexing);

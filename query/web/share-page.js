@@ -2,9 +2,9 @@
 
 import { html, render } from './vendor/lit-html/lit-html.js';
 import { fullOf, lengthOf, utcOf } from './format.js';
-import { play } from './play-strings.js';
+import { text as t } from './strings.js';
 
-const text = play.sharePage;
+const text = t.sharePage;
 const here = window.location.pathname.replace(/\/$/, '');
 const element = document.getElementById('share');
 
@@ -14,7 +14,7 @@ function page(moment) {
   return html`<h1>${moment.camera}</h1>
     <p><time datetime=${moment.start} title=${utcOf(moment.start)}>${fullOf(moment.start)}</time>${length ? html` · ${lengthOf(length)}` : ''}</p>
     <video controls playsinline preload="metadata" poster="${here}/picture.jpg" src="${here}/clip.mp4" @error=${broken}></video>
-    <p><a class="button" href="${here}/clip.mp4" download="clip.mp4">${text.clip}</a>
+    <p><a class="button" href="${here}/clip.mp4" download="clip.mp4">${t.app.clip}</a>
       <a class="button" href="${here}/picture.jpg" download="picture.jpg">${text.pictureFile}</a></p>
     <p class="hint">${text.until(fullOf(moment.expires))}</p>`;
 }
@@ -31,7 +31,7 @@ async function show() {
       render(html`<h1>${text.gone}</h1><p>${why}</p><p class="hint">${text.ask}</p>`, element);
     }
   } catch {
-    render(html`<h1>${text.gone}</h1><p>${text.unreachable}</p>`, element);
+    render(html`<h1>${text.gone}</h1><p>${t.app.unreachable}</p>`, element);
   }
 }
 

@@ -1,13 +1,12 @@
 // Shares a moment by a link that expires, and lists and revokes such links.
 
 import { html } from './vendor/lit-html/lit-html.js';
-import * as api from './play-api.js';
+import * as api from './api.js';
 import { fullOf, utcOf } from './format.js';
-import { parseId } from './moment-id.js';
-import { play } from './play-strings.js';
+import { bestFrame, parseId } from './moment-id.js';
+import { text as t } from './strings.js';
 
-const text = play.share;
-const LIVES = ['1h', '1d', '7d', '30d'];
+const text = t.share;
 
 const made = { moment: '', url: '', busy: false, error: '' }; // the secret is told once, and kept nowhere
 
@@ -17,8 +16,8 @@ export function sharePanel(ctx, moment) {
   return html`<form class="share" @submit=${(event) => make(ctx, moment, event)}>
     <h3>${text.title}</h3><p class="hint">${text.explain}</p>
     ${made.url ? link(ctx) : html`
-      <label>${text.expires}<select name="expires">${LIVES.map((one) => html`
-        <option value=${one} ?selected=${one === '7d'}>${text.lives[one]}</option>`)}</select></label>
+      <label>${text.expires}<select name="expires">${Object.keys(t.app.spans).map((one) => html`
+        <option value=${one} ?selected=${one === '7d'}>${t.app.spans[one]}</option>`)}</select></label>
       <label>${text.note}<input name="note" maxlength="500" placeholder=${text.notePlaceholder} autocomplete="off"></label>
       <button class="main" ?disabled=${made.busy}>${text.make}</button>`}
     ${made.error ? html`<p class="error" role="alert">${made.error}</p>` : ''}
@@ -32,7 +31,7 @@ function link(ctx) {
 }
 
 async function copy(ctx) {
-  await navigator.clipboard.writeText(made.url).then(() => ctx.say?.(text.copied), () => ctx.say?.(text.notCopied));
+  await navigator.clipboard.writeText(made.url).then(() => ctx.say(t.app.copied), () => ctx.say?.(text.notCopied));
 }
 
 async function make(ctx, moment, event) {
@@ -43,7 +42,7 @@ async function make(ctx, moment, event) {
     const share = await api.ofRecord(moment, (id) => api.addShare({ moment: id, expires: expires.value, note: note.value }));
     made.url = new URL(share.url, window.location.origin).href;
   } catch (error) {
-    made.error = [error.message, error.hint].filter(Boolean).join('. ');
+    made.error = api.explain(error);
   }
   made.busy = false;
   ctx.store.set({}, { history: 'none' });
@@ -57,7 +56,7 @@ export async function enter(ctx) {
     ({ shares } = await api.shares());
     failure = '';
   } catch (error) {
-    failure = error.message;
+    failure = api.explain(error);
   }
   ctx.store.set({}, { history: 'none' });
 }
@@ -75,21 +74,16 @@ function row(share, ctx) {
   const revoke = async () => {
     try {
       await api.removeShare(share.id);
-      ctx.say?.(text.revoked);
+      ctx.say(text.revoked);
     } catch (error) {
-      ctx.say?.(error.message);
+      ctx.say(api.explain(error));
     }
     await enter(ctx);
   };
   return html`<li class="row">
     <button type="button" class="thumb" @click=${() => ctx.store.set({ open: share.moment, t: '' })} aria-label=${text.open}>
-      <img src=${api.frameUrl(frameOf(share.moment), { side: 120 })} alt="" width="128" height="72" loading="lazy"></button>
+      <img src=${api.frameUrl(bestFrame(share.moment), { side: 120 })} alt="" width="128" height="72" loading="lazy"></button>
     <div class="row-text"><strong>${moment?.camera}</strong> <span title=${moment && utcOf(moment.start)}>${moment && fullOf(moment.start)}</span>
       <p class="hint">${text.by(share.by)} · <span title=${utcOf(share.expires)}>${over ? text.expired(fullOf(share.expires)) : text.until(fullOf(share.expires))}</span>${share.note ? ` · ${share.note}` : ''}</p></div>
     <button type="button" @click=${revoke}>${text.revoke}</button></li>`;
-}
-
-function frameOf(id) {
-  const [camera, start, best, , region] = id.split('~');
-  return [camera, Number(start) + Number(best), region].filter((one) => one !== undefined).join('~');
 }

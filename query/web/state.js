@@ -1,7 +1,7 @@
 // Keeps the state of the page. What is asked and opened is in the address too, so that a link opens the same view.
 
 /** Names in the address with their defaults; a list is a parameter that may be repeated. */
-export const ADDRESS = {
+const ADDRESS = {
   view: '', // '' find, live, watches, shares, add
   q: '', plus: [], minus: [], camera: [], from: '', to: '', hours: '', days: '',
   sort: 'score', // score, time (newest), oldest
@@ -11,7 +11,7 @@ export const ADDRESS = {
 const ASKED = ['q', 'plus', 'minus', 'camera', 'from', 'to'];
 const PICTURES = /^#pictures=(.*)$/;
 
-export function readAddress(location) {
+function readAddress(location) {
   const query = new URLSearchParams(location.search);
   const state = {};
   for (const [name, preset] of Object.entries(ADDRESS)) {
@@ -119,3 +119,13 @@ class Store {
 }
 
 export const store = new Store();
+
+export function toggleSelected(id) {
+  const selected = new Set(store.get().selected);
+  if (!selected.delete(id)) selected.add(id);
+  store.set({ selected }, { history: 'none' });
+}
+
+/** All moments that the page knows: of the answer, its near misses, and look-alikes that were opened. */
+export const momentsOf = ({ answer, unfolded }) =>
+  [...(answer?.moments ?? []), ...(answer?.near_misses ?? []), ...[...(unfolded?.values() ?? [])].flat()];

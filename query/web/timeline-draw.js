@@ -1,14 +1,12 @@
 // Draws the timeline: the axis, a row a camera with its coverage and matches, the asked time and the playhead.
 
 import { axis } from './scale.js';
+import { AXIS, ROW } from './timeline-size.js';
 
-export const AXIS = 38; // height of the axis in CSS pixels
-export const ROW = 24;
-export const STRIP = 78; // height of the pictures, where there are any
 const LOWEST = 0.25; // a match is at least this part of its row's height
 
 /** Kinds of marks, and the custom properties of their colors; later ones are drawn over earlier ones. */
-export const KINDS = { frame: '--line-strong', near: '--line-strong', dismiss: '--line-strong', plain: '--match', keep: '--good', fired: '--match' };
+const KINDS = { frame: '--line-strong', near: '--line-strong', dismiss: '--line-strong', plain: '--match', keep: '--good', fired: '--match' };
 const KIND_NAMES = Object.keys(KINDS);
 
 /** The colors of the page's style, which differ by scheme. */

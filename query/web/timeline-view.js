@@ -3,16 +3,16 @@
 import { html, render } from './vendor/lit-html/lit-html.js';
 import { clockOf, dayOf, durationOf, fullOf, percentOf, preciseOf, utcOf } from './format.js';
 import { activate, register } from './keys.js';
-import { frameId, isoOf, parseId } from './moment-id.js';
-import { play } from './play-strings.js';
+import { isoOf, parseId, spanId } from './moment-id.js';
+import { text as t } from './strings.js';
 import { onPlayhead } from './playhead.js';
 import { Timeline } from './timeline.js';
-import { ROW } from './timeline-draw.js';
+import { ROW } from './timeline-size.js';
 
 const SETTLE = 150; // milliseconds without a move after which coverage is asked for
 const TELL = 60; // matches of a camera in the list for screen readers
 const TOP = 64; // pixels at the top of the window where the page's head is
-const text = play.timeline;
+const text = t.timeline;
 
 /** The time of a parameter `from` or `to` in milliseconds: ISO 8601, or '-2h' before now; null where there is none. */
 export function toMs(value) {
@@ -50,7 +50,7 @@ class TimelineView {
       onNarrow: (from, to) => this.#narrow(from, to),
       onView: () => this.#settle(),
       onPoint: (what) => this.#point(what),
-      onDrag: (from, to) => this.#showDrag(from, to),
+      onDrag: (from, to, x) => this.#showDrag(from, to, x),
     }, { most });
     this.#canvas.addEventListener('focus', () => activate('timeline'));
     this.#canvas.addEventListener('focus', () => this.#registerKeys());
@@ -108,9 +108,8 @@ class TimelineView {
 
   #narrow(from, to) {
     this.#narrowing = true; // the window stays as it is where the person drew in it
-    const iso = (ms) => new Date(Math.round(ms)).toISOString();
-    this.#ctx.store.set({ from: iso(from), to: iso(to), typing: false });
-    this.#ctx.say?.(text.narrowed(fullOf(from), fullOf(to)));
+    this.#ctx.store.set({ from: isoOf(from), to: isoOf(to), typing: false });
+    this.#ctx.say(text.narrowed(fullOf(from), fullOf(to)));
     queueMicrotask(() => queueMicrotask(() => { this.#narrowing = false; }));
   }
 
@@ -128,7 +127,7 @@ class TimelineView {
     const { store } = this.#ctx, open = parseId(store.get().open);
     if (moment) store.set({ open: moment.id, t: '' });
     else if (open?.camera === camera) store.set({ t: isoOf(ms) }, { history: 'replace' });
-    else if (camera) store.set({ open: `${frameId(camera, ms)}~0~0`, t: '' });
+    else if (camera) store.set({ open: spanId(camera, ms, ms), t: '' });
   }
 
   /** Go to an instant: in the player where it is open, else on the timeline alone. */
@@ -171,14 +170,14 @@ class TimelineView {
     if (!camera.length) return;
     try {
       const { coverage } = await this.#ctx.api.coverage({
-        camera, from: new Date(start - around).toISOString(), to: new Date(end + around).toISOString(),
+        camera, from: isoOf(start - around), to: isoOf(end + around),
         resolution: Math.max(0.001, Math.round(end - start) / 2000 / 1000),
       }, { signal: this.#asking.signal });
       this.#data.coverage = coverage;
       this.timeline.set({ coverage });
       this.#describe();
     } catch (error) {
-      if (error.name !== 'AbortError') this.#ctx.say?.(error.message);
+      if (error.name !== 'AbortError') this.#ctx.say(error.message);
     }
   }
 
@@ -194,15 +193,10 @@ class TimelineView {
     this.#place(what.x, what.y);
   }
 
-  #showDrag(from, to) {
+  #showDrag(from, to, x) {
     this.#tip.hidden = false;
     render(html`<p>${fullOf(from)}</p><p>${fullOf(to)}</p><p>${durationOf((to - from) / 1000)}</p>`, this.#tip);
-    this.#place(this.#xOf(to), 40);
-  }
-
-  #xOf(ms) {
-    const [start, end] = this.timeline.window, width = this.#canvas.clientWidth, left = Math.min(150, width * 0.24);
-    return left + (ms - start) / (end - start) * (width - left);
+    this.#place(x, 40);
   }
 
   #place(x, y) {

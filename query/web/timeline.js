@@ -1,8 +1,9 @@
 // The timeline: one canvas with a row a camera, from 30 days to 10 seconds; a click seeks, a drag narrows the question.
 
-import { AXIS, Marks, ROW, STRIP, draw, readColors } from './timeline-draw.js';
+import { Marks, draw, readColors } from './timeline-draw.js';
 import { Scale } from './scale.js';
 import { language } from './strings.js';
+import { AXIS, ROW, STRIP, heightOf } from './timeline-size.js';
 
 const CLICK = 4; // pixels that a pointer may move and still click
 const REACH = 5; // pixels around a pointer in which a mark is met
@@ -44,8 +45,6 @@ export class Timeline {
 
   /** The window that is shown, in milliseconds since 1970. */
   get window() { return [this.#view.scale.start, this.#view.scale.end]; }
-
-  get row() { return this.#view.rows[this.#view.row]?.camera ?? null; }
 
   get cursor() { return this.#view.cursor; }
 
@@ -121,7 +120,7 @@ export class Timeline {
     const view = this.#view;
     view.row = Math.max(0, Math.min(view.rows.length - 1, Math.max(0, view.row) + by));
     this.#scrollToRow();
-    this.pointAtCursor();
+    this.#pointAtCursor();
     this.redraw();
   }
 
@@ -132,10 +131,10 @@ export class Timeline {
       ? (scale.start + scale.end) / 2 : view.cursor + part * scale.span;
     view.cursor = at;
     this.reveal(at);
-    this.pointAtCursor();
+    this.#pointAtCursor();
   }
 
-  pointAtCursor() {
+  #pointAtCursor() {
     const view = this.#view;
     if (view.cursor !== null) this.#on.onPoint?.({ ...this.#what(view.scale.x(view.cursor), Math.max(0, view.row)), keyboard: true });
   }
@@ -178,8 +177,7 @@ export class Timeline {
   #resize() {
     const view = this.#view, ratio = window.devicePixelRatio || 1;
     const width = (this.#canvas.parentElement ?? this.#canvas).clientWidth;
-    const most = this.#most || Math.max(4, Math.floor(window.innerHeight * 0.22 / ROW));
-    const height = AXIS + view.strip + ROW * Math.max(1, Math.min(view.rows.length, most));
+    const height = view.strip + heightOf(view.rows.length, this.#most);
     if (!width) return;
     Object.assign(view, { width, height, columns: new Float32Array(width), columnKinds: new Int32Array(width) });
     Object.assign(view.scale, { left: Math.min(150, Math.round(width * 0.24)), right: width });
@@ -256,7 +254,7 @@ export class Timeline {
     } else if (pointer.what === 'narrow') {
       const ends = [pointer.firstX, pointer.x].map((x) => view.scale.ms(Math.max(view.scale.left, x)));
       view.drag = ends.sort((a, b) => a - b);
-      this.#on.onDrag?.(...view.drag);
+      this.#on.onDrag?.(...view.drag, view.scale.x(view.drag[1]));
       this.redraw();
     }
   }

@@ -1,13 +1,13 @@
 // Turns what was kept and dismissed into a better question, and shows what it changes before it is taken.
 
 import { html } from './vendor/lit-html/lit-html.js';
-import * as api from './play-api.js';
-import { blobsOf, isQuestion, paramsOf } from './ask.js';
+import * as api from './api.js';
+import { blobsOf, isQuestion, paramsOf, unweighted } from './ask.js';
 import { clockOf, dayOf, percentOf } from './format.js';
 import { markOf } from './review.js';
-import { play } from './play-strings.js';
+import { text as t } from './strings.js';
 
-const text = play.tune;
+const text = t.tune;
 const TERMS = 8; // that a question may have, see query/scoring/expression.py
 const EXAMPLES = 3; // of each kind at most
 const KEPT = 0.75; // weight of all kept together, as Rocchio's feedback weighs them (Manning et al. 2008, 9.1.1)
@@ -18,10 +18,10 @@ let plan = null; // {key, plus, minus, before, after, changes, error}
 const frameOf = (moment) => moment.best.frame;
 
 /** The best kept and dismissed moments of an answer, as terms. */
-export function examplesOf(state) {
+function examplesOf(state) {
   const marked = (mark) => (state.answer?.moments ?? []).filter((one) => markOf(one)?.mark === mark)
     .sort((a, b) => (b.score ?? 0) - (a.score ?? 0));
-  const mine = new Set([...state.plus, ...state.minus].map((term) => term.replace(/^[\d.]+\*/, '')));
+  const mine = new Set([...state.plus, ...state.minus].map(unweighted));
   const room = TERMS - (state.q ? 2 : 0) - state.plus.length - state.minus.length - state.pictures.length;
   const fresh = (mark) => marked(mark).map(frameOf).filter((id) => !mine.has(id)).slice(0, EXAMPLES);
   const kept = fresh('keep').slice(0, Math.max(0, room));
@@ -29,7 +29,7 @@ export function examplesOf(state) {
 }
 
 /** Ask the tuned question beside the present one. */
-export async function propose(ctx) {
+async function propose(ctx) {
   const state = ctx.store.get(), { kept, dismissed } = examplesOf(state);
   const weight = (KEPT / Math.max(1, kept.length)).toFixed(2);
   plan = {
@@ -43,14 +43,14 @@ export async function propose(ctx) {
     const answer = await api.search(asked, blobsOf(state.pictures));
     mine.changes = compare(mine.before, answer.moments);
   } catch (error) {
-    mine.error = [error.message, error.hint].filter(Boolean).join('. ');
+    mine.error = api.explain(error);
   }
   mine.busy = false;
   ctx.store.set({}, { history: 'none' });
 }
 
 /** What a new answer adds, what it no longer has, and what stands elsewhere in it; moments that overlap are the same. */
-export function compare(before, after) {
+function compare(before, after) {
   const same = (a, b) => a.camera === b.camera && a.start <= b.end && b.start <= a.end;
   const was = after.map((one) => before.findIndex((old) => same(old, one)));
   return {

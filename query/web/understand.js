@@ -17,9 +17,8 @@ const DESCRIBED = new Set('with without of in on at and or is being next near un
 /**
  * @param {string} text as typed.
  * @param {{now: number, zone: string, cameras: string[]}} here
- * @returns {{words: string, literal: boolean, minus: string[], camera: string[], from: string, to: string, at: ?number,
+ * @returns {{words: string, minus: string[], camera: string[], from: string, to: string, at: ?number,
  *   parts: {kind: 'time'|'camera'|'minus', phrase: string, start: number, end: number, value: string}[]}}
- *   `literal`: something is quoted, so the words are to be sent as they are.
  */
 export function understand(text, here) {
   const parts = [];
@@ -58,7 +57,6 @@ export function understand(text, here) {
   const iso = (ms) => (ms === null || ms === undefined ? '' : new Date(ms).toISOString().replace('.000Z', 'Z'));
   return {
     words: rest.replace(/\s+/gu, ' ').replace(/[\s,]+$/u, '').trim(),
-    literal: /"/u.test(rest),
     minus: parts.filter((one) => one.kind === 'minus').map((one) => one.value),
     camera: [...new Set(parts.filter((one) => one.kind === 'camera').map((one) => one.value))],
     from: iso(time?.from), to: iso(time?.to), at: time?.at ?? null,

@@ -1,13 +1,13 @@
 // Lists the standing questions, adds and pauses them, and shows on the timeline what one would have found.
 
 import { html } from './vendor/lit-html/lit-html.js';
-import * as api from './play-api.js';
+import * as api from './api.js';
 import { fullOf } from './format.js';
 import { alertList } from './live.js';
-import { play } from './play-strings.js';
+import { text as t } from './strings.js';
 import * as backtest from './backtest.js';
 
-const text = play.watches;
+const text = t.watches;
 
 let watches = null, failure = '', adding = false, fault = '';
 
@@ -17,7 +17,7 @@ export async function enter(ctx) {
     ({ watches } = await api.watches());
     failure = '';
   } catch (error) {
-    failure = error.message;
+    failure = api.explain(error);
   }
   ctx.store.set({}, { history: 'none' });
 }
@@ -48,7 +48,7 @@ function row(watch, ctx, admin) {
     try {
       await work();
     } catch (error) {
-      ctx.say?.([error.message, error.hint].filter(Boolean).join('. '));
+      ctx.say(api.explain(error));
     }
     await enter(ctx);
   };
@@ -89,11 +89,11 @@ async function add(event, ctx) {
       name: value('name'), text: value('text'), hours: value('hours'), days: value('days'), threshold: Number(value('threshold')),
       cameras: [...elements.cameras.selectedOptions].map((one) => one.value),
     });
-    ctx.say?.(text.added(value('name')));
+    ctx.say(text.added(value('name')));
     [adding, fault] = [false, ''];
     await enter(ctx);
   } catch (error) {
-    fault = [error.message, error.hint].filter(Boolean).join('. ');
+    fault = api.explain(error);
     ctx.store.set({}, { history: 'none' });
   }
 }

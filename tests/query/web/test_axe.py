@@ -8,9 +8,9 @@ from playwright.async_api import expect
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 VIEWS = {
-    "results": ("/?q=a+person&camera=yard&minus=a+dog&from=2026-05-04T00:00:00Z", "#results .card"),
+    "results": ("/?q=a+person&camera=yard&minus=a+dog&from=2026-05-04T00:00:00Z", "#results article.card"),
     "nothing": ("/?q=a+giraffe&from=2026-05-04T00:00:00Z&to=2026-05-06T00:00:00Z", ".misses .card"),
-    "browsing": ("/", "#results .card"),
+    "browsing": ("/", "#results article.card"),
     "add": ("/?view=add", "form.add"),
 }
 

@@ -10,7 +10,7 @@ from playwright.async_api import expect
 
 from tests.query.web.playing import opened
 
-CARDS = "#results .card:not(.near)"
+CARDS = "#results article.card:not(.near)"
 
 
 async def test_from_the_first_letter_to_a_downloaded_clip(visit):
@@ -68,3 +68,20 @@ async def test_the_help_shows_the_keys_of_every_part(visit):
         "zoom",
     ):
         await expect(text).to_contain_text(told)
+
+
+async def test_keys_that_come_before_the_results_are_done_when_they_are_there(visit):
+    page = await visit("/web/icon.svg")
+    release = asyncio.Event()
+
+    async def hold(route):
+        await release.wait()
+        await route.continue_()
+
+    await page.route("**/api/search?*", hold)
+    await page.goto("/?q=a+person")
+    await expect(page.locator("#q")).to_be_focused()
+    for key in ("Escape", "j", "x", "j", "x"):
+        await page.keyboard.press(key)
+    release.set()
+    await expect(page.get_by_role("region", name="Selected moments")).to_contain_text("2 selected")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+import json
 import shutil
+import zipfile
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -10,7 +14,7 @@ from playwright.async_api import expect
 
 from tests.query.web.conftest import Service
 
-CARDS = "#results .card:not(.near)"
+CARDS = "#results article.card:not(.near)"
 HOSTILE = "<img src=x onerror=\"document.title='broken into'\">"
 
 
@@ -49,6 +53,7 @@ async def test_what_is_kept_or_dismissed_is_filtered_and_tunes_the_question(visi
     await panel.get_by_role("button", name="Take it").click()
     await expect(page.locator(f'{CARDS}[data-id="{gone}"]')).to_have_count(0)
     await expect(page.locator(CARDS, has=page.locator(".who", has_text="door"))).not_to_have_count(0)
+    await expect(page.locator(".asked .chip.of-plus")).to_have_text("like this")
     asked = parse_qs(urlsplit(page.url).query)
     assert asked["plus"][0].startswith("0.75*door~")
     assert asked["minus"][0].startswith("yard~")
@@ -72,3 +77,25 @@ async def test_a_note_is_kept_with_who_wrote_it_and_is_never_parsed(visit, own):
     await expect(page.get_by_role("button", name="Keep", exact=True)).to_have_attribute("aria-pressed", "true")
     assert await page.title() != "broken into"
     assert await page.locator("img[src='x']").count() == 0
+
+
+async def test_what_is_selected_is_handed_over_as_a_zip(visit, own):
+    page = await visit("/?q=a+person", url=own.url)
+    await expect(page.locator(CARDS).first).to_be_visible()
+    await expect(page.locator("#q")).to_be_focused()
+    await page.keyboard.press("Escape")
+    for _ in range(2):
+        await page.keyboard.press("j")
+        await page.keyboard.press("x")
+    bar = page.get_by_role("region", name="Selected moments")
+    await expect(bar).to_contain_text("2 selected")
+    async with page.expect_download() as coming:
+        await page.keyboard.press("e")
+    path = await (await coming.value).path()
+    with zipfile.ZipFile(io.BytesIO(await asyncio.to_thread(path.read_bytes))) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        assert len([name for name in archive.namelist() if name.endswith(".mp4")]) == 2
+    assert "a person" in json.dumps(manifest)
+    await expect(page.locator(".badge.done")).to_have_count(2)
+    await bar.get_by_role("button", name="Clear").click()
+    await expect(bar).to_have_count(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -134,3 +135,22 @@ async def test_a_screen_reader_is_told_what_the_canvas_shows(visit):
         assert re.search(rf"{camera}: watched \d+\ss of", told)
     assert re.search(r"[1-9]\d* match", told)
     assert await page.locator(CANVAS).get_attribute("aria-describedby") == await page.locator(LIST).get_attribute("id")
+
+
+async def test_results_stay_where_they_are_when_the_timeline_comes(visit):
+    page = await visit("/web/icon.svg")
+    release = asyncio.Event()
+
+    async def hold(route):
+        await release.wait()
+        await route.continue_()
+
+    await page.route("**/web/timeline-view.js", hold)
+    await page.goto("/?q=a+bicycle")
+    card = page.locator("#results article.card").first
+    await expect(card).to_be_visible()
+    assert await page.locator(CANVAS).count() == 0
+    before = await card.bounding_box()
+    release.set()
+    await expect(page.locator(LIST)).to_contain_text("watched")
+    assert await card.bounding_box() == before
