@@ -28,6 +28,8 @@ ANNOUNCE_INTERVAL = 5.0
 """Seconds between announcements; a service that is gone was last heard so long before its end, at most."""
 CACHE_SECONDS = 10.0
 """Seconds for which what was read of the catalog is used."""
+MISS_SECONDS = 1.0
+"""Seconds between readings for services that are not known yet."""
 MAX_TURNS = 200
 """Changes of a camera's recorder that are kept; where older ones are needed, every service is asked."""
 MAX_CALLER_AGE = timedelta(hours=1)
@@ -66,6 +68,7 @@ class ServiceDirectory:
         self.address = ""
         self._announced = False
         self._services: tuple[float, dict[str, Service]] = (float("-inf"), {})
+        self._miss_turn = asyncio.Lock()
         self._recorders: dict[str, tuple[float, list[tuple[datetime, str]]]] = {}
 
     async def announce(self) -> None:
@@ -105,6 +108,15 @@ class ServiceDirectory:
             found = {name: one for name, text in documents.items() if (one := _parse_service(name, text))}
             self._services = read_at, found
         return found
+
+    async def services_now(self) -> dict[str, Service]:
+        """Return what ``services`` does by a reading that began after this call; who waits meanwhile shares it."""
+        asked = time.monotonic()
+        async with self._miss_turn:
+            if self._services[0] < asked:
+                await asyncio.sleep(self._services[0] + MISS_SECONDS - time.monotonic())
+                await self.services(max_age=-1.0)
+            return self._services[1]
 
     async def note_recorder(self, camera: str) -> None:
         """Note that this service records a camera from now on. One service at a time may: the holder of its lease."""

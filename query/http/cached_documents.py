@@ -12,7 +12,7 @@ from footage.indexer.store.base import Catalog, StoreUnreachable
 from footage.query.values.documents import parse_documents
 
 MISS_SECONDS = 1.0
-"""Age at which an unknown name is looked for in the catalog: another service may have just put it there."""
+"""Seconds between readings for unknown names: another service may have just put one there."""
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -28,15 +28,19 @@ class CachedDocuments(Generic[T]):
         self._catalog, self._kind, self._model = catalog, kind, model
         self._found: dict[str, T] | None = None
         self._read_at = float("-inf")
-        self._turn = asyncio.Lock()
+        self._turn, self._miss_turn = asyncio.Lock(), asyncio.Lock()
 
     async def get(self, name: str, max_age: float) -> T | None:
         """The document of this name as it was ``max_age`` seconds ago at most; while the catalog is away, as read last.
 
+        None means that there was none when this was called: who asks for an unknown name waits for a reading that
+        begins after that, ``MISS_SECONDS`` at most.
+
         Raises:
             StoreUnreachable: and none have been read yet.
         """
-        return (await self._read(max_age)).get(name) or (await self._read(MISS_SECONDS)).get(name)
+        asked = time.monotonic()
+        return (await self._read(max_age)).get(name) or (await self._read_since(asked)).get(name)
 
     async def all(self) -> dict[str, T]:
         """Every document as it is now.
@@ -60,10 +64,19 @@ class CachedDocuments(Generic[T]):
             if document:
                 known[name] = document
 
+    async def _read_since(self, asked: float) -> dict[str, T]:
+        """The documents by a reading that began at ``asked`` or later; all who wait share it."""
+        async with self._miss_turn:
+            if self._read_at < asked:
+                await asyncio.sleep(self._read_at + MISS_SECONDS - time.monotonic())
+                await self._read(-1.0)
+            return self._found or {}
+
     async def _read(self, max_age: float | None) -> dict[str, T]:
         async with self._turn:
             if self._found is not None and max_age is not None and time.monotonic() - self._read_at <= max_age:
                 return self._found
+            began = time.monotonic()
             try:
                 documents = await self._catalog.documents(self._kind)
             except StoreUnreachable:
@@ -71,5 +84,5 @@ class CachedDocuments(Generic[T]):
                     raise
             else:
                 self._found = parse_documents(self._kind, documents, self._model.model_validate)
-            self._read_at = time.monotonic()
+            self._read_at = began
             return self._found

@@ -13,8 +13,6 @@ from footage.query.values.ids import FrameId, MomentId
 
 FROM_SERVICE: web.RequestKey[bool] = web.RequestKey("from_service", bool)
 """Set on a request of another service: it is answered from this machine's files only, and never passed on."""
-RELOAD_SECONDS = 1.0
-"""Age of the list of services at which it is read again for a service that is new, or was started again."""
 CAMERAS: dict[str, Callable[[str], str]] = {
     "/api/moments/{id}": lambda id: MomentId.parse(id).camera,
     "/api/moments/{id}/clip.mp4": lambda id: MomentId.parse(id).camera,
@@ -62,7 +60,7 @@ async def _verify(request: web.Request, signed: SignedRequest) -> None:
             return
     except BadSignature:
         pass
-    fresh = (await peers.directory.services(max_age=RELOAD_SECONDS)).get(signed.name)
+    fresh = (await peers.directory.services_now()).get(signed.name)
     if fresh is None:
         raise BadSignature("no service of this name is announced in the cluster")
     signed.verify(fresh.key, *asked)

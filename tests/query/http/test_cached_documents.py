@@ -87,3 +87,12 @@ async def test_while_the_catalog_is_away_what_was_read_last_counts(catalog, frui
     with pytest.raises(StoreUnreachable):
         await fruits.put("cherry", None)
     assert await fruits.get("cherry", -1) is None
+
+
+async def test_what_another_service_has_just_put_is_found_and_those_who_wait_share_a_read(catalog, fruits):
+    assert await fruits.get("cherry", 60)
+    catalog.held["lime"] = {"color": "green"}
+    names = ["lime", *(f"fruit {i}" for i in range(20)), "lime"]
+    found = await asyncio.gather(*(fruits.get(name, 60) for name in names))
+    assert [one.color for one in found if one] == ["green", "green"]
+    assert catalog.reads == 2

@@ -3,7 +3,6 @@
 import pytest
 
 from footage.indexer.cluster import directory
-from footage.query.http import service_auth
 from tests.query.peers.nodes import Cluster
 
 
@@ -12,7 +11,7 @@ async def cluster(store, catalog, tmp_path, monkeypatch):
     """Nothing that is read of the catalog is kept, so that a test need not wait until it is read again."""
     monkeypatch.setattr(directory.ServiceDirectory.services, "__defaults__", (0.0,))
     monkeypatch.setattr(directory, "CACHE_SECONDS", -1.0)
-    monkeypatch.setattr(service_auth, "RELOAD_SECONDS", 0.0)
+    monkeypatch.setattr(directory, "MISS_SECONDS", 0.0)
     cluster = await Cluster(store, catalog, tmp_path).open()
     yield cluster
     await cluster.close()

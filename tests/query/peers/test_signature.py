@@ -1,8 +1,11 @@
 """Tests which requests a service takes for those of another service."""
 
+import asyncio
+
 import pytest
 from yarl import URL
 
+from footage.indexer.cluster import directory
 from footage.query.peers.signature import BadSignature, ServiceKey, SignedRequest
 from tests.query.peers.nodes import CLIP, MOMENT, PICTURE, message
 
@@ -98,3 +101,31 @@ async def test_a_service_that_was_started_again_is_known_by_its_new_key(cluster)
     await cluster.node("b")
     assert (await ask(holder, PICTURE)).status == 200
     assert "not signed" in await message(await ask(holder, PICTURE, by=old.key), 401)
+
+
+async def test_a_service_that_was_announced_after_a_reading_of_just_now_is_known(cluster, monkeypatch):
+    holder = await cluster.node("a", holds=True)
+    await cluster.node("b")
+    monkeypatch.setattr(directory, "MISS_SECONDS", 0.3)
+    for _ in range(3):
+        await holder.directory.services(max_age=-1.0)
+        await cluster.node("b")
+        assert (await ask(holder, PICTURE)).status == 200
+
+
+async def test_forged_requests_read_the_catalog_once_while_they_wait(cluster, monkeypatch):
+    holder = await cluster.node("a", holds=True)
+    await cluster.node("b")
+    monkeypatch.setattr(directory, "MISS_SECONDS", 0.3)
+    await holder.directory.services(max_age=-1.0)
+    reads, documents = [], holder.directory._catalog.documents
+
+    async def count(kind):
+        reads.append(kind)
+        return await documents(kind)
+
+    monkeypatch.setattr(holder.directory._catalog, "documents", count)
+    monkeypatch.setattr(directory.ServiceDirectory.services, "__defaults__", (60.0,))
+    forged = await asyncio.gather(*(ask(holder, PICTURE, by=ServiceKey()) for _ in range(10)))
+    assert {reply.status for reply in forged} == {401}
+    assert 1 <= len(reads) <= 2
