@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import pyarrow as pa
 
 from footage.indexer.store.base import StoreBlocked, StoreDamaged, StoreError, StoreFull
 
@@ -67,7 +66,8 @@ def translate_errors(place: Path) -> Iterator[None]:
 
 def _is_of_library(error: BaseException) -> bool:
     """Whether the system, SQLite, Arrow or LanceDB raised the error; the last one raises ValueError, too."""
-    if isinstance(error, (OSError, sqlite3.Error, pa.ArrowException)):
+    arrow = sys.modules.get("pyarrow")  # not imported for this: what was not loaded has raised nothing
+    if isinstance(error, (OSError, sqlite3.Error)) or (arrow and isinstance(error, arrow.ArrowException)):
         return True
     if not isinstance(error, (RuntimeError, ValueError)):
         return False

@@ -10,10 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.file_lock import lock_file
@@ -23,14 +22,15 @@ from footage.indexer.store.column.service import ColumnStatus, ScanColumn
 from footage.indexer.store.column.slices import Filter
 from footage.indexer.store.durable import fsync_written
 from footage.indexer.store.error_hints import DAMAGED, translate_errors
-from footage.indexer.store.lance_files import TableLedger, find_damaged_files
-from footage.indexer.store.lance_import import IvfSq
+from footage.indexer.store.lance_files import TableLedger, TableState, find_damaged_files, read_state
 from footage.indexer.store.lance_reader import TableReader
-from footage.indexer.store.lance_repair import StoreReport, examine_table
-from footage.indexer.store.lance_table import create_scalar_indexes, open_table, reopen_table, table_name
+from footage.indexer.store.lance_table import create_scalar_indexes, open_table, table_name
 from footage.indexer.store.row_arrays import RowArrays, collect, from_records, read_ahead
 from footage.stream.instants import from_micros
 from footage.stream.private import make_folder
+
+if TYPE_CHECKING:
+    from footage.indexer.store.lance_repair import StoreReport
 
 INDEX_THRESHOLD = 50_000  # rows from which on a vector index is worth its cost
 MAX_UNINDEXED = 5_000  # rows: this many are searched without an index in a few milliseconds
@@ -49,7 +49,8 @@ class LanceStore:
 
     Writers exclude each other through ``write.lock``, so that looking up a key and adding it is one step; maintenance
     and deletion exclude each other through ``maintain.lock``. Readers take no lock. What can be answered from the scan
-    column is (docs/decisions/0032); otherwise each query reads the newest version of the table.
+    column is (docs/decisions/0032), and for that LanceDB is not even imported while nobody has changed the table;
+    otherwise each query reads the newest version of the table.
     """
 
     space: Space
@@ -58,10 +59,10 @@ class LanceStore:
         """Use ``open`` instead."""
         self.space = space
         self._folder = folder
-        self._table_folder = folder / f"{table_name(space)}.lance"
         self._reader = reader
         self._column = column
         self._ledger = TableLedger(folder, table_name(space))
+        self._table_folder = self._ledger.table_folder
         self._opened = time.monotonic()
 
     @classmethod
@@ -79,26 +80,32 @@ class LanceStore:
         """
         with translate_errors(folder):
             await asyncio.to_thread(make_folder, folder)
+            ledger = TableLedger(folder, table_name(space))
+            if known := await asyncio.to_thread(ledger.confirmed):
+                reader = TableReader(folder, space, ledger)
+                column = ScanColumn(folder, table_name(space), space, reader, memory)
+                if await column.verify(known.version, known.rows):
+                    return cls(folder, space, reader, column)
+                await column.close()
             async with lock_file(folder / "maintain.lock"):
                 table = await open_table(folder, space)
-                ledger = TableLedger(folder, table_name(space))
                 await asyncio.to_thread(ledger.check, int(await table.version()), int(await table.count_rows()))
                 await create_scalar_indexes(table)
-                reader = TableReader(folder, space, table)
+                await asyncio.to_thread(ledger.note, await read_state(table, ledger.table_folder))
+                reader = TableReader(folder, space, ledger, table)
                 column = ScanColumn(folder, table_name(space), space, reader, memory)
                 await column.open()
         return cls(folder, space, reader, column)
-
-    @property
-    def _table(self) -> Any:
-        return self._reader.table
 
     async def write(self, records: Sequence[Record]) -> None:
         """Store records, durably when it returns; a key that exists already is not stored twice."""
         fresh = {rows.storage_key(record): record for record in reversed(records)}
         if not fresh:
             return
+        import pyarrow as pa
+
         batch = rows.to_arrow(dict(reversed(fresh.items())), self.space.dim)
+        table = await self._reader.table()
         with translate_errors(self._folder):
             async with lock_file(self._folder / "write.lock"):
                 known = await self._reader.existing_keys({time for _, time, _ in fresh})
@@ -106,7 +113,7 @@ class LanceStore:
                     batch = batch.filter(pa.array([key not in known for key in reversed(fresh)]))
                 if len(batch):
                     async with self._column.adding(batch), self._durable():
-                        await self._table.add(batch)
+                        await table.add(batch)
 
     async def nearest(self, vector: Vector, k: int, where: Where = Where()) -> list[Hit]:
         """Return the ``k`` best of the records that match, best first; filters apply before ranking."""
@@ -181,15 +188,16 @@ class LanceStore:
     async def forget(self, where: Where) -> int:
         """Delete what matches, from the disk too, and return how many. An empty ``where`` deletes everything."""
         clause = rows.sql_filter(where)
+        table = await self._reader.table()
         with translate_errors(self._folder):
             async with lock_file(self._folder / "maintain.lock"), lock_file(self._folder / "write.lock"):
                 gone = await self._reader.count(clause)
                 async with self._column.forgetting(where):
                     async with self._durable():
                         await self._split_files(clause)
-                        await self._table.delete(clause)
+                        await table.delete(clause)
                     async with self._durable():
-                        await self._table.optimize(cleanup_older_than=NO_GRACE, delete_unverified=True)
+                        await table.optimize(cleanup_older_than=NO_GRACE, delete_unverified=True)
         return gone
 
     async def maintain(self) -> None:
@@ -201,7 +209,7 @@ class LanceStore:
             async with lock_file(self._folder / "maintain.lock"):
                 async with self._durable():
                     if await self._maintenance_due():
-                        await self._table.optimize(cleanup_older_than=CLEANUP_GRACE)
+                        await (await self._reader.table()).optimize(cleanup_older_than=CLEANUP_GRACE)
                         await self._renew_caches()
                     if not await self._column.covers_all():
                         await self._train_index()
@@ -227,12 +235,14 @@ class LanceStore:
 
     async def examine(self) -> StoreReport:
         """Read every record and vector, and count them by media."""
-        return await examine_table(self._table, self.space.dim)
+        from footage.indexer.store.lance_repair import examine_table
+
+        return await examine_table(await self._reader.table(), self.space.dim)
 
     async def close(self) -> None:
         """Release the table and the column. Calling it twice does no harm."""
         await self._column.close()
-        self._table.close()
+        self._reader.close()
 
     @asynccontextmanager
     async def _durable(self) -> AsyncIterator[None]:
@@ -240,59 +250,70 @@ class LanceStore:
         began = time.time()
         yield
         await asyncio.to_thread(fsync_written, self._table_folder, began)
-        version, count = int(await self._table.version()), int(await self._table.count_rows())
-        await asyncio.to_thread(self._ledger.note, version, count)
+        await asyncio.to_thread(self._ledger.note, await read_state(await self._reader.table(), self._table_folder))
 
     async def _renew_caches(self) -> None:
-        """Open the table anew, at times: queries that run go on with the old one, whose caches end with them."""
+        """Open the table anew, at times."""
         if time.monotonic() - self._opened >= CACHE_AGE:
-            self._reader.table, self._opened = await reopen_table(self._folder, self.space), time.monotonic()
+            await self._reader.renew()
+            self._opened = time.monotonic()
 
     async def _look_for_damage(self) -> str:
         state = await asyncio.to_thread(self._ledger.read)
         if state.lost:
             return f"{state.lost} records were lost"
         try:
-            with translate_errors(self._folder):
-                await self._table.checkout_latest()
-                version = int(await self._table.version())
-                parts = (await self._table.stats())["fragment_stats"]["num_fragments"]
+            found = await self._current_state()
         except StoreError:
             return "the list of its files is missing or cannot be read"
-        if version < state.version:
+        if found.version < state.version:
             return "it was replaced by an older copy"
-        broken = await asyncio.to_thread(find_damaged_files, self._table_folder, parts)
-        return f"{broken} of {parts} files with vectors are missing or cut" if broken else ""
+        broken = await asyncio.to_thread(find_damaged_files, self._table_folder, found.parts)
+        return f"{broken} of {found.parts} files with vectors are missing or cut" if broken else ""
+
+    async def _current_state(self) -> TableState:
+        """Return what the table holds now; from the ledger while the table is not open and nobody has changed it."""
+        if not self._reader.is_open and (known := await asyncio.to_thread(self._ledger.confirmed)):
+            return known
+        table = await self._reader.table()
+        with translate_errors(self._folder):
+            await table.checkout_latest()
+            return await read_state(table, self._table_folder)
 
     async def _split_files(self, clause: str) -> None:
         """Move the rows to keep out of the files that hold rows to delete, so that those files can be removed.
 
         Deletion alone marks rows and leaves their bytes, and compaction rewrites a file only above 10 % of marks.
         """
-        found = self._table.query().where(clause).with_row_address().select(["_rowaddr"])
+        table = await self._reader.table()
+        found = table.query().where(clause).with_row_address().select(["_rowaddr"])
         addresses = np.asarray((await found.to_arrow())["_rowaddr"])
         for fragment in np.unique(addresses >> 32).tolist():
             inside = f"_rowaddr >= {fragment << 32} AND _rowaddr < {fragment + 1 << 32}"
-            await self._table.update(where=f"{inside} AND NOT ({clause})", updates_sql={"region": "region"})
+            await table.update(where=f"{inside} AND NOT ({clause})", updates_sql={"region": "region"})
 
     async def _maintenance_due(self) -> bool:
         """Whether enough was added: each maintenance adds a part to the vector index, which LanceDB merges after 30."""
         versions = [entry for entry in os.scandir(self._table_folder / "_versions") if entry.name.endswith(".manifest")]
         if len(versions) > 1 and min(entry.stat().st_mtime for entry in versions) < time.time() - MAX_VERSION_AGE:
             return True
-        scalar = await self._table.index_stats("time_idx")
+        table = await self._reader.table()
+        scalar = await table.index_stats("time_idx")
         added = scalar.num_unindexed_rows if scalar else 0
-        stats = await self._table.stats()
+        stats = await table.stats()
         return bool(added >= MAX_UNINDEXED or (added and stats["fragment_stats"]["num_fragments"] >= MAX_FRAGMENTS))
 
     async def _train_index(self) -> None:
         """Train the vector index when there is none yet, and again when the table has doubled since."""
-        size = await self._table.count_rows()
-        names = [index.name for index in await self._table.list_indices() if "vector" in index.columns]
+        from footage.indexer.store.lance_import import IvfSq
+
+        table = await self._reader.table()
+        size = await table.count_rows()
+        names = [index.name for index in await table.list_indices() if "vector" in index.columns]
         partitions = size // PARTITION_ROWS
         if size < INDEX_THRESHOLD or any(partitions < 2 * int(name.rpartition("_")[2]) for name in names):
             return
         config = IvfSq(distance_type="dot", num_partitions=partitions)
-        await self._table.create_index("vector", config=config, name=f"vector_{partitions}")
+        await table.create_index("vector", config=config, name=f"vector_{partitions}")
         for old in names:
-            await self._table.drop_index(old)
+            await table.drop_index(old)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from footage.indexer.store.error_hints import is_panic
 from footage.stream.atomic import atomic_write
 from footage.stream.private import make_file
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 FOOTER = b"LANC"  # ends every data file and every list of files (Lance's file format)
+HIGHEST_VERSION = (1 << 64) - 1  # a list of files is named by how far its version is from this
 CHUNK_ROWS = 4_096  # rows that are read at once when everything is read
 SMALLEST_CHUNK = 4  # rows: what cannot be read is bisected down to this
 
@@ -29,11 +32,15 @@ class TableState:
         version: LanceDB's number of the commit; it only rises.
         rows: how many records there were.
         lost: records that were found to be missing, and not mended since.
+        parts: of the table; each has a file.
+        manifest: CRC-32 of that commit's list of files; 0 where it is not known.
     """
 
     version: int = 0
     rows: int = 0
     lost: int = 0
+    parts: int = 0
+    manifest: int = 0
 
 
 class TableLedger:
@@ -43,7 +50,7 @@ class TableLedger:
     """
 
     def __init__(self, folder: Path, table: str) -> None:
-        self._path = folder.with_name(folder.name + ".json")
+        self._folder, self._path = folder, folder.with_name(folder.name + ".json")
         self._table = table
 
     def read(self) -> TableState:
@@ -60,11 +67,26 @@ class TableLedger:
             make_file(draft)
             draft.write_text(json.dumps(content))
 
-    def note(self, version: int, rows: int) -> None:
+    def note(self, found: TableState) -> None:
         """Note a commit; what was lost before stays noted."""
         state = self.read()
-        if (version, rows) != (state.version, state.rows):
-            self.write(replace(state, version=version, rows=rows))
+        if (noted := replace(found, lost=state.lost)) != state:
+            self.write(noted)
+
+    def confirmed(self) -> TableState | None:
+        """Return the noted state if the table's list of files is still the one of that commit, byte for byte.
+
+        Then nobody has changed the table since, and it need not be opened to know its version and its numbers.
+        """
+        state = self.read()
+        version, content = newest_manifest(self.table_folder)
+        known = state.manifest and (version, zlib.crc32(content)) == (state.version, state.manifest)
+        return state if known else None
+
+    @property
+    def table_folder(self) -> Path:
+        """The folder of the table."""
+        return self._folder / f"{self._table}.lance"
 
     def check(self, version: int, rows: int) -> None:
         """Compare with a table that was just opened: what it lacks is noted as lost."""
@@ -89,7 +111,7 @@ def find_damaged_files(folder: Path, fragments: int) -> int:
         fragments: parts of the table, of which each has a file; a file that is not in the newest list of files is
             left from an earlier commit.
     """
-    listed = _newest_manifest(folder)
+    _, listed = newest_manifest(folder)
     whole = 0
     with suppress(FileNotFoundError), os.scandir(folder / "data") as entries:
         for entry in entries:
@@ -98,13 +120,26 @@ def find_damaged_files(folder: Path, fragments: int) -> int:
     return max(0, fragments - whole)
 
 
-def _newest_manifest(folder: Path) -> bytes:
-    """Return the newest list of files; the names count down."""
+async def read_state(table: Any, folder: Path) -> TableState:
+    """Return what a table holds, and the checksum of its list of files unless somebody is changing it.
+
+    Args:
+        folder: the table's.
+    """
+    version, rows = int(await table.version()), int(await table.count_rows())
+    parts = int((await table.stats())["fragment_stats"]["num_fragments"])
+    listed, content = newest_manifest(folder)
+    alone = int(await table.version()) == version == listed
+    return TableState(version, rows, parts=parts, manifest=zlib.crc32(content) if alone else 0)
+
+
+def newest_manifest(folder: Path) -> tuple[int, bytes]:
+    """Return the version of the newest list of files and its content; the names count down from 2^64 - 1."""
     newest = min((folder / "_versions").glob("*.manifest"), key=lambda path: path.name, default=None)
     try:
-        return newest.read_bytes() if newest else b""
-    except FileNotFoundError:
-        return b""
+        return (HIGHEST_VERSION - int(newest.stem), newest.read_bytes()) if newest else (0, b"")
+    except (FileNotFoundError, ValueError):  # removed meanwhile, or named by another version of LanceDB
+        return 0, b""
 
 
 def _has_footer(path: str) -> bool:

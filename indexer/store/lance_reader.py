@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.store import rows
 from footage.indexer.store.base import Hit, Record, Vector, Where
 from footage.indexer.store.column.slices import evenly_spaced
 from footage.indexer.store.error_hints import is_stale, translate_errors
+from footage.indexer.store.lance_files import TableLedger
+from footage.indexer.store.lance_table import reopen_table
 from footage.indexer.store.times import merged_micros
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 T = TypeVar("T")
 
@@ -30,17 +34,46 @@ ALL_MICROS = (-(1 << 60), 1 << 60)  # microseconds: wider than datetime
 class TableReader:
     """Reads the newest version of a table, and repeats a query when files of its version were removed meanwhile.
 
-    Attributes:
-        table: may be replaced by the same one, opened anew.
+    Args:
+        table: None for one that exists and is opened when it is needed: the scan column answers most questions, and
+            while nobody has changed the table, its ledger knows version and number of rows.
     """
 
-    def __init__(self, folder: Path, space: Space, table: Any) -> None:
-        self._folder, self._space, self.table = folder, space, table
+    def __init__(self, folder: Path, space: Space, ledger: TableLedger, table: Any = None) -> None:
+        self._folder, self._space, self._ledger, self._opened = folder, space, ledger, table
+        self._turn = asyncio.Lock()
+
+    async def table(self) -> Any:
+        """Return the table; it may be replaced later by the same one, opened anew."""
+        async with self._turn:
+            if self._opened is None:
+                with translate_errors(self._folder):
+                    self._opened = await reopen_table(self._folder, self._space)
+            return self._opened
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the table has been opened."""
+        return self._opened is not None
+
+    async def renew(self) -> None:
+        """Open the table anew: queries that run go on with the old one, whose caches end with them."""
+        table = await reopen_table(self._folder, self._space)
+        async with self._turn:
+            self._opened = table
+
+    def close(self) -> None:
+        """Release the table."""
+        if self._opened is not None:
+            self._opened.close()
 
     async def state(self) -> tuple[int, int]:
         """Return the table's version and its number of rows."""
+        if not self.is_open and (known := await asyncio.to_thread(self._ledger.confirmed)):
+            return known.version, known.rows
+        table = await self.table()
         with translate_errors(self._folder):
-            return int(await self.table.version()), int(await self.table.count_rows())
+            return int(await table.version()), int(await table.count_rows())
 
     async def nearest(self, row: Vector, k: int, clause: str) -> list[Hit]:
         """Return the ``k`` best rows that match.
@@ -51,7 +84,7 @@ class TableReader:
         probes = await self._choose_probes(clause, k)
 
         async def ask() -> pa.Table:
-            query = self.table.query().nearest_to(row).column("vector").distance_type("dot").limit(k)
+            query = (await self.table()).query().nearest_to(row).column("vector").distance_type("dot").limit(k)
             if clause != "true":  # even this filter would be evaluated for every row
                 query = query.where(clause)
             query = query.nprobes(probes).refine_factor(REFINE_FACTOR) if probes else query.bypass_vector_index()
@@ -94,6 +127,8 @@ class TableReader:
 
     async def last_micros(self, media: str) -> int | None:
         """Return the time of the newest row of this media, in microseconds."""
+        import pyarrow.compute as pc
+
         times = await self.select(rows.sql_in("media", [media]), ["time"])
         return int(pc.max(times["time"]).as_py()) if len(times) else None
 
@@ -104,11 +139,21 @@ class TableReader:
 
     async def count(self, clause: str) -> int:
         """Count the rows that match."""
-        return int(await self._retry_stale(lambda: self.table.count_rows(None if clause == "true" else clause)))
+        if clause == "true" and not self.is_open:
+            return (await self.state())[1]
+
+        async def ask() -> int:
+            return int(await (await self.table()).count_rows(None if clause == "true" else clause))
+
+        return await self._retry_stale(ask)
 
     async def select(self, clause: str, columns: Sequence[str] = (*rows.FACT_COLUMNS, "vector")) -> pa.Table:
         """Return the rows that match, in any order."""
-        return await self._retry_stale(lambda: self.table.query().where(clause).select(list(columns)).to_arrow())
+
+        async def ask() -> pa.Table:
+            return await (await self.table()).query().where(clause).select(list(columns)).to_arrow()
+
+        return await self._retry_stale(ask)
 
     async def _choose_probes(self, clause: str, k: int) -> int:
         """Return how many partitions to search, or 0 to search every row that the filter leaves.
@@ -129,5 +174,5 @@ class TableReader:
                 except (RuntimeError, ValueError, OSError) as error:
                     if not is_stale(error):
                         raise
-                    await self.table.checkout_latest()
+                    await (await self.table()).checkout_latest()
             return await ask()

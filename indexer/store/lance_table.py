@@ -9,7 +9,6 @@ from typing import Any
 
 from footage.indexer.embed.base import Space
 from footage.indexer.store import rows
-from footage.indexer.store.lance_import import Bitmap, BTree, lancedb
 
 INDEX_CACHE = 192 << 20  # bytes; LanceDB's own default is 6 GB, and each write leaves more in it
 METADATA_CACHE = 8 << 20  # bytes; 1 GB by default
@@ -32,12 +31,16 @@ async def reopen_table(folder: Path, space: Space) -> Any:
 
 
 async def _connect(folder: Path) -> Any:
+    from footage.indexer.store.lance_import import lancedb  # a third of a second, only when the table is asked
+
     session = lancedb.Session(INDEX_CACHE, METADATA_CACHE)
     return await lancedb.connect_async(folder, read_consistency_interval=timedelta(0), session=session)
 
 
 async def create_scalar_indexes(table: Any) -> None:
     """Create the indexes of time, media and camera, unless the table has them."""
+    from footage.indexer.store.lance_import import Bitmap, BTree
+
     if not await table.list_indices():
         await table.create_index("time", config=BTree())
         await table.create_index("media", config=BTree())

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from footage.indexer.embed.base import Vectors
@@ -18,6 +17,9 @@ from footage.indexer.store.base import Record
 from footage.indexer.store.times import micros
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -194,7 +196,7 @@ def merge_names(
 def encode_names(column: pa.ChunkedArray) -> tuple[tuple[str, ...], NDArray[np.uint32]]:
     """Return the names of a column, and for each row its place among them, (n,)."""
     encoded = column.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
+    if hasattr(encoded, "combine_chunks"):  # it still is a ChunkedArray where there was no chunk
         encoded = encoded.combine_chunks()
     return tuple(encoded.dictionary.to_pylist()), np.asarray(encoded.indices, dtype=np.uint32)
 

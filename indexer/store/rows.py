@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from footage.indexer.store.base import FrameTime, Hit, Record, StoreError, Vector, Where
 from footage.indexer.store.times import merged_micros, micros
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros
+
+if TYPE_CHECKING:  # what the scan column answers needs no Arrow: a tenth of a second
+    import pyarrow as pa
 
 KEY_COLUMNS = ["camera", "time", "region"]
 FACT_COLUMNS = ["camera", "time", "media", "offset", "region"]
@@ -25,6 +27,8 @@ def storage_key(record: Record) -> StorageKey:
 
 def arrow_schema(dim: int) -> pa.Schema:
     """Return the columns of a table whose vectors have ``dim`` numbers."""
+    import pyarrow as pa
+
     columns = {"camera": pa.string(), "time": pa.int64(), "media": pa.string(), "offset": pa.float64()}
     return pa.schema([*columns.items(), ("region", pa.int64()), ("vector", pa.list_(pa.float32(), dim))])
 
@@ -42,6 +46,8 @@ def check_unit_vector(vector: Vector, dim: int, whose: str) -> Vector:
 
 def to_arrow(records: dict[StorageKey, Record], dim: int) -> pa.Table:
     """Return the rows of records by key; raise StoreError for what is not a unit vector of ``dim`` numbers."""
+    import pyarrow as pa
+
     vectors = [
         check_unit_vector(r.vector, dim, f"the record of camera {r.camera!r} at {r.time}") for r in records.values()
     ]
@@ -77,6 +83,8 @@ def to_records(rows: pa.Table, dim: int) -> Iterator[Record]:
 
 def to_times(rows: pa.Table, n: int) -> list[FrameTime]:
     """Return up to ``n`` evenly spread times of each camera of rows with the key's columns, by time and camera."""
+    import pyarrow.compute as pc
+
     if not len(rows):
         return []
     regions = rows.append_column("moved", pc.not_equal(rows["region"], 0))

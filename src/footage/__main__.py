@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 
 import typer
 
@@ -52,6 +53,9 @@ app.add_typer(token.app, name="token")
 def main() -> None:
     """Entry point of the ``footage`` command."""
     gc.set_threshold(10_000, 20, 20)  # imports make no garbage: looking for it takes a twentieth of a short command
+    # NumPy reads it when it is imported. Batches are shared out among threads already, and those of OpenBLAS wait for
+    # work by spinning: a full scan took three times the processor time.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     app()
 
 

@@ -10,10 +10,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from footage.indexer.embed.base import Space, Vectors
@@ -30,6 +29,9 @@ from footage.indexer.store.row_arrays import RowArrays, from_arrow
 from footage.stream.frame import Region
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST, from_micros
 from footage.stream.threads import run_to_completion
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +107,10 @@ class ScanColumn:
             else:
                 await self._upkeep.try_mend()
 
+    async def verify(self, version: int, total: int) -> bool:
+        """Return whether the column is that of the table with this version and so many rows, whole and up to date."""
+        return bool(self._max_rows) and await asyncio.to_thread(self._column.verify, version, total)
+
     async def nearest(self, vector: Vector, k: int, where: Where) -> Nearest | None:
         """Return the best records, best first."""
         if not self._max_rows:
@@ -120,7 +126,7 @@ class ScanColumn:
         """Return the records of several filters, each in order of time, camera and region."""
 
         def work(snapshot: Snapshot) -> list[RowArrays]:
-            return [slices.read_rows(slices.pick(snapshot.segments, f), self._dim).by_time() for f in wanted]
+            return [slices.read_rows(slices.pick(snapshot.segments, f), self._dim, by_time=True) for f in wanted]
 
         return await self._ask(work, *wanted)
 

@@ -13,7 +13,7 @@ from footage.indexer.embed.base import Vectors
 from footage.indexer.store.base import Where
 from footage.indexer.store.column.run_file import Run
 from footage.indexer.store.column.tail import TailRows
-from footage.indexer.store.row_arrays import RowArrays, merge_names
+from footage.indexer.store.row_arrays import RowArrays, merge_names, time_order
 from footage.indexer.store.times import merged_micros
 from footage.stream.instants import DISTANT_PAST, from_micros
 
@@ -22,6 +22,8 @@ Range = tuple[int, int]
 Spans = tuple[tuple[int, int], ...]
 Picked = list[tuple[Segment, list[Range]]]
 """Segments, each with ranges of its rows in rising order."""
+SCRATCH_ROWS = 256
+"""Vectors that are read at once to be put in order: half a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,33 +77,41 @@ def places(ranges: Sequence[Range]) -> NDArray[np.intp]:
     return np.concatenate([np.arange(first, last) for first, last in ranges]) if ranges else np.empty(0, np.intp)
 
 
-def read_vectors(segment: Segment, ranges: Sequence[Range], dim: int) -> NDArray[np.float32]:
-    """Read the exact vectors of ranges of rows, (n, dim)."""
-    out = np.empty((sum(last - first for first, last in ranges), dim), np.float32)
-    at = 0
-    for first, last in ranges:
-        segment.vectors(first, last, out[at : at + last - first])
-        at += last - first
-    return out
-
-
-def read_rows(picked: Picked, dim: int, *, vectors: bool = True) -> RowArrays:
-    """Read picked rows, in the order of the segments."""
+def read_rows(picked: Picked, dim: int, *, by_time: bool = False) -> RowArrays:
+    """Read picked rows, in the order of the segments, or of (time, camera's name, region)."""
     rows = [(segment, places(ranges)) for segment, ranges in picked]
     cameras, camera = merge_names([(segment.cameras, segment.camera[at]) for segment, at in rows])
     medias, media = merge_names([(segment.medias, segment.media[at]) for segment, at in rows])
-    exact = [read_vectors(segment, ranges, dim) for segment, ranges in picked] if vectors else []
-    empty = np.empty((0, dim), np.float32)
-    return RowArrays(
-        np.concatenate([np.empty(0, np.int64), *(segment.time[at] for segment, at in rows)]),
-        np.concatenate([np.empty(0), *(segment.offset[at] for segment, at in rows)]),
-        np.concatenate([np.empty(0, np.uint32), *(segment.region[at] for segment, at in rows)]),
-        camera,
-        media,
-        cameras,
-        medias,
-        exact[0] if len(exact) == 1 else np.concatenate([empty, *exact]),
-    )
+    time = np.concatenate([np.empty(0, np.int64), *(segment.time[at] for segment, at in rows)])
+    offset = np.concatenate([np.empty(0), *(segment.offset[at] for segment, at in rows)])
+    region = np.concatenate([np.empty(0, np.uint32), *(segment.region[at] for segment, at in rows)])
+    if not by_time:
+        vectors = _read_vectors(picked, dim, None)
+        return RowArrays(time, offset, region, camera, media, cameras, medias, vectors)
+    order = time_order(time, camera, cameras, region)
+    vectors = _read_vectors(picked, dim, order)
+    return RowArrays(time[order], offset[order], region[order], camera[order], media[order], cameras, medias, vectors)
+
+
+def _read_vectors(picked: Picked, dim: int, order: NDArray[np.intp] | None) -> NDArray[np.float32]:
+    """Read exact vectors, (n, dim), in an order of the picked rows: a few at once, which stay in the cache."""
+    ranges = [(segment, first, last) for segment, ranges in picked for first, last in ranges]
+    step = SCRATCH_ROWS
+    parts = [(s, low, min(low + step, last)) for s, first, last in ranges for low in range(first, last, step)]
+    out = np.empty((sum(last - first for _, first, last in parts), dim), np.float32)
+    to = np.empty(len(out), np.intp)
+    to[order if order is not None else slice(None)] = np.arange(len(out))
+    scratch = np.empty((SCRATCH_ROWS if order is not None else 0, dim), np.float32)
+    at = 0
+    for segment, first, last in parts:
+        rows = last - first
+        if order is None:
+            segment.vectors(first, last, out[at : at + rows])
+        else:
+            segment.vectors(first, last, scratch[:rows])
+            out[to[at : at + rows]] = scratch[:rows]
+        at += rows
+    return out
 
 
 def sample(picked: Picked, n: int, dim: int) -> Vectors:
@@ -112,7 +122,7 @@ def sample(picked: Picked, n: int, dim: int) -> Vectors:
         return np.empty((0, dim), np.float32)
     chosen = evenly_spaced(np.unique(np.concatenate(times)), n)
     at = [(s, ranges_of(_whole(s, ranges) & np.isin(s.time, chosen))) for s, ranges in whole]
-    rows = read_rows([(s, ranges) for s, ranges in at if ranges], dim).by_time()
+    rows = read_rows([(s, ranges) for s, ranges in at if ranges], dim, by_time=True)
     return np.ascontiguousarray(evenly_spaced(rows.vectors, n))
 
 

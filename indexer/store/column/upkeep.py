@@ -8,10 +8,9 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from footage.indexer.file_lock import lock_file
@@ -22,6 +21,9 @@ from footage.indexer.store.column.column import Column, Snapshot, tail_rows
 from footage.indexer.store.column.run_file import ColumnDamaged, Run
 from footage.indexer.store.row_arrays import RowArrays, concatenate, encode_names, from_arrow
 from footage.stream.threads import run_to_completion
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
