@@ -12,20 +12,32 @@ from numpy.typing import NDArray
 
 from footage.indexer.store.row_arrays import RowArrays
 from footage.query.moments.segmentation import NEIGHBORHOOD
-from footage.query.scoring.hysteresis import count_misses, edge_level, find_segments, is_past_edge
+from footage.query.scoring.hysteresis import ENDING_MISSES, edge_level, find_segments, is_past_edge
 from footage.query.values.moment import Moment
 from footage.query.values.timeline import ChainAssigner
 from footage.stream.frame import Kind, Media, Region
 from footage.stream.instants import from_micros
 
 
-class _Best(NamedTuple):
-    """The best record of one time."""
+class _Frames(NamedTuple):
+    """Frames of one chain in order of time, of each its best record.
 
-    time: datetime
-    p: float
-    region: Region | None
-    media: Media
+    Attributes:
+        time: microseconds, (n,).
+        p, region: probability and code of the region, (n,).
+        media: places in ``medias``, (n,).
+    """
+
+    time: NDArray[np.int64]
+    p: NDArray[np.float64]
+    region: NDArray[np.uint32]
+    media: NDArray[np.uint32]
+    medias: tuple[str, ...]
+
+    def part(self, first: int, last: int) -> _Frames:
+        """Return frames [first, last)."""
+        here = slice(first, last)
+        return _Frames(self.time[here], self.p[here], self.region[here], self.media[here], self.medias)
 
 
 @dataclass(slots=True)
@@ -39,21 +51,21 @@ class _ChainState:
         last: the newest media of the chain.
         complete: nothing before the first frame can belong to its moment.
         newest: time of the newest frame.
-        island: frames from the first that reaches the edge level.
+        island: frames from the first that reaches the edge level, as they came.
         misses: consecutive frames below the edge level.
     """
 
     last: Media
     complete: bool
     newest: datetime | None = None
-    island: list[_Best] = field(default_factory=list)
+    island: list[_Frames] = field(default_factory=list)
     misses: int = 0
 
 
 class StreamingSegmenter:
     """Finds the moments of any number of cameras in one pass and in bounded memory.
 
-    It keeps the frames since the last clear miss of each camera (time and probability, no vector).
+    It keeps the frames since the last clear miss of each camera (time, probability and region, no vector).
 
     Args:
         begin: where the scan starts; media that began before it may hide the start of a moment.
@@ -88,52 +100,43 @@ class StreamingSegmenter:
     def feed(self, rows: RowArrays, p: NDArray[np.float64]) -> list[Moment]:
         """Take the next records, with all of the last one's time, in order of time; return moments that are final now.
 
-        Costs little for records that do not match: only frames around matches are looked at one by one.
+        Only islands are looked at one by one, and only those that reach the cutoff frame by frame.
         """
         if not len(rows):
             return []
         found: list[Moment] = []
         for chain, at in self._by_chain(rows):
-            found += self._feed_chain(chain, rows, p, _best_of_each_time(rows, p, at))
+            found += self._feed_chain(chain, _best_of_each_time(rows, p, at))
         return found + self._retire_chains(from_micros(int(rows.time[-1])))
 
     def _by_chain(self, rows: RowArrays) -> Iterator[tuple[_ChainState, NDArray[np.intp]]]:
         """Yield the places of the rows of each chain; rows of media that were forgotten meanwhile are left out."""
-        places: dict[int, tuple[_ChainState, list[int]]] = {}
+        chains: dict[int, tuple[int, _ChainState]] = {}
+        owners = np.full(len(rows.medias), -1, np.int32)
         for place in np.unique(rows.media).tolist():
             if known := self._media.get(rows.medias[place]):
-                places.setdefault(id(known[1]), (known[1], []))[1].append(place)
-        for chain, medias in places.values():
-            yield chain, np.flatnonzero(np.isin(rows.media, medias))
+                owners[place] = chains.setdefault(id(known[1]), (len(chains), known[1]))[0]
+        owner = owners[rows.media]
+        for number, chain in chains.values():
+            yield chain, np.flatnonzero(owner == number)
 
-    def _feed_chain(
-        self, chain: _ChainState, rows: RowArrays, p: NDArray[np.float64], at: NDArray[np.intp]
-    ) -> list[Moment]:
-        """Take the frames of one chain, by the place of the best record of each."""
+    def _feed_chain(self, chain: _ChainState, frames: _Frames) -> list[Moment]:
+        """Take the next frames of one chain."""
         found: list[Moment] = []
-        done = 0
-        for hit in np.flatnonzero(p[at] >= self._level).tolist():
-            done, ended = self._skip_misses(chain, rows, p, at, done, hit)
-            found += ended + self._commit(chain, self._frame(rows, p, int(at[hit])))
-            done = hit + 1
-        _, ended = self._skip_misses(chain, rows, p, at, done, len(at))
-        chain.newest = from_micros(int(rows.time[at[-1]]))
-        return found + ended
-
-    def _skip_misses(
-        self, chain: _ChainState, rows: RowArrays, p: NDArray[np.float64], at: NDArray[np.intp], first: int, last: int
-    ) -> tuple[int, list[Moment]]:
-        """Take frames [first, last) that are all below the level: one by one while an island is open, else at once."""
-        found: list[Moment] = []
-        while first < last and chain.island:
-            found += self._commit(chain, self._frame(rows, p, int(at[first])))
-            first += 1
-        chain.misses += last - first
-        return last, found
-
-    def _frame(self, rows: RowArrays, p: NDArray[np.float64], at: int) -> _Best:
-        media = self._media[rows.medias[int(rows.media[at])]][0]
-        return _Best(from_micros(int(rows.time[at])), float(p[at]), Region.of(int(rows.region[at])), media)
+        count, misses, chain.newest = len(frames.p), chain.misses, from_micros(int(frames.time[-1]))
+        hits = np.flatnonzero(frames.p >= self._level)
+        if chain.island:  # its last hit was before these frames
+            hits = np.concatenate([[-1 - misses], hits])
+        chain.misses = count - 1 - int(hits[-1]) if len(hits) else misses + count
+        for first, last in _stretches(hits):
+            end = last + ENDING_MISSES + 1
+            if not chain.island:
+                chain.complete = chain.complete or is_past_edge(misses + first)
+            chain.island.append(frames.part(max(first, 0), end))
+            if end <= count:
+                found += self._end_island(chain, from_micros(int(frames.time[end - 1])))
+            misses = ENDING_MISSES  # at least, before the next one
+        return found
 
     def flush(self) -> list[Moment]:
         """End the stream; return the moments that were still open."""
@@ -143,33 +146,30 @@ class StreamingSegmenter:
 
     def earliest_open(self) -> datetime | None:
         """Return the earliest time at which a moment still to come may begin; None while no moment is open."""
-        return min((chain.island[0].time for chain in self._chains.values() if chain.island), default=None)
-
-    def _commit(self, chain: _ChainState, frame: _Best) -> list[Moment]:
-        """Add a frame of which every record is known."""
-        before, chain.misses = chain.misses, count_misses(chain.misses, frame.p, self._level)
-        if not chain.misses:
-            if not chain.island:
-                chain.complete = chain.complete or is_past_edge(before)
-            chain.island.append(frame)
-            return []
-        if not chain.island:
-            return []
-        chain.island.append(frame)
-        return self._end_island(chain, frame.time) if is_past_edge(chain.misses) else []
+        open_since = [int(chain.island[0].time[0]) for chain in self._chains.values() if chain.island]
+        return from_micros(min(open_since)) if open_since else None
 
     def _end_island(self, chain: _ChainState, end: datetime) -> list[Moment]:
         """Return the moments of an island whose last frame counts until ``end``."""
-        frames, chain.island = chain.island, []
+        parts, chain.island = chain.island, []
         complete, chain.complete = chain.complete, True
-        p = np.array([frame.p for frame in frames])
-        if p.max(initial=0.0) < self._cutoff:
+        if max(float(part.p.max()) for part in parts) < self._cutoff:
             return []
+        frames = _join(parts)
         if not complete:
-            self.uncertain_until = max(self.uncertain_until or frames[-1].time, frames[-1].time)
+            last = from_micros(int(frames.time[-1]))
+            self.uncertain_until = max(self.uncertain_until or last, last)
             return []
-        until = [frame.time for frame in frames[1:]] + [end]
-        return [_make_moment(frames[a:b], until[b - 1]) for a, b in find_segments(p, self._cutoff)]
+        until = [*map(from_micros, frames.time[1:].tolist()), end]
+        found = find_segments(frames.p, self._cutoff)
+        return [self._make_moment(frames.part(a, b), until[b - 1]) for a, b in found]
+
+    def _make_moment(self, frames: _Frames, end: datetime) -> Moment:
+        best = int(frames.p.argmax())
+        media = self._media[frames.medias[int(frames.media[best])]][0]
+        start, time = from_micros(int(frames.time[0])), from_micros(int(frames.time[best]))
+        region = Region.of(int(frames.region[best]))
+        return Moment(media.camera, start, end, float(frames.p[best]), time, region, media.id, media.clock)
 
     def _end_chain(self, chain: _ChainState) -> list[Moment]:
         """Return the moments of a chain that has no more frames."""
@@ -194,16 +194,30 @@ def _has_ended(chain: _ChainState, now: datetime) -> bool:
     return max(chain.last.end, newest) < now - 2 * NEIGHBORHOOD
 
 
-def _best_of_each_time(rows: RowArrays, p: NDArray[np.float64], at: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the places of the best record of each time, of rows in order of time."""
+def _best_of_each_time(rows: RowArrays, p: NDArray[np.float64], at: NDArray[np.intp]) -> _Frames:
+    """Return the best record of each time, of these rows in order of time."""
     time = rows.time[at]
-    if not (np.diff(time) == 0).any():
-        return at
-    at = at[np.lexsort((at, -p[at], time))]
-    return np.asarray(at[np.diff(rows.time[at], prepend=rows.time[at[0]] - 1) != 0])
+    if (np.diff(time) == 0).any():
+        at = at[np.lexsort((at, -p[at], time))]
+        at = at[np.diff(rows.time[at], prepend=rows.time[at[0]] - 1) != 0]
+    return _Frames(rows.time[at], p[at], rows.region[at], rows.media[at], rows.medias)
 
 
-def _make_moment(frames: Sequence[_Best], end: datetime) -> Moment:
-    best = max(frames, key=lambda frame: frame.p)
-    media = best.media
-    return Moment(media.camera, frames[0].time, end, best.p, best.time, best.region, media.id, media.clock)
+def _stretches(hits: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last of hits between which no misses end an island."""
+    if len(hits):
+        ends = np.flatnonzero(np.diff(hits) > ENDING_MISSES)
+        yield from zip(hits[np.r_[0, ends + 1]].tolist(), hits[np.r_[ends, len(hits) - 1]].tolist(), strict=True)
+
+
+def _join(parts: Sequence[_Frames]) -> _Frames:
+    """Return frames that came in several batches as if they had come in one."""
+    if len(parts) == 1:
+        return parts[0]
+    medias: list[str] = []
+    places = []
+    for part in parts:
+        places.append(part.media + np.uint32(len(medias)))
+        medias += part.medias
+    time, p, region = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    return _Frames(time, p, region, np.concatenate(places), tuple(medias))

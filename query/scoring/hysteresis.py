@@ -15,6 +15,8 @@ EDGE_RATIO = 0.3
 """Share of a segment's best probability that its frames must keep."""
 MAX_DIP = 1
 """Consecutive frames below the edge level that do not end a segment (flicker, one bad frame)."""
+ENDING_MISSES = MAX_DIP + 1
+"""Consecutive frames below the edge level that do."""
 
 
 def edge_level(peak: float) -> float:
@@ -29,7 +31,7 @@ def count_misses(missed: int, p: float, level: float) -> int:
 
 def is_past_edge(missed: int) -> bool:
     """Whether so many consecutive frames below the edge level end a segment."""
-    return missed > MAX_DIP
+    return missed >= ENDING_MISSES
 
 
 def find_segments(p: NDArray[np.float64], cutoff: float) -> list[tuple[int, int]]:
