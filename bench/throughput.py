@@ -73,8 +73,8 @@ async def index_video(path: Path, every: float) -> tuple[int, float, float]:
     return report.frames, passed, report.total
 
 
-async def pipeline_rate(size: tuple[int, int], frames: int = 480) -> float:
-    """Images per second through channel, batching, embedder and store, without decoding."""
+async def pipeline_rate(size: tuple[int, int], frames: int = 480) -> Rate:
+    """Speed of channel, batching, embedder and store together, without decoding."""
     embedder = LiteEmbedder()
     scale = IMAGE_SIDE / min(size)
     shape = (round(size[1] * scale), round(size[0] * scale), 3)
@@ -86,13 +86,13 @@ async def pipeline_rate(size: tuple[int, int], frames: int = 480) -> float:
         channel: FrameChannel = Channel(4 * embedder.batch)
         feeder = Thread(target=_put_frames, args=(channel, media, image, frames))
         feeder.start()
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         await Pipeline(channel, embedder, store).run()
-        passed = time.perf_counter() - started
+        passed, used = time.perf_counter() - started, time.process_time() - used
         feeder.join()
         await store.close()
     await embedder.close()
-    return frames / passed
+    return Rate(frames / passed, used / frames)
 
 
 def _put_frames(channel: FrameChannel, media: Media, image: Image, frames: int) -> None:
@@ -114,8 +114,11 @@ def measure_throughput(path: Path, size: tuple[int, int]) -> None:
     for _ in range(ROUNDS):
         before, inside, bare = bare, asyncio.run(pipeline_rate(size)), session_rate(shape)
         alone = (before.each_second + bare.each_second) / 2
-        shares.append(inside / alone)
-        print(f"  bare session {alone:.0f}, from channel to store {inside:.0f}: {shares[-1]:.2f} of it")
+        shares.append(inside.each_second / alone)
+        cpu = (before.cpu + bare.cpu) / 2
+        rates = f"bare session {alone:.0f}, from channel to store {inside.each_second:.0f}: {shares[-1]:.2f} of it"
+        spent = f"{cpu * 1e3:.1f} and {inside.cpu * 1e3:.1f} ms a picture: {cpu / inside.cpu:.2f}"
+        print(f"  {rates}; processor time {spent}", flush=True)
     print(f"  median {np.median(shares):.2f}")
     for every in (0.1, 1.0, 2.0):
         decoding, (frames, passed, seconds) = decoding_rate(path, every), asyncio.run(index_video(path, every))

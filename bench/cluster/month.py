@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,13 +17,18 @@ from bench.cluster.rows import fill_catalog
 from footage.indexer.store.base import Record, Where
 from footage.indexer.store.cassandra import CassandraCatalog, CassandraSession, CassandraStore, schema
 
+WRITE_ROWS = 500
+GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, without their whole part, fill an interval evenly, however many there are."""
 
-async def month(cameras: int, whole: int, days: int, vectors: int) -> None:
-    """Fill a cluster as a month of cameras would, and time its reads.
+
+async def month(cameras: int, whole: int, days: int, vectors: int, minutes: float) -> None:
+    """Fill a cluster as a month of cameras would, as far as there is time, and time its reads.
 
     Args:
-        whole: cameras with segments of ten seconds; those of the others last ten minutes.
-        vectors: half of them are of one camera.
+        whole: cameras with segments of ten seconds at most; those of the others last ten to sixty minutes.
+        vectors: at most; half of them are of one camera.
+        minutes: that filling may take; the reads take some two more.
     """
     with tempfile.TemporaryDirectory() as folder:
         async with running_node(Path(folder)) as (node, connect):
@@ -31,12 +37,8 @@ async def month(cameras: int, whole: int, days: int, vectors: int) -> None:
             catalog, store = await CassandraCatalog.open(session), await CassandraStore.open(session, SPACE)
             start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=days)
             names = [f"cam{i:03}" for i in range(cameras)]
-            begun = time.monotonic()
-            count = await fill_catalog(session, catalog, names, whole, start, days)
-            print(f"{count} media, and coverage, of {cameras} cameras, {days} days: {time.monotonic() - begun:.0f} s")
-            begun = time.monotonic()
-            await _fill_vectors(store, names, start, days, vectors)
-            print(f"vectors: {time.monotonic() - begun:.0f} s", flush=True)
+            print(await fill_catalog(session, catalog, names, whole, start, days, 36 * minutes), flush=True)
+            print(await _fill_vectors(store, names, start, days, vectors, 24 * minutes), flush=True)
             await _time_reads(session, catalog, store, names, start, days)
             node.nodetool("flush", KEYSPACE)
             for table, size in sorted(table_sizes(Path(folder)).items(), key=lambda item: -item[1])[:6]:
@@ -44,19 +46,33 @@ async def month(cameras: int, whole: int, days: int, vectors: int) -> None:
             await session.close()
 
 
-async def _fill_vectors(store: CassandraStore, names: Sequence[str], start: datetime, days: int, vectors: int) -> None:
-    """Half of the vectors of one camera, the others spread over the rest."""
+async def _fill_vectors(
+    store: CassandraStore, names: Sequence[str], start: datetime, days: int, vectors: int, seconds: float
+) -> str:
+    """Half of the vectors of one camera, the others spread over the rest, as far as there is time; says how many.
+
+    They are written in an order in which every part is like the whole: in each request one camera of the rest, and
+    times from all over.
+    """
     generator = np.random.default_rng(0)
     basis = generator.standard_normal((32, SPACE.dim)).astype(np.float32)
-    for number, camera in enumerate(names):
-        count = vectors // 2 if number == 0 else max(1, vectors // 2 // (len(names) - 1))
-        each = generator.standard_normal((count, 32)).astype(np.float32) @ basis
-        each += generator.standard_normal((count, SPACE.dim)).astype(np.float32)
+    written, begun, counts = 0, time.monotonic(), Counter[str]()
+    for number in range(vectors // WRITE_ROWS):
+        if time.monotonic() - begun > seconds:
+            break
+        each = generator.standard_normal((WRITE_ROWS, 32)).astype(np.float32) @ basis
+        each += generator.standard_normal((WRITE_ROWS, SPACE.dim)).astype(np.float32)
         each /= np.linalg.norm(each, axis=1, keepdims=True)
-        step = timedelta(days=days) / count
-        records = [Record(camera, start + i * step, f"{camera}-{i // 100}", float(i), each[i]) for i in range(count)]
-        for i in range(0, count, 1000):
-            await store.write(records[i : i + 1000])
+        records = []
+        for i, vector in enumerate(each):
+            camera = names[1 + number % (len(names) - 1) if i % 2 else 0]
+            counts[camera] += 1
+            time_ = start + timedelta(days=days) * (counts[camera] * GOLDEN % 1)
+            records.append(Record(camera, time_, f"{camera}-{counts[camera] // 100}", 0.0, vector))
+        await store.write(records)
+        written += len(records)
+    took = time.monotonic() - begun
+    return f"{written} vectors, {counts[names[0]]} of {names[0]}: {took:.0f} s, {written / took:.0f} a second"
 
 
 async def _time_reads(
@@ -94,6 +110,8 @@ async def _time_reads(
         "search, the month of all cameras": lambda: store.nearest(question(), 100, Where((), spans(days * 24 - 1))),
         "search, no filter": lambda: store.nearest(question(), 100, Where()),
     }
+    marks = {"cameras": 50, "readyz (one row)": 50, "search, camera-hour": 300, "search, camera-day": 500}
+    marks |= {"search, a day of all cameras": 500, "search, no filter": 2_000}
     for name, ask in asked.items():
         seconds = []
         for _ in range(22):
@@ -101,4 +119,5 @@ async def _time_reads(
             await ask()
             seconds.append(time.perf_counter() - begun)
         took = np.array(seconds[2:]) * 1e3
-        print(f"{name:34} p50 {np.median(took):8.1f} ms  p95 {np.quantile(took, 0.95):8.1f} ms", flush=True)
+        mark = f"  mark {marks[name]:5} ms" if name in marks else ""
+        print(f"{name:34} p50 {np.median(took):8.1f} ms  p95 {np.quantile(took, 0.95):8.1f} ms{mark}", flush=True)

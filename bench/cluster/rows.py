@@ -26,7 +26,7 @@ from footage.indexer.store.cassandra.session import Statement
 from footage.stream.frame import Clock, Kind, Media
 from footage.stream.instants import to_micros
 
-LONG_SEGMENT = 600.0  # seconds
+LONG_SEGMENTS = (600.0, 1800.0, 3600.0)  # seconds; the first for which there is time
 ROWS = 100  # a request
 REMOVED = 200  # media that retention takes at once
 SAMPLE = 300  # segments
@@ -35,23 +35,61 @@ INSERT_MONTH = "UPDATE @camera_months SET longest = ? WHERE camera = ? AND month
 
 
 async def fill_catalog(
-    session: CassandraSession, catalog: CassandraCatalog, names: Sequence[str], whole: int, start: datetime, days: int
-) -> int:
-    """Write segments and coverage of ``days``, and have retention delete the first third; returns the segments."""
+    session: CassandraSession,
+    catalog: CassandraCatalog,
+    names: Sequence[str],
+    whole: int,
+    start: datetime,
+    days: int,
+    seconds: float,
+) -> str:
+    """Write segments and coverage of ``days``, and have retention delete the first third; says what there is then.
+
+    Args:
+        whole: cameras with segments of ten seconds, as live ones have them; fewer where there is no time for them.
+        seconds: that this may take. How long the first camera took tells what fits.
+    """
     await _check_sample(session, catalog, start)
-    count = 0
-    for number, camera in enumerate(names):
-        begun = time.monotonic()
-        media = segments(camera, start, timedelta(days=days), SEGMENT if number < whole else LONG_SEGMENT)
-        await write_segments(session, media)
-        count += len(media)
-        old = [each.id for each in media[: len(media) // 3]]
-        for i in range(0, len(old), REMOVED):
-            await catalog.remove_media(old[i : i + REMOVED])
-        await _cover(catalog, camera, start, days)
-        if number < whole:
-            print(f"  {camera}: {len(media)} segments in {time.monotonic() - begun:.0f} s", flush=True)
-    return count
+    begun = time.monotonic()
+    count = await _fill_camera(session, catalog, names[0], start, days, SEGMENT)
+    each = (time.monotonic() - begun) / count  # seconds a segment
+    whole, length = _plan(len(names), whole, count, each, seconds)
+    print(f"  {names[0]}: {count} segments in {time.monotonic() - begun:.0f} s", flush=True)
+    for number, camera in enumerate(names[1:], 1):
+        count += await _fill_camera(session, catalog, camera, start, days, SEGMENT if number < whole else length)
+    took = time.monotonic() - begun
+    others = f"{whole} cameras with segments of {SEGMENT:.0f} s, {len(names) - whole} of {length:.0f} s"
+    return f"{count} media and coverage of {days} days, {others}; a third deleted by retention: {took:.0f} s"
+
+
+def _plan(cameras: int, whole: int, segments: int, each: float, seconds: float) -> tuple[int, float]:
+    """Return how many cameras get short segments, and how long those of the others are, for what there is time for.
+
+    Args:
+        whole: cameras that should get short segments.
+        segments: short ones of a camera, of which one is written already.
+        each: seconds a segment.
+    """
+    left = seconds - segments * each
+    for length in LONG_SEGMENTS:
+        long = segments * SEGMENT / length * each  # seconds a camera
+        more = int((left - (cameras - 1) * long) / (segments * each - long))
+        if more >= 0:
+            break
+    return max(1, min(whole, cameras, 1 + more)), length
+
+
+async def _fill_camera(
+    session: CassandraSession, catalog: CassandraCatalog, camera: str, start: datetime, days: int, length: float
+) -> int:
+    """Write one camera's rows; returns how many segments there were before retention."""
+    media = segments(camera, start, timedelta(days=days), length)
+    await write_segments(session, media)
+    old = [each.id for each in media[: len(media) // 3]]
+    for i in range(0, len(old), REMOVED):
+        await catalog.remove_media(old[i : i + REMOVED])
+    await _cover(catalog, camera, start, days)
+    return len(media)
 
 
 def segments(camera: str, start: datetime, span: timedelta, length: float) -> list[Media]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from footage.indexer.embed.base import Space
 from footage.indexer.store.base import StoreError, Where
-from footage.indexer.store.cassandra.session import CassandraSession, Row, Statement, gather_all
+from footage.indexer.store.cassandra.session import KEYS_PER_QUERY, CassandraSession, Row, Statement, gather_all
 from footage.indexer.store.cassandra.tables import SHARDS, shard_of
 from footage.indexer.store.times import merged_micros
 
@@ -97,8 +97,10 @@ class BucketIndex:
 
     async def counts(self, cameras: Iterable[str]) -> dict[str, int]:
         """Return the numbers of records by camera, as they were counted when written and forgotten."""
-        cql = "SELECT camera, records FROM @record_counts WHERE space = ? AND camera = ?"
-        found = await gather_all(self._session.select(cql, self._space, camera) for camera in cameras)
+        cql = "SELECT camera, records FROM @record_counts WHERE space = ? AND camera IN ?"
+        names = sorted(set(cameras))
+        parts = (names[i : i + KEYS_PER_QUERY] for i in range(0, len(names), KEYS_PER_QUERY))
+        found = await gather_all(self._session.select(cql, self._space, part) for part in parts)
         return {camera: max(0, records or 0) for part in found for camera, records in part}
 
     async def remove_if_empty(self, bucket_slice: BucketSlice, table: str, media: Sequence[str]) -> None:
