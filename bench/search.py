@@ -6,7 +6,8 @@ one camera, and over one hour of it. The vectors lie around real ones of the bui
 about a minute, as in footage. Three loads: idle, live (ten cameras, one record a second each), and full (records as
 fast as they can be written). ``store`` is ``nearest`` alone, in the service's process, and ``numpy`` the exact inner
 products of all vectors in RAM with the same question, sorted, in this one; both alternate with whole answers.
-``recall`` is the share of the best 10 and 128 by numpy that the store finds.
+``recall`` is the share of the best 10 and 128 by numpy that the store finds. Then, idle, questions that score every
+record: how many moments, the first, the last, and what follows what.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -50,6 +52,7 @@ SCENE = 60  # seconds that a scene lasts on average
 MAINTAIN = 50  # writes between rounds, as the pipeline has it
 BATCH = 500
 K = 128
+SCANS = 5
 PICTURES = ("astronaut", "cat", "coffee", "rocket", "chelsea", "hubble_deep_field", "retina", "immunohistochemistry")
 SUBJECTS = (
     "a person",
@@ -261,6 +264,17 @@ class Client:
             found = await reply.json()
         return time.perf_counter() - began, len(found["moments"])
 
+    async def scan(self, params: dict[str, str]) -> float:
+        """Milliseconds to a whole answer to a question that scores every record, the median of a few."""
+        taken = []
+        for _ in range(SCANS):
+            began = time.perf_counter()
+            async with self._session.get(self._address, params={"q": next(self._asked), **params}) as reply:
+                reply.raise_for_status()
+                await reply.read()
+            taken.append(time.perf_counter() - began)
+        return float(np.median(taken)) * 1000
+
     async def time_nearest(self, which: str) -> tuple[float, float, float, float]:
         """Seconds of ``nearest`` alone and of numpy, and the recall at 10 and at 128."""
         where = FILTERS[which][1]
@@ -305,6 +319,10 @@ async def measure(port: int, pipe: Connection, n: int, exact: Exact, loads: list
                 for clients in (1, 8):
                     rows.append(await client.round(load, which, clients, n))
                     print(_line(rows[-1]), flush=True)
+        pipe.send("idle")
+        for params in ({"only": "count"}, {"only": "first"}, {"only": "last"}, {"then": "a cat", "within": "60s"}):
+            shown = " ".join(f"{name}={value}" for name, value in params.items())
+            print(f"{shown:25} {await client.scan(params):8.0f} ms", flush=True)
     pipe.send("")
     return rows
 
@@ -331,6 +349,7 @@ def main() -> None:
     context, exact = get_context("spawn"), Exact(records)
     ours, theirs = context.Pipe()
     with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command does it; not for numpy in this process
         service = context.Process(target=serve, args=(Path(folder), records, theirs), daemon=True)
         service.start()
         theirs.close()

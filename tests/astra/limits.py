@@ -23,7 +23,7 @@ PAGE = 512 * 1024  # [G] page_size_failure_threshold_in_kb: a page by rows is cu
 
 _WRITE = re.compile(r"\s*(INSERT|UPDATE|DELETE|BEGIN)\b", re.IGNORECASE)
 _KEYSPACE = re.compile(r"\s*(CREATE|ALTER|DROP)\s+(KEYSPACE|SCHEMA)\b", re.IGNORECASE)
-_IN = re.compile(r"\bIN\s*(\(\s*\?(?:\s*,\s*\?)*\s*\)|\?)", re.IGNORECASE)
+_IN = re.compile(r"\b(\w+)\s+IN\s*(\(\s*\?(?:\s*,\s*\?)*\s*\)|\?)", re.IGNORECASE)
 _PROPERTIES = re.compile(r"(\bCREATE\s+TABLE\b.*?)\s+WITH\s+(.*)$", re.IGNORECASE | re.DOTALL)
 
 
@@ -39,17 +39,28 @@ def is_keyspace_change(query: str) -> bool:
 
 def in_product(query: str, values: Sequence[bytes | None]) -> int:
     """[G] The cartesian product of the numbers of values of a SELECT's INs; 0 without any."""
-    if not query.lstrip().upper().startswith("SELECT"):
-        return 0
-    counts = []
-    for match in _IN.finditer(query):
-        marks = match[1].count("?")
-        if match[1].startswith("("):
-            counts.append(marks)
-        else:  # one mark that stands for a list: [int] n, then n values
-            value = values[query[: match.start(1)].count("?")]
-            counts.append(int.from_bytes(value[:4]) if value else 0)
+    counts = [count for _, count in in_lists(query, values)]
     return prod(counts) if counts else 0
+
+
+def in_lists(query: str, values: Sequence[bytes | None]) -> list[tuple[str, int]]:
+    """Column and number of values of each of a SELECT's INs."""
+    if not query.lstrip().upper().startswith("SELECT"):
+        return []
+    lists = []
+    for match in _IN.finditer(query):
+        count = match[2].count("?")
+        if not match[2].startswith("("):  # one mark that stands for a list: [int] n, then n values
+            value = values[query[: match.start(2)].count("?")]
+            count = int.from_bytes(value[:4]) if value else 0
+        lists.append((match[1], count))
+    return lists
+
+
+def selected_table(query: str) -> str:
+    """The table of a SELECT, as it names it."""
+    found = re.search(r"\bFROM\s+([\w.]+)", query, re.IGNORECASE)
+    return found[1] if found else ""
 
 
 def kept_properties(query: str) -> tuple[str, list[str]]:

@@ -15,6 +15,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -170,6 +171,11 @@ class Astra:
                 f"The cartesian product of the IN restrictions has {count} values, "
                 f"this exceeds the failure threshold of {limits.IN_VALUES}."
             )
+        if max((n for _, n in limits.in_lists(query, request.values)), default=0) > limits.IN_PARTITIONS:
+            keys = await asyncio.to_thread(self._partition_keys, limits.selected_table(query))
+            count = prod(n for column, n in limits.in_lists(query, request.values) if column in keys)
+            if count > limits.IN_PARTITIONS:
+                return f"Select query has {count} partition keys, this exceeds the failure threshold of 20."
         return None
 
     async def preparation_refusal(self, query: str) -> tuple[int, str] | None:
@@ -193,14 +199,20 @@ class Astra:
 
     def _unindexed(self, table: str, columns: list[str]) -> list[str]:
         """Restricted columns that have no SAI index and are not the whole partition key's."""
-        keyspace, _, name = table.rpartition(".")
-        where = (keyspace or self.contact.keyspace, name)
-        asked = "SELECT column_name, kind FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
-        partition = {row[0] for row in self._session.execute(asked, where) if row[1] == "partition_key"}
+        partition, where = self._partition_keys(table), self._names(table)
         asked = "SELECT options FROM system_schema.indexes WHERE keyspace_name = %s AND table_name = %s"
         indexed = {dict(row[0]).get("target", "") for row in self._session.execute(asked, where)}
         free = partition if partition <= set(columns) else set()
         return sorted(set(columns) - indexed - free)
+
+    def _partition_keys(self, table: str) -> set[str]:
+        """Columns of a table's partition key."""
+        asked = "SELECT column_name, kind FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
+        return {row[0] for row in self._session.execute(asked, self._names(table)) if row[1] == "partition_key"}
+
+    def _names(self, table: str) -> tuple[str, str]:
+        keyspace, _, name = table.rpartition(".")
+        return keyspace or self.contact.keyspace, name
 
     def _too_many(self, query: str) -> tuple[int, str] | None:
         words = query.upper().split()

@@ -28,6 +28,12 @@ def test_the_product_of_in_values(query, values, product):
     assert limits.in_product(query, values) == product
 
 
+def test_the_lists_of_in_values_and_the_table():
+    query = "SELECT a FROM k.t WHERE part = ? AND id IN ? AND d in (?, ?)"
+    assert limits.in_lists(query, [b"x", listed(21), b"", b""]) == [("id", 21), ("d", 2)]
+    assert limits.selected_table(query) == "k.t"
+
+
 @pytest.mark.parametrize(
     ("query", "kept", "ignored"),
     [

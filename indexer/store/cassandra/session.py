@@ -29,7 +29,7 @@ RETRY_SECONDS = 1.5  # after which a statement that failed at once, twice or mor
 BUSY_PAUSE = 0.5  # seconds, doubled after each attempt of which a node says that it has too much to do, or is too slow
 OVERLOAD_ATTEMPTS = 4  # per statement, if a node refuses it as overloaded
 PAGE_ROWS = 5_000  # rows
-KEYS_PER_QUERY = 25  # values in an IN: Astra refuses more
+KEYS_PER_QUERY = 20  # values in an IN: Astra refuses more of a partition key, and more than 25 of others
 KEYSPACE_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 

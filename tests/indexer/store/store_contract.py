@@ -69,6 +69,12 @@ class StoreContract:
         await store.write([])
         await store.maintain()
 
+    async def test_records_are_counted_by_camera(self, store: Store) -> None:
+        await store.write([*make_records(7), *make_records(2, "yard")])
+        asked = ["gate", "yard", *(f"attic {i}" for i in range(30))]  # more than Astra takes at once
+        found = await store.counts(asked)
+        assert {camera: count for camera, count in found.items() if count} == {"gate": 7, "yard": 2}
+
     async def test_a_record_is_read_as_it_was_written(self, store: Store) -> None:
         time = datetime(2026, 3, 29, 3, 30, 0, 123457, tzinfo=UTC)
         record = Record("Tür 'Süd\" \\ 門", time, "0123456789abcdef", 12.345678, unit_vectors(1)[0], BOX)
