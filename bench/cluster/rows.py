@@ -47,36 +47,37 @@ async def fill_catalog(
 
     Args:
         whole: cameras with segments of ten seconds, as live ones have them; fewer where there is no time for them.
-        seconds: that this may take. How long the first camera took tells what fits.
+        seconds: that this may take, measured by a day of another camera.
     """
     await _check_sample(session, catalog, start)
     begun = time.monotonic()
-    count = await _fill_camera(session, catalog, names[0], start, days, SEGMENT)
-    each = (time.monotonic() - begun) / count  # seconds a segment
-    whole, length = _plan(len(names), whole, count, each, seconds)
-    print(f"  {names[0]}: {count} segments in {time.monotonic() - begun:.0f} s", flush=True)
-    for number, camera in enumerate(names[1:], 1):
+    probed = await _fill_camera(session, catalog, "probe", start, 1, SEGMENT)
+    each = (time.monotonic() - begun) / probed  # seconds a segment
+    whole, length = _plan(len(names), whole, days * 86_400 / SEGMENT, each, seconds)
+    print(f"{1 / each:.0f} segments a second, so {whole} cameras with short segments fit", flush=True)
+    count = 0
+    for number, camera in enumerate(names):
         count += await _fill_camera(session, catalog, camera, start, days, SEGMENT if number < whole else length)
     took = time.monotonic() - begun
     others = f"{whole} cameras with segments of {SEGMENT:.0f} s, {len(names) - whole} of {length:.0f} s"
     return f"{count} media and coverage of {days} days, {others}; a third deleted by retention: {took:.0f} s"
 
 
-def _plan(cameras: int, whole: int, segments: int, each: float, seconds: float) -> tuple[int, float]:
-    """Return how many cameras get short segments, and how long those of the others are, for what there is time for.
+def _plan(cameras: int, whole: int, segments: float, each: float, seconds: float) -> tuple[int, float]:
+    """Return how many cameras get short segments, at least one, and how long those of the others are.
 
     Args:
         whole: cameras that should get short segments.
-        segments: short ones of a camera, of which one is written already.
-        each: seconds a segment.
+        segments: short ones of a camera.
+        each: seconds that writing one takes.
+        seconds: that writing may take.
     """
-    left = seconds - segments * each
     for length in LONG_SEGMENTS:
-        long = segments * SEGMENT / length * each  # seconds a camera
-        more = int((left - (cameras - 1) * long) / (segments * each - long))
-        if more >= 0:
+        long = segments * SEGMENT / length  # segments of one of the others
+        fit = int((seconds / each - cameras * long) / (segments - long))
+        if fit >= 1:
             break
-    return max(1, min(whole, cameras, 1 + more)), length
+    return max(1, min(whole, cameras, fit)), length
 
 
 async def _fill_camera(

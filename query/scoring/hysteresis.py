@@ -36,11 +36,12 @@ def is_past_edge(missed: int) -> bool:
 
 def find_segments(p: NDArray[np.float64], cutoff: float) -> list[tuple[int, int]]:
     """Return half-open index ranges of matches: each grows from a peak of at least ``cutoff`` to its edge level."""
+    peaks = np.flatnonzero(p >= cutoff)
+    if not len(peaks):
+        return []
     values, free = p.tolist(), [True] * len(p)
     segments: list[tuple[int, int]] = []
-    for top in np.argsort(-p, kind="stable").tolist():
-        if values[top] < cutoff:
-            break
+    for top in peaks[np.argsort(-p[peaks], kind="stable")].tolist():
         if free[top]:
             level = edge_level(values[top])
             start, end = find_edge(values, level, top, -1, free), find_edge(values, level, top, +1, free) + 1
@@ -56,10 +57,14 @@ def find_edge(p: Sequence[float], level: float, start: int, step: int, free: Seq
         step: +1 to look forward, -1 to look backward.
         free: indices that may be entered; None means all.
     """
-    last, at, missed = start, start + step, 0
-    while 0 <= at < len(p) and (free is None or free[at]) and not is_past_edge(missed):
-        missed = count_misses(missed, p[at], level)
-        if not missed:
-            last = at
-        at += step
+    last, missed = start, 0
+    for at in range(start + step, len(p) if step > 0 else -1, step):
+        if free is not None and not free[at]:
+            break
+        if p[at] >= level:
+            last, missed = at, 0
+            continue
+        missed += 1
+        if is_past_edge(missed):
+            break
     return last
