@@ -1,6 +1,7 @@
 """What every test may ask for, and how a run is spread over the machine's cores."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,15 +26,26 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return (os.cpu_count() or 1) + 1 + ("not slow" in config.option.markexpr)
 
 
+PAGE = Path(__file__).parent / "query" / "web"
 SERVERS = {"cassandra", "cassandra3", "astra_database"}
 """Fixtures of servers that take half a minute of both cores before their first test."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs a Cassandra as slow; workers begin with slow tests, so that none is left to one at the end."""
+    """Mark what needs a Cassandra as slow, and put tests into the order in which workers start them.
+
+    Slow tests come first, so that none is left to one worker at the end; then those of the page. A worker gets a part
+    of them in this order and others take from its end: so the page's tests share one index, service and browser.
+    """
     for item in items:
         if SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if PAGE in item.path.parents:
+        return 1
+    return 0 if item.get_closest_marker("slow") else 2

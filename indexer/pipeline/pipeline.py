@@ -138,8 +138,9 @@ class Pipeline:
         self._active += 1
         vectors = await self._embedder.images(images)
         self._active -= 1
-        if not self._active:
-            self.stats.embed_seconds += time.perf_counter() - self._active_since
+        now = time.perf_counter()
+        self.stats.embed_seconds += now - self._active_since
+        self._active_since = now  # under overload the next batch is active already, and there is always one
         self.stats.embedded += len(images)
         return vectors
 

@@ -12,6 +12,7 @@ import pytest
 
 from footage.indexer.camera import Camera
 from footage.indexer.cluster.fence import Fence
+from footage.indexer.live.load import LoadMeter
 from footage.indexer.live.retention import EXPIRED, Retention
 from footage.indexer.live.service import LiveService
 from footage.indexer.pipeline.spool import Spool
@@ -170,7 +171,8 @@ async def test_an_unrecorded_camera_has_records_without_footage(live, rtsp, film
     assert await catalog.media_between(["yard"], kept[-1].time, DISTANT_FUTURE)
 
 
-async def test_overload_drops_the_oldest_frames_and_counts_them(live, rtsp, films):
+async def test_overload_drops_the_oldest_frames_and_counts_them(live, rtsp, films, monkeypatch):
+    monkeypatch.setattr(LoadMeter, "SPAN", 6.0)  # so that it soon forgets the time before the first frame
     slow = ColorEmbedder(0.5)
     slow.batch = 1
     service = await live(camera(rtsp(films), every=0.04), embedder=slow)

@@ -56,6 +56,36 @@ async def test_records_are_written_in_order_with_their_own_vectors():
     assert pipeline.stats.written == 50
 
 
+async def test_time_spent_embedding_is_counted_while_there_is_always_a_next_batch():
+    channel, turns = Channel(8), asyncio.Semaphore(0)
+
+    class InTurn(ColorEmbedder):
+        batch = 1
+
+        async def images(self, batch):
+            vectors = await super().images(batch)
+            await turns.acquire()
+            return vectors
+
+    for i in range(3):
+        channel.put(PipelineItem(frame(i)))
+    channel.close()
+    embedder = InTurn(0.01)
+    pipeline = Pipeline(channel, embedder, FakeStore())
+    running = asyncio.create_task(pipeline.run())
+    async with asyncio.timeout(10):
+        while len(embedder.batches) < 2:
+            await asyncio.sleep(0.001)
+        turns.release()
+        while not pipeline.stats.embedded:
+            await asyncio.sleep(0.001)
+        assert pipeline.stats.embed_seconds > 0  # and the second batch is in the embedder since before
+        turns.release()
+        turns.release()
+        await running
+    assert pipeline.stats.embedded == 3
+
+
 async def test_a_barrier_is_reached_only_when_all_before_it_is_durable():
     channel, store, seen = Channel(64), FakeStore(delay=0.01), []
 
