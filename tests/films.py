@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import pairwise
+from functools import wraps
+from hashlib import blake2b
+from itertools import chain, pairwise
 from pathlib import Path
+from typing import Concatenate, ParamSpec
 
 import av
 import cv2
@@ -62,6 +66,37 @@ def compose(
     return encode(path, (still for still, count in stills for _ in range(count)), fps=fps, gop=gop)
 
 
+P = ParamSpec("P")
+Writer = Callable[Concatenate[Path, Iterable[Image], P], Path]
+MOST = 64_000_000
+"""Bytes of the images of a video that may be kept."""
+_written: dict[bytes, bytes] = {}
+
+
+def _once(write: Writer[P]) -> Writer[P]:
+    """Write the same images with the same options once in a process, and copy them later; long videos are not kept."""
+
+    @wraps(write)
+    def write_or_copy(path: Path, images: Iterable[Image], *args: P.args, **options: P.kwargs) -> Path:
+        coming, kept, size = iter(images), list[Image](), 0
+        key = blake2b(pickle.dumps((path.suffix, args, options)))
+        for image in coming:
+            key.update(b"again" if kept and image is kept[-1] else f"{image.shape}".encode() + image.tobytes())
+            kept.append(image)
+            size += image.nbytes
+            if size > MOST:
+                return write(path, chain(kept, coming), *args, **options)
+        if known := _written.get(key.digest()):
+            path.write_bytes(known)
+        else:
+            write(path, kept, *args, **options)
+            _written[key.digest()] = path.read_bytes()
+        return path
+
+    return write_or_copy
+
+
+@_once
 def encode(
     path: Path,
     images: Iterable[Image],

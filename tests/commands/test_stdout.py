@@ -3,12 +3,11 @@
 import asyncio
 import importlib.util
 import json
-import os
-import sys
 
 import pytest
 
 from tests import films
+from tests.commands.runner import footage
 from tests.indexer.embed import fake_inference, tiny
 
 
@@ -18,8 +17,7 @@ async def server(aiohttp_server, tmp_path):
     model = fake_inference.Model(tiny.roboflow(tmp_path / "weights", fake_inference.SHAPE))
     server = fake_inference.Server(model)
     running = await aiohttp_server(server.app)
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")}
-    server.env = clean | {
+    server.env = {
         "FOOTAGE_EMBEDDER": "inference-server",
         "FOOTAGE_INFERENCE_URL": str(running.make_url("/")),
         "FOOTAGE_CACHE": str(tmp_path / "cache"),
@@ -29,22 +27,19 @@ async def server(aiohttp_server, tmp_path):
     return server
 
 
-async def footage(server, *args):
-    command = [sys.executable, "-m", "footage", *map(str, args)]
-    pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
-    process = await asyncio.create_subprocess_exec(*command, env=server.env, **pipes)
-    out, err = await asyncio.wait_for(process.communicate(), 100)
-    return process.returncode, out.decode(), err.decode()
+async def run(server, *args):
+    done = await asyncio.to_thread(footage, *args, **server.env)
+    return done.returncode, done.stdout, done.stderr
 
 
 async def test_retries_are_not_printed_on_standard_output(server, tmp_path):
     assert importlib.util.find_spec("structlog"), "stamina prints on standard output only where structlog is installed"
     film = films.encode(tmp_path / "film.mp4", films.numbered(20), fps=10, gop=10)
     server.faults = [503, 503]
-    code, out, err = await footage(server, "index", film)
+    code, out, err = await run(server, "index", film)
     assert (code, out) == (0, ""), err
     server.faults = [503, 503]
-    code, out, err = await footage(server, "search", "a cat", "--json")
+    code, out, err = await run(server, "search", "a cat", "--json")
     assert code in (0, 3), err
     assert "moments" in json.loads(out)
     assert server.faults == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ class ColorEmbedder:
         pass
 
 
+@cache  # a bank has thousands of nouns, and hundreds of tests make one
 def _color(text: str) -> NDArray[np.float64]:
     """Return the color that a text names; other texts get grays with different tints."""
     named = next((rgb for name, rgb in COLORS.items() if name in text), None)
