@@ -19,7 +19,7 @@ from footage.stream.instants import EPOCH
 from footage.stream.live.contracts import ConnectionState, LivePacket
 from footage.stream.motion.gate import Gate
 from footage.stream.recording import segment
-from footage.stream.recording.recorder import Recorder
+from footage.stream.recording.recorder import MIN_DURATION, Recorder
 
 NOT_RUNNING = "footage was not running"
 
@@ -116,7 +116,8 @@ class CameraCapture:
             if self.recorder:
                 self.recorder.end()
             if self._feed:
-                duration = max(self.camera.every, (at - self._start).total_seconds())
+                end = at + MIN_DURATION  # ``at`` is the time of the last frame, which is part of it
+                duration = max(self.camera.every, (end - self._start).total_seconds())
                 self._catalog.close_media(replace(self._feed, duration=duration))
         finally:  # a recorder that fails must not let the gap that begins here look watched
             if self._span and self._span.until:
