@@ -88,7 +88,7 @@ async def _serve(settings: Settings, token: str | None, open_page: bool) -> bool
     async with (
         lock_service_folders(settings),
         starting_page(settings, token) as page,
-        _stopping_at_other_model(page, stop),
+        _telling_failures(page, stop),
         open_services(settings, service_name(settings)) as services,
         run_service(settings, services) as app_services,
     ):
@@ -131,8 +131,9 @@ async def _start_http(settings: Settings, token: str | None, services: AppServic
 
 
 @asynccontextmanager
-async def _stopping_at_other_model(page: StartingPage | None, stop: asyncio.Event) -> AsyncIterator[None]:
-    """Where the block finds that the index is of another model, say so at once, and on the page until ``stop``."""
+async def _telling_failures(page: StartingPage | None, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Where the service cannot start, say why on the page: at an index of another model until ``stop``, else once."""
+    from footage.commands.errors import exit_code
     from footage.indexer.store.base import SpaceMismatch
 
     try:
@@ -142,6 +143,10 @@ async def _stopping_at_other_model(page: StartingPage | None, stop: asyncio.Even
             print_message(f"{error}; the page says so until footage serve is stopped")
             page.tell_other_model(str(error))
             await stop.wait()
+        raise
+    except Exception as error:
+        if page and not page.ended and exit_code(error) is not None:
+            await page.tell_failure(str(error), stop)
         raise
 
 

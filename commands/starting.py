@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ from footage.query.http.starting import Startup, build_starting_app
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+LAST_WORDS = 15.0
+"""Seconds for which a service that could not start waits for an open page to ask why; it asks every 5."""
 
 
 class StartingPage:
@@ -26,6 +30,17 @@ class StartingPage:
         """Say from now on that the index is of another model."""
         hint = "start footage serve with the index's model, or take the index to the new one: footage model migrate"
         self._startup.state, self._startup.problem, self._startup.hint = "other_model", problem, hint
+
+    async def tell_failure(self, problem: str, stop: asyncio.Event) -> None:
+        """Say why the service cannot start to the page that somebody has open, if one is; until ``stop`` at most."""
+        hint = "put this right and start footage serve again; this page goes on by itself"
+        self._startup.state, self._startup.problem, self._startup.hint = "failed", problem, hint
+        if not self._startup.is_watched():
+            return
+        waits = [asyncio.ensure_future(event.wait()) for event in (stop, self._startup.told)]
+        await asyncio.wait(waits, timeout=LAST_WORDS, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
     async def end(self) -> None:
         """Stop answering; twice does no harm."""

@@ -122,10 +122,19 @@ class Client(BaseClient):
         return await self._request_model(CoverageAnswerOut, "GET", "/api/coverage", params)
 
     async def frames(
-        self, *, camera: Sequence[str] = (), start: Time = None, end: Time = None, at: Time = None, limit: int = 100
+        self,
+        *,
+        camera: Sequence[str] = (),
+        start: Time = None,
+        end: Time = None,
+        hours: str = "",
+        days: str = "",
+        at: Time = None,
+        limit: int = 100,
     ) -> FramesOut:
         """List indexed frames of a time range, evenly thinned; or of each camera the one that stands for ``at``."""
         params = {"camera": list(camera), "from": start, "to": end, "at": at, "limit": limit}
+        params |= {"hours": hours, "days": days}
         return await self._request_model(FramesOut, "GET", "/api/frames", params)
 
     async def marks(

@@ -12,6 +12,9 @@ from footage.stream.frame import Image, Region
 if TYPE_CHECKING:
     import supervision as sv
 
+SMALL = 320
+"""Length in pixels of the shorter side of a picture that is shown smaller than it is, as on a card of the page."""
+
 
 def draw_regions(image: Image, regions: Sequence[Region]) -> Image:
     """Returns a copy of the image with boxes drawn around its regions."""
@@ -24,7 +27,7 @@ def draw_regions(image: Image, regions: Sequence[Region]) -> Image:
 
 
 def draw_detections(image: Image, detections: sv.Detections) -> Image:
-    """Returns a copy of the image with a box around each thing, and its name and how sure it is where there is room.
+    """Returns a copy of the image with a box around each thing, and its name, with how sure it is where there is room.
 
     Args:
         detections: boxes in pixels of this image, with ``class_name``.
@@ -35,13 +38,20 @@ def draw_detections(image: Image, detections: sv.Detections) -> Image:
     drawn = sv.BoxAnnotator(thickness=thickness).annotate(image.copy(), detections)
     if not len(detections) or min(image.shape[:2]) < 160 or detections.confidence is None:
         return np.asarray(drawn)
-    names = detections.data["class_name"]
-    labels = [f"{name} {sure:.0%}" for name, sure in zip(names, detections.confidence, strict=True)]
-    scale = max(0.35, min(image.shape[:2]) / 900)
-    annotator = sv.LabelAnnotator(text_scale=scale, text_thickness=thickness, text_padding=3, smart_position=True)
+    labels = [str(name) for name in detections.data["class_name"]]
+    if not _is_small(image):
+        labels = [f"{name} {sure:.0%}" for name, sure in zip(labels, detections.confidence, strict=True)]
+    scale = max(0.5, min(image.shape[:2]) / 900)
+    annotator = sv.LabelAnnotator(
+        text_scale=scale, text_thickness=max(1, round(1.5 * scale)), text_padding=3, smart_position=True
+    )
     return np.asarray(annotator.annotate(drawn, detections, labels=labels))
 
 
 def _thickness(image: Image) -> int:
     height, width = image.shape[:2]
-    return max(1, round(min(int(height), int(width)) / 240))
+    return max(2, round(min(int(height), int(width)) / 240)) + _is_small(image)
+
+
+def _is_small(image: Image) -> bool:
+    return min(image.shape[:2]) <= SMALL

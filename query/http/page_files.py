@@ -44,6 +44,7 @@ FILES = (
     "results.js",
     "review.js",
     "scale.js",
+    "schedule-words.js",
     "search.js",
     "setup.js",
     "share-page.js",

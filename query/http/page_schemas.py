@@ -10,7 +10,7 @@ from footage.query.http.schemas import CoverageOut, MarkOut
 from footage.query.moments.reviews import Mark
 from footage.query.values.times import Utc
 
-State = Literal["starting", "other_model", "ready"]
+State = Literal["starting", "other_model", "failed", "ready"]
 """Whether the service answers searches, and if not, why."""
 
 
@@ -30,7 +30,8 @@ class StatusOut(BaseModel):
     version: str
     state: State = Field(
         description="ready: searches are answered, also while nothing is indexed; starting: the model is being fetched "
-        "or loaded; other_model: the index was made with another model than this service has"
+        "or loaded; other_model: the index was made with another model than this service has; failed: the service "
+        "could not start and ends"
     )
     model: str = Field(description="the model and why it was chosen, in one line; empty while it is being fetched")
     space: str = Field(description="the space of the index's vectors; empty if it has none yet")

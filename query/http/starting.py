@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+import time
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from aiohttp import web
@@ -24,14 +26,33 @@ from footage.query.http.sessions import Sessions
 from footage.query.http.tokens import Authenticator
 from footage.query.values.zones import local_zone
 
+WATCHED = 15.0
+"""Seconds since the page last asked for which it counts as open; it asks every 5."""
+
 
 @dataclass(slots=True)
 class Startup:
-    """How far the start is; whoever starts the service changes it."""
+    """How far the start is; whoever starts the service changes it.
+
+    Attributes:
+        told: is set once a page has been told that the start failed.
+    """
 
     state: State = "starting"
     problem: str = ""
     hint: str = "the model is being fetched or loaded; the first time this takes minutes. This page goes on by itself"
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+    _asked: float = -WATCHED
+
+    def is_watched(self) -> bool:
+        """Whether somebody has the page open."""
+        return time.monotonic() - self._asked < WATCHED
+
+    def note_question(self) -> None:
+        """A page asks how far the start is."""
+        self._asked = time.monotonic()
+        if self.state == "failed":
+            self.told.set()
 
 
 STARTUP: web.AppKey[Startup] = web.AppKey("startup", Startup)
@@ -46,6 +67,7 @@ async def readyz(request: web.Request, _: Params) -> Health:
 async def status(request: web.Request, _: Params) -> StatusOut:
     """Get how far the start is."""
     startup = request.app[STARTUP]
+    startup.note_question()
     bound = await request.app[CATALOG].bound_space()
     return StatusOut(
         version=version("footage"),

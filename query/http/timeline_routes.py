@@ -17,6 +17,7 @@ from footage.query.http.schemas import CoverageOut
 from footage.query.search.coverage import known_span
 from footage.query.values.coverage import coarsen
 from footage.query.values.ids import FrameId
+from footage.query.values.schedule import Schedule
 from footage.stream.errors import InvalidInput
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST, MICROSECOND
 
@@ -48,6 +49,8 @@ class FramesParams(SpanParams):
     """Query parameters of a list of frames."""
 
     at: TimeParam | None = Field(None, description="instead of a range: of each camera what stands for this instant")
+    hours: str = Field("", max_length=10, description="only in these hours: 8-18, or 22-6; in the server's time zone")
+    days: str = Field("", max_length=40, description="only on these days: mon-fri, or sat,sun")
     limit: int = Field(100, ge=1, le=1000, description="most frames of all cameras together, evenly spread")
 
 
@@ -73,15 +76,17 @@ def _coarsen(found: Sequence[Coverage], seconds: float) -> list[Coverage]:
 async def frames(request: web.Request, params: FramesParams) -> FramesOut:
     """List indexed frames of a time range, evenly thinned; or of each camera the one that stands for an instant."""
     if params.at is not None:
-        if params.start or params.end:
+        if params.start or params.end or params.hours or params.days:
             raise InvalidInput("at: give an instant or a range, not both")
         return await _frames_at(request, params, params.at)
+    schedule = Schedule(params.hours, params.days)
     asked = await _span(request, params)
     if asked is None:
         return FramesOut(frames=[])
     cameras, start, end = asked
+    spans = tuple(schedule.spans(start, end)) if schedule else ((start, end),)
     share = max(1, params.limit // max(len(cameras), 1))
-    found = await request.app[STORE].times(Where(cameras, ((start, end),)), share)
+    found = await request.app[STORE].times(Where(cameras, spans), share) if spans else []
     rows = [_frame(one.camera, one.time, one.has_region) for one in found]
     return FramesOut(frames=rows[: params.limit])
 

@@ -31,8 +31,8 @@ const momentOfFrame = ({ id, time }) => ({ ...momentOfId(momentIdOf(id)), start:
 
 async function ask(state, after, signal) {
   if (!isQuestion(state)) {
-    const { camera, from, to } = state;
-    const { frames } = await api.frames({ camera, from, to, limit: 96 }, { signal });
+    const { camera, from, to, hours, days } = state;
+    const { frames } = await api.frames({ camera, from, to, hours, days, limit: 96 }, { signal });
     const moments = frames.map(momentOfFrame);
     if (state.sort !== 'oldest') moments.reverse();
     return { kind: 'frames', moments, near_misses: [], coverage: [], next: null, complete: true, problem: '' };
@@ -57,6 +57,7 @@ export class Asker {
   }
 
   #follow(state) {
+    if (!state.session) this.#forget();
     if (!state.session || !state.status?.records || state.view) return;
     const key = keyOf(state);
     if (key === this.#key) return;
@@ -65,6 +66,13 @@ export class Asker {
     clearTimeout(this.#timer);
     this.#store.set({ loading: true }, { history: 'none' });
     this.#timer = setTimeout(() => this.#run(), state.text === state.q && !state.typing ? 0 : TYPING_PAUSE);
+  }
+
+  /** Whoever logs in next asks anew. */
+  #forget() {
+    this.#key = null;
+    this.#abort.abort();
+    clearTimeout(this.#timer);
   }
 
   /** Asks the same again. */

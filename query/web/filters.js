@@ -1,7 +1,7 @@
 // The menus beside the chips: cameras, time and review marks, for those who rather click than type.
 
 import { html } from './vendor/lit-html/lit-html.js';
-import { zone } from './format.js';
+import { WEEKDAYS, daysLabel, zone } from './format.js';
 import { icons } from './icons.js';
 import { store } from './state.js';
 import { text as t } from './strings.js';
@@ -69,11 +69,46 @@ function timeMenu(state) {
     </form>`;
 }
 
+/** 'mon,tue' of 'mon-tue': each day by its name. */
+function eachDay(days) {
+  return days.split(',').filter(Boolean).flatMap((part) => {
+    const [first, last = first] = part.trim().split('-').map((name) => WEEKDAYS.indexOf(name));
+    return first < 0 || last < 0 ? [] : Array.from({ length: (last - first + 7) % 7 + 1 }, (_, i) => WEEKDAYS[(first + i) % 7]);
+  });
+}
+
+function scheduleMenu(state) {
+  const chosen = new Set(eachDay(state.days));
+  const set = (patch) => store.set({ ...patch, typing: false });
+  const toggle = (day) => {
+    if (!chosen.delete(day)) chosen.add(day);
+    set({ days: chosen.size === 7 ? '' : WEEKDAYS.filter((one) => chosen.has(one)).join(',') });
+  };
+  const submit = (event) => {
+    event.preventDefault();
+    const form = new FormData(event.target), [first, last] = ['first', 'last'].map((name) => form.get(name));
+    set({ hours: first && last && first !== last ? `${first}-${last}` : '' });
+    closeMenus();
+  };
+  const [first = '', last = ''] = state.hours.split('-');
+  const hour = (name, label, value, from) => html`<label>${label}<input type="number" name=${name} min=${from} max=${from + 23} .value=${value}></label>`;
+  return html`<div class="presets">${Object.entries(t.search.schedules).map(([value, name]) => html`
+      <button type="button" class="plain" @click=${() => { set(Object.fromEntries([value.split('=')])); closeMenus(); }}>${name}</button>`)}
+      <button type="button" class="plain" @click=${() => { set({ hours: '', days: '' }); closeMenus(); }}>${t.search.always}</button></div>
+    <fieldset class="days"><legend class="offscreen">${t.search.days}</legend>${WEEKDAYS.map((day) => html`
+      <label><input type="checkbox" .checked=${chosen.has(day)} @change=${() => toggle(day)}><span>${daysLabel(day)}</span></label>`)}</fieldset>
+    <form class="span hours" @submit=${submit}>
+      ${hour('first', t.search.firstHour, first, 0)}${hour('last', t.search.lastHour, last, 1)}<button>${t.search.setHours}</button>
+      <p class="hint">${t.search.serverZone(state.status?.zone ?? '')}</p>
+    </form>`;
+}
+
 const markMenu = (state) => Object.entries(t.search.marks).map(([mark, name]) => html`<label class="row">
   <input type="radio" name="mark" .checked=${state.mark === mark} @change=${() => store.set({ mark, typing: false })}>${name}</label>`);
 
 export const filtersView = (state) => html`<div class="filters">
   ${menu(t.search.cameras, icons.camera, cameraMenu(state), state.camera.length)}
   ${menu(t.search.time, icons.clock, timeMenu(state), state.from || state.to)}
+  ${menu(t.search.schedule, icons.repeat, scheduleMenu(state), state.hours || state.days)}
   ${menu(t.search.mark, icons.star, markMenu(state), state.mark)}
 </div>`;

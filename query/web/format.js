@@ -47,6 +47,19 @@ export function spanOf(from, to) {
   return `– ${dayOf(to)} ${short(to)}`;
 }
 
+/** '20:00 – 06:00' of '20-6', as the service writes hours. */
+export const hoursLabel = (hours) => hours.split('-').map((hour) => `${hour.padStart(2, '0')}:00`).join(' – ');
+
+const weekday = make({ weekday: 'short', timeZone: 'UTC' });
+const MONDAY = Date.UTC(2024, 0, 1), DAY = 86_400_000;
+export const WEEKDAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
+
+/** 'Mon – Fri', 'Sat, Sun' of 'mon-fri', 'sat,sun'; what is no day stays as it is. */
+export const daysLabel = (days) => days.replace(/[a-z]+/gu, (name) => {
+  const at = WEEKDAYS.indexOf(name);
+  return at < 0 ? name : weekday.format(MONDAY + at * DAY);
+}).replaceAll('-', ' – ').replaceAll(',', ', ');
+
 /** '0:05', '12:30', '1:02:03'. */
 export function lengthOf(seconds) {
   const all = Math.round(seconds);

@@ -10,6 +10,7 @@ export const icons = {
   close: icon(svg`<path d="m5.500 5.500 9 9m0-9-9 9"/>`),
   undo: icon(svg`<path d="M4 8h8a4 4 0 0 1 0 8H8M7 5 4 8l3 3"/>`),
   clock: icon(svg`<circle cx="10" cy="10" r="7"/><path d="M10 6v4l2.500 2"/>`),
+  repeat: icon(svg`<path d="M4 9.500a6 6 0 0 1 10.500-3.500l1.500 1.500m0-3.500v3.500h-3.500M16 10.500a6 6 0 0 1-10.500 3.500L4 12.500m0 3.500v-3.500h3.500"/>`),
   camera: icon(svg`<rect x="2.500" y="5.500" width="10.500" height="9" rx="2"/><path d="m13 9 4.500-2.500v7L13 11z"/>`),
   minus: icon(svg`<circle cx="10" cy="10" r="7"/><path d="m5.500 14.500 9-9"/>`),
   check: icon(svg`<path d="m4.500 10.500 3.500 3.500 7.500-8"/>`),

@@ -19,9 +19,12 @@ async function submit(event) {
   }
 }
 
+/** What is left of the state when a session has ended: whoever logs in next may see other cameras. */
+export const LOGGED_OUT = { session: null, status: null, cameras: null, answer: null, error: null, selected: new Set(), alerts: [], unseen: 0 };
+
 export async function logOut() {
   await api.logOut();
-  store.set({ session: null, status: null, answer: null, cameras: null, open: '' }, { history: 'none' });
+  store.set({ ...LOGGED_OUT, open: '' }, { history: 'none' });
 }
 
 export const loginView = (state) => html`<main class="login"><form @submit=${submit}>

@@ -1,17 +1,17 @@
 // Starts the page: logs in, reads the state of the service, and draws what the state says.
 
-import { html, nothing, render } from './vendor/lit-html/lit-html.js';
+import { html, noChange, nothing, render } from './vendor/lit-html/lit-html.js';
 import * as api from './api.js';
 import { Asker } from './ask.js';
 import { closeMenus, filtersView } from './filters.js';
 import { icons } from './icons.js';
 import * as keys from './keys.js';
 import { helpView, showHelp } from './help.js';
-import { loginView, logOut } from './login.js';
+import { LOGGED_OUT, loginView, logOut } from './login.js';
 import { nothingView, Tries } from './nothing.js';
 import { resultsView, toolsView } from './results.js';
 import { boxView, chipsView, focusBox, listenForPictures } from './search.js';
-import { addView, bannerView, firstRunView, isFirstRun, isUp } from './setup.js';
+import { addView, bannerView, firstRunView, hasFailed, isFirstRun, isUp } from './setup.js';
 import { address, store, toggleSelected } from './state.js';
 import { text as t } from './strings.js';
 import { heightOf } from './timeline-size.js';
@@ -46,8 +46,8 @@ new Tries();
 
 async function enter() {
   try {
-    const [session, status] = await Promise.all([api.session(), api.status().catch(() => null)]);
-    store.set({ session, status }, TICK); // the subscriber below goes on
+    const [session, status, listed] = await Promise.all([api.session(), api.status().catch(() => null), api.cameras().catch(() => null)]);
+    store.set({ session, status, cameras: listed?.cameras ?? null }, TICK); // the subscriber below goes on
   } catch (error) {
     if (error.status === 401) store.set({ session: null }, TICK);
     else store.set({ error }, TICK);
@@ -100,9 +100,20 @@ const goHome = () => {
   focusBox();
 };
 
+let drawn = []; // what the content was last drawn of
+
+/** The content, drawn anew only where something that it shows has changed: there may be hundreds of cards. */
+function contentOnce(state) {
+  const { answer, error, loading, by, boxes, selected, unfolded, tries, trying } = state;
+  const now = [answer, error, loading, by, boxes, selected, unfolded, tries, trying, address(state, { open: '', t: '' })];
+  if (answer?.moments.length && !isFirstRun(state) && now.every((one, i) => one === drawn[i])) return noChange;
+  drawn = now;
+  return contentView(state);
+}
+
 function contentView(state) {
-  if (state.error && !state.answer) return errorView(state.error);
-  if (isFirstRun(state)) return firstRunView(state);
+  if (state.error && !state.answer && !hasFailed(state)) return errorView(state.error);
+  if (isFirstRun(state)) return state.view ? nothing : firstRunView(state);
   const { answer } = state;
   const isEmpty = answer && !answer.moments.length;
   return html`${state.error ? errorView(state.error) : nothing}${isEmpty ? nothingView(state) : resultsView(state)}`;
@@ -115,9 +126,9 @@ function findView(state) {
   const first = isFirstRun(state);
   return html`${first ? nothing : html`<div class="asked">${chipsView(state)}${filtersView(state)}</div>`}
     <section id="timeline" class="timeline" ?hidden=${first || state.view}></section>
-    ${first || !state.answer?.moments.length ? nothing : toolsView(state)}
+    ${first ? nothing : toolsView(state)}
     <div id="tune"></div>
-    <div id="results" role="region" aria-label=${t.results.title} tabindex="-1" aria-busy=${state.loading ? 'true' : 'false'}>${contentView(state)}</div>`;
+    <div id="results" role="region" aria-label=${t.results.title} tabindex="-1" aria-busy=${state.loading ? 'true' : 'false'}>${contentOnce(state)}</div>`;
 }
 
 function pageView(state) {
@@ -164,8 +175,9 @@ function drawParts(state) {
   if (tune) render(tune.tuneView(state, ctx), document.getElementById('tune'));
 }
 
-/** Forgets the parts after a log-out. */
-function unload() {
+/** Forgets the parts and what was drawn after a log-out. */
+function forget() {
+  drawn = [];
   for (const one of started.values()) one?.destroy?.();
   started.clear();
   mounted.clear();
@@ -203,7 +215,7 @@ function reserveTimeline({ camera, cameras, status }) {
 function draw(state) {
   render(pageView(state), document.getElementById('app'));
   document.title = state.q ? `${state.q} · ${t.app.name}` : t.app.name;
-  if (!state.session) return unload();
+  if (!state.session) return forget();
   showHelp(state);
   reserveTimeline(state);
   const isBusy = !state.answer && !state.error && !state.view && !isFirstRun(state); // with the first results, which go first
@@ -272,7 +284,7 @@ function toggleCamera(index) {
   if (name) store.set({ camera: camera.length === 1 && camera[0] === name ? [] : [name] });
 }
 
-api.unauthorized.addEventListener('unauthorized', () => { if (store.get().session) store.set({ session: null }, TICK); });
+api.unauthorized.addEventListener('unauthorized', () => { if (store.get().session) store.set(LOGGED_OUT, TICK); });
 document.addEventListener('visibilitychange', () => refresh());
 document.addEventListener('focusin', (event) => {
   const id = event.target.closest?.('.card')?.dataset.id ?? '';
@@ -294,7 +306,7 @@ store.subscribe((state) => {
   wasIn = Boolean(state.session);
   if (!wasIn) return;
   const isFocused = focusFirst();
-  refresh(state.status).then(() => isFocused || focusFirst());
+  (state.cameras ? Promise.resolve() : refresh(state.status)).then(() => isFocused || focusFirst());
 });
 registerKeys();
 listenForPictures();

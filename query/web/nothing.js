@@ -3,7 +3,7 @@
 import { html, nothing, svg } from './vendor/lit-html/lit-html.js';
 import * as api from './api.js';
 import { blobsOf, isQuestion, keyOf, paramsOf } from './ask.js';
-import { durationOf, fullOf, percentOf, spanOf, utcOf } from './format.js';
+import { daysLabel, durationOf, fullOf, hoursLabel, percentOf, spanOf, utcOf } from './format.js';
 import { icons } from './icons.js';
 import { card } from './results.js';
 import { store } from './state.js';
@@ -73,6 +73,7 @@ const wasWatched = (rows) => rows.some((row) => row.share > 0);
 function verdict(state, rows) {
   if (!rows.length) return nothing;
   const cameras = t.nothing.cameras(rows.length, rows[0].camera);
+  if (state.hours || state.days) return t.nothing.hours(state.hours && hoursLabel(state.hours), state.days && daysLabel(state.days));
   if (!state.from && !state.to) return t.nothing.searched(durationOf(rows.reduce((sum, row) => sum + row.length, 0) / 1000), cameras);
   const share = rows.reduce((sum, row) => sum + row.share, 0) / rows.length;
   if (share === 0) return whenIndexed(state, rows);

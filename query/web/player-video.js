@@ -188,7 +188,16 @@ export class Playback {
   #seeked() {
     if (this.#video.seeking) return; // a newer seek is under way, and tells its end
     if (this.#wanted !== this.#sought) this.#video.currentTime = this.#sought = this.#wanted; // asked for meanwhile
-    else this.#wanted = this.#sought = null;
+    else this.#arrive();
+  }
+
+  /** From here the next step goes, also before the frame that is there now has told its own time. */
+  #arrive() {
+    if (this.#clip && this.#sought !== null) {
+      this.#shown = this.#sought;
+      this.ms = this.#clip.instant(this.#sought);
+    }
+    this.#wanted = this.#sought = null;
   }
 
   /** Tell the time of every frame that is shown: its own, not that of the clock that plays. */

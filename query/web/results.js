@@ -36,6 +36,14 @@ function picture(moment, state, label) {
   return html`<img loading="lazy" decoding="async" width="320" height="180" alt=${label} src=${url} @error=${lost} @load=${loaded}>`;
 }
 
+let [drawn, before, behind] = [null, '', '']; // the state whose address this is, in front of a moment's id and behind it
+
+/** The address of a moment; all but its id is made once for all cards of a state. */
+function addressOf(state, id) {
+  if (drawn !== state) [drawn, [before, behind]] = [state, address(state, { open: '\u0001', t: '' }).split('%01')];
+  return before + encodeURIComponent(id) + behind;
+}
+
 /** A card; `near`: a near miss, which cannot be selected. */
 export function card(moment, state, { near = false } = {}) {
   const length = seconds(moment);
@@ -50,7 +58,7 @@ export function card(moment, state, { near = false } = {}) {
   const isSelected = state.selected.has(moment.id);
   const alike = state.unfolded?.get(moment.id);
   return html`<article class="card ${near ? 'near' : ''} ${isSelected ? 'selected' : ''} ${moment.mark?.mark === 'dismiss' ? 'dismissed' : ''}" data-id=${moment.id}>
-    <a class="shot" href=${address(state, { open: moment.id })} @click=${open} title=${moment.missing || nothing}>
+    <a class="shot" href=${addressOf(state, moment.id)} @click=${open} title=${moment.missing || nothing}>
       ${picture(moment, state, label)}
       <span class="none">${moment.missing || t.results.noPicture}</span>
       <span class="badges">${badges(moment)}</span>
@@ -99,12 +107,12 @@ const toggle = (label, hint, on, change) => html`<label class="switch" title=${h
 
 const { score: _, ...orders } = t.results.sorts; // what is only browsed has no best
 
-/** How many were found, and how they are shown. */
+/** How many were found, and how they are shown; where there is nothing to show, only the place is kept, so that nothing jumps. */
 export function toolsView(state) {
   const { answer } = state;
   const count = !answer ? '' : answer.kind === 'frames' ? t.results.browsing(answer.moments.length) :
     t.results.found(answer.moments.length, Boolean(answer.next));
-  return html`<div class="tools">
+  return html`<div class="tools ${answer && !answer.moments.length ? 'idle' : ''}">
     <p class="count" role="status">${state.loading && !answer ? t.results.searching : count}</p>
     ${segments(t.results.sort, isQuestion(state) ? t.results.sorts : orders, isQuestion(state) || state.sort === 'oldest' ? state.sort : 'time', (sort) => store.set({ sort }))}
     ${segments(t.results.group, t.results.groups, state.by, (by) => store.set({ by }))}
@@ -115,7 +123,7 @@ export function toolsView(state) {
 
 export function resultsView(state) {
   const { answer } = state;
-  if (!answer) return html`<div class="cards waiting" aria-hidden="true">${Array.from({ length: 8 }, () => html`<div class="card ghostly"></div>`)}</div>`;
+  if (!answer) return html`<div class="cards waiting" aria-hidden="true">${Array.from({ length: 12 }, () => html`<div class="card ghostly"></div>`)}</div>`;
   const groups = groupsOf(answer.moments, state.by);
   return html`<div class="found ${state.loading ? 'old' : ''}" @pointerover=${showPreview} @pointerleave=${hidePreview} @focusin=${showPreview} @focusout=${hidePreview}>
     ${answer.complete ? nothing : html`<p class="hint">${answer.problem || t.results.incomplete}</p>`}

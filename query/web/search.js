@@ -3,7 +3,7 @@
 import { html, nothing } from './vendor/lit-html/lit-html.js';
 import { frameUrl } from './api.js';
 import { unweighted } from './ask.js';
-import { clockOf, spanOf, utcOf, zone } from './format.js';
+import { clockOf, daysLabel, hoursLabel, spanOf, utcOf, zone } from './format.js';
 import { icons } from './icons.js';
 import { bestFrame } from './moment-id.js';
 import { picturesOf, pictureUrl, readPicture } from './pictures.js';
@@ -20,7 +20,8 @@ const join = (...lists) => [...new Set(lists.flat())];
 export function type(text, { typing = true } = {}) {
   const state = store.get();
   const history = typing && state.typing ? 'replace' : 'push';
-  const base = state.base ?? { camera: state.camera, minus: state.minus, from: state.from, to: state.to };
+  const { camera, minus, from, to, hours, days } = state;
+  const base = state.base ?? { camera, minus, from, to, hours, days };
   const cameras = (state.cameras ?? []).map((one) => one.camera);
   const found = understand(text, { now: Date.now(), zone, cameras });
   const timed = found.from || found.to;
@@ -31,6 +32,8 @@ export function type(text, { typing = true } = {}) {
     minus: join(base.minus, found.minus),
     from: timed ? found.from : base.from,
     to: timed ? found.to : base.to,
+    hours: found.hours || base.hours,
+    days: found.days || base.days,
   }, { history });
 }
 
@@ -45,26 +48,31 @@ function commit() {
 function undo(part) {
   const state = store.get();
   if (!part.kept) return type(asWords(state.text, part), { typing: false });
-  const filters = part.kind === 'time' ? { from: '', to: '' } : { [part.kind]: without(state[part.kind], part.value) };
+  const filters = cut(state, part.kind, part.value);
   const q = `${state.q} "${part.phrase}"`.trim();
   return store.set({ ...filters, q, text: q, base: null, typing: false, parts: without(state.parts, part) });
 }
 
 const without = (list, value) => list.filter((one) => one !== value);
 
+/** What is left of a kind of filter without one value. */
+function cut(filters, kind, value) {
+  if (kind === 'time') return { from: '', to: '' };
+  return { [kind]: Array.isArray(filters[kind]) ? without(filters[kind], value) : '' };
+}
+
 /** Takes a chip away; what was typed for it goes too. */
 function remove(kind, value, part) {
   const state = store.get();
-  const cut = (filters) => (kind === 'time' ? { from: '', to: '' } : { [kind]: without(filters[kind], value) });
   if (part && !part.kept) {
     const rest = `${state.text.slice(0, part.start)} ${state.text.slice(part.end)}`.replace(/\s+/gu, ' ').trim();
-    store.set({ base: { ...state.base, ...cut(state.base) } }, { history: 'none' });
+    store.set({ base: { ...state.base, ...cut(state.base, kind, value) } }, { history: 'none' });
     type(rest, { typing: false });
     return;
   }
   const parts = state.parts.filter((one) => one.kind !== kind || (kind !== 'time' && one.value !== value));
   if (kind === 'picture') store.set({ pictures: without(state.pictures, value), typing: false });
-  else store.set({ ...cut(state), parts, typing: false });
+  else store.set({ ...cut(state, kind, value), parts, typing: false });
 }
 
 async function addPictures(files, sign = 'plus') {
@@ -143,6 +151,7 @@ function removeLast(state) {
   else if (state.plus.length) remove('plus', state.plus.at(-1));
   else if (state.minus.length) remove('minus', state.minus.at(-1));
   else if (state.camera.length) remove('camera', state.camera.at(-1));
+  else if (state.hours || state.days) remove(state.days ? 'days' : 'hours');
   else if (state.from || state.to) remove('time');
 }
 
@@ -191,8 +200,10 @@ export function chipsView(state) {
   }
   for (const name of ['hours', 'days']) {
     if (!state[name]) continue;
-    const label = name === 'hours' ? t.search.hours(state.hours) : state.days;
-    chips.push(chip({ kind: 'time', icon: icons.clock, label, onRemove: () => store.set({ [name]: '', typing: false }) }));
+    const [value, part] = [state[name], partOf(name, state[name])];
+    const label = name === 'hours' ? hoursLabel(value) : daysLabel(value);
+    const title = t.search.serverZone(state.status?.zone ?? '');
+    chips.push(chip({ kind: name, icon: icons.clock, label, title, part, onRemove: () => remove(name, value, part) }));
   }
   if (state.mark) {
     chips.push(chip({ kind: 'mark', icon: icons.star, label: t.search.marks[state.mark], onRemove: () => store.set({ mark: '' }) }));

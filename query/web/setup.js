@@ -66,7 +66,7 @@ export function bannerView(state) {
   const { status } = state;
   const away = (state.cameras ?? []).filter((one) => one.live && !['live', 'connecting', 'stopped'].includes(one.live.state));
   const notes = [];
-  if (status?.problem && !isFirstRun(state)) notes.push(html`<b>${t.setup.problem}.</b> ${status.problem} ${status.hint}`);
+  if (status?.problem && isUp(status)) notes.push(html`<b>${t.setup.problem}.</b> ${status.problem} ${status.hint}`);
   if (away.length) {
     const reasons = [...new Set(away.map((one) => one.live.error).filter(Boolean))].slice(0, 2).join('; ');
     notes.push(html`<b>${t.setup.away(away.map((one) => one.camera))}</b>${reasons ? html`: ${reasons}` : nothing}`);
@@ -78,29 +78,34 @@ export function bannerView(state) {
 /** Whether there is nothing to search, yet or any more. */
 export const isFirstRun = ({ status }) => Boolean(status) && !(isUp(status) && status.records);
 
+/** Whether the service said that it cannot start; it ends then, so that nothing more is heard of it. */
+export const hasFailed = ({ status }) => status?.state === 'failed';
+
 /** Whether the service is up, with or without footage. */
 export const isUp = (status) => status.state === 'ready';
 
 function explain({ status, session, cameras }) {
   if (status.state === 'starting') return [t.setup.startingTitle, t.setup.startingText];
   if (status.state === 'other_model') return [t.setup.otherTitle, t.setup.otherText];
+  if (status.state === 'failed') return [t.setup.failedTitle, ''];
+  if (status.problem) return [t.setup.lostTitle, t.setup.lostText]; // which the banner tells
   if (cameras?.length) return [t.setup.emptyTitle, t.setup.waiting];
   return [t.setup.emptyTitle, session.role === 'admin' ? t.setup.emptyText : t.setup.emptyView];
 }
 
 export function firstRunView(state) {
   const { status } = state;
-  const isEmpty = isUp(status);
+  const isEmpty = isUp(status), isStuck = isEmpty ? Boolean(status.problem) : status.state !== 'starting';
   const [title, message] = explain(state);
   const cameras = state.cameras ?? [];
   const stateOf = ({ live }) => (live ? `${live.state}${live.error ? `: ${live.error}` : ''}` : t.setup.indexing);
   return html`<section class="first" aria-live="polite">
-    <span class="mark">${isEmpty ? icons.camera : icons.clock}</span><h1>${title}</h1>
+    <span class="mark ${isStuck ? 'wrong' : ''}">${isStuck ? icons.warn : isEmpty ? icons.camera : icons.clock}</span><h1>${title}</h1>
     ${message ? html`<p>${message}</p>` : nothing}
     ${status.problem && !isEmpty ? html`<p class="error">${status.problem}</p>` : nothing}
     ${status.hint && !isEmpty ? html`<p class="hint">${status.hint}</p>` : nothing}
     ${status.state === 'starting' ? html`<progress aria-label=${title}></progress>` : nothing}
-    ${isEmpty && cameras.length ? html`<ul class="sources">${cameras.map((one) => html`<li><b>${one.camera}</b><span>${stateOf(one)}</span></li>`)}</ul>` : nothing}
+    ${isEmpty && cameras.length && !status.problem ? html`<ul class="sources">${cameras.map((one) => html`<li><b>${one.camera}</b><span>${stateOf(one)}</span></li>`)}</ul>` : nothing}
     ${isEmpty ? addView(state) : nothing}
   </section>`;
 }

@@ -8,7 +8,7 @@ const ADDRESS = {
   mark: '', fold: false, by: '', boxes: false,
   open: '', t: '', // id of the moment in the player, and its time (ISO)
 };
-const ASKED = ['q', 'plus', 'minus', 'camera', 'from', 'to'];
+const ASKED = ['q', 'plus', 'minus', 'camera', 'from', 'to', 'hours', 'days'];
 const PICTURES = /^#pictures=(.*)$/;
 
 function readAddress(location) {

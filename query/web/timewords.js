@@ -13,7 +13,7 @@ const UNITS = new Map([
 const NUMBERS = new Map('a an one two three four five six seven eight nine ten eleven twelve'.split(' ')
   .map((word, i) => [word, Math.max(1, i - 1)]));
 /** Hours in which a part of the day begins and ends; above 24 it ends on the next day. */
-const PARTS = { morning: [6, 12], afternoon: [12, 18], evening: [18, 22], night: [20, 30] };
+export const PARTS = { morning: [6, 12], afternoon: [12, 18], evening: [18, 22], night: [20, 30] };
 const DASHES = new Set(['-', '–', '—', 'to', 'until', 'till']);
 const TOKEN = new RegExp([
   '"[^"]*"?',

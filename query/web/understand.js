@@ -1,5 +1,6 @@
 // Understands what is typed into the box: its words, and what becomes chips (times, cameras, what must be absent).
 
+import { findDays, findHours } from './schedule-words.js';
 import { findTime } from './timewords.js';
 
 // As the service splits a query (query/scoring/expression.py), so that the page shows what is really asked.
@@ -17,8 +18,9 @@ const DESCRIBED = new Set('with without of in on at and or is being next near un
 /**
  * @param {string} text as typed.
  * @param {{now: number, zone: string, cameras: string[]}} here
- * @returns {{words: string, minus: string[], camera: string[], from: string, to: string, at: ?number,
- *   parts: {kind: 'time'|'camera'|'minus', phrase: string, start: number, end: number, value: string}[]}}
+ * @returns {{words: string, minus: string[], camera: string[], from: string, to: string, at: ?number, hours: string,
+ *   days: string, parts: {kind: 'time'|'hours'|'days'|'camera'|'minus', phrase: string, start: number, end: number,
+ *   value: string}[]}}
  */
 export function understand(text, here) {
   const parts = [];
@@ -26,12 +28,20 @@ export function understand(text, here) {
   const take = (kind, start, end, value = '') =>
     parts.push({ kind, phrase: text.slice(start, end).trim(), start, end, value });
 
-  const time = findTime(text, here);
   let rest = text;
+  const schedule = { hours: '', days: '' };
+  const restrict = (kind, one) => {
+    if (!one) return;
+    take(kind, one.start, one.end, schedule[kind] = one.value);
+    rest = clear(rest, one.start, one.end);
+  };
+  restrict('days', findDays(hideQuotes(rest)));
+  const time = findTime(rest, here);
   for (const [start, end] of time?.phrases ?? []) {
     take('time', start, end);
     rest = clear(rest, start, end);
   }
+  restrict('hours', findHours(hideQuotes(rest)));
   let found;
   while ((found = findCamera(rest, here.cameras))) {
     take('camera', found.start, found.end, found.camera);
@@ -59,7 +69,7 @@ export function understand(text, here) {
     words: rest.replace(/\s+/gu, ' ').replace(/[\s,]+$/u, '').trim(),
     minus: parts.filter((one) => one.kind === 'minus').map((one) => one.value),
     camera: [...new Set(parts.filter((one) => one.kind === 'camera').map((one) => one.value))],
-    from: iso(time?.from), to: iso(time?.to), at: time?.at ?? null,
+    from: iso(time?.from), to: iso(time?.to), at: time?.at ?? null, ...schedule,
     parts: parts.sort((a, b) => a.start - b.start),
   };
 }

@@ -2,7 +2,7 @@
 
 import { html } from './vendor/lit-html/lit-html.js';
 import * as api from './api.js';
-import { fullOf } from './format.js';
+import { daysLabel, fullOf, hoursLabel } from './format.js';
 import { alertList } from './live.js';
 import { text as t } from './strings.js';
 import * as backtest from './backtest.js';
@@ -56,7 +56,7 @@ function row(watch, ctx, admin) {
   return html`<li class="row watch ${watch.paused ? 'paused' : ''}">
     <div class="row-text"><strong>${watch.name}</strong> ${watch.paused ? html`<span class="state">${text.paused}</span>` : ''}
       <p>${watch.picture ? text.picture(watch.text) : `“${watch.text}”`}</p>
-      <p class="hint">${[watch.cameras.join(', ') || text.allCameras, watch.hours && text.hours(watch.hours), watch.days,
+      <p class="hint">${[watch.cameras.join(', ') || text.allCameras, watch.hours && hoursLabel(watch.hours), watch.days && daysLabel(watch.days),
         text.threshold(watch.threshold), text.since(fullOf(watch.since)), watch.webhook].filter(Boolean).join(' · ')}</p>
       ${watch.undelivered ? html`<p class="error">${text.undelivered(watch.undelivered, watch.error)}</p>` : ''}</div>
     <button type="button" aria-expanded=${String(open)} @click=${() => backtest.toggle(watch, ctx)}>${text.test}</button>

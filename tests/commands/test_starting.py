@@ -11,6 +11,7 @@ import urllib.request
 from datetime import timedelta
 
 import numpy as np
+from aiohttp import ClientSession
 from aiohttp.test_utils import TestClient, TestServer
 
 from footage.commands.serve import _open_browser
@@ -51,6 +52,29 @@ async def test_a_starting_service_serves_the_page_and_says_that_it_starts(catalo
         logged_in = await client.post("/api/session", json={"token": secret}, headers={"Sec-Fetch-Site": "same-origin"})
         assert logged_in.status == (await client.get("/api/status")).status == 200
         assert [entry.who for entry in (await audit.entries()).entries] == ["anna"]
+
+
+async def test_why_the_start_failed_is_told_to_the_page_that_is_open(tmp_path):
+    settings, stop = Settings(data=tmp_path / "data", port=0), asyncio.Event()
+    async with starting_page(settings, None) as page, ClientSession("http://{}:{}".format(*page.address)) as browser:
+        async with browser.get("/api/status") as reply:
+            assert (await reply.json())["state"] == "starting"
+        ending = asyncio.ensure_future(page.tell_failure("the model is broken", stop))
+        async with browser.get("/api/status") as reply:
+            told = await reply.json()
+        assert (told["state"], told["problem"]) == ("failed", "the model is broken")
+        assert "footage serve" in told["hint"]
+        await ending
+
+
+async def test_a_start_that_fails_waits_for_no_page_that_is_not_open_nor_after_a_signal(tmp_path):
+    settings, stop = Settings(data=tmp_path / "data", port=0), asyncio.Event()
+    async with starting_page(settings, None) as page, ClientSession("http://{}:{}".format(*page.address)) as browser:
+        await page.tell_failure("the model is broken", stop)  # nobody has asked: at once
+        page._startup.state = "starting"
+        await (await browser.get("/api/status")).read()
+        stop.set()
+        await page.tell_failure("the model is broken", stop)
 
 
 async def test_its_port_is_free_when_it_ends(tmp_path):

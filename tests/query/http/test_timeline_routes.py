@@ -60,6 +60,20 @@ async def test_frames_are_listed_in_order_and_thinned(two_cameras):
     assert await answer(await client.get("/api/frames", params={"from": "2027-01-01T00:00Z"})) == {"frames": []}
 
 
+async def test_frames_of_hours_and_days(two_cameras):
+    client = await two_cameras.client("view", "yard")
+    local = START.astimezone()  # the schedule is that of this machine's clock
+    names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    today, another = names[local.weekday()], names[(local.weekday() + 3) % 7]
+
+    async def count(**schedule):
+        return len((await answer(await client.get("/api/frames", params=SPAN | schedule)))["frames"])
+
+    assert await count(days=today) == await count(hours=f"{local.hour}-{local.hour + 1}") == 6
+    assert await count(days=another) == await count(hours=f"{(local.hour + 2) % 24}-{(local.hour + 2) % 24 + 1}") == 0
+    assert "hours" in await error(await client.get("/api/frames", params={"hours": "25-3"}), 400)
+
+
 async def test_of_each_camera_the_frame_that_stands_for_an_instant(two_cameras):
     client = await two_cameras.client()
 

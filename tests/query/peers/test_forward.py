@@ -28,7 +28,9 @@ async def ask_both(cluster, path, **more):
     return [await node.client.request(more.pop("method", "GET"), path, **more) for node in (holder, other)]
 
 
-@pytest.mark.parametrize("path", [PICTURE, f"{PICTURE}?side=32", CLIP, f"{CLIP}?pad=0&precise=true"])
+@pytest.mark.parametrize(
+    "path", [PICTURE, f"{PICTURE}?side=32", f"{PICTURE}?boxes=true", CLIP, f"{CLIP}?pad=0&precise=true"]
+)
 async def test_picture_and_clip_are_the_same_from_any_service(cluster, path):
     holder, other = await ask_both(cluster, path)
     assert (holder.status, other.status) == (200, 200)

@@ -7,7 +7,9 @@ import shutil
 import pytest
 from playwright.async_api import expect
 
+from tests.ports import free_port
 from tests.query.web.conftest import film, run_footage
+from tests.rtsp.film import encode_elementary_stream
 
 TOKEN = "a-long-random-text-for-the-tests"
 DENIED = ("401",)
@@ -37,6 +39,8 @@ async def test_logging_in_and_out(visit, serve):
     await page.get_by_role("button", name="Log out").click()
     await expect(page.get_by_label("Token")).to_be_visible()
     assert await page.evaluate("fetch('/api/search?q=a').then((answer) => answer.status)") == 401
+    await log_in(page, TOKEN)
+    await expect(card_of(page, "yard").first).to_be_visible()
 
 
 async def test_a_limited_token_sees_its_cameras_only(visit, serve, index, tmp_path):
@@ -68,6 +72,24 @@ async def test_the_first_run_leads_to_the_first_pictures(visit, serve, tmp_path)
     await expect(page.get_by_label("Name")).to_have_value("porch")
     await page.get_by_role("button", name="Save").click()
     await expect(card_of(page, "porch").first).to_be_visible()
+
+
+async def test_a_camera_is_tried_and_added(visit, serve, rtsp, tmp_path):
+    gate = encode_elementary_stream(tmp_path / "gate.h264", gop=25)
+    url = rtsp({"gate": gate}).url("gate")
+    page = await visit("/?view=add", url=serve(empty=True).url, allow=("400", "502"))
+    form = page.locator("#app form.add")
+    await form.get_by_label("Address or folder").fill(f"rtsp://127.0.0.1:{free_port()}/none")
+    await form.get_by_label("Name").fill("lane")
+    await form.get_by_role("button", name="Show a picture").click()
+    await expect(page.get_by_role("alert")).to_contain_text("127.0.0.1")
+    await form.get_by_label("Address or folder").fill(url)
+    await form.get_by_role("button", name="Show a picture").click()
+    await expect(page.get_by_alt_text("What lane shows now")).not_to_have_js_property("naturalWidth", 0)
+    await form.get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("status").filter(has_text="lane is being indexed.")).to_be_visible()
+    await page.get_by_role("link", name="Find").click()
+    await expect(card_of(page, "lane").first).to_be_visible()
 
 
 async def test_a_camera_that_cannot_be_reached_is_told(visit, serve, tmp_path):

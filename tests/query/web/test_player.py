@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
+import av
 import pytest
 from playwright.async_api import expect
 
@@ -30,16 +32,21 @@ NUMBER = """(bits) => {
 }"""
 
 
+PLAYS_HEVC = """document.createElement('video').canPlayType('video/mp4; codecs="hvc1.1.6.L120.90"') !== ''"""
+
+
 @pytest.fixture(scope="module")
 def numbers(tmp_path_factory):
-    """A service with two cameras whose frames show their number, at the same time: one of uneven frames, one MPEG-4."""
+    """A service with cameras whose frames show their number, at the same time: uneven ones, MPEG-4, and H.265."""
     root = tmp_path_factory.mktemp("numbers")
     name = START.strftime("%Y%m%d_%H%M%S") + ".mp4"
-    for camera, options in (("uneven", {"times": TIMES}), ("mpeg4", {"codec": "mpeg4", "fps": 10})):
+    codecs = {"uneven": "libx264", "mpeg4": "mpeg4", "hevc": "libx265"}
+    for camera, codec in codecs.items():
         (root / camera).mkdir()
-        encode(root / camera / name, numbered(FRAMES), gop=30, **options)
+        rate = {"times": TIMES} if camera == "uneven" else {"fps": 10}
+        encode(root / camera / name, numbered(FRAMES), gop=30, codec=codec, **rate)
     data = root / "data"
-    run_footage("index", root / "uneven", root / "mpeg4", "--every", "1s", "--data", data)
+    run_footage("index", *(root / camera for camera in codecs), "--every", "1s", "--data", data)
     running = Service(data)
     yield running
     running.stop()
@@ -81,11 +88,26 @@ async def shows(page, number):
     return await page.evaluate(NUMBER, BITS) == number and abs(await shown(page) - TIMES[number]) < 0.002
 
 
-async def test_what_the_browser_cannot_play_is_re_encoded_and_said(visit, numbers):
-    page = await visit(f"/?open={span('mpeg4', 2, 4)}", url=numbers.url)
+@pytest.mark.parametrize("codec", ["mpeg4", "hevc"])
+async def test_what_the_browser_cannot_play_is_re_encoded_and_said(visit, numbers, codec):
+    page = await visit(f"/?open={span(codec, 2, 4)}", url=numbers.url)
     await opened(page)
-    await expect(page.locator(NOTE)).to_contain_text("cannot play MPEG4")
+    if codec == "hevc" and await page.evaluate(PLAYS_HEVC):
+        await expect(page.locator(NOTE)).to_have_count(0)
+    else:
+        await expect(page.locator(NOTE)).to_contain_text(f"cannot play {codec.upper()}")
     assert await page.evaluate(NUMBER, BITS) == round(await shown(page) * 10)
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "hevc"])
+async def test_a_clip_for_every_browser_is_h264_and_the_download_keeps_the_original(visit, numbers, codec):
+    page = await visit(url=numbers.url)
+    for play, made in ((0, codec), (1, "h264")):
+        answer = await page.request.get(f"/api/moments/{span(codec, 2, 4)}/clip.mp4?pad=0&play={play}")
+        assert answer.ok
+        assert answer.headers["x-footage-transcoded"] == str(bool(play)).lower()
+        with av.open(io.BytesIO(await answer.body())) as clip:
+            assert clip.streams.video[0].codec_context.name == made
 
 
 async def test_speed_is_kept_and_the_bar_seeks_on_release(visit, numbers):
@@ -127,11 +149,11 @@ async def test_another_camera_is_swapped_in_at_the_same_time(visit, numbers):
     page = await visit(f"/?open={span('uneven', 3, 4)}&t={instant(3)}", url=numbers.url)
     await opened(page)
     other = page.locator(".player-others button")
-    await expect(other).to_contain_text("mpeg4")
-    await other.click()
+    await expect(other).to_contain_text(["hevc", "mpeg4"])
+    await other.nth(1).click()
     await expect(page.locator(".player h2")).to_have_text("mpeg4")
     await until(lambda: shows_about(page, 3), "the same time")
-    await page.keyboard.press("2")
+    await page.keyboard.press("3")
     await expect(page.locator(".player h2")).to_have_text("uneven")
 
 

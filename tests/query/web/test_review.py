@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.async_api import expect
 
-from tests.query.web.conftest import Service
+from tests.query.web.conftest import Service, run_footage
 
 CARDS = "#results article.card:not(.near)"
 HOSTILE = "<img src=x onerror=\"document.title='broken into'\">"
@@ -63,6 +63,9 @@ async def test_what_is_kept_or_dismissed_is_filtered_and_tunes_the_question(visi
     await expect(page.locator(f"{CARDS} .who")).to_have_text("door")
     await page.goto("/?q=a+person&mark=dismiss")
     await expect(page.locator(f"{CARDS} .who").first).to_have_text("yard")
+    for mark, camera in (("keep", "door"), ("dismiss", "yard")):
+        told = await asyncio.to_thread(run_footage, "search", "a person", "--mark", mark, "--json", "--data", own.data)
+        assert [one["camera"] for one in json.loads(told)["moments"]] == [camera]
 
 
 async def test_a_note_is_kept_with_who_wrote_it_and_is_never_parsed(visit, own):

@@ -84,6 +84,39 @@ async def test_a_chip_is_undone_or_removed_while_one_types(visit):
     await expect(page.locator(TYPED)).to_have_value("a man")
 
 
+async def test_hours_and_days_are_typed_or_chosen_and_undone(visit):
+    page = await visit()
+    await type_words(page, "a bicycle on weekdays at night")
+    chips = page.locator(".asked .chip")
+    await expect(chips).to_have_text(["20:00 – 06:00", "Mon – Fri"])
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Nothing found for “a bicycle”")
+    await expect(page.locator(".nothing header p")).to_have_text("Only Mon – Fri, 20:00 – 06:00 was searched.")
+    await page.get_by_role("button", name="Remove: 20:00 – 06:00").click()
+    await expect(page.locator(TYPED)).to_have_value("a bicycle on weekdays")
+    assert {camera for camera, _ in await cards(page)} == {"yard"}
+    await page.get_by_role("button", name="Search for the words “on weekdays” instead").click()
+    await expect(page.locator(TYPED)).to_have_value('a bicycle "on weekdays"')
+    await expect(chips).to_have_count(0)
+
+    await page.locator(TYPED).fill("a bicycle")
+    await page.locator("summary", has_text="Hours").click()
+    await page.get_by_role("button", name="At weekends").click()
+    await expect(chips).to_have_text(["Sat, Sun"])
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Nothing found for “a bicycle”")
+    await page.locator("summary", has_text="Hours").click()
+    await page.locator(".days label", has_text="Mon").click()
+    await expect(chips).to_have_text(["Mon, Sat, Sun"])
+    assert {camera for camera, _ in await cards(page)} == {"yard"}
+    await page.get_by_label("From hour").fill("12")
+    await page.get_by_label("To hour").fill("24")
+    await page.get_by_role("button", name="Set hours").click()
+    await expect(chips).to_have_text(["12:00 – 24:00", "Mon, Sat, Sun"])
+    assert (asked(page)["hours"], asked(page)["days"]) == (["12-24"], ["mon,sat,sun"])
+    await page.locator(TYPED).fill("")
+    await expect(page.locator(".count")).to_have_text(re.compile(r"pictures$"))
+    assert "meadow" not in {camera for camera, _ in await cards(page)}  # of a Tuesday
+
+
 async def test_an_answer_that_is_out_of_date_never_replaces_a_newer_one(visit):
     page = await visit()
     release, arrived = asyncio.Event(), asyncio.Event()
@@ -259,6 +292,18 @@ async def test_the_keyboard_reaches_everything(visit):
     await expect(page.locator(TYPED)).to_be_focused()
     await page.keyboard.press("s")
     assert asked(page)["sort"] == ["time"]  # typed, not done
+
+
+async def test_whoever_asked_for_less_motion_gets_none(visit):
+    page = await visit("/?q=a+bicycle", reduced_motion="reduce")
+    await cards(page)
+    await page.clock.install()
+    shot = page.locator(f"{CARDS} .shot").first
+    await shot.hover()
+    await shot.focus()
+    await page.clock.run_for(2000)  # a preview would have begun
+    assert await page.locator(".shot video").count() == 0
+    assert await page.evaluate("document.getAnimations().filter((one) => one.playState === 'running').length") == 0
 
 
 async def test_without_a_question_the_pictures_are_browsed(visit):

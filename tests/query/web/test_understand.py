@@ -186,6 +186,40 @@ async def test_what_must_be_absent(understand, text, words, minus):
     assert (found["words"], found["minus"]) == (words, minus)
 
 
+@pytest.mark.parametrize(
+    ("text", "words", "hours", "days"),
+    [
+        ("a car at night", "a car", "20-6", ""),
+        ("a car by day", "a car", "6-20", ""),
+        ("a person on weekdays", "a person", "", "mon-fri"),
+        ("a fox at the weekend", "a fox", "", "sat,sun"),
+        ("every monday a truck", "a truck", "", "mon"),
+        ("a truck on Mondays and Fridays", "a truck", "", "mon,fri"),
+        ("a truck on weekday mornings", "a truck", "6-12", "mon-fri"),
+        ("weekends at night", "", "20-6", "sat,sun"),
+        ("a face in the evening light", "a face in the evening light", "", ""),
+        ('a street "at night"', 'a street "at night"', "", ""),
+        ("a knight", "a knight", "", ""),
+    ],
+)
+async def test_hours_and_days_that_come_again(understand, text, words, hours, days):
+    found = await understand(text)
+    assert (found["words"], found["hours"], found["days"]) == (words, hours, days)
+    assert found["from"] == found["to"] == ""
+
+
+@pytest.mark.parametrize("text", ["last night", "yesterday at night", "4 May in the evening", "monday", "this weekend"])
+async def test_a_night_of_one_day_is_a_time(understand, text):
+    found = await understand(text)
+    assert found["from"]
+    assert found["hours"] == found["days"] == ""
+
+
+async def test_a_schedule_within_a_time(understand):
+    found = await understand("a car on weekends last month")
+    assert (found["words"], found["days"], found["from"]) == ("a car", "sat,sun", utc("2026-04-01T00:00"))
+
+
 async def test_any_text_is_understood_without_failing(understand):
     for text in (
         "",
