@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 # PyAV and OpenCV are imported where they are first needed: a search in words needs neither.
 
+WRITING = 5.0
+"""Seconds within which a live frame is in its segment: the muxer writes a second at a time."""
+LOOK_AGAIN = 0.2
+"""Seconds between two looks for a frame that is being written."""
 RetentionHold = Callable[[str], AbstractContextManager[None]]
 """Keeps a path from being deleted by retention while the context is open."""
 
@@ -54,6 +58,28 @@ class FootageUnreachable(FootageError):
 
     exit_code, http_status = AWAY, 503
     hint = "its footage can be had again when that service is back"
+
+
+async def _read_image(media: Media, offset: float, side: int | None) -> Image:
+    """Read an image; one of a live camera once it is written, which is a moment after it is indexed."""
+    from footage.stream.files import frame_at
+    from footage.stream.files.video_file import MediaError
+
+    until = time.monotonic() + WRITING
+    while True:
+        try:
+            return await asyncio.to_thread(frame_at.read_image_at, Path(media.path), media.kind, offset, side)
+        except MediaError:
+            if not _is_being_written(media) or time.monotonic() > until:
+                raise
+        await asyncio.sleep(LOOK_AGAIN)
+
+
+def _is_being_written(media: Media) -> bool:
+    """Whether a segment was written to a moment ago; whatever the camera's clock says."""
+    with suppress(OSError):
+        return media.kind is Kind.SEGMENT and time.time() - Path(media.path).stat().st_mtime < WRITING
+    return False
 
 
 class RemoteFootage(Protocol):
@@ -122,10 +148,8 @@ class ClipService:
                 raise
             image = await self._remote.get_image(frame, missing.media, side)
         else:
-            from footage.stream.files import frame_at
-
             with self._hold(media.path):
-                image = await asyncio.to_thread(frame_at.read_image_at, Path(media.path), media.kind, offset, side)
+                image = await _read_image(media, offset, side)
         return await asyncio.to_thread(draw_regions, image, [frame.region]) if boxes and frame.region else image
 
     async def get_clip(

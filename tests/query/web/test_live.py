@@ -11,8 +11,6 @@ from tests.ports import free_port
 from tests.query.web.conftest import Service
 from tests.rtsp.film import encode_elementary_stream
 
-NOT_YET = ("409",)
-"""The last second of a live camera is written a moment after it is indexed; the page asks for its picture again."""
 HOSTILE = "<img src=x onerror=\"document.title='broken into'\">"
 
 
@@ -31,7 +29,7 @@ def live(rtsp, tmp_path):
 
 
 async def test_a_watch_fires_into_an_open_page_and_is_tested_at_any_threshold(live, visit):
-    page = await visit("/?view=live", url=live.url, allow=NOT_YET)
+    page = await visit("/?view=live", url=live.url)
     away = page.locator(".camera", has=page.locator("h2", has_text="roof"))
     await expect(away.locator(".why")).to_contain_text(re.compile("refused|reach|connect", re.IGNORECASE))
     gate = page.locator(".camera", has=page.locator("h2", has_text="gate"))
