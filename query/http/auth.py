@@ -8,7 +8,8 @@ from collections.abc import Collection, Sequence
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from footage.query.http.app_keys import CATALOG, SESSIONS
+from footage.query.http.app_keys import CATALOG, LIVE, MISCONFIGURED, SESSIONS
+from footage.query.http.camera_status import published_cameras
 from footage.query.http.origin import cookie_name, refuse_other_sites, requested_host, require_own_page
 from footage.query.http.service_auth import authenticate_service
 from footage.query.http.sessions import Session
@@ -178,14 +179,21 @@ def visible_cameras(request: web.Request, cameras: Sequence[str]) -> tuple[str, 
     return tuple(cameras) or identity(request).cameras
 
 
+async def _live_cameras(app: web.Application) -> set[str]:
+    """The live cameras, of which nothing may be indexed yet: one that was just added, or that cannot be reached."""
+    live = app[LIVE]
+    here = {camera.name for camera in live.cameras()} if live else await published_cameras(app[CATALOG])
+    return here | set(app[MISCONFIGURED])
+
+
 async def require_known(request: web.Request, parameter: str, cameras: Sequence[str]) -> None:
-    """Refuse a camera that is not in the index; the message lists only cameras that the caller may see.
+    """Refuse a camera that there is not; the message lists only cameras that the caller may see.
 
     Raises:
         ValueError: names ``parameter`` and the camera.
     """
     if not cameras:
         return
-    known = (c.camera for c in await request.app[CATALOG].cameras())
+    known = sorted({c.camera for c in await request.app[CATALOG].cameras()} | await _live_cameras(request.app))
     if message := describe_unknown("camera", cameras, filter(identity(request).can_see, known)):
         raise InvalidInput(f"{parameter}: {message}")

@@ -125,6 +125,11 @@ def _live_status(s: CameraState, worker: str) -> LiveOut:
     return LiveOut.model_validate(facts | {"state": s.status.state.value, "clock": s.status.clock.value} | own)
 
 
+async def published_cameras(catalog: Catalog) -> set[str]:
+    """The names of the cameras that services which run now have published."""
+    return {name for service in await _published(catalog) for name in service.cameras}
+
+
 async def _published(catalog: Catalog) -> list[_Published]:
     """What the services that run now have published, the oldest first."""
     found = parse_documents(STATUS_KIND, await catalog.documents(STATUS_KIND), _Published.model_validate)

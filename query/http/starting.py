@@ -40,7 +40,7 @@ class Startup:
 
     state: State = "starting"
     problem: str = ""
-    hint: str = "the model is being fetched or loaded; the first time this takes minutes. This page goes on by itself"
+    hint: str = "the model is being fetched or loaded, which may take minutes once; this page goes on by itself"
     told: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: float = -WATCHED
 

@@ -83,3 +83,6 @@ export function durationOf(seconds) {
 }
 
 export const percentOf = (share) => `${share > 0 && share < 0.005 ? '<1' : Math.round(share * 100)}${NARROW}%`;
+
+/** A message of the service as a sentence of its own; what begins with a name or an address stays as it is. */
+export const sentence = (message) => message && message.replace(/^[a-z]+(?= )/u, (word) => word[0].toUpperCase() + word.slice(1)).replace(/(?<![.?!])$/u, '.');

@@ -12,6 +12,8 @@ const text = t.live;
 const EVERY = 4_000; // milliseconds between two looks at the cameras
 const LATE = 60; // seconds without a picture after which it is told how old the last one is
 
+const LOOK_BACK = 120_000; // milliseconds before the end of a camera's footage, where not all of it was indexed
+
 const pictures = new Map(); // camera -> {end, id, time}
 let timer = 0, failure = '', about = { problem: '', failing: [] };
 
@@ -44,8 +46,9 @@ async function look(ctx) {
 /** The picture of the newest record, asked for only where there is a newer one. */
 async function getPicture({ camera, end }) {
   if (!end || pictures.get(camera)?.end === end) return;
-  const { frames } = await api.frames({ camera, at: isoOf(Date.parse(end) - 1) }).catch(() => ({ frames: [] }));
-  const [found] = frames.filter((one) => one.camera === camera);
+  const last = Date.parse(end);
+  const ask = (params) => api.frames({ camera, ...params }).then(({ frames }) => frames.at(-1), () => undefined);
+  const found = await ask({ at: isoOf(last - 1) }) ?? await ask({ from: isoOf(last - LOOK_BACK), to: isoOf(last) });
   if (found) pictures.set(camera, { end, id: found.id, time: found.time });
 }
 

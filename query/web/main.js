@@ -4,6 +4,7 @@ import { html, noChange, nothing, render } from './vendor/lit-html/lit-html.js';
 import * as api from './api.js';
 import { Asker } from './ask.js';
 import { closeMenus, filtersView } from './filters.js';
+import { sentence } from './format.js';
 import { icons } from './icons.js';
 import * as keys from './keys.js';
 import { helpView, showHelp } from './help.js';
@@ -119,7 +120,7 @@ function contentView(state) {
   return html`${state.error ? errorView(state.error) : nothing}${isEmpty ? nothingView(state) : resultsView(state)}`;
 }
 
-const errorView = (error) => html`<section class="failure" role="alert"><p><b>${error.message}</b> ${error.hint ?? ''}</p>
+const errorView = (error) => html`<section class="failure" role="alert"><p><b>${sentence(error.message)}</b> ${sentence(error.hint ?? '')}</p>
   <button type="button" @click=${() => { asker.repeat(); refresh(); }}>${t.app.again}</button></section>`;
 
 function findView(state) {

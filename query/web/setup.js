@@ -2,6 +2,7 @@
 
 import { html, nothing } from './vendor/lit-html/lit-html.js';
 import * as api from './api.js';
+import { sentence } from './format.js';
 import { icons } from './icons.js';
 import { store } from './state.js';
 import { text as t } from './strings.js';
@@ -61,16 +62,17 @@ export function addView(state) {
   </form>`;
 }
 
+const TOLD = 3; // cameras that are away, each with its reason
+
 /** What stands above everything while something is wrong; nothing when all is well. */
 export function bannerView(state) {
   const { status } = state;
-  const away = (state.cameras ?? []).filter((one) => one.live && !['live', 'connecting', 'stopped'].includes(one.live.state));
+  const isShown = state.view === 'live' || isFirstRun(state) || state.error; // there, or nothing is known of them now
+  const away = isShown ? [] : (state.cameras ?? []).filter((one) => one.live && !['live', 'connecting', 'stopped'].includes(one.live.state));
   const notes = [];
-  if (status?.problem && isUp(status)) notes.push(html`<b>${t.setup.problem}.</b> ${status.problem} ${status.hint}`);
-  if (away.length) {
-    const reasons = [...new Set(away.map((one) => one.live.error).filter(Boolean))].slice(0, 2).join('; ');
-    notes.push(html`<b>${t.setup.away(away.map((one) => one.camera))}</b>${reasons ? html`: ${reasons}` : nothing}`);
-  }
+  if (status?.problem && isUp(status)) notes.push(html`<b>${t.setup.problem}.</b> ${sentence(status.problem)} ${status.hint && sentence(status.hint)}`);
+  for (const { camera, live } of away.slice(0, TOLD)) notes.push(html`<b>${t.setup.away(camera)}</b>${live.error ? `: ${live.error}` : nothing}.`);
+  if (away.length > TOLD) notes.push(t.setup.moreAway(away.length - TOLD));
   if (state.notice) notes.push(state.notice);
   return notes.length ? html`<div class="banner" role="status">${notes.map((note) => html`<p>${icons.warn}<span>${note}</span></p>`)}</div>` : nothing;
 }
@@ -85,7 +87,7 @@ export const hasFailed = ({ status }) => status?.state === 'failed';
 export const isUp = (status) => status.state === 'ready';
 
 function explain({ status, session, cameras }) {
-  if (status.state === 'starting') return [t.setup.startingTitle, t.setup.startingText];
+  if (status.state === 'starting') return [t.setup.startingTitle, ''];
   if (status.state === 'other_model') return [t.setup.otherTitle, t.setup.otherText];
   if (status.state === 'failed') return [t.setup.failedTitle, ''];
   if (status.problem) return [t.setup.lostTitle, t.setup.lostText]; // which the banner tells
@@ -98,12 +100,12 @@ export function firstRunView(state) {
   const isEmpty = isUp(status), isStuck = isEmpty ? Boolean(status.problem) : status.state !== 'starting';
   const [title, message] = explain(state);
   const cameras = state.cameras ?? [];
-  const stateOf = ({ live }) => (live ? `${live.state}${live.error ? `: ${live.error}` : ''}` : t.setup.indexing);
+  const stateOf = ({ live }) => (live ? `${t.live.states[live.state] ?? live.state}${live.error ? `: ${live.error}` : ''}` : t.setup.indexing);
   return html`<section class="first" aria-live="polite">
     <span class="mark ${isStuck ? 'wrong' : ''}">${isStuck ? icons.warn : isEmpty ? icons.camera : icons.clock}</span><h1>${title}</h1>
     ${message ? html`<p>${message}</p>` : nothing}
-    ${status.problem && !isEmpty ? html`<p class="error">${status.problem}</p>` : nothing}
-    ${status.hint && !isEmpty ? html`<p class="hint">${status.hint}</p>` : nothing}
+    ${status.problem && !isEmpty ? html`<p class="error">${sentence(status.problem)}</p>` : nothing}
+    ${status.hint && !isEmpty && status.state !== 'other_model' ? html`<p class="hint">${sentence(status.hint)}</p>` : nothing}
     ${status.state === 'starting' ? html`<progress aria-label=${title}></progress>` : nothing}
     ${isEmpty && cameras.length && !status.problem ? html`<ul class="sources">${cameras.map((one) => html`<li><b>${one.camera}</b><span>${stateOf(one)}</span></li>`)}</ul>` : nothing}
     ${isEmpty ? addView(state) : nothing}

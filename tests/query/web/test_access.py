@@ -97,7 +97,10 @@ async def test_a_camera_that_cannot_be_reached_is_told(visit, serve, tmp_path):
     settings.write_text("cameras: [{name: gate, url: 'rtsp://127.0.0.1:9/live'}]")
     service = serve("--config", str(settings))
     page = await visit(url=service.url)
-    await expect(page.locator(".banner")).to_contain_text("gate cannot be reached")
+    await expect(page.locator(".banner")).to_contain_text("gate cannot be reached: ")
+    await expect(page.locator(".timeline-list")).to_contain_text("yard: watched 10")  # though nothing is known of gate
+    await page.goto("/?q=a+bicycle&camera=gate")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Nothing found for “a bicycle”")
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,6 @@ async def test_no_serious_finding(visit, view):
 async def test_the_player_has_no_serious_finding(visit):
     page = await visit(PLAYER)
     await opened(page)
-    await expect(page.locator(".other").first).to_be_visible()
     await require_accessible(page)
     await page.keyboard.press("m")
     await expect(page.locator(".player-boxes")).to_be_visible()

@@ -344,7 +344,7 @@ async def test_an_error_is_told_and_can_be_tried_again(visit):
     await page.route("**/api/search?*", fail)
     await type_words(page, "a person")
     alert = page.get_by_role("alert")
-    await expect(alert).to_contain_text("the index did not answer wait a little")
+    await expect(alert).to_contain_text("The index did not answer. Wait a little.")
     await page.unroute_all()
     await page.get_by_role("button", name="Try again").click()
     await cards(page)

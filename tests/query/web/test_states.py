@@ -98,7 +98,7 @@ async def test_a_model_that_is_fetched_or_fails_is_told_and_the_page_goes_on_by_
     again = start(port, tmp_path / "data", FOOTAGE_EMBEDDER="lite")
     await expect(title).to_have_text("No footage yet")
     again.kill()
-    alert = page.get_by_role("alert").filter(has_text="cannot be reached")
+    alert = page.get_by_role("alert").filter(has_text="The service does not answer.")
     await expect(alert).to_contain_text("Is footage serve still running?")
 
 
@@ -126,7 +126,7 @@ async def test_a_service_that_ends_and_an_index_whose_records_are_lost_are_told(
     card = page.locator("#results article.card").first
     await expect(card).to_be_visible()
     service.kill()
-    alert = page.get_by_role("alert").filter(has_text="cannot be reached")
+    alert = page.get_by_role("alert").filter(has_text="The service does not answer.")
     await expect(alert).to_contain_text("Is footage serve still running?")
     await expect(card).to_be_visible()
 
