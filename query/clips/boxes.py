@@ -54,4 +54,4 @@ def _thickness(image: Image) -> int:
 
 
 def _is_small(image: Image) -> bool:
-    return min(image.shape[:2]) <= SMALL
+    return bool(min(image.shape[:2]) <= SMALL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
@@ -183,7 +183,8 @@ async def _live_cameras(app: web.Application) -> set[str]:
     """The live cameras, of which nothing may be indexed yet: one that was just added, or that cannot be reached."""
     live = app[LIVE]
     here = {camera.name for camera in live.cameras()} if live else await published_cameras(app[CATALOG])
-    return here | set(app[MISCONFIGURED])
+    misconfigured: Mapping[str, str] = app[MISCONFIGURED]
+    return here | set(misconfigured)
 
 
 async def require_known(request: web.Request, parameter: str, cameras: Sequence[str]) -> None:

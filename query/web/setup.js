@@ -57,7 +57,7 @@ export function addView(state) {
     <div class="buttons">${isLive(form.url) ? html`<button type="button" ?disabled=${Boolean(form.busy)} @click=${test}>${form.busy === 'test' ? `${t.setup.testing}…` : t.setup.test}</button>` : nothing}
       <button class="main" ?disabled=${!form.url || Boolean(form.busy)}>${form.busy === 'save' ? `${t.setup.saving}…` : t.setup.save}</button></div>
     <div role="status">${form.saved ? html`<p class="good">${icons.check}${t.setup.saved(form.saved)}</p>` : nothing}</div>
-    <div role="alert">${form.error ? html`<p class="error">${form.error.message}${form.error.hint ? html`<br>${form.error.hint}` : nothing}</p>` : nothing}</div>
+    <div role="alert">${form.error ? html`<p class="error">${sentence(form.error.message)}${form.error.hint ? html`<br>${sentence(form.error.hint)}` : nothing}</p>` : nothing}</div>
     ${form.picture ? html`<img class="test" src=${form.picture} alt=${t.setup.testAlt(name)}>` : nothing}
   </form>`;
 }

@@ -295,15 +295,26 @@ async def test_the_keyboard_reaches_everything(visit):
 
 
 async def test_whoever_asked_for_less_motion_gets_none(visit):
-    page = await visit("/?q=a+bicycle", reduced_motion="reduce")
+    calm, lively = await visit("/?q=a+bicycle", reduced_motion="reduce"), await visit("/?q=a+bicycle")
+    for page in (calm, lively):
+        await cards(page)
+        await page.locator(f"{CARDS} .shot").first.hover()
+    await expect(lively.locator(".shot.previewing video")).to_be_visible()
+    assert await calm.locator(".shot video").count() == 0
+    assert await calm.evaluate("document.getAnimations().filter((one) => one.playState === 'running').length") == 0
+
+
+async def test_boxes_are_switched_on_and_kept_in_the_address(visit):
+    page = await visit("/?q=a+person&camera=door")
     await cards(page)
-    await page.clock.install()
-    shot = page.locator(f"{CARDS} .shot").first
-    await shot.hover()
-    await shot.focus()
-    await page.clock.run_for(2000)  # a preview would have begun
-    assert await page.locator(".shot video").count() == 0
-    assert await page.evaluate("document.getAnimations().filter((one) => one.playState === 'running').length") == 0
+    picture = page.locator(f"{CARDS} img").first
+    plain = await picture.get_attribute("src")
+    await page.get_by_role("switch", name="Boxes").check()
+    await expect(picture).to_have_attribute("src", f"{plain}&boxes=1")
+    await expect(picture).not_to_have_js_property("naturalWidth", 0)
+    assert asked(page)["boxes"] == ["1"]
+    await page.keyboard.press("b")
+    await expect(picture).to_have_attribute("src", plain)
 
 
 async def test_without_a_question_the_pictures_are_browsed(visit):
