@@ -98,7 +98,7 @@ function drawAxis(context, { width, scale, colors, language }) {
   context.fillStyle = colors.text;
   bands.forEach(({ ms, text }, i) => { // the label of a day stays in view as long as the day does
     const x = Math.max(scale.x(ms), scale.left) + 5;
-    const next = i + 1 < bands.length ? scale.x(bands[i + 1].ms) : Infinity;
+    const next = i + 1 < bands.length ? scale.x(bands[i + 1].ms) : width;
     if (x + context.measureText(text).width + 4 <= next) context.fillText(text, x, 11);
     if (scale.x(ms) > scale.left) context.fillRect(scale.x(ms), 3, 1, 16);
   });
@@ -107,8 +107,8 @@ function drawAxis(context, { width, scale, colors, language }) {
     context.fillStyle = colors.line;
     context.fillRect(x, AXIS - 6, 1, 6);
     context.fillStyle = colors.muted;
-    const left = x - context.measureText(text).width / 2;
-    if (left >= scale.left + 2) context.fillText(text, left, 26);
+    const wide = context.measureText(text).width, left = x - wide / 2;
+    if (left >= scale.left + 2 && left + wide <= width) context.fillText(text, left, 26);
   }
   context.restore();
 }
