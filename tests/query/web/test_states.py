@@ -78,6 +78,7 @@ async def answers(port):
                 return
 
 
+@pytest.mark.slow
 async def test_a_model_that_is_fetched_or_fails_is_told_and_the_page_goes_on_by_itself(visit, start, hub, tmp_path):
     port, (address, release) = free_port(), hub
     service = start(
@@ -117,6 +118,7 @@ async def test_an_index_of_another_model_is_told(visit, start, tmp_path):
     await expect(told).to_contain_text("footage model migrate")
 
 
+@pytest.mark.slow
 async def test_a_service_that_ends_and_an_index_whose_records_are_lost_are_told(visit, start, index, tmp_path):
     data, port = tmp_path / "data", free_port()
     shutil.copytree(index, data)
