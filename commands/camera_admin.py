@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import timedelta
@@ -13,25 +12,19 @@ from typing import Any
 from footage.commands.camera_file import folder_file, read_cameras, write_cameras, written_name
 from footage.commands.camera_probe import probe_camera
 from footage.commands.composition import SearchServices, recordings_folder
-from footage.commands.indexing import make_indexer
+from footage.commands.served_folders import ServedFolders
 from footage.commands.worker import indexer_camera
 from footage.config.cameras import camera_file, parse_camera
 from footage.config.settings import Settings
 from footage.config.values import SettingsError
-from footage.indexer.embed.base import EmbedderError
-from footage.indexer.files.file_indexer import Job
-from footage.indexer.files.folder_watch import finished_files
 from footage.indexer.live.service import LiveService
-from footage.indexer.store.base import StoreError
-from footage.indexer.supervisor import Stage, Supervisor
+from footage.indexer.supervisor import Supervisor
 from footage.query.clips.service import NotFound
 from footage.query.http.camera_contract import CameraAway
 from footage.stream.address import describe_invalid_address
 from footage.stream.camera_name import describe_invalid_name
 from footage.stream.errors import InvalidInput
 from footage.stream.files.frame_at import encode_jpeg
-
-log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 10.0
 """Seconds for which a camera that is tried may take to send a picture."""
@@ -58,18 +51,17 @@ class ServiceCameras:
         misconfigured: MutableMapping[str, str],
         on_added: Callable[[str], Awaitable[None]],
     ) -> None:
-        self._settings, self._services, self._live, self._supervisor = settings, services, live, supervisor
+        self._settings, self._live = settings, live
         self.misconfigured = misconfigured
         self._keep, self._on_added = keep, on_added
-        self._folders: dict[str, Stage] = {}
+        self._folders = ServedFolders(services, supervisor, settings.every, misconfigured)
         self._turn = asyncio.Lock()
         self._file = camera_file(settings.data)
         self._folder_file = folder_file(settings.data)
 
     async def start(self) -> None:
         """Begin to index the folders that were added before."""
-        for folder in await asyncio.to_thread(read_cameras, self._folder_file):
-            self._watch(str(folder["name"]), Path(folder["url"]))
+        await self._folders.start(self._folder_file)
 
     async def add(self, given: dict[str, Any]) -> str:
         """Add a camera or a folder, and begin to read it; see ``CameraAdmin.add``."""
@@ -94,15 +86,21 @@ class ServiceCameras:
     async def remove(self, name: str) -> None:
         """Stop reading a camera or folder that was added; see ``CameraAdmin.remove``."""
         async with self._turn:
-            if await self._drop(self._folder_file, name):
-                await self._folders.pop(name).cancel()
-            elif await self._drop(self._file, name):
-                self.misconfigured.pop(name, None)
-                await self._live.remove(name)
-            elif name in await self._names():
+            problem = ""
+            for file, stop in ((self._folder_file, self._folders.remove), (self._file, self._live.remove)):
+                try:
+                    found = await self._drop(file, name)
+                except SettingsError as error:  # what is in the other file can be removed all the same
+                    problem, found = str(error), False
+                if found:
+                    self.misconfigured.pop(name, None)
+                    await stop(name)
+                    return
+            if problem:
+                raise InvalidInput(problem)
+            if name in await self._names():
                 raise InvalidInput(f"camera '{name}' is in the settings file: remove it there")
-            else:
-                raise NotFound(f"no camera or folder '{name}' was added")
+            raise NotFound(f"no camera or folder '{name}' was added")
 
     async def probe(self, url: str, transport: str) -> bytes:
         """One picture of a camera as JPEG; see ``CameraAdmin.probe``."""
@@ -119,7 +117,7 @@ class ServiceCameras:
 
     async def _names(self) -> set[str]:
         listed = await asyncio.to_thread(read_cameras, self._file)
-        names = {written_name(camera) for camera in listed} | set(self._folders) | set(self.misconfigured)
+        names = {written_name(camera) for camera in listed} | self._folders.names() | set(self.misconfigured)
         return names | {camera.name for camera in self._live.cameras()} | {c.name for c in self._settings.cameras}
 
     async def _add_folder(self, name: str, url: str) -> str:
@@ -131,24 +129,8 @@ class ServiceCameras:
             if folder == inside or folder in inside.parents or inside in folder.parents:
                 raise InvalidInput("url: the folder holds the service's own data, or is part of it")
         await self._append(self._folder_file, {"name": name, "url": str(folder)})
-        self._watch(name, folder)
+        self._folders.watch(name, folder)
         return "folder"
-
-    def _watch(self, name: str, folder: Path) -> None:
-        self._folders[name] = self._supervisor.start(f"folder {name}", lambda: self._index_folder(name, folder))
-
-    async def _index_folder(self, name: str, folder: Path) -> None:
-        """Index what is in a folder, and what is written there later, until cancelled."""
-        stop = asyncio.Event()
-        try:
-            async for paths in finished_files(folder, stop):
-                jobs = [Job(path, name, self._settings.every) for path in paths]
-                try:
-                    await make_indexer(self._services).run(jobs)
-                except (StoreError, EmbedderError) as error:  # these files are tried again when the service restarts
-                    log.error("folder %s: %d files are not indexed: %s", name, len(jobs), error)
-        finally:
-            stop.set()
 
     async def _append(self, path: Path, entry: dict[str, Any]) -> None:
         def change() -> None:

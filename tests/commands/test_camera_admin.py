@@ -10,7 +10,9 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from footage.commands.camera_admin import ServiceCameras
+from footage.commands.served_folders import ServedFolders
 from footage.config.settings import Settings
+from footage.indexer.embed.base import EmbedderError
 from footage.indexer.live.service import LiveService
 from footage.query.clips.service import ClipService
 from footage.query.http import app, tokens
@@ -19,6 +21,7 @@ from footage.query.http.metrics import Metrics
 from footage.query.http.tokens import add_token
 from footage.query.scoring.noun_bank import NounBank
 from footage.query.search.engine import SearchEngine
+from footage.stream.instants import DISTANT_FUTURE, EPOCH
 from footage.stream.recording.archive import SegmentArchive
 from tests import films as film_maker
 from tests.indexer.color_embedder import ColorEmbedder
@@ -160,3 +163,105 @@ async def test_only_an_admin_of_all_cameras_changes_them(serve, catalog, monkeyp
             await serve.delete("/api/cameras/yard", headers=headers),
         ):
             assert response.status == 403
+
+
+FOLDERS = """
+cameras:
+- {name: den, url: DEN}
+- {url: DEN}
+- den
+- {name: a b, url: DEN}
+- {name: 7, url: DEN}
+- {name: den, url: DEN}
+- {name: cave, url: cave}
+- {name: hall, url: 5}
+- {name: loft, url: DEN}
+"""
+
+
+@pytest.fixture
+def folders(store, catalog, supervisor, tmp_path):
+    """Folders that are indexed as a file says, with what is wrong in it."""
+    services = SimpleNamespace(embedder=ColorEmbedder(), store=store, catalog=catalog, refused=None, peers=None)
+    (tmp_path / "videos").mkdir()
+    film_maker.encode(tmp_path / "videos" / "one.mp4", plain(["red"], seconds=2), fps=10, gop=10)
+    wrong = {}
+
+    async def start(text, retry=60.0):
+        served = ServedFolders(services, supervisor, 1.0, wrong, retry)
+        (tmp_path / "folders.yaml").write_text(text.replace("DEN", str(tmp_path / "videos")))
+        await served.start(tmp_path / "folders.yaml")
+        return served
+
+    start.wrong, start.services, start.file = wrong, services, tmp_path / "folders.yaml"
+    return start
+
+
+async def test_a_folder_that_is_written_wrong_takes_no_other_along(folders, catalog):
+    served = await folders(FOLDERS)
+    assert served.names() == {"den", "loft"}
+    assert {name: told.removeprefix(f"{folders.file}: ").partition(":")[0] for name, told in folders.wrong.items()} == {
+        "unnamed": "name",
+        "a b": "name",
+        "7": "name",
+        "den": "two folders are called so; this one is not used",
+        "cave": "url",
+        "hall": "url",
+    }
+
+    async def indexed():
+        return {c.camera for c in await catalog.cameras()} == {"den", "loft"}
+
+    await until(indexed)
+    for name in ("den", "loft"):
+        await served.remove(name)
+
+
+@pytest.mark.parametrize("text", ["cameras: [", "cameras: {den: 1}", "- den", "\x00", "cameras: 5"])
+async def test_a_file_of_folders_that_cannot_be_read_is_told(folders, text, caplog):
+    served = await folders(text)
+    assert (served.names(), list(folders.wrong)) == (set(), ["folders.yaml"])
+    assert str(folders.file) in caplog.text
+
+
+async def test_a_file_of_folders_that_cannot_be_read_does_not_keep_a_camera(serve):
+    await serve.post("/api/cameras", json={"name": "yard", "url": f"rtsp://127.0.0.1:{free_port()}/none"})
+    (serve.data / "folders.yaml").write_text("cameras: [")
+    assert "folders.yaml" in await error(await serve.delete("/api/cameras/den"), 400)
+    assert (await serve.delete("/api/cameras/yard")).status == 200
+    assert "yard" not in (serve.data / "cameras.yaml").read_text()
+
+
+async def test_files_of_a_folder_that_could_not_be_indexed_are_tried_again(folders, catalog, caplog):
+    away, embed = True, folders.services.embedder.images
+
+    async def images(pictures):
+        if away:
+            raise EmbedderError("the server does not answer")
+        return await embed(pictures)
+
+    folders.services.embedder.images = images
+    served = await folders("cameras: [{name: den, url: DEN}]", retry=0.1)
+
+    async def failed_again():
+        return caplog.text.count("1 files are not indexed yet, and tried again: the server does not answer") >= 2
+
+    await until(failed_again)
+    away = False
+
+    async def indexed():
+        return all(entry.done for entry in await catalog.media_between(["den"], EPOCH, DISTANT_FUTURE))
+
+    await until(indexed)
+    await served.remove("den")
+
+
+async def test_a_file_of_a_folder_that_cannot_be_read_is_told(folders, caplog):
+    (folders.file.parent / "videos" / "broken.mp4").write_bytes(b"no film")
+    served = await folders("cameras: [{name: den, url: DEN}]")
+
+    async def told():
+        return "broken.mp4" in caplog.text
+
+    await until(told)
+    await served.remove("den")
