@@ -94,9 +94,7 @@ async def _serve(settings: Settings, token: str | None, open_page: bool) -> bool
     ):
         supervisor = app_services.supervisor
         assert supervisor
-        if page:
-            await page.end()
-        runner = await _start_http(settings, token, app_services, page.address[1] if page else settings.port)
+        runner = await _start_http(settings, token, app_services, page)
         try:
             if open_page:
                 _open_browser(_url(runner))
@@ -123,11 +121,13 @@ async def _announced(
         yield
 
 
-async def _start_http(settings: Settings, token: str | None, services: AppServices, port: int) -> web.AppRunner:
+async def _start_http(
+    settings: Settings, token: str | None, services: AppServices, page: StartingPage | None
+) -> web.AppRunner:
     from footage.query.http import app, auth, server
 
     application = app.build_app(services, token, auth.is_loopback(settings.host))
-    return await server.start_server(application, settings.host, port)
+    return await server.start_server(application, settings.host, settings.port, await page.hand_over() if page else ())
 
 
 @asynccontextmanager

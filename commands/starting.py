@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ LAST_WORDS = 15.0
 
 
 class StartingPage:
-    """The page of a service that starts: ``end`` frees its port for the service itself, ``tell`` says what is wrong."""
+    """The page of a service that starts, which is told what is wrong, until ``hand_over`` or ``end``."""
 
     def __init__(self, runner: web.AppRunner, startup: Startup) -> None:
         self._runner, self._startup, self.ended = runner, startup, False
@@ -41,6 +42,12 @@ class StartingPage:
         await asyncio.wait(waits, timeout=LAST_WORDS, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
+
+    async def hand_over(self) -> list[socket.socket]:
+        """Stop answering; the service is to listen with these sockets, so that no client is refused in between."""
+        sockets = server.keep_listening(self._runner)
+        await self.end()
+        return sockets
 
     async def end(self) -> None:
         """Stop answering; twice does no harm."""

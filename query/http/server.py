@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Sequence
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -31,8 +33,13 @@ KEEPALIVE_IDLE, KEEPALIVE_INTERVAL = 60, 15
 _logger = logging.getLogger("footage.http")
 
 
-async def start_server(application: web.Application, host: str, port: int) -> web.AppRunner:
+async def start_server(
+    application: web.Application, host: str, port: int, sockets: Sequence[socket.socket] = ()
+) -> web.AppRunner:
     """Serve an application. The caller calls ``cleanup`` of the result.
+
+    Args:
+        sockets: ones that listen already, which are used in place of the address and closed with the result.
 
     Raises:
         OSError: the port is taken, or the address is not of this machine.
@@ -49,15 +56,30 @@ async def start_server(application: web.Application, host: str, port: int) -> we
     )
     await runner.setup()
     try:
-        await _BoundedSite(runner, host, port).start()
+        for listening in sockets or (None,):
+            await _BoundedSite(runner, host, port, listening).start()
     except BaseException:
         await runner.cleanup()
         raise
     return runner
 
 
+def keep_listening(runner: web.AppRunner) -> list[socket.socket]:
+    """Return what a server listens with, to outlast its ``cleanup``: who connects then waits for the next server."""
+    return [listener.dup() for site in runner.sites if isinstance(site, _BoundedSite) for listener in site.listeners()]
+
+
 class _BoundedSite(web.TCPSite):
     """A TCP site that answers 503 when it has too many connections."""
+
+    def __init__(self, runner: web.AppRunner, host: str, port: int, listening: socket.socket | None) -> None:
+        super().__init__(runner, host, port)
+        self._address: dict[str, Any] = {"sock": listening} if listening else {"host": host, "port": port}
+
+    def listeners(self) -> Sequence[socket.socket]:
+        """Return the sockets that it listens with."""
+        assert isinstance(self._server, asyncio.Server)  # it was started
+        return self._server.sockets
 
     async def start(self) -> None:
         await web.BaseSite.start(self)
@@ -66,12 +88,11 @@ class _BoundedSite(web.TCPSite):
         limit = MAX_CONNECTIONS
         self._server = await asyncio.get_running_loop().create_server(
             lambda: handlers() if len(handlers.connections) < limit else _Refusal(),
-            self._host,
-            self._port,
             backlog=self._backlog,
             start_serving=False,
+            **self._address,
         )
-        for listener in self._server.sockets:
+        for listener in self.listeners():
             _set_timeouts(listener)
         await self._server.start_serving()
 

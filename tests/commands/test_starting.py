@@ -11,6 +11,7 @@ import urllib.request
 from datetime import timedelta
 
 import numpy as np
+import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -20,6 +21,7 @@ from footage.config.settings import Settings
 from footage.indexer.embed.base import Space
 from footage.indexer.store.sqlite import SqliteCatalog
 from footage.query.http.audit import AuditLog
+from footage.query.http.server import start_server
 from footage.query.http.starting import Startup, build_starting_app
 from footage.query.http.tokens import add_token
 from tests.indexer.conftest import catalog
@@ -83,6 +85,30 @@ async def test_its_port_is_free_when_it_ends(tmp_path):
         host, port = page.address
         await page.end()
         (await asyncio.start_server(lambda *_: None, host, port)).close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_whoever_connects_while_the_service_takes_over_is_answered_by_it(catalog, tmp_path, host):
+    settings = Settings(data=tmp_path / "data", host=host, port=0)
+
+    async def ask():
+        reader, writer = await asyncio.open_connection(*page.address)
+        writer.write(b"GET /api/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        return json.loads(answer.partition(b"\r\n\r\n")[2])["state"]
+
+    async with starting_page(settings, None) as page:
+        assert await ask() == "starting"
+        sockets = await page.hand_over()
+        asked = [asyncio.create_task(ask()) for _ in range(20)]
+        await asyncio.sleep(0)  # they connect while nobody answers
+        after = build_starting_app(catalog, None, True, Startup("other_model"))
+        runner = await start_server(after, host, 0, sockets)
+        assert set(await asyncio.gather(*asked)) == {"other_model"}
+        assert page.address in [address[:2] for address in runner.addresses]
+        await runner.cleanup()
+    (await asyncio.start_server(lambda *_: None, *page.address)).close()  # the port is free
 
 
 def test_an_index_of_another_model_is_told_on_the_page_until_the_service_is_stopped(tmp_path):
