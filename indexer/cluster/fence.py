@@ -54,6 +54,7 @@ class Fence:
     def revoke(self, camera: str) -> None:
         """Keep out what was captured since ``hold``: the lease was lost to another worker."""
         if since := self._held_since.pop(camera, None):
+            since = min(since, self._now())  # the clock may have been set back, and the camera's times with it
             self._revoked.setdefault(camera, deque(maxlen=100)).append((since - CLOCK_SLACK, DISTANT_FUTURE))
 
     def is_revoked(self, camera: str, time: datetime) -> bool:

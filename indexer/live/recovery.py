@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from footage.indexer.live.catalog_writer import RECIPE
 from footage.indexer.store.base import NOT_WRITTEN, Catalog, Coverage, CoverageState, Store
 from footage.stream.frame import Kind, Media
-from footage.stream.instants import EPOCH, MICROSECOND
+from footage.stream.instants import DISTANT_FUTURE, EPOCH, MICROSECOND
 from footage.stream.recording import segment
 from footage.stream.recording.archive import SegmentArchive
 
@@ -44,7 +44,7 @@ async def remove_missing_segments(
     A finished segment with records stays: its file was deleted by hand, or its disk is not mounted.
     Only for cameras that no other worker may have recorded: its files are on another machine.
     """
-    for entry in await catalog.media_between(cameras, EPOCH, datetime.now(UTC)):
+    for entry in await catalog.media_between(cameras, EPOCH, DISTANT_FUTURE):  # a clock may have been ahead
         media, path = entry.media, Path(entry.media.path)
         own = media.kind is Kind.SEGMENT and path.is_relative_to(archive.folder)
         if own and not await asyncio.to_thread(path.exists):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 
+from footage.indexer.live.expiry_clock import ExpiryClock
 from footage.indexer.store.base import (
     NOT_WRITTEN,
     Catalog,
@@ -42,6 +43,7 @@ class Retention:
         keep: how long each camera's footage and records are kept; None: as long as there is space.
         size: bytes that all recordings may take; None: any number.
         free: bytes to leave free on the disk.
+        clock: UTC time by which footage expires; default: an ``ExpiryClock`` that begins now.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class Retention:
         keep: Mapping[str, timedelta | None],
         size: int | None = None,
         free: int = 0,
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
+        self._clock = clock or ExpiryClock()
         self._store, self._catalog, self._archive = store, catalog, archive
         self._keep, self._size, self._free = keep, size, free
 
@@ -75,7 +79,7 @@ class Retention:
 
     async def delete_expired(self, now: datetime | None = None) -> int:
         """Delete what has expired; returns how many segments were deleted."""
-        now = now or datetime.now(UTC)
+        now = now or self._clock()
         expired = await asyncio.to_thread(self._archive.find_expired, self._keep, self._size, self._free, (), now)
         try:
             await self._forget(expired)

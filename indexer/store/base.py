@@ -273,7 +273,7 @@ class Catalog(Protocol):
 
         Where records of two overlapping files of one camera could share a time, the start of the new one is shifted
         by a multiple of 10 microseconds, permanently, so that no record can hide another. Segments and feeds keep
-        their start: a live camera's times never repeat.
+        their start: a live camera's times repeat only where a clock was set back far, and then not to the microsecond.
         """
         ...
 

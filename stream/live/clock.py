@@ -16,6 +16,7 @@ MAX_SKEW = 2.0  # seconds; a camera's clock that differs more from arrival is no
 CORRECTION_SECONDS = 5.0  # seconds in which an error is corrected
 MAX_SLEW = 0.2  # at most this much faster or slower during the correction
 MAX_STEP = 5.0  # seconds; a larger error is not corrected: a new timeline must begin
+MAX_STEP_BACK = 120.0  # seconds; after a larger step back of this machine's clock, times run back, too
 MIN_SEPARATION = 1e-3  # seconds between two connections' times
 
 
@@ -54,8 +55,15 @@ class MinimumDelayFit:
         return timestamp + y0 + (rate - 1.0) * (timestamp - x0), rate
 
 
+def is_new_timeline(step: float) -> bool:
+    """Whether a clock of this machine that was set, by so many seconds, ends the timeline; else it is worked off."""
+    return not -MAX_STEP_BACK <= step <= MAX_STEP
+
+
 class LiveClock:
     """Gives the UTC of one timeline's time stamps; it rises with them, without steps. Used by one thread.
+
+    A new timeline is needed where the clock of this machine was set (``is_new_timeline``), or where ``jumped`` says so.
 
     Attributes:
         clock: where times come from at present.
@@ -66,7 +74,8 @@ class LiveClock:
 
     def __init__(self, after: float | None = None) -> None:
         """Args:
-        after: UTC seconds that every time must be above: the last one given for this camera.
+        after: UTC seconds that every time must be above: the last one given for this camera. One that is more
+            than ``MAX_STEP_BACK`` ahead was given by a clock that was wrong, and does not count.
         """
         self._after = after
         self._arrivals = MinimumDelayFit()
@@ -103,7 +112,7 @@ class LiveClock:
         """
         if self._line is None:
             utc = self._target(timestamp)
-            if self._after is not None:
+            if self._after is not None and self._after - utc <= MAX_STEP_BACK:
                 utc = max(utc, self._after + MIN_SEPARATION)
             self._line = (timestamp, utc, self.rate)
         begin, utc, rate = self._line

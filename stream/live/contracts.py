@@ -74,7 +74,8 @@ class ConnectionStatus:
 
 class Sink(Protocol):
     """Receives a reader's packets and frames. The reader's thread makes all calls, in this order: opened,
-    (packet | frame)*, closed; then opened again, with a later time. A call that blocks delays its own camera only.
+    (packet | frame)*, closed; then opened again, with a later time, or with an earlier one where the machine's clock
+    was set back far (``clock.MAX_STEP_BACK``). A call that blocks delays its own camera only.
     """
 
     def opened(self, video: VideoStream, audio: AudioStream | None, start: datetime, clock: Clock) -> None:
@@ -94,7 +95,7 @@ class Sink(Protocol):
         """
 
     def frame(self, image: Image, time: datetime) -> None:
-        """A sampled frame, upright, scaled; times rise strictly. Its packet came before."""
+        """A sampled frame, upright, scaled; times rise strictly from opened to closed. Its packet came before."""
 
     def closed(self, cause: str, at: datetime) -> None:
         """The connection, or the timeline in it, has ended.

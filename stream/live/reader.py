@@ -78,7 +78,7 @@ class Reader:
         backoff: least and most seconds to wait after a failure.
         healthy: seconds of video after which a failure counts as the first one.
         options: more options for FFmpeg.
-        after: every time given is later than this.
+        after: every time given is later than this, unless it is far ahead (see ``LiveClock``).
         connect: opens the source.
         """
         self._camera, self._url, self._sink = camera, url, sink
@@ -177,13 +177,18 @@ class Reader:
     def _read(self, connection: Connection, session: LiveSession, stall: float) -> str:
         last_video = monotonic()
         counted = self.snapshot()
+        offset = time() - monotonic()
         while not self._stopped.is_set():
             try:
                 packet = connection.read()
+                now = time()
+                before, offset = offset, now - monotonic()
+                if session.set_clock(offset - before):
+                    log.warning("%s: this machine's clock was set, by %+.0f s", self._camera, offset - before)
                 if packet is None:
-                    session.release_held(time())
+                    session.release_held(now)
                 else:
-                    session.add(packet, time())
+                    session.add(packet, now)
             except ConnectionLostError as error:
                 return f"connection lost: the camera {error}"
             except ReconnectError as error:

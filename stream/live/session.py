@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from footage.stream.live.access_units import AccessUnitAssembler
-from footage.stream.live.clock import LiveClock
+from footage.stream.live.clock import LiveClock, is_new_timeline
 from footage.stream.live.connection import Connection
 from footage.stream.live.contracts import LivePacket, Sink
 from footage.stream.live.nal import parameter_sets
@@ -28,7 +28,8 @@ class LiveSession:
     """Processes the packets of one connection, from the first to the last. Used by the reader's thread.
 
     Attributes:
-        last_time: UTC seconds of the latest time given, on this connection or before.
+        last_time: UTC seconds of the latest time given, on this connection or before; of this timeline, if it began
+            earlier than the one before it ended.
         live: whether packets are being given to the sink.
     """
 
@@ -96,6 +97,18 @@ class LiveSession:
                 return
         for one in ready:
             self._receive(one, arrival, video)
+
+    def set_clock(self, step: float) -> bool:
+        """Begin a new timeline if the clock that arrivals are read from was set by so many seconds; returns whether.
+
+        Times run back with it if it was set back far: else a camera would be ahead for hours. What was recorded by
+        the clock that was wrong stays where it is.
+        """
+        if not is_new_timeline(step):
+            return False
+        self.close(f"the clock was set {'forward' if step > 0 else 'back'} by {abs(step):.0f} s")
+        self._restart()
+        return True
 
     def close(self, cause: str) -> None:
         """Tell the sink that the timeline has ended, if it was opened."""

@@ -176,6 +176,15 @@ async def test_a_write_that_outlasts_its_lease_is_not_acknowledged(clock):
     assert store.kept == []
 
 
+async def test_what_was_captured_after_the_clock_was_set_back_is_not_written_when_the_lease_is_lost(clock):
+    fence, store = Fence({"yard": 5.0}.get, clock.now), FakeStore()
+    fence.hold("yard")
+    clock.seconds -= 3600
+    fence.revoke("yard")
+    await FencedWriter(store, fence).write([record(clock)])
+    assert (store.kept, fence.dropped) == ([], 1)
+
+
 class FakeHost:
     """A camera host that only records which cameras it watches."""
 

@@ -142,3 +142,10 @@ async def test_what_another_worker_recorded_does_not_expire_with_what_is_here(ar
     assert await Retention(store, catalog, archive, {"yard": None}, size=0).delete_expired() == 1
     assert [e.media.id for e in await catalog.media_between([], EPOCH, DISTANT_FUTURE)] == [media[0].id]
     assert await store.count(Where()) == 1
+
+
+async def test_what_a_clock_that_was_ahead_left_is_recovered(archive, catalog, store):
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    await catalog.add_media(segment.new_segment(archive.folder, "yard", tomorrow, Clock.ARRIVAL, ".mp4"), "live")
+    await remove_missing_segments(catalog, archive, store, ["yard"])
+    assert await catalog.media_between([], EPOCH, DISTANT_FUTURE) == []

@@ -1,15 +1,19 @@
-"""Tests retention over a real store and catalog; the archive is a fake."""
+"""Tests retention over a real store and catalog; the archive is a fake, except where its files count."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
+from footage.indexer.live.expiry_clock import ExpiryClock
 from footage.indexer.live.retention import Retention
 from footage.indexer.store.base import Coverage, CoverageState, Record, StoreFull
 from footage.stream.frame import Clock, Kind, Media
 from footage.stream.instants import DISTANT_FUTURE, EPOCH
+from footage.stream.recording.archive import SegmentArchive
+from footage.stream.recording.segment import finished_segment, new_segment
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
 
@@ -189,3 +193,29 @@ async def test_a_failure_is_logged_and_does_not_end_it(store, catalog, caplog):
     first = next(r for r in caplog.records if r.name == "footage.indexer.live.retention")
     assert first.getMessage() == "retention failed; it is tried again in 0.03 s"
     assert "the disk is gone" in str(first.exc_info[1])
+
+
+async def test_footage_does_not_expire_while_the_clock_is_an_hour_ahead(store, catalog, tmp_path):
+    """The first hour of 90 minutes of segments is kept for one; the clock is set forward, and back."""
+    archive, machine = SegmentArchive(tmp_path), {"elapsed": 0.0, "error": 0.0}
+
+    def now():
+        return START + timedelta(minutes=90, seconds=machine["elapsed"] + machine["error"])
+
+    for minute in range(0, 90, 10):
+        opened = new_segment(archive.folder, "yard", START + timedelta(minutes=minute), Clock.RTCP, ".mp4")
+        media = finished_segment(opened, 600.0)
+        Path(media.path).parent.mkdir(parents=True, exist_ok=True)
+        Path(media.path).write_bytes(b"film")
+        await catalog.add_media(media, "live")
+    clock = ExpiryClock(now, lambda: machine["elapsed"])
+    retention = Retention(store, catalog, archive, {"yard": timedelta(hours=1)}, clock=clock)
+    deleted = []
+    for error, hours in ((0, 0.0), (3600, 0.0), (3600, 1 / 6), (-3600, 0.0), (0, 0.0)):
+        machine["elapsed"] += hours * 3600
+        machine["error"] = error
+        deleted.append(await retention.delete_expired())
+    assert deleted == [3, 0, 1, 0, 0]  # what has truly expired
+    left = [m.start for m in archive.segments("yard")]
+    assert left == [START + timedelta(minutes=minute) for minute in range(40, 90, 10)]
+    assert len(await catalog.media_between([], EPOCH, DISTANT_FUTURE)) == 5

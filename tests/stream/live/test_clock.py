@@ -158,9 +158,16 @@ def test_a_machine_whose_clock_is_set_forward_needs_a_new_timeline() -> None:
 
 
 def test_a_machine_whose_clock_is_set_back_gives_no_earlier_times() -> None:
-    clock, times, _ = run(90, delay=lambda t: 0.05 if t < 30 else -60.0)
+    clock, times, _ = run(90, delay=lambda t: 0.05 if t < 30 else -110.0)
     assert rises(times)
     assert not clock.jumped
+
+
+@pytest.mark.parametrize("ahead", [121.0, 3600.0, 86400.0 * 365])
+def test_a_last_time_that_is_far_ahead_was_a_wrong_clock_s(ahead: float) -> None:
+    _, times, errors = run(10, after=BEGIN + ahead)
+    assert max(map(abs, errors)) < 0.1
+    assert rises(times)
 
 
 def test_a_clock_without_observations_raises_an_error() -> None:

@@ -32,6 +32,7 @@ def play(
     edit: Callable[[int, LivePacket], LivePacket | None] = lambda _, p: p,
     every: float = 1.0,
     arrival: Callable[[int], float] = lambda i: i / FPS,
+    each: Callable[[LiveSession, int], None] = lambda *_: None,
 ) -> tuple[RecordingSink, dict[str, Any], LiveSession]:
     """Run a film through a session until the connection ends."""
     notes, status = RecordingSink(), {}  # type: ignore[var-annotated]
@@ -40,6 +41,7 @@ def play(
     i = 0
     try:
         while (packet := feed.read()) is not None:
+            each(session, i)
             session.add(packet, BEGIN + arrival(i))
             i += 1
     except (ConnectionLostError, ReconnectError) as end:
@@ -139,6 +141,35 @@ def test_a_jump_begins_a_new_timeline_and_times_keep_rising(yard: Path, jump: fl
     assert notes.spans[0].cause == f"time stamps jumped by {jump:.0f} s"
     assert len(notes.times) == 8 * FPS
     assert (notes.times[-1] - notes.times[0]).total_seconds() == pytest.approx(8, abs=0.1)
+
+
+@pytest.mark.parametrize("at", [10, 90])  # while the first packets are held back, and later
+@pytest.mark.parametrize("step", [3600.0, -3600.0, 86400.0 * 365])
+def test_times_follow_a_clock_that_is_set(yard: Path, step: float, at: int) -> None:
+    def set_clock(session: LiveSession, i: int) -> None:
+        if i == at:
+            assert session.set_clock(step)
+
+    notes, _, _ = play(yard, arrival=lambda i: i / FPS + step * (i >= at), each=set_clock)
+    assert len(notes.spans) == (2 if at == 90 else 1)
+    last = notes.spans[-1]
+    first = 4 if at == 90 else 1  # the next keyframe
+    assert last.start.timestamp() == pytest.approx(BEGIN + step + first, abs=0.1)
+    assert [number(image) for _, image in last.frames] == [FPS * i for i in range(first, 8)]
+    assert (notes.times[-1] - last.start).total_seconds() == pytest.approx(8 - first, abs=0.1)
+    if at == 90:
+        assert notes.spans[0].cause == f"the clock was set {'forward' if step > 0 else 'back'} by {abs(step):.0f} s"
+
+
+@pytest.mark.parametrize("step", [4.0, -1.0, -100.0])
+def test_a_clock_that_is_set_by_little_needs_no_new_timeline(yard: Path, step: float) -> None:
+    def set_clock(session: LiveSession, i: int) -> None:
+        if i == 90:
+            assert not session.set_clock(step)
+
+    notes, _, _ = play(yard, arrival=lambda i: i / FPS + step * (i >= 90), each=set_clock)
+    assert len(notes.times) == 8 * FPS
+    assert len(notes.spans) == 1
 
 
 def test_time_stamps_that_do_not_advance_are_detected(yard: Path) -> None:

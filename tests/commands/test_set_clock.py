@@ -1,0 +1,88 @@
+"""Tests ``footage serve`` on a machine whose clock is set an hour forward and back (libfaketime) while it records."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import av
+import pytest
+
+from footage.indexer.store.base import CoverageState
+from footage.stream.recording import segment
+from tests.commands.test_service import Service, stored, write_settings
+from tests.require import require
+
+pytestmark = pytest.mark.slow
+HOUR, SLACK = timedelta(hours=1), timedelta(seconds=2)
+LIBRARY = "faketime/libfaketimeMT.so.1"
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """What runs a command on a machine whose clock a file sets; the clock that is never set stays right."""
+    found = next(Path("/usr/lib").glob(f"*/{LIBRARY}"), None)
+    if found is None:
+        require("faketime", "apt-get install faketime")
+    (tmp_path / "clock").write_text("+0")
+    variables = {
+        "LD_PRELOAD": found,
+        "FAKETIME_TIMESTAMP_FILE": tmp_path / "clock",
+        "FAKETIME_NO_CACHE": 1,
+        "DONT_FAKE_MONOTONIC": 1,
+    }
+    return tmp_path / "clock", ["env", *(f"{name}={value}" for name, value in variables.items())]
+
+
+def newest(cameras):
+    """Time of the newest frame of the camera; long ago before there is one."""
+    last = cameras.get("yard", {}).get("live", {}).get("last_frame")
+    return datetime.fromisoformat(last) if last else datetime.min.replace(tzinfo=UTC)
+
+
+def test_a_clock_that_is_set_an_hour_forward_and_back_is_followed(rtsp, films, tiny_clip, tmp_path, machine):
+    clock, before = machine
+    settings = write_settings(
+        rtsp({"yard": films["yard"], "gate": films["yard"]}, login="user:secret"), tmp_path, tiny_clip
+    )
+    began = datetime.now(UTC)
+    service = Service(settings, before=before)
+    turns = [began]  # when the clock was set, in truth
+    for setting, error in (("+0", 0 * HOUR), ("+3600", HOUR), ("+0", 0 * HOUR)):
+        clock.write_text(setting)
+        turns.append(datetime.now(UTC))
+        held = sum(c["records"] for c in service.cameras().values())
+        service.until(lambda c, since=turns[-1] + error: since + 3 * SLACK < newest(c) < since + HOUR / 2)
+        service.until(lambda c, held=held: sum(one["records"] for one in c.values()) > held + 10)
+    answer = json.loads(service.get("/api/search", q="a dog", camera="yard"))
+    assert {c["state"] for c in answer["coverage"]} <= {"watched", "gap"}
+    assert service.end() == 0
+    ended = datetime.now(UTC)
+    assert service.told.count("this machine's clock was set, by +3600 s") == 2  # by each camera
+    assert service.told.count("this machine's clock was set, by -3600 s") == 2
+    assert "Traceback" not in service.told
+    keys, media, coverage = stored(settings)
+    true, ahead = (began - SLACK, ended + SLACK), (turns[2] + HOUR - SLACK, turns[3] + HOUR + SLACK)
+
+    def shown(time):
+        return any(start <= time <= end for start, end in (true, ahead))
+
+    assert set(keys.values()) == {1}
+    assert all(shown(time) for _, time in keys)
+    assert {len([1 for c, t in keys if c == name and t > ahead[0]]) > 0 for name in ("yard", "gate")} == {True}
+    for camera in ("yard", "gate"):
+        watched = [c for c in coverage if c.camera == camera and c.state is CoverageState.WATCHED]
+        assert all(shown(c.start) and shown(c.end) and c.end - c.start < HOUR / 2 for c in watched)
+        assert sum((c.end - c.start for c in watched), timedelta()) <= ended - began  # no second was watched twice
+        causes = {c.cause for c in coverage if c.camera == camera and c.state is CoverageState.GAP}
+        assert "the clock was set forward by 3600 s" in causes
+        mine = [m for m in media if m.camera == camera]
+        for one in mine:
+            assert shown(one.start)
+            assert shown(one.end)
+            assert segment.parse_path(one.path).start == one.start
+            with av.open(one.path) as container:
+                frames = sum(1 for _ in container.decode(video=0))
+            assert frames / 25 == pytest.approx(one.duration, abs=0.2)
+        assert len(mine) >= 3
+        assert [t for c, t in keys if c == camera and not any(w.start <= t <= w.end for w in watched)] == []
+    print(f"{len(keys)} records, {len(media)} segments, {len(coverage)} spans, {ended - began}")
