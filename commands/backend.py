@@ -105,7 +105,7 @@ class Backend:
     async def find_damage(self, store: Store, catalog: Catalog) -> str:
         """Say what is wrong with an embedded index, by a look that takes a millisecond; empty when nothing is.
 
-        A cluster checks and repairs its own copies.
+        A cluster checks and repairs its own copies; ``footage doctor`` compares what it holds with what was counted.
         """
         if self.session:
             return ""

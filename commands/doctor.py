@@ -152,11 +152,13 @@ async def _check_index(settings: Settings, deep: bool) -> Finding:
             return "index", True, "none yet"
         try:
             problems = [found] if (found := await index.find_damage()) else []
-            if deep and settings.store == "embedded":
-                problems += await _examine(index)
+            if settings.store != "embedded":
+                problems += await _find_loss(index)
+            if deep:
+                problems += await (_examine(index) if settings.store == "embedded" else _examine_cluster(index))
             if problems:
                 return "index", False, "\n".join(problems)
-            seen = ", all of them read" if deep and settings.store == "embedded" else ""
+            seen = ", all of them read" if deep else ""
             found = f"{await index.store.count()} records{seen}, model {index.store.space.name}"
             return "index", True, found + await _describe_column(index)
         finally:
@@ -185,6 +187,44 @@ async def _describe_column(index: Index) -> str:
         f"; the {column.rows} since {since} are searched exactly, for which there is memory (search_memory: at most "
         f"{column.max_rows}), and older ones with the index of LanceDB"
     )
+
+
+async def _find_loss(index: Index) -> list[str]:
+    """What is wrong with a cluster that holds no record although some were counted."""
+    if await index.store.count():
+        return []
+    cameras = [camera.camera for camera in await index.catalog.cameras()]
+    counted = sum((await index.store.counts(cameras)).values())
+    if not counted:
+        return []
+    return [
+        f"{counted} records were counted when they were written, and none is there: the table of vectors was emptied. "
+        "Searches find nothing, and coverage still says watched: restore the table from a backup (nodetool)"
+    ]
+
+
+async def _examine_cluster(index: Index) -> list[str]:
+    """Read which media every record of a cluster is of, and compare that with the catalog."""
+    from footage.indexer.store.cassandra.vectors import CassandraStore
+    from footage.indexer.store.integrity import compare
+
+    assert isinstance(index.store, CassandraStore)
+    compared = await compare(index.catalog, await index.store.count_media())
+    problems = []
+    if compared.missing:
+        named = ", ".join(sorted(entry.media.path for entry in compared.missing)[:3])
+        problems.append(
+            f"{len(compared.missing)} files are indexed and have no record, such as {named}: their records were lost, "
+            "unless they were forgotten; restore the table of vectors from a backup (nodetool)"
+        )
+    if compared.bare_seconds >= SUSPICIOUS_SILENCE:
+        problems.append(
+            f"{compared.bare_seconds:.0f} s of recorded footage in a row have no record: they were lost, or the "
+            "machine was overloaded"
+        )
+    if compared.orphans:
+        problems.append(f"{compared.orphans} records belong to footage that the catalog does not know: index it again")
+    return problems
 
 
 async def _examine(index: Index) -> list[str]:

@@ -1,9 +1,13 @@
 """``store: cassandra`` from the command line, on a real server: tables, indexing, searching, and moving an index."""
 
+import asyncio
 import json
 
 import pytest
 
+from footage.commands.composition import find_index
+from footage.commands.doctor import _check_index
+from footage.config.settings import load_settings
 from tests import films
 from tests.commands.runner import footage
 
@@ -49,6 +53,26 @@ def test_an_index_in_a_cluster_answers_as_the_embedded_one_does(cluster, tmp_pat
     assert footage("forget", "--camera", "other", "--config", there).returncode == 0
     held = json.loads(footage("status", "--json", "--config", there).stdout)
     assert [c["camera"] for c in held["cameras"]] == ["film"]
+    settings = load_settings(file=there)
+    whole, lost, lost_deep = asyncio.run(_look_before_and_after_a_loss(settings))
+    assert whole[1], whole
+    assert "16 records, all of them read" in whole[2]
+    assert not lost[1]
+    assert "16 records were counted when they were written, and none is there" in lost[2]
+    assert not lost_deep[1]
+    assert f"1 files are indexed and have no record, such as {film}" in lost_deep[2]
+
+
+async def _look_before_and_after_a_loss(settings):
+    """What ``footage doctor`` says of the index, and when all its vectors are gone, without and with ``--deep``."""
+    whole = await _check_index(settings, deep=True)
+    index = await find_index(settings)
+    from footage.indexer.store.cassandra.schema import find_frames_table
+
+    table = await find_frames_table(index.backend.session, index.store.space)
+    await index.backend.session.execute_ddl(f"TRUNCATE TABLE @{table}")
+    await index.close()
+    return whole, await _check_index(settings, deep=False), await _check_index(settings, deep=True)
 
 
 def test_an_unreachable_cluster_is_exit_code_5(tmp_path):

@@ -238,6 +238,14 @@ class CassandraStore:
         """Return the numbers of records by camera; a request that timed out may have put them off by its records."""
         return await self._buckets.counts(cameras)
 
+    async def count_media(self) -> dict[str, int]:
+        """Return the number of records of each media that has any; reads every row, without vectors."""
+        found: Counter[str] = Counter()
+        for bucket_slice in await self._buckets.find(Where()):
+            async for page in self._rows(f"time, region, media FROM @{self._table}", bucket_slice):
+                found.update(row[2] for row in page)
+        return dict(found)
+
     async def forget(self, where: Where) -> int:
         """Delete what matches, and return how many. An empty ``where`` deletes everything.
 
