@@ -197,14 +197,8 @@ def test_a_mirrored_picture_is_shown_as_its_matrix_says() -> None:
     assert np.abs(shown.astype(int) - stored[:, ::-1]).mean() < 2
 
 
-def test_a_file_that_begins_at_a_recovery_point_is_read_from_there(tmp_path: Path) -> None:
-    path = tmp_path / "middle.mkv"
-    with av.open(str(ODD / "gdr.mp4")) as container, av.open(str(path), "w") as output:
-        stream = output.add_stream_from_template(container.streams.video[0])
-        for packet in list(container.demux(video=0))[20:]:
-            if packet.size:
-                packet.stream = stream
-                output.mux(packet)
+def test_a_file_that_begins_at_a_recovery_point_is_read_from_there() -> None:
+    path = ODD / "gdr_middle.mkv"
     media, _ = identify_media(path, "yard")
     offsets, report = read(media, 1)
     assert len(offsets) >= 4
