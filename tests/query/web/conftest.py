@@ -26,8 +26,6 @@ ZONE = "Europe/Berlin"
 LISTENER = """addEventListener('securitypolicyviolation', (event) => {
   console.error(`policy: ${event.effectiveDirective} refused ${event.blockedURI || event.sourceFile}`);
 })"""
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-"""The first of these on the path is taken: a page costs the first a quarter of what it costs the whole browser."""
 SECONDS = 60
 """Deadline of everything that a test waits for."""
 
@@ -138,7 +136,7 @@ def serve(index: Path, tmp_path: Path) -> Iterator[Callable[..., Service]]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Any]:
     """One headless Chromium for all tests."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         require("chromium", "apt-get install chromium, or .ci/packages")
     expect.set_options(timeout=SECONDS * 1000)
