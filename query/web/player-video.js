@@ -16,7 +16,7 @@ const KEPT = 'footage.speed';
  */
 export class Playback {
   #video; #image; #api; #on; #clip = null; #asking = new AbortController(); #shown = 0; #wanted = null; #sought = null; #stop;
-  #frames = []; #mayPlay = true;
+  #frames = []; #mayPlay = true; #held = false; #soughtAt = 0;
 
   constructor(video, image, api, on) {
     Object.assign(this, { camera: '', ms: null, id: '', state: { state: 'loading' } });
@@ -25,7 +25,7 @@ export class Playback {
     const listen = (type, handle) => video.addEventListener(type, handle, { signal: this.#stop.signal });
     listen('seeked', () => this.#seeked());
     listen('error', () => this.#failed());
-    listen('loadeddata', () => { image.hidden = true; });
+    listen('loadeddata', () => { image.hidden = !this.#held; });
     for (const type of ['play', 'pause', 'ratechange', 'ended']) listen(type, () => on.onState(this.state));
     this.#speed = this.#readSpeed();
     this.#watch();
@@ -76,6 +76,7 @@ export class Playback {
     const { signal } = this.#asking = new AbortController();
     this.id = id;
     this.#clip = this.#wanted = this.#sought = null;
+    this.#held = false;
     this.#video.removeAttribute('src');
     this.#video.load();
     this.#showPicture(picture);
@@ -142,8 +143,12 @@ export class Playback {
 
   pause() { this.#video.pause(); }
 
+  /** Leave the picture in front, and its time, until the next seek: the bar is dragged. */
+  hold() { this.#held = true; }
+
   /** Show an instant, of the loaded clip or of a new one. */
   seek(ms, paused = this.paused) {
+    this.#held = false;
     const second = this.#clip?.second(ms) ?? null;
     if (this.state.state === 'pictures' && this.#frames.length && Math.abs(ms - this.#frames[0].ms) < 2 * AFTER) this.#showNearest(ms);
     else if (second === null) this.#openAt(this.camera, ms, paused);
@@ -182,12 +187,17 @@ export class Playback {
 
   #seekSecond(second) {
     this.#wanted = second;
-    if (!this.#video.seeking || this.#sought === null) this.#video.currentTime = this.#sought = second;
+    if (!this.#video.seeking || this.#sought === null) this.#go(second);
+  }
+
+  #go(second) {
+    this.#soughtAt = performance.now();
+    this.#video.currentTime = this.#sought = second;
   }
 
   #seeked() {
     if (this.#video.seeking) return; // a newer seek is under way, and tells its end
-    if (this.#wanted !== this.#sought) this.#video.currentTime = this.#sought = this.#wanted; // asked for meanwhile
+    if (this.#wanted !== this.#sought) this.#go(this.#wanted); // asked for meanwhile
     else this.#arrive();
   }
 
@@ -198,13 +208,15 @@ export class Playback {
       this.ms = this.#clip.instant(this.#sought);
     }
     this.#wanted = this.#sought = null;
+    if (!this.#held) this.#image.hidden = true; // also where the frame is the one that was there
   }
 
   /** Tell the time of every frame that is shown: its own, not that of the clock that plays. */
   #watch() {
-    const told = (_, { mediaTime }) => {
+    const told = (_, { mediaTime, presentationTime }) => {
       if (this.#stop.signal.aborted) return;
-      if (this.#clip) {
+      const old = presentationTime < this.#soughtAt; // told late, of before the seek
+      if (this.#clip && !this.#held && !old) {
         if (!this.#video.seeking && this.#wanted === this.#sought) this.#wanted = this.#sought = null;
         this.#shown = mediaTime;
         this.ms = this.#clip.instant(mediaTime);

@@ -96,7 +96,7 @@ export class Player {
       onState: (state) => { this.#state = state; this.#reach(); this.#draw(); this.#rest(); },
     });
     this.#scrubber = new Scrubber({ input: find('player-bar'), image: this.#part.image, part: find('player-part') }, api, {
-      onSeek: (ms) => this.#playback.seek(ms), onScrub: (ms) => this.#writeTime(ms),
+      onSeek: (ms) => this.#playback.seek(ms), onScrub: (ms) => { this.#playback.hold(); this.#writeTime(ms); },
     });
     this.#boxes = new BoxDrawer(find('player-boxes'), () => this.#size(), (box, how) => this.#askLike(box, how));
     this.#others = new OtherCameras(find('player-others'), api, (camera) => this.#swap(camera));

@@ -32,6 +32,12 @@ NUMBER = """(bits) => {
 }"""
 
 
+FRAMES_PLAYED = """(wanted) => new Promise((resolve) => {
+  const video = document.querySelector('.player-video');
+  let count = 0;
+  const next = () => { if (++count >= wanted) resolve(count); else video.requestVideoFrameCallback(next); };
+  video.requestVideoFrameCallback(next);
+})"""
 PLAYS_HEVC = """document.createElement('video').canPlayType('video/mp4; codecs="hvc1.1.6.L120.90"') !== ''"""
 
 
@@ -138,6 +144,25 @@ async def test_speed_is_kept_and_the_bar_seeks_on_release(visit, numbers):
         )
 
     await until(there, f"the frame at {wanted}")
+
+
+async def test_a_bar_that_is_dragged_while_it_plays_shows_its_own_picture_and_time(visit, numbers):
+    page = await visit(f"/?open={span('uneven', 1, 2)}", url=numbers.url)
+    await opened(page)
+    await page.locator(".player-speed select").select_option("0.1")
+    bar = await page.locator(BAR).bounding_box()
+    x, y = bar["x"] + bar["width"] * 0.55, bar["y"] + bar["height"] / 2
+    await page.evaluate("document.querySelector('.player-video').play()")
+    await page.mouse.move(x - 9, y)
+    await page.mouse.down()
+    await page.mouse.move(x, y, steps=3)
+    picture = page.locator(".player-picture")
+    await expect(picture).to_be_visible()
+    told = await shown(page)
+    assert await page.evaluate(FRAMES_PLAYED, 3) >= 3
+    assert (await picture.is_visible(), await shown(page)) == (True, told)
+    await page.mouse.up()
+    await expect(picture).to_be_hidden()
 
 
 async def shows_about(page, seconds):
