@@ -28,7 +28,7 @@ ANNOUNCE_INTERVAL = 5.0
 """Seconds between announcements; a service that is gone was last heard so long before its end, at most."""
 CACHE_SECONDS = 10.0
 """Seconds for which what was read of the catalog is used."""
-MISS_SECONDS = 1.0
+MISS_SECONDS = 0.1
 """Seconds between readings for services that are not known yet."""
 MAX_TURNS = 200
 """Changes of a camera's recorder that are kept; where older ones are needed, every service is asked."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from footage.indexer.store.base import Catalog, StoreUnreachable
 from footage.query.values.documents import parse_documents
 
-MISS_SECONDS = 1.0
+MISS_SECONDS = 0.1
 """Seconds between readings for unknown names: another service may have just put one there."""
 
 T = TypeVar("T", bound=BaseModel)
