@@ -73,8 +73,9 @@ class CachedDocuments(Generic[T]):
             return self._found or {}
 
     async def _read(self, max_age: float | None) -> dict[str, T]:
-        async with self._turn:
-            if self._found is not None and max_age is not None and time.monotonic() - self._read_at <= max_age:
+        asked = time.monotonic()
+        async with self._turn:  # whoever waited is content with what was young enough for them when they asked
+            if self._found is not None and max_age is not None and asked - self._read_at <= max_age:
                 return self._found
             began = time.monotonic()
             try:
@@ -82,6 +83,7 @@ class CachedDocuments(Generic[T]):
             except StoreUnreachable:
                 if self._found is None or max_age is None:
                     raise
+                began = time.monotonic()  # that it does not answer takes long to find out: not for each who waits
             else:
                 self._found = parse_documents(self._kind, documents, self._model.model_validate)
             self._read_at = began

@@ -54,7 +54,7 @@ async def during_a_read(catalog, first, second):
     catalog.go.clear()
     tasks = [asyncio.create_task(first)]
     await catalog.began.wait()
-    tasks.append(asyncio.create_task(second))
+    tasks.append(asyncio.ensure_future(second))
     for _ in range(5):
         await asyncio.sleep(0)
     catalog.go.set()
@@ -87,6 +87,16 @@ async def test_while_the_catalog_is_away_what_was_read_last_counts(catalog, frui
     with pytest.raises(StoreUnreachable):
         await fruits.put("cherry", None)
     assert await fruits.get("cherry", -1) is None
+
+
+async def test_all_who_wait_while_the_catalog_does_not_answer_share_one_attempt(catalog, fruits):
+    assert await fruits.get("cherry", 0)
+    catalog.away = True
+    found = await during_a_read(
+        catalog, fruits.get("cherry", 0), asyncio.gather(*(fruits.get("cherry", 0) for _ in range(9)))
+    )
+    assert [one.color for one in (found[0], *found[1])] == ["red"] * 10
+    assert catalog.reads == 2
 
 
 async def test_what_another_service_has_just_put_is_found_and_those_who_wait_share_a_read(catalog, fruits):
