@@ -88,8 +88,9 @@ class LanceStore:
                     return cls(folder, space, reader, column)
                 await column.close()
             async with lock_file(folder / "maintain.lock"):
+                noted = await asyncio.to_thread(ledger.read)
                 table = await open_table(folder, space)
-                await asyncio.to_thread(ledger.check, int(await table.version()), int(await table.count_rows()))
+                await asyncio.to_thread(ledger.check, noted, int(await table.version()), int(await table.count_rows()))
                 await create_scalar_indexes(table)
                 await asyncio.to_thread(ledger.note, await read_state(table, ledger.table_folder))
                 reader = TableReader(folder, space, ledger, table)

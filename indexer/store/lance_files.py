@@ -68,9 +68,9 @@ class TableLedger:
             draft.write_text(json.dumps(content))
 
     def note(self, found: TableState) -> None:
-        """Note a commit; what was lost before stays noted."""
+        """Note a commit, unless a later one is noted already; what was lost before stays noted."""
         state = self.read()
-        if (noted := replace(found, lost=state.lost)) != state:
+        if found.version >= state.version and (noted := replace(found, lost=state.lost)) != state:
             self.write(noted)
 
     def confirmed(self) -> TableState | None:
@@ -88,11 +88,14 @@ class TableLedger:
         """The folder of the table."""
         return self._folder / f"{self._table}.lance"
 
-    def check(self, version: int, rows: int) -> None:
-        """Compare with a table that was just opened: what it lacks is noted as lost."""
-        state = self.read()
-        if version < state.version and state.rows:
-            lost = max(1, state.rows - rows, state.lost)
+    def check(self, noted: TableState, version: int, rows: int) -> None:
+        """Compare with a table that was just opened: what it lacks is noted as lost.
+
+        Args:
+            noted: what was noted before it was opened; meanwhile a writer may have noted more.
+        """
+        if version < noted.version:
+            lost = max(1, noted.rows - rows, noted.lost) if noted.rows else noted.lost
             self.write(TableState(version, rows, lost))
 
     def _content(self) -> dict[str, Any]:

@@ -7,10 +7,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from footage.indexer.store import lance
 from footage.indexer.store.base import Record, Where
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.lance_files import TableLedger
@@ -149,6 +152,49 @@ async def test_an_older_copy_in_the_place_of_the_table_is_noticed(folder: Path, 
     assert "lost" in await store.find_damage()
     assert {hit.camera for hit in await store.nearest(LATE[0].vector, 200)} == {"a", "b"}
     await store.close()
+
+
+@pytest.mark.parametrize("meanwhile", ["read_state", "open_table"])
+async def test_what_is_written_while_a_table_is_opened_stays_noted_and_is_no_loss(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """The one that opens has seen the table as it was before, when the other notes its commit."""
+    other = await LanceStore.open(folder, SPACE)
+    step = getattr(lance, meanwhile)
+
+    async def write_behind(*args: Any) -> Any:
+        found = await step(*args)
+        monkeypatch.undo()
+        if meanwhile == "open_table":
+            found = Old(found, await found.version(), await found.count_rows())
+        await other.write(LATE)
+        return found
+
+    ledger = TableLedger(folder, table_name(SPACE))
+    ledger.write(replace(ledger.read(), manifest=0))  # so that the table is opened
+    monkeypatch.setattr(lance, meanwhile, write_behind)
+    store = await LanceStore.open(folder, SPACE)
+    noted = ledger.read()
+    assert (noted.rows, noted.lost) == (len(RECORDS) + 1, 0)
+    assert await store.find_damage() == ""
+    await store.close()
+    await other.close()
+
+
+class Old:
+    """A table that answers once what it was, and then what it is."""
+
+    def __init__(self, table: Any, version: int, rows: int) -> None:
+        self._table, self._version, self._rows = table, [version], [rows]
+
+    async def version(self) -> int:
+        return self._version.pop() if self._version else await self._table.version()
+
+    async def count_rows(self, *clause: str | None) -> int:
+        return self._rows.pop() if self._rows else await self._table.count_rows(*clause)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._table, name)
 
 
 async def test_a_ledger_of_an_earlier_version_is_completed_once(folder: Path) -> None:
