@@ -30,22 +30,22 @@ class ExpiryClock:
     ) -> None:
         self._now, self._elapsed = now, elapsed
         self._began = self._read()  # what the machine's clock shows at the other's zero, as it is believed
-        self._doubted_since: float | None = None
+        self._doubted: tuple[datetime, float] | None = None  # a beginning that is not believed yet, and since when
 
     def __call__(self) -> datetime:
         """Return the time: the machine's, or while that was set forward, what it would be without."""
         began, elapsed = self._read(), self._elapsed()
         if began - self._began <= MAX_STEP:
-            self._began, self._doubted_since = began, None
-        elif self._doubted_since is None:
-            self._doubted_since = elapsed
+            self._began, self._doubted = began, None
+        elif self._doubted is None or abs(began - self._doubted[0]) > MAX_STEP:  # or set once more
+            self._doubted = began, elapsed
             log.warning(
                 "the clock of this machine was set forward by %s: for a day footage expires as if it had not been, "
                 "because what is deleted does not come back when the clock was wrong",
                 timedelta(seconds=round((began - self._began).total_seconds())),
             )
-        elif elapsed - self._doubted_since >= TRUSTED_AFTER.total_seconds():
-            self._began, self._doubted_since = began, None
+        elif elapsed - self._doubted[1] >= TRUSTED_AFTER.total_seconds():
+            self._began, self._doubted = began, None
         return self._began + timedelta(seconds=elapsed)
 
     def _read(self) -> datetime:

@@ -68,3 +68,16 @@ def test_each_wrong_clock_is_doubted_for_a_day_of_its_own():
     assert machine.off() == 0
     machine.elapsed += 23 * HOUR
     assert machine.off() == 0
+
+
+def test_a_clock_that_is_set_forward_again_is_doubted_anew():
+    machine = Machine()
+    machine.error = HOUR
+    assert machine.off() == 0
+    machine.elapsed += 23 * HOUR
+    machine.error = 365 * 24 * HOUR
+    assert machine.off() == 0
+    machine.elapsed += 2 * HOUR
+    assert machine.off() == 0
+    machine.elapsed += 22 * HOUR
+    assert machine.off() == machine.error
