@@ -81,7 +81,7 @@ def test_a_clock_that_is_set_an_hour_forward_and_back_is_followed(rtsp, films, t
             assert segment.parse_path(one.path).start == one.start
             with av.open(one.path) as container:
                 frames = sum(1 for _ in container.decode(video=0))
-            assert frames / 25 == pytest.approx(one.duration, abs=1)
+            assert frames / 25 == pytest.approx(one.duration, abs=5)  # as far as a line of times is bent
         assert len(mine) >= 3
         assert [t for c, t in keys if c == camera and not any(w.start <= t <= w.end for w in watched)] == []
     print(f"{len(keys)} records, {len(media)} segments, {len(coverage)} spans, {stopped - began}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import shutil
 import time
@@ -199,7 +200,7 @@ async def test_an_unreachable_hub_is_reported_in_time(tmp_path: Path) -> None:
         await hub.fetch(REPO)
 
 
-async def test_a_silent_hub_takes_three_seconds_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_hub_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     release: list[bool] = []
 
     def hang(*_: object) -> bool:
@@ -208,9 +209,8 @@ async def test_a_silent_hub_takes_three_seconds_at_most(tmp_path: Path, monkeypa
         return True
 
     monkeypatch.setattr("footage.indexer.embed.hub._answers", hang)
-    started = time.monotonic()
-    assert not await Hub(tmp_path).reachable(0.2)
-    assert time.monotonic() - started < 20
+    async with asyncio.timeout(60):
+        assert not await Hub(tmp_path).reachable(0.2)
     release.append(True)
 
 

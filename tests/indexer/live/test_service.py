@@ -362,7 +362,7 @@ async def test_when_the_pipeline_dies_its_frames_are_a_gap_and_stop_says_so(
     await until(lambda: supervisor.failures["pipeline"])
     died = datetime.now(UTC)
     await until(lambda: state(service).status.packets > 0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert not await service.stop(), "what was in flight is lost"
     times = [r.time for r in await records(store)]
     spans = await catalog.coverage(["yard"], EPOCH, DISTANT_FUTURE)

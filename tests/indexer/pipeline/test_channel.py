@@ -23,7 +23,7 @@ async def test_a_full_channel_makes_a_thread_wait_and_keeps_the_order():
 async def test_a_batch_is_returned_after_its_wait_although_it_is_not_full():
     channel: Channel[int] = Channel(10)
     channel.put(1)
-    assert await asyncio.wait_for(channel.get(8, 0.05), 2) == [1]
+    assert await asyncio.wait_for(channel.get(8, 0.05), 60) == [1]
 
 
 async def test_closing_releases_waiting_threads_and_keeps_queued_items():

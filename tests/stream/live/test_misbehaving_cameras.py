@@ -33,7 +33,7 @@ def watch(url: str, **options: object) -> tuple[Reader, RecordingSink]:
 
 
 def stop(reader: Reader, sink: RecordingSink) -> None:
-    assert reader.stop()
+    assert reader.stop(20)
     assert sink.faults == []
 
 
@@ -82,9 +82,7 @@ def test_a_packet_a_minute_is_no_live_camera_and_stops_at_once(yard: Path) -> No
         reader, sink = watch(camera.url, stall=1.0)
         until(lambda: bool(reader.snapshot().error), 60)
         assert reader.snapshot().state is not ConnectionState.LIVE
-        began = time.monotonic()
         stop(reader, sink)
-        assert time.monotonic() - began < 20
         ended.set()
     assert sink.frames == []
 
