@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from footage.query.http.app_keys import CATALOG, LIVE, MISCONFIGURED, SESSIONS
+from footage.query.http.app_keys import CATALOG, LIVE, MISCONFIGURED, SESSIONS, WORKER
 from footage.query.http.camera_status import published_cameras
 from footage.query.http.origin import cookie_name, refuse_other_sites, requested_host, require_own_page
 from footage.query.http.service_auth import authenticate_service
@@ -182,9 +182,10 @@ def visible_cameras(request: web.Request, cameras: Sequence[str]) -> tuple[str, 
 async def _live_cameras(app: web.Application) -> set[str]:
     """The live cameras, of which nothing may be indexed yet: one that was just added, or that cannot be reached."""
     live = app[LIVE]
-    here = {camera.name for camera in live.cameras()} if live else await published_cameras(app[CATALOG])
+    here = {camera.name for camera in live.cameras()} if live else set()
+    elsewhere = set() if live and not app[WORKER] else await published_cameras(app[CATALOG])
     misconfigured: Mapping[str, str] = app[MISCONFIGURED]
-    return here | set(misconfigured)
+    return here | elsewhere | set(misconfigured)
 
 
 async def require_known(request: web.Request, parameter: str, cameras: Sequence[str]) -> None:

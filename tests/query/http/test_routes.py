@@ -2,6 +2,7 @@ import asyncio
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -344,6 +345,21 @@ async def test_a_camera_whose_settings_are_wrong_is_in_the_list(service):
     shown = {c["camera"]: c["live"] for c in (await (await client.get("/api/cameras")).json())["cameras"]}
     assert shown["yard"] is None
     assert (shown["front door"]["state"], "cannot name" in shown["front door"]["error"]) == ("misconfigured", True)
+
+
+@pytest.mark.parametrize("worker", ["", "one"])
+async def test_a_live_camera_without_footage_is_known_also_of_another_worker(service, catalog, worker):
+    client = await service(misconfigured={"gate": "none"})
+    shown = {c["camera"]: c["live"] for c in (await (await client.get("/api/cameras")).json())["cameras"]}
+    load = {"busy": 0.0, "sustained": None, "dropped": 0}
+    published = {"at": datetime.now(UTC).isoformat(), "load": load, "cameras": {"gate": shown["gate"]}}
+    await catalog.put_document("status", "other", published)
+    live = SimpleNamespace(cameras=lambda: [SimpleNamespace(name="lane")])
+    client = await service(live=live, worker=worker)
+    for camera, status in (("lane", 200), ("gate", 200 if worker else 400), ("nowhere", 400)):
+        assert (await client.get("/api/search", params={"q": "a dog", "camera": camera})).status == status
+    reader = await service()  # a service that reads no cameras
+    assert (await reader.get("/api/search", params={"q": "a dog", "camera": "gate"})).status == 200
 
 
 async def test_boxes_are_drawn_around_what_is_found(service, store, catalog, tmp_path):
