@@ -71,7 +71,7 @@ class ServedFolders:
         self._stages[name] = self._supervisor.start(f"folder {name}", lambda: self._index_folder(name, folder))
 
     async def remove(self, name: str) -> None:
-        """Stop to index a folder, if it is indexed."""
+        """Stop indexing a folder, if it is indexed."""
         if stage := self._stages.pop(name, None):
             await stage.cancel()
 
@@ -129,7 +129,7 @@ def _find_problem(written: Any, known: MutableMapping[str, Stage]) -> str:
     if problem := describe_invalid_name(name):
         return f"name: {problem}"
     if name in known:
-        return "two folders are called so; this one is not used"
+        return "two folders have this name; this one is not used"
     if not isinstance(url, str) or not Path(url).is_absolute():
         return "url: it must be the whole path of a folder, which begins with /"
     return ""

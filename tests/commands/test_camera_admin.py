@@ -204,7 +204,7 @@ async def test_a_folder_that_is_written_wrong_takes_no_other_along(folders, cata
         "unnamed": "name",
         "a b": "name",
         "7": "name",
-        "den": "two folders are called so; this one is not used",
+        "den": "two folders have this name; this one is not used",
         "cave": "url",
         "hall": "url",
     }

@@ -1,4 +1,4 @@
-"""Tests the clock by which footage expires against a machine's clock that is set forth and back; both are fakes."""
+"""Tests the clock by which footage expires against a machine's clock that is set forward and back; both are fakes."""
 
 from datetime import UTC, datetime, timedelta
 
