@@ -7,7 +7,7 @@ import asyncio
 
 async def until(condition, what):
     """Wait until an awaitable condition is true."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (found := await condition()):
             await asyncio.sleep(0.03)
     assert found, what

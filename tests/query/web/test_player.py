@@ -102,7 +102,11 @@ async def test_what_the_browser_cannot_play_is_re_encoded_and_said(visit, number
         await expect(page.locator(NOTE)).to_have_count(0)
     else:
         await expect(page.locator(NOTE)).to_contain_text(f"cannot play {codec.upper()}")
-    assert await page.evaluate(NUMBER, BITS) == round(await shown(page) * 10)
+
+    async def told():
+        return await page.evaluate(NUMBER, BITS) == round(await shown(page) * 10)
+
+    await until(told, "the time of the frame that is shown")
 
 
 async def test_a_clip_for_every_browser_is_h264_and_the_download_keeps_the_original(visit, numbers):

@@ -40,7 +40,7 @@ async def test_a_link_shows_one_moment_until_it_is_revoked(visit, serve):
 
     stranger = await visit(link.removeprefix(service.url), url=service.url, allow=REFUSED)
     await expect(stranger.locator("h1")).to_have_text("hall")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await stranger.evaluate("document.querySelector('video').readyState >= 2"):
             await asyncio.sleep(0.05)
     picture = "fetch(location.pathname + '/picture.jpg').then((answer) => answer.headers.get('content-type'))"
@@ -70,7 +70,7 @@ async def test_a_link_ends_by_itself(visit, serve):
     stranger = await visit(share["url"], url=service.url, allow=REFUSED)
     await expect(stranger.locator("h1")).to_have_text("hall")
     end_shares(service.data)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "expired" not in await stranger.locator("main").inner_text():
             await asyncio.sleep(0.2)
             await stranger.reload()
