@@ -198,7 +198,8 @@ async def _find_loss(index: Index) -> list[str]:
     if not counted:
         return []
     return [
-        f"{counted} records were counted when they were written, and none is there: the table of vectors was emptied. "
+        f"{counted} records were counted when they were written, and none is there: the table of vectors was emptied, "
+        "unless everything was forgotten and a request timed out that counted it (--deep compares with the catalog). "
         "Searches find nothing, and coverage still says watched: restore the table from a backup (nodetool)"
     ]
 
