@@ -14,7 +14,7 @@ from footage.query.http.auth import require_known, visible_cameras
 from footage.query.http.page_schemas import CoverageAnswerOut, FrameOut, FramesOut
 from footage.query.http.routing import Params, Route, TimeParam, require_order
 from footage.query.http.schemas import CoverageOut
-from footage.query.search.coverage import known_span
+from footage.query.search.coverage import known_span, scheduled_spans
 from footage.query.values.coverage import coarsen
 from footage.query.values.ids import FrameId
 from footage.query.values.schedule import Schedule
@@ -84,9 +84,11 @@ async def frames(request: web.Request, params: FramesParams) -> FramesOut:
     if asked is None:
         return FramesOut(frames=[])
     cameras, start, end = asked
-    spans = tuple(schedule.spans(start, end)) if schedule else ((start, end),)
+    spans: Sequence[tuple[datetime, datetime]] = ((start, end),)
+    if schedule:
+        spans = await scheduled_spans(request.app[CATALOG], cameras, schedule, start, end)
     share = max(1, params.limit // max(len(cameras), 1))
-    found = await request.app[STORE].times(Where(cameras, spans), share) if spans else []
+    found = await request.app[STORE].times(Where(cameras, tuple(spans)), share) if spans else []
     rows = [_frame(one.camera, one.time, one.has_region) for one in found]
     return FramesOut(frames=rows[: params.limit])
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from footage.indexer.store.base import Catalog, Coverage
 from footage.query.search.question import Question
+from footage.query.values.schedule import Schedule
 from footage.stream.instants import DISTANT_PAST, MICROSECOND
 
 
@@ -28,3 +29,16 @@ async def known_span(
         start = first if start in (None, DISTANT_PAST) else start
         end = end or (last + MICROSECOND if last else None)
     return start, end
+
+
+async def scheduled_spans(
+    catalog: Catalog, cameras: tuple[str, ...], schedule: Schedule, start: datetime, end: datetime
+) -> list[tuple[datetime, datetime]]:
+    """Return what a schedule allows of the requested time, as far as there is footage: nobody counts 10,000 years."""
+    known = [c for c in await catalog.cameras() if not cameras or c.camera in cameras]
+    first = min((c.start for c in known if c.start), default=None)
+    if first is None:
+        return []
+    last = max([datetime.now(UTC), *(c.end for c in known if c.end)]) + MICROSECOND  # a live camera's end may be newer
+    start, end = max(start, first), min(end, last)
+    return schedule.spans(start, end) if start < end else []

@@ -11,7 +11,7 @@ from footage.query.scoring.background import Background, BackgroundCache
 from footage.query.scoring.calibration import MatchScorer
 from footage.query.scoring.embedding import GetFrame, QueryEmbedder, combine_terms
 from footage.query.scoring.noun_bank import NounBank
-from footage.query.search.coverage import known_span
+from footage.query.search.coverage import scheduled_spans
 from footage.query.search.cursor import Cursor
 from footage.query.search.question import Question
 from footage.stream.instants import DISTANT_PAST, MICROSECOND
@@ -80,6 +80,5 @@ class QuestionPreparer:
         if not question.schedule:
             unlimited = not (question.after or question.start or question.end)  # unfiltered searches are the fastest
             return Where(question.cameras, () if unlimited else ((cursor.start, cursor.end),))
-        start, end = await known_span(self._catalog, question.cameras, cursor.start, cursor.end)
-        spans = question.schedule.spans(start, end) if start and end else []
+        spans = await scheduled_spans(self._catalog, question.cameras, question.schedule, cursor.start, cursor.end)
         return Where(question.cameras, tuple(spans) or ((DISTANT_PAST, DISTANT_PAST + MICROSECOND),))

@@ -74,6 +74,16 @@ async def test_frames_of_hours_and_days(two_cameras):
     assert "hours" in await error(await client.get("/api/frames", params={"hours": "25-3"}), 400)
 
 
+async def test_a_schedule_of_all_time_costs_no_more_than_that_of_the_footage(two_cameras):
+    client = await two_cameras.client("view", "yard")
+    ever = {"from": "0001-01-01T00:00Z", "to": "9999-12-31T23:59Z", "hours": "0-24", "days": "mon-sun"}
+    assert len((await answer(await client.get("/api/frames", params=ever)))["frames"]) == 6
+    found = await answer(await client.get("/api/search", params=ever | {"q": "something green"}))
+    assert found["moments"]
+    late = {"from": "2027-01-01T00:00Z", "to": "9999-12-31T23:59Z", "days": "mon"}
+    assert await answer(await client.get("/api/frames", params=late)) == {"frames": []}
+
+
 async def test_of_each_camera_the_frame_that_stands_for_an_instant(two_cameras):
     client = await two_cameras.client()
 
