@@ -188,10 +188,10 @@ class Old:
         self._table, self._version, self._rows = table, [version], [rows]
 
     async def version(self) -> int:
-        return self._version.pop() if self._version else await self._table.version()
+        return self._version.pop() if self._version else int(await self._table.version())
 
     async def count_rows(self, *clause: str | None) -> int:
-        return self._rows.pop() if self._rows else await self._table.count_rows(*clause)
+        return self._rows.pop() if self._rows else int(await self._table.count_rows(*clause))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._table, name)
