@@ -74,13 +74,23 @@ class FullScan:
             count, looked = count + len(step.moments), looked + step.looked
         return ScanResult([], count, looked)
 
-    async def all(self, scorer: PartScorer, where: Where = Where(), cutoff: float = MATCH_CUTOFF) -> ScanResult:
-        """Find every moment."""
-        found: list[Moment] = []
+    async def all(
+        self, scorers: Sequence[PartScorer], where: Where = Where(), cutoff: float = MATCH_CUTOFF
+    ) -> list[ScanResult]:
+        """Find every moment of each of several queries; the records are read once."""
+        found: list[list[Moment]] = [[] for _ in scorers]
         looked = 0
-        async for step in self._scan(scorer, where, cutoff):
-            found, looked = found + step.moments, looked + step.looked
-        return ScanResult(sorted(found, key=_start_order), len(found), looked)
+        for span in _merged_spans(where):
+            segmenters = [StreamingSegmenter(cutoff, None, span[1]) for _ in scorers]
+            async with aclosing(self._scored(scorers, where, span)) as scoring:
+                async for batch, scores in scoring:
+                    looked += len(batch)
+                    await self._add_media(segmenters, where, batch)
+                    for moments, segmenter, p in zip(found, segmenters, scores, strict=True):
+                        moments += segmenter.feed(batch, p)
+            for moments, segmenter in zip(found, segmenters, strict=True):
+                moments += segmenter.flush()
+        return [ScanResult(sorted(moments, key=_start_order), len(moments), looked) for moments in found]
 
     async def first(self, scorer: PartScorer, where: Where = Where(), cutoff: float = MATCH_CUTOFF) -> ScanResult:
         """Find the moment that begins first; stop as soon as it is certain."""
@@ -139,22 +149,29 @@ class FullScan:
         self, segmenter: StreamingSegmenter, scorer: PartScorer, where: Where, span: TimeSpan
     ) -> AsyncGenerator[_Step, None]:
         """Feed the records of one span to a segmenter."""
-        batches = self._store.batches(Where(where.cameras, (span,), where.media), BATCH_ROWS)
-        async with aclosing(_score_batches(batches, scorer)) as scoring:
-            async for batch, p in scoring:
-                first, last = from_micros(int(batch.time[0])), from_micros(int(batch.time[-1]))
-                await self._add_media(segmenter, where, batch, (first, last))
+        async with aclosing(self._scored([scorer], where, span)) as scoring:
+            async for batch, (p,) in scoring:
+                await self._add_media([segmenter], where, batch)
+                last = from_micros(int(batch.time[-1]))
                 moments = segmenter.feed(batch, p)
                 yield _Step(moments, min(segmenter.earliest_open() or last, last), len(batch))
         yield _Step(segmenter.flush(), span[1], 0)
 
-    async def _add_media(self, segmenter: StreamingSegmenter, where: Where, batch: RowArrays, span: TimeSpan) -> None:
-        start, end = span[0] - NEIGHBORHOOD, span[1] + NEIGHBORHOOD
-        segmenter.add_media([e.media for e in await self._catalog.media_between(where.cameras, start, end)])
+    def _scored(
+        self, scorers: Sequence[PartScorer], where: Where, span: TimeSpan
+    ) -> AsyncGenerator[tuple[RowArrays, list[NDArray[np.float64]]], None]:
+        """The records of one span by batches, with their probabilities for each scorer."""
+        return _score_batches(self._store.batches(Where(where.cameras, (span,), where.media), BATCH_ROWS), scorers)
+
+    async def _add_media(self, segmenters: Sequence[StreamingSegmenter], where: Where, batch: RowArrays) -> None:
+        start, end = (from_micros(int(batch.time[i])) for i in (0, -1))
+        entries = await self._catalog.media_between(where.cameras, start - NEIGHBORHOOD, end + NEIGHBORHOOD)
         used = [batch.medias[i] for i in np.unique(batch.media).tolist()]
-        if missing := segmenter.unknown_media(used):  # an unrecorded feed has no length to find it by
-            entries = (await self._catalog.media(missing)).values()
-            segmenter.add_media(sorted((e.media for e in entries), key=lambda m: (m.start, m.id)))
+        for segmenter in segmenters:
+            segmenter.add_media([e.media for e in entries])
+            if missing := segmenter.unknown_media(used):  # an unrecorded feed has no length to find it by
+                more = (await self._catalog.media(missing)).values()
+                segmenter.add_media(sorted((e.media for e in more), key=lambda m: (m.start, m.id)))
 
 
 def score_records(records: Sequence[Record], scorer: PartScorer) -> NDArray[np.float64]:
@@ -163,13 +180,17 @@ def score_records(records: Sequence[Record], scorer: PartScorer) -> NDArray[np.f
 
 
 async def _score_batches(
-    batches: AsyncIterator[RowArrays], scorer: PartScorer
-) -> AsyncGenerator[tuple[RowArrays, NDArray[np.float64]], None]:
+    batches: AsyncIterator[RowArrays], scorers: Sequence[PartScorer]
+) -> AsyncGenerator[tuple[RowArrays, list[NDArray[np.float64]]], None]:
     """Yield batches with their probabilities; they are scored in threads while the next are read."""
-    running: deque[tuple[RowArrays, asyncio.Task[NDArray[np.float64]]]] = deque()
+
+    def score(batch: RowArrays) -> list[NDArray[np.float64]]:
+        return [score_rows(batch, scorer) for scorer in scorers]
+
+    running: deque[tuple[RowArrays, asyncio.Task[list[NDArray[np.float64]]]]] = deque()
     try:
         async for batch in batches:
-            running.append((batch, asyncio.create_task(asyncio.to_thread(score_rows, batch, scorer))))
+            running.append((batch, asyncio.create_task(asyncio.to_thread(score, batch))))
             if len(running) > CONCURRENT_BATCHES:
                 done, task = running.popleft()
                 yield done, await task

@@ -56,8 +56,11 @@ class PostProcessor:
         """Find pairs among all moments of both questions: a weak moment before a strong one counts too."""
         question = first.question
         async with self._scan_lock:
-            firsts = await self._full_scan.all(first.scorer, first.where)
-            thens = await self._full_scan.all(then.scorer, then.where)
+            if then.question.cameras == question.cameras:  # and all other filters are the same: read once
+                firsts, thens = await self._full_scan.all([first.scorer, then.scorer], first.where)
+            else:
+                (firsts,) = await self._full_scan.all([first.scorer], first.where)
+                (thens,) = await self._full_scan.all([then.scorer], then.where)
         pairs = find_pairs(firsts.moments, thens.moments, question.postprocessing.within, question.limit)
         refined: frozenset[Moment] = frozenset()
         if question.postprocessing.refine and pairs:

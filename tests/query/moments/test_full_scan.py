@@ -22,6 +22,14 @@ from tests.query.moments.test_segmentation import START, FirstComponentScorer, a
 CORNER = Region.of(Region(0.0, 0.0, 0.5, 0.5).code)
 
 
+class OppositeScorer(FirstComponentScorer):
+    """Matches what ``FirstComponentScorer`` does not."""
+
+    def score_parts(self, vectors):
+        wanted, clear = super().score_parts(vectors)
+        return 1 - wanted, clear
+
+
 class MemoryIndex:
     """A store and a catalog of what it is given, in memory: the real ones are too slow for hundreds of examples."""
 
@@ -114,7 +122,8 @@ async def test_a_full_scan_finds_the_moments_of_all_records(world, rows):
         patch.setattr(full_scan, "BATCH_ROWS", rows)  # moments cross the borders of batches
         patch.setattr(full_scan, "LAST_WINDOW", timedelta(seconds=4))
         scan, expected = FullScan(memory, memory), naive(memory, where)
-        every = await scan.all(FirstComponentScorer(), where)
+        every, opposite = await scan.all([FirstComponentScorer(), OppositeScorer()], where)
+        assert (await scan.all([OppositeScorer()], where)) == [opposite]
         assert sorted(every.moments, key=repr) == sorted(expected, key=repr)
         assert (await scan.count(FirstComponentScorer(), where)).count == len(expected)
         first, last = await scan.first(FirstComponentScorer(), where), await scan.last(FirstComponentScorer(), where)
@@ -129,7 +138,7 @@ async def test_over_a_real_index_a_full_scan_agrees_with_the_segmenter(store, ca
     await film(store, catalog, "c", rng.random(100) ** 3, camera="gate")
     segmenter = Segmenter(store, catalog, FirstComponentScorer(), Where())
     grown = await segmenter.find_moments({c: [at(s) for s in range(0, 700, 30)] for c in ("yard", "gate")})
-    found = await FullScan(store, catalog).all(FirstComponentScorer())
+    (found,) = await FullScan(store, catalog).all([FirstComponentScorer()])
     assert found.looked == 800
     assert found.moments == sorted(grown, key=lambda m: (m.start, m.camera))
     gate = await FullScan(store, catalog).count(FirstComponentScorer(), Where(("gate",)))
@@ -159,15 +168,16 @@ async def test_an_unrecorded_feed_is_scanned_too(store, catalog):
     await store.write(
         [Record("yard", at(s), media.id, s, vector(0.9 if s == 7200 else 0.1)) for s in range(7000, 7400)]
     )
-    found = await FullScan(store, catalog).all(FirstComponentScorer())
+    (found,) = await FullScan(store, catalog).all([FirstComponentScorer()])
     assert [(m.start, m.end) for m in found.moments] == [(at(7200), at(7201))]
 
 
 async def test_an_empty_index_has_no_moments(store, catalog):
     scan = FullScan(store, catalog)
     where = Where((), ((datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)),))
-    for ask in (scan.first, scan.last, scan.count, scan.all):
+    for ask in (scan.first, scan.last, scan.count):
         assert (await ask(FirstComponentScorer(), where)).count == 0
+    assert [found.count for found in await scan.all([FirstComponentScorer()] * 2, where)] == [0, 0]
 
 
 async def test_the_last_is_not_taken_while_a_later_one_is_uncertain(store, catalog):

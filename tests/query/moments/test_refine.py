@@ -44,7 +44,7 @@ async def indexed(store, catalog, path, every=1.0, start=START, camera="yard"):
 
 
 async def found(store, catalog, where=Where()):
-    return (await FullScan(store, catalog).all(GreenScorer(), where)).moments
+    return (await FullScan(store, catalog).all([GreenScorer()], where))[0].moments
 
 
 async def refined(store, catalog, moments, spans=(), **budget):
