@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 
 from footage.indexer.store.base import StoreError, StoreUnreachable
+from footage.indexer.store.cassandra import breaker as breaker_module
 from footage.indexer.store.cassandra.breaker import CircuitBreaker
 
 LOGGER = "footage.indexer.store.cassandra.breaker"
@@ -75,17 +77,18 @@ async def test_silence_opens_it_for_every_waiting_request_and_a_ping_closes_it(
 
 
 async def test_failures_open_it_only_when_nothing_has_succeeded_for_a_second(
-    breaker: CircuitBreaker, cluster: Cluster
+    breaker: CircuitBreaker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster.there = False
+    cluster.there, now = False, 100.0
+    monkeypatch.setattr(breaker_module, "time", SimpleNamespace(monotonic=lambda: now))
     for _ in range(100):  # sixteen requests on a connection that is cut fail at once
         breaker.note_failure(StoreError("cut"))
     breaker.check()
-    await asyncio.sleep(1.1)
+    now += 1.1
     breaker.note_response()
     breaker.note_failure(StoreError("cut"))
     breaker.check()
-    await asyncio.sleep(1.1)
+    now += 1.1
     breaker.note_failure(StoreError("cut again"))
     with pytest.raises(StoreUnreachable, match="cut again"):
         breaker.check()
