@@ -293,7 +293,10 @@ document.addEventListener('focusin', (event) => {
 });
 store.subscribe(draw);
 
-/** Gives the box the focus, unless something has it already: letters typed since then stay where they went. */
+/**
+ * Gives the box the focus, unless something has it already: letters typed since then stay where they went. No `autofocus`:
+ * browsers follow it when they draw next, which may be after Escape has left the box.
+ */
 function focusFirst() {
   const box = document.getElementById('q');
   const isFree = box !== null && !store.get().open && document.activeElement === document.body;

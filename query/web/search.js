@@ -136,7 +136,7 @@ export function boxView(state) {
   return html`<form class="box" role="search" @submit=${submit}>
     ${icons.search}
     ${state.pictures.map((one) => html`<img class="pasted" src=${pictureUrl(one)} alt=${one.name}>`)}
-    <input id="q" type="text" name="q" autocomplete="off" autocapitalize="off" enterkeyhint="search" maxlength="900" autofocus
+    <input id="q" type="text" name="q" autocomplete="off" autocapitalize="off" enterkeyhint="search" maxlength="900"
       aria-label=${t.search.label} placeholder=${t.search.placeholder} .value=${state.text}
       @input=${(event) => type(event.target.value)} @keydown=${back}>
     ${filled ? html`<button type="button" class="ghost" title=${t.search.clear} aria-label=${t.search.clear} @click=${clear}>${icons.close}</button>` : nothing}
