@@ -13,6 +13,7 @@ from footage.commands.output import format_size
 if TYPE_CHECKING:
     from footage.commands.composition import Index
     from footage.config.settings import Settings
+    from footage.indexer.store.integrity import Comparison
 
 PACKAGES = ("footage", "av", "lancedb", "openvino", "supervision")
 SUSPICIOUS_SILENCE = 300.0
@@ -218,11 +219,14 @@ async def _examine_cluster(index: Index) -> list[str]:
             f"{len(compared.missing)} files are indexed and have no record, such as {named}: their records were lost, "
             "unless they were forgotten; restore the table of vectors from a backup (nodetool)"
         )
+    return problems + _describe_gaps(compared, ": they were lost, or the machine was overloaded")
+
+
+def _describe_gaps(compared: Comparison, advice: str) -> list[str]:
+    """What does not fit together in an index although nothing of it is damaged."""
+    problems = []
     if compared.bare_seconds >= SUSPICIOUS_SILENCE:
-        problems.append(
-            f"{compared.bare_seconds:.0f} s of recorded footage in a row have no record: they were lost, or the "
-            "machine was overloaded"
-        )
+        problems.append(f"{compared.bare_seconds:.0f} s of recorded footage in a row have no record{advice}")
     if compared.orphans:
         problems.append(f"{compared.orphans} records belong to footage that the catalog does not know: index it again")
     return problems
@@ -244,13 +248,7 @@ async def _examine(index: Index) -> list[str]:
     if problems:
         await store.note_loss(report.lost + len(compared.missing))
         problems.append("mend it with: footage index")
-    if compared.bare_seconds >= SUSPICIOUS_SILENCE:
-        problems.append(
-            f"{compared.bare_seconds:.0f} s of recorded footage in a row have no record; footage index mends that, if "
-            "it finds the index damaged"
-        )
-    if compared.orphans:
-        problems.append(f"{compared.orphans} records belong to footage that the catalog does not know: index it again")
+    problems += _describe_gaps(compared, "; footage index mends that, if it finds the index damaged")
     if damage := await catalog.find_damage():
         problems.append(f"catalog.sqlite is damaged, restore it from a copy: {damage}")
     return problems

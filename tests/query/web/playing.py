@@ -1,4 +1,4 @@
-"""What tests of the player share: waiting for a condition, and for a frame of its video."""
+"""What tests of the page share: waiting for a condition or a frame of a video, and holding answers back."""
 
 from __future__ import annotations
 
@@ -24,3 +24,16 @@ async def opened(page):
     if not await page.evaluate("document.querySelector('.player-video').paused"):
         await page.keyboard.press(" ")
     await until(lambda: page.evaluate("document.querySelector('.player-video').paused"), "the pause")
+
+
+async def hold(page, *patterns):
+    """Hold back the answers to what matches; returns what lets them go."""
+    release = asyncio.Event()
+
+    async def wait(route):
+        await release.wait()
+        await route.continue_()
+
+    for pattern in patterns:
+        await page.route(pattern, wait)
+    return release.set

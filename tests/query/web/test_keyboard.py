@@ -8,7 +8,7 @@ import io
 import av
 from playwright.async_api import expect
 
-from tests.query.web.playing import opened
+from tests.query.web.playing import hold, opened
 
 CARDS = "#results article.card:not(.near)"
 
@@ -72,16 +72,10 @@ async def test_the_help_shows_the_keys_of_every_part(visit):
 
 async def test_keys_that_come_before_the_results_are_done_when_they_are_there(visit):
     page = await visit("/web/icon.svg")
-    release = asyncio.Event()
-
-    async def hold(route):
-        await release.wait()
-        await route.continue_()
-
-    await page.route("**/api/search?*", hold)
+    release = await hold(page, "**/api/search?*")
     await page.goto("/?q=a+person")
     await expect(page.locator("#q")).to_be_focused()
     for key in ("Escape", "j", "x", "j", "x"):
         await page.keyboard.press(key)
-    release.set()
+    release()
     await expect(page.get_by_role("region", name="Selected moments")).to_contain_text("2 selected")

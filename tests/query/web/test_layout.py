@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from playwright.async_api import expect
+
+from tests.query.web.playing import hold
 
 SIZES = {"desk": {"width": 1280, "height": 800}, "phone": {"width": 360, "height": 740}}
 SHIFTS = """
@@ -25,17 +25,11 @@ new PerformanceObserver((list) => {
 async def test_nothing_moves_while_the_page_loads(visit, service, path, size):
     page = await visit("about:blank", viewport=SIZES[size])
     await page.add_init_script(SHIFTS)
-    release = asyncio.Event()
-
-    async def hold(route):
-        await release.wait()
-        await route.continue_()
-
-    for slow in ("**/api/search?*", "**/api/frames?*", "**/web/timeline-view.js"):  # waits with the first paint
-        await page.route(slow, hold)
+    # these wait with the first paint
+    release = await hold(page, "**/api/search?*", "**/api/frames?*", "**/web/timeline-view.js")
     await page.goto(service.url + path)
     await expect(page.locator(".ghostly").first).to_be_visible()
-    release.set()
+    release()
     await expect(page.locator(".card:not(.ghostly)").first).to_be_visible()
     await expect(page.locator(".timeline-canvas")).to_be_visible()
     await page.wait_for_load_state("networkidle")

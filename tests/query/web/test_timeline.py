@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.async_api import expect
+
+from tests.query.web.playing import hold
 
 CANVAS = "#timeline canvas"
 TIP = "#timeline .timeline-tip"
@@ -139,18 +140,12 @@ async def test_a_screen_reader_is_told_what_the_canvas_shows(visit):
 
 async def test_results_stay_where_they_are_when_the_timeline_comes(visit):
     page = await visit("/web/icon.svg")
-    release = asyncio.Event()
-
-    async def hold(route):
-        await release.wait()
-        await route.continue_()
-
-    await page.route("**/web/timeline-view.js", hold)
+    release = await hold(page, "**/web/timeline-view.js")
     await page.goto("/?q=a+bicycle")
     card = page.locator("#results article.card").first
     await expect(card).to_be_visible()
     assert await page.locator(CANVAS).count() == 0
     before = await card.bounding_box()
-    release.set()
+    release()
     await expect(page.locator(LIST)).to_contain_text("watched")
     assert await card.bounding_box() == before
