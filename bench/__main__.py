@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from footage.indexer.embed.openvino_core import core, describe_processor, openvino
 from footage.indexer.embed.runtime import hardware_precision
 
-MEASUREMENTS = ("search", "cold", "index", "decoding", "live", "tutorial")
+MEASUREMENTS = ("search", "crowd", "cold", "index", "decoding", "live", "tutorial")
 """Modules of this folder."""
 
 
