@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,10 +19,14 @@ from footage.indexer.pipeline.refused import RefusedRecords
 from footage.indexer.pipeline.retry import SpoolingWriter, retry_forever
 from footage.indexer.store.base import Catalog, CatalogEntry, Coverage, CoverageState, Store, StoreUnreachable, Where
 from footage.stream import source
+from footage.stream.errors import FootageError
 from footage.stream.files import decode
 from footage.stream.files.unsampled import Gap
 from footage.stream.files.video_file import MediaError
 from footage.stream.frame import Kind, Media
+from footage.stream.printable import printable
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +147,20 @@ class FileIndexer:
             try:
                 await self._index_file(job, channel)
             except (MediaError, source.SourceError) as error:
-                self.report.done += 1
-                self.report.failed[str(job.path)] = str(error)
+                self._set_failed(job, str(error))
+            except FootageError:  # of the store or the model: no file can be indexed
+                raise
+            except Exception as error:  # a fault of ours, which this file shows: it must not take the others along
+                log.exception("%s: reading it failed", printable(job.path))
+                self._set_failed(
+                    job,
+                    f"{printable(job.path)}: reading it failed in a way that was not foreseen ({error!r}); the "
+                    "log has the details, please report them with the file",
+                )
+
+    def _set_failed(self, job: Job, reason: str) -> None:
+        self.report.done += 1
+        self.report.failed[str(job.path)] = reason
 
     async def _index_file(self, job: Job, channel: FrameChannel) -> None:
         if job.again:

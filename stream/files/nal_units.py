@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from contextlib import suppress
+from itertools import islice, pairwise
 
 HEADER_BYTES = 64
 """Bytes of a slice that hold all of its header that is read here."""
@@ -81,16 +82,19 @@ def configuration_units(extradata: bytes | None, codec: str) -> Iterator[bytes]:
         yield from split_units(extradata, 0)
         return
     place = 5 if codec == "h264" else 22
-    groups = 2 if codec == "h264" else extradata[place : place + 1][0]
+    groups = 2 if codec == "h264" else int.from_bytes(extradata[place : place + 1], "big")
     place += codec == "hevc"
     for group in range(groups):
-        if codec == "hevc":
-            count, place = int.from_bytes(extradata[place + 1 : place + 3], "big"), place + 3
-        else:
-            count, place = extradata[place] & (0x1F if group == 0 else 0xFF), place + 1
+        width = 1 if codec == "h264" else 2
+        place += codec == "hevc"  # the kind of the sets
+        count = int.from_bytes(extradata[place : place + width], "big")
+        if codec == "h264" and group == 0:
+            count &= 0x1F
+        place += width
         for _ in range(min(count, NESTED_SETS)):
             length = int.from_bytes(extradata[place : place + 2], "big")
-            yield extradata[place + 2 : place + 2 + length]
+            if unit := extradata[place + 2 : place + 2 + length]:
+                yield unit
             place += 2 + length
 
 
@@ -138,21 +142,22 @@ def recovery_frames(data: bytes, size: int) -> int:
 
 
 def _recovery_point(payload: bytes) -> int:
-    place = 0
-    while place + 2 < len(payload):
-        kind = length = 0
-        while place < len(payload) and payload[place] == 0xFF:
-            kind, place = kind + 255, place + 1
-        kind, place = kind + payload[place], place + 1
-        while place < len(payload) and payload[place] == 0xFF:
-            length, place = length + 255, place + 1
-        if place >= len(payload):
-            return 0
-        length, place = length + payload[place], place + 1
-        if kind == _RECOVERY_POINT:
-            try:
-                return BitReader(payload[place : place + length]).golomb()
-            except IndexError:
+    read = iter(payload)
+    with suppress(StopIteration):
+        while True:
+            kind, length = _sei_number(read), _sei_number(read)
+            content = bytes(islice(read, length))
+            if kind == _RECOVERY_POINT:
+                with suppress(IndexError):
+                    return BitReader(content).golomb()
                 return 0
-        place += length
     return 0
+
+
+def _sei_number(read: Iterator[int]) -> int:
+    """The next type or length of an SEI message: bytes of 255 and a last one are added up."""
+    number = byte = next(read)
+    while byte == 0xFF:
+        byte = next(read)
+        number += byte
+    return number

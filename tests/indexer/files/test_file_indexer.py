@@ -12,6 +12,7 @@ import pytest
 
 from footage.indexer.files.file_indexer import FileIndexer, Job
 from footage.indexer.store.base import CoverageState, StoreError, Where
+from footage.stream.files import decode
 from tests import films
 from tests.indexer.color_embedder import COLORS, ColorEmbedder
 
@@ -114,6 +115,29 @@ async def test_a_bad_file_is_named_and_the_others_are_indexed(parts, film, tmp_p
     assert set(report.failed) == {str(bad), str(sound)}
     assert all(str(path) in text for path, text in report.failed.items())
     assert await parts[1].count() == 6
+
+
+async def test_a_fault_that_one_file_shows_is_told_and_takes_no_other_along(parts, film, tmp_path, monkeypatch, caplog):
+    bad = films.encode(tmp_path / "bad.mp4", plain(["red", "green", "blue"], seconds=3), fps=10, gop=10)
+    read_frames = decode.read_frames
+
+    def read(media, *options):
+        for number, frame in enumerate(read_frames(media, *options)):
+            if media.path == str(bad) and number == 2:
+                raise IndexError("of our own making")
+            yield frame
+
+    monkeypatch.setattr(decode, "read_frames", read)
+    report = await index(parts, Job(bad, "yard", 1.0, START), Job(film, "gate", 1.0, START))
+    assert (report.done, list(report.failed)) == (2, [str(bad)])
+    assert str(bad) in report.failed[str(bad)]
+    assert "of our own making" in caplog.text
+    assert "Traceback" in caplog.text
+    assert await parts[2].coverage(["yard"], START, START + timedelta(minutes=1)) == []  # it is read again next time
+    assert len(await records(parts[1], cameras=("gate",))) == 6
+    monkeypatch.undo()
+    assert (await index(parts, Job(bad, "yard", 1.0, START))).failed == {}
+    assert len(await records(parts[1], cameras=("yard",))) == 9
 
 
 async def test_the_readable_part_of_a_damaged_file_is_indexed_and_the_rest_is_a_gap(parts, tmp_path):
