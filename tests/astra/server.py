@@ -60,6 +60,7 @@ class Astra:
         self._server = server
         self._admin = server.cluster()
         self._session = self._admin.connect()
+        self._session.default_timeout = 120
         self._host_id = str(self._session.execute("SELECT host_id FROM system.local").one()[0])
         self._authority = authority(folder)
         self._metadata_port, self._proxy_port = free_port("127.0.0.1"), free_port("127.0.0.1")
@@ -97,7 +98,7 @@ class Astra:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._session.execute(f"DROP KEYSPACE IF EXISTS {self.contact.keyspace}", timeout=120)
+        self._session.execute(f"DROP KEYSPACE IF EXISTS {self.contact.keyspace}")
         self._admin.shutdown()
 
     def _prepare(self, keyspace: str, roles: dict[str, str]) -> None:
@@ -108,7 +109,7 @@ class Astra:
             self._session.execute(f"CREATE ROLE IF NOT EXISTS \"{role}\" WITH LOGIN = true AND PASSWORD = '{password}'")
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(120)
 
     async def _serve(self) -> None:
         if self._listening:

@@ -12,18 +12,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 import yaml
-from cassandra import DriverException
+from cassandra import ConsistencyLevel, DriverException
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import Cluster, NoHostAvailable
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.policies import WhiteListRoundRobinPolicy
 
 from tests.cassandra.jars import HERE, jars, java
 from tests.ports import free_port
 
+PATIENCE = 20
+"""Seconds to wait for a connection."""
 QUICK = ("-XX:TieredStopAtLevel=1",)
 """JVM options that halve the time to start and slow what follows: for tests, not for measurements."""
 
@@ -43,7 +47,8 @@ class Contact:
     def cluster(self, **options: Any) -> Cluster:
         """The driver's cluster object for this server, not connected yet; ``options`` go to it unchanged."""
         auth = PlainTextAuthProvider(self.user, self.password)
-        return Cluster([self.host], self.port, auth_provider=auth, protocol_version=5, **options)
+        patient = {"connect_timeout": PATIENCE, "control_connection_timeout": PATIENCE}  # a busy machine, not a fault
+        return Cluster([self.host], self.port, auth_provider=auth, protocol_version=5, **patient | options)
 
 
 class Server:
@@ -131,7 +136,7 @@ class Server:
                 process.returncode = 0  # its end is waited for by nobody here, which Popen would warn of
         self._process = self._watcher = self._lock = None
 
-    def wait(self, peers: int = 0, timeout: float = 120) -> None:
+    def wait(self, peers: int = 0, timeout: float = 300) -> None:
         """Return when a client's query is answered and so many other nodes are known.
 
         Raises:
@@ -268,6 +273,16 @@ def start(nodes: Sequence[Server]) -> None:
         node.wait(peers=len(others))
 
 
+def wait_until_all_see_all(nodes: Sequence[Server], table: str, timeout: float = 300) -> None:
+    """Return when each node, asked by itself, reads every copy of a table of three: it takes no node to be down."""
+
+    def reads(node: Server) -> bool:
+        return _ask(node.contact, f"SELECT * FROM {table} LIMIT 1", ConsistencyLevel.ALL) is not None
+
+    for node in nodes:
+        until(partial(reads, node), timeout, lambda: "a node takes another one to be down")
+
+
 def until(condition: Callable[[], bool], timeout: float, otherwise: Callable[[], str]) -> None:
     """Poll until ``condition`` holds; after ``timeout`` seconds raise ``TimeoutError`` with what ``otherwise`` says."""
     deadline = time.monotonic() + timeout
@@ -284,13 +299,14 @@ def _locked(file: Path, how: int) -> IO[str]:
     return opened
 
 
-def _ask(contact: Contact, query: str) -> list[Any] | None:
+def _ask(contact: Contact, query: str, consistency: int = ConsistencyLevel.LOCAL_ONE) -> list[Any] | None:
     """Rows from this very node, or None while it does not answer."""
+    only = ExecutionProfile(WhiteListRoundRobinPolicy([contact.host]), consistency_level=consistency)
     try:
         socket.create_connection((contact.host, contact.port), 1).close()
     except OSError:
         return None
-    with contact.cluster() as cluster:
+    with contact.cluster(execution_profiles={EXEC_PROFILE_DEFAULT: only}) as cluster:
         try:
             return list(cluster.connect().execute(query).all())
         except (NoHostAvailable, DriverException):

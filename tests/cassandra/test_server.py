@@ -36,6 +36,7 @@ def session(cassandra: Contact) -> Iterator[Session]:
     """A session in a new keyspace that holds an empty table of vectors."""
     cluster = cassandra.cluster()
     session = cluster.connect()
+    session.default_timeout = 120
     keyspace = make(session)
     yield session
     session.execute(f"DROP KEYSPACE {keyspace}")
@@ -67,7 +68,7 @@ def test_the_server_dies_with_the_run_that_started_it(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", START_AND_DIE, tmp_path], stdout=subprocess.PIPE, check=False)
     assert done.returncode == -signal.SIGKILL
     pid = int(done.stdout)
-    until(lambda: not _running(pid), 10, lambda: f"process {pid} is still there")
+    until(lambda: not _running(pid), 60, lambda: f"process {pid} is still there")
 
 
 def _running(pid: int) -> bool:

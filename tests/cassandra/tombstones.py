@@ -39,7 +39,7 @@ async def traced(session: CassandraSession) -> AsyncIterator[Walked]:
     finally:
         driver.execute_async = execute
     for response in responses:
-        for trace in await asyncio.to_thread(response.get_all_query_traces, 10.0):
+        for trace in await asyncio.to_thread(response.get_all_query_traces, 120.0):
             for event in trace.events:
                 if found := READ.search(event.description):
                     walked.requests += 1

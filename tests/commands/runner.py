@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 120
+SECONDS = 300
 """How long a command may take."""
 
 

@@ -129,7 +129,7 @@ def test_while_the_cluster_is_unreachable_records_are_spooled_and_nothing_is_los
     until(lambda: all(service.cameras().get(name, {}).get("records", 0) > 5 for name in live))
     indexing = index(settings[0], film)
     until(lambda: service.cameras().get("film", {}).get("records", 0) > 0)
-    indexing.send_signal(signal.SIGSTOP)  # in the middle, however fast this machine is
+    indexing.send_signal(signal.SIGSTOP)  # in the middle: it takes ten times as long as noticing that it has begun
     acknowledged, _ = stored(settings[0], monkeypatch)
     assert len(acknowledged["film"]) < SECONDS / EVERY
     server.kill()
@@ -175,6 +175,10 @@ def test_while_the_cluster_is_unreachable_records_are_spooled_and_nothing_is_los
     for name in live:
         assert spooled[name] == sorted(spooled[name])
         assert set(spooled[name]) <= set(records[name])
-        (watched,) = [c for c in coverage if c.camera == name and c.state is CoverageState.WATCHED and c.start < left]
-        assert watched.end > back - timedelta(seconds=10)
+        late = back - timedelta(seconds=10)
+        away = [c for c in coverage if c.camera == name and c.start < late and c.end > left]
+        known = sum((min(c.end, late) - max(c.start, left)).total_seconds() for c in away)
+        assert known > (late - left).total_seconds() - 2, away
+        assert any(c.state is CoverageState.WATCHED for c in away), away
+        assert "footage was not running" not in {c.cause for c in away}  # a busy machine may lose its camera
     assert len(records["film"]) == SECONDS / EVERY

@@ -58,7 +58,7 @@ def watched(service):
     return {n: c["live"]["worker"] for n, c in service.cameras().items() if c["live"] and c["live"]["state"] == "live"}
 
 
-def until(condition, seconds=90):
+def until(condition, seconds=180):
     """The seconds that it took until the condition held."""
     begun = time.monotonic()
     while not condition():
@@ -85,6 +85,15 @@ def stored(settings, monkeypatch):
     return [(c, t, next(w for f, w in folders.items() if p.startswith(f))) for c, t, p in records], coverage, documents
 
 
+async def leases_given(settings, monkeypatch):
+    """How often each lease has changed hands."""
+    monkeypatch.setenv("CAMERA_PASSWORD", "secret")
+    index = await find_index(load_settings(file=settings))
+    rows = await index.backend.session.select("SELECT name, number FROM @lease_holders")
+    await index.close()
+    return dict(rows)
+
+
 @pytest.mark.slow
 def test_two_workers_share_the_cameras_when_one_freezes_dies_or_stops(cluster, monkeypatch, capsys):
     """One is frozen for longer than its lease and resumes, is killed and restarted; the other one is stopped."""
@@ -105,6 +114,7 @@ def test_two_workers_share_the_cameras_when_one_freezes_dies_or_stops(cluster, m
     fenced = next(x for x in first.get("/metrics").decode().splitlines() if x.startswith("footage_records_fenced_t"))
 
     question = {"q": "a dog", "to": woken.isoformat(), "from": "-10m"}
+    mine = {name for name, worker in watched(second).items() if worker == "a"}
     first.end(signal.SIGKILL)
     killed = datetime.now(UTC)
     took = until(lambda: watched(second) == dict.fromkeys(NAMES, "b"))
@@ -117,6 +127,7 @@ def test_two_workers_share_the_cameras_when_one_freezes_dies_or_stops(cluster, m
     assert third.end() == 0
 
     records, coverage, documents = stored(cluster[0], monkeypatch)
+    given = asyncio.run(leases_given(cluster[0], monkeypatch))
     with capsys.disabled():
         print(
             f"\nfrozen: moved in {moved:.1f} s, then {fenced}; killed: {took:.1f} s; back: {back:.1f} s;"
@@ -127,11 +138,11 @@ def test_two_workers_share_the_cameras_when_one_freezes_dies_or_stops(cluster, m
     assert set(Counter((c, t) for c, t, _ in records).values()) == {1}
     assert [(c, t) for c, t, w in records if w == "a" and t < woken and (c, t) not in held] == []
     for name in NAMES:
-        mine = [w for c, _, w in records if c == name]
-        turns = mine[:1] + [w for v, w in pairwise(mine) if v != w]
-        assert len(turns) <= 5, (name, turns)  # a b a b a at most: never mixed
+        by = [w for c, _, w in records if c == name]
+        turns = by[:1] + [w for v, w in pairwise(by) if v != w]
+        assert len(turns) <= given[name], (name, turns)  # one for each time that the lease was given: never mixed
     gaps = [c for c in coverage if c.state is CoverageState.GAP and c.start <= killed + SECOND and c.end > killed]
-    assert len(gaps) == 2, coverage  # the cameras of the one that was killed
+    assert {c.camera for c in gaps if c.cause == "footage was not running"} == mine, coverage
 
 
 def ask(service, path, token="", **headers):
@@ -177,6 +188,7 @@ def test_any_service_hands_out_what_a_worker_recorded(cluster, monkeypatch, tmp_
         text = cluster[0].read_text().partition("cameras:")[0]
         (tmp_path / f"{name}.yaml").write_text(text.replace(str(tmp_path / "a"), str(tmp_path / name)))
     away, desk = elsewhere(tmp_path / "a"), ("--config", tmp_path / "desk.yaml")
+    started = datetime.now(UTC)
     worker, api = Service(cluster[0], "--worker", "a"), Service(tmp_path / "api.yaml", before=away)
     until(lambda: worker.cameras().get("yard", {}).get("records", 0) > 14)
     at = datetime.fromisoformat(api.cameras()["yard"]["start"]) + 2 * SECOND
@@ -207,7 +219,7 @@ def test_any_service_hands_out_what_a_worker_recorded(cluster, monkeypatch, tmp_
         said = json.loads(body)["error"]
         heard = re.search(r"service 'a', which does not answer; it was last heard at (\S+)", said)
         assert (status, bool(heard)) == (503, True), said
-        assert killed - 11 * SECOND < datetime.fromisoformat(heard[1]) <= killed
+        assert started < datetime.fromisoformat(heard[1]) <= killed
     gone = footage("clip", moment, "-o", tmp_path / "none.mp4", *desk, before=away)
     assert (gone.returncode, heard[0] in gone.stderr, (tmp_path / "none.mp4").exists()) == (5, True, False), gone.stderr
     assert api.end() == 0

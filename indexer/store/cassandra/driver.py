@@ -92,6 +92,7 @@ def _common(credentials: tuple[str, str], datacenter: str) -> dict[str, Any]:
         "auth_provider": PlainTextAuthProvider(*credentials) if any(credentials) else None,
         "execution_profiles": _profiles(datacenter),
         "connect_timeout": CONNECT_TIMEOUT,
+        "control_connection_timeout": REQUEST_TIMEOUT,  # two seconds are too few for the schema of a busy cluster
         "prepare_on_all_hosts": False,  # else preparing waits ten seconds for a node that is frozen
         # The driver's default pauses grow to ten minutes, but a node that is back should be used at once.
         "reconnection_policy": ConstantReconnectionPolicy(RECONNECT_DELAY, max_attempts=None),

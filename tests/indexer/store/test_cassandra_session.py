@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -115,10 +116,11 @@ async def test_sixty_four_inserts_at_once_all_succeed_and_are_all_found(session:
 
 
 async def test_a_record_goes_when_its_time_to_live_is_over(session: CassandraSession) -> None:
-    store = await CassandraStore.open(session, SPACE, ttl=2)
+    store, began = await CassandraStore.open(session, SPACE, ttl=4), time.monotonic()
     await store.write(make_records(3))
-    assert await store.count() == 3
-    async with asyncio.timeout(20):
+    count, took = await store.count(), time.monotonic() - began
+    assert count == 3 or took > 2  # by then a busy machine may have let them expire: whole seconds count
+    async with asyncio.timeout(60):
         while await store.count() or await store.nearest(unit_vectors(1)[0], 1):
             await asyncio.sleep(0.1)
     await (await CassandraStore.open(session, SPACE)).write(make_records(2))

@@ -54,11 +54,11 @@ async def test_ten_thousand_photographs_of_one_moment_are_quick(tmp_path: Path) 
         names = "id, camera, path, kind, clock, since, length, duration, recipe"
         connection.executemany(f"INSERT INTO media ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     connection.close()
-    began = time.perf_counter()
+    began = time.process_time()
     for i in range(20):
         photo = video(f"new{i}", -at(0).timestamp(), 0)
         assert (await catalog.add_media(photo, "r")).media.start.microsecond == 100_000 + 10 * i
-    assert (time.perf_counter() - began) / 20 < 2
+    assert (time.process_time() - began) / 20 < 2
     await catalog.close()
 
 
