@@ -53,7 +53,7 @@ def settings(server, rtsp, films, tmp_path):
             f"cassandra: {{hosts: ['{at.host}'], port: {at.port}, keyspace: footage,"
             f" user: {at.user}, password: {at.password}}}\ncameras:\n  - name: {name}\n"
             f"    url: {cameras.url(name, 'user:${CAMERA_PASSWORD}')}\n"
-            "    every: 250ms\n    max_gap: 1s\n    stall: 5s\n"
+            "    every: 250ms\n    max_gap: 1s\n    stall: 20s\n"
         )
     for command in (("store", "init"), ("cameras", "share")):
         done = footage(*command, "--config", paths[1], CAMERA_PASSWORD="secret")

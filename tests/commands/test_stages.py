@@ -87,7 +87,7 @@ def test_every_stage_of_a_service_is_made_to_raise_here():
 async def test_a_running_service_has_no_other_stages(shared, services, busy, tmp_path):
     async with running(settings(tmp_path, shared=shared), services) as (client, _):
         expected = (set(RESTARTED) - (set() if shared else SHARED)) - ({"background", "webhooks"} if shared else set())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 metrics = await (await client.get("/metrics")).text()
                 found = set(re.findall(r'footage_stage_up\{stage="(\w+)"\}', metrics))
@@ -174,7 +174,7 @@ async def running(settings, services):
 
 async def answers(client, status, path="/readyz"):
     """The answer of a route, as soon as it has this status."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             async with client.get(path) as response:
                 if response.status == status:
@@ -213,7 +213,7 @@ async def test_the_death_of_the_pipeline_ends_the_service(stage, services, dying
     async with running(settings(tmp_path), services) as (client, waiting):
         assert "pipeline: failed: RuntimeError" in await answers(client, 503)
         assert 'footage_stage_up{stage="pipeline"} 0.0' in await (await client.get("/metrics")).text()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             with pytest.raises(StageFailed):
                 await waiting
     (death,) = [r for r in caplog.records if r.exc_info and "'pipeline'" in r.getMessage()]

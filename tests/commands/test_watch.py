@@ -169,7 +169,7 @@ def test_a_running_service_evaluates_a_new_watch_and_calls_the_webhook(settings,
         with following(settings, service.url) as follower:
             added = footage("watch", "add", *args, "--config", settings, **SECRET)
             assert added.returncode == 0, added.stderr
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while len(Hook.got) < 2:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)

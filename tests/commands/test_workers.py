@@ -41,7 +41,7 @@ def cluster(cassandra, rtsp, films, tiny_clip, tmp_path):
     ]
     for name in NAMES:
         url = server.url(name, "user:${CAMERA_PASSWORD}")
-        lines.append(f'  - {{name: {name}, url: "{url}", every: 500ms, max_gap: 1s, stall: 3s}}')
+        lines.append(f'  - {{name: {name}, url: "{url}", every: 500ms, max_gap: 1s, stall: 20s}}')
     files = []
     for worker in "ab":
         files.append(tmp_path / f"{worker}.yaml")

@@ -9,7 +9,7 @@ from footage.indexer.supervisor import StageFailed, StageState, Supervisor
 
 
 async def until(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (value := condition()):
             await asyncio.sleep(0.005)
         return value
@@ -68,7 +68,7 @@ async def test_the_death_of_what_cannot_restart_is_told_to_whoever_waits(supervi
     told = []
     stage = supervisor.start("one", Dying(OSError("gone")), restart=False, on_failed=told.append)
     other = supervisor.start("other", Dying())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with pytest.raises(StageFailed, match=r"'one' died \(OSError: gone\)"):
             await supervisor.wait_failed()
     assert stage.state is StageState.FAILED

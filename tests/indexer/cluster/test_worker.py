@@ -332,7 +332,7 @@ async def test_a_worker_stops_although_the_catalog_is_unreachable(members, clock
 
     a.worker._on_removed = waiting
     a.catalog.away = True
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await a.worker.stop()
     assert a.worker.cameras == []
 
