@@ -8,8 +8,8 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,6 +62,21 @@ async def lock_file(path: Path, pause: float = 0.005, *, sign: bool = False) -> 
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def hold_file(path: Path) -> Iterator[None]:
+    """Hold a lock file as ``lock_file`` does, in a thread that may wait; without it where it cannot be made."""
+    descriptor = -1
+    try:
+        with suppress(OSError):  # a full disk, a folder that is gone, or a file system without locks
+            make_file(path)
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def read_holder(path: Path) -> LockHolder | None:

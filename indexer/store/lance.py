@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -231,8 +230,7 @@ class LanceStore:
 
     async def note_loss(self, records: int) -> None:
         """Remember that records were lost, or with 0 that all of them are there again."""
-        state = await asyncio.to_thread(self._ledger.read)
-        await asyncio.to_thread(self._ledger.write, replace(state, lost=max(state.lost, records) if records else 0))
+        await asyncio.to_thread(self._ledger.note_loss, records)
 
     async def examine(self) -> StoreReport:
         """Read every record and vector, and count them by media."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from footage.indexer.file_lock import hold_file
 from footage.indexer.store.error_hints import is_panic
 from footage.stream.atomic import atomic_write
 from footage.stream.private import make_file
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FOOTER = b"LANC"  # ends every data file and every list of files (Lance's file format)
+MANIFEST = re.compile(r"[0-9]{20}\.manifest")
 HIGHEST_VERSION = (1 << 64) - 1  # a list of files is named by how far its version is from this
 CHUNK_ROWS = 4_096  # rows that are read at once when everything is read
 SMALLEST_CHUNK = 4  # rows: what cannot be read is bisected down to this
@@ -60,18 +63,30 @@ class TableLedger:
         except (KeyError, TypeError):
             return TableState()
 
+    def change(self, make: Callable[[TableState], TableState]) -> None:
+        """Replace the table's state by what ``make`` makes of it; others who change a state wait meanwhile.
+
+        A full disk is told by what was to be written itself.
+        """
+        with hold_file(self._folder / "ledger.lock"), suppress(OSError):
+            state = self.read()
+            if (changed := make(state)) != state:
+                content = self._content() | {self._table: asdict(changed)}
+                with atomic_write(self._path) as draft:
+                    make_file(draft)
+                    draft.write_text(json.dumps(content))
+
     def write(self, state: TableState) -> None:
-        """Replace the table's state; a full disk is told by what was to be written itself."""
-        content = self._content() | {self._table: asdict(state)}
-        with suppress(OSError), atomic_write(self._path) as draft:
-            make_file(draft)
-            draft.write_text(json.dumps(content))
+        """Replace the table's state."""
+        self.change(lambda _: state)
 
     def note(self, found: TableState) -> None:
         """Note a commit, unless a later one is noted already; what was lost before stays noted."""
-        state = self.read()
-        if found.version >= state.version and (noted := replace(found, lost=state.lost)) != state:
-            self.write(noted)
+        self.change(lambda state: replace(found, lost=state.lost) if found.version >= state.version else state)
+
+    def note_loss(self, records: int) -> None:
+        """Note that records were lost, or with 0 that all of them are there again."""
+        self.change(lambda state: replace(state, lost=max(state.lost, records) if records else 0))
 
     def confirmed(self) -> TableState | None:
         """Return the noted state if the table's list of files is still the one of that commit, byte for byte.
@@ -137,12 +152,15 @@ async def read_state(table: Any, folder: Path) -> TableState:
 
 
 def newest_manifest(folder: Path) -> tuple[int, bytes]:
-    """Return the version of the newest list of files and its content; the names count down from 2^64 - 1."""
-    newest = min((folder / "_versions").glob("*.manifest"), key=lambda path: path.name, default=None)
-    try:
-        return (HIGHEST_VERSION - int(newest.stem), newest.read_bytes()) if newest else (0, b"")
-    except (FileNotFoundError, ValueError):  # removed meanwhile, or named by another version of LanceDB
-        return 0, b""
+    """Return the version of the newest list of files and its content; the names count down from 2^64 - 1.
+
+    Files with other names (a copy, a draft, what another version of LanceDB made) are no lists of ours.
+    """
+    lists = [path for path in (folder / "_versions").glob("*.manifest") if MANIFEST.fullmatch(path.name)]
+    for path in sorted(lists):
+        with suppress(FileNotFoundError):  # removed meanwhile
+            return HIGHEST_VERSION - int(path.stem), path.read_bytes()
+    return 0, b""
 
 
 def _has_footer(path: str) -> bool:

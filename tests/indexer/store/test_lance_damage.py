@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from footage.indexer.embed.base import Space
 from footage.indexer.store.base import Record, StoreDamaged, Where
 from footage.indexer.store.lance import LanceStore
+from footage.indexer.store.lance_files import TableLedger, TableState, find_damaged_files, newest_manifest
 from footage.indexer.store.lance_repair import salvage
 
 SPACE = Space("test/damage", 16)
@@ -154,3 +156,35 @@ async def test_an_index_of_an_earlier_version_has_no_ledger_and_is_whole(folder)
     assert await opened_damage(folder) == ""
     folder.with_name("vectors.json").write_text("not json")
     assert await opened_damage(folder) == ""
+
+
+def test_files_with_other_names_are_no_lists_of_files(folder):
+    found = newest_manifest(table(folder))
+    for name in ("0.manifest", "latest.manifest", "d1234.manifest", "0000 copy.manifest", ".tmp.manifest"):
+        (table(folder) / "_versions" / name).write_bytes(b"something else")
+    assert newest_manifest(table(folder)) == found
+    assert found[0] > 0
+    assert found[1].endswith(b"LANC")
+    assert find_damaged_files(table(folder), MEDIA) == 0
+
+
+def test_a_loss_stays_noted_while_commits_are_noted(tmp_path):
+    """Writers, maintenance and a check note at once, each of another table of the folder or of the same."""
+    (tmp_path / "vectors").mkdir()
+    ledgers = [TableLedger(tmp_path / "vectors", name) for name in ("a", "a", "b", "c")]
+
+    def note(ledger):
+        for version in range(100):
+            ledger.note(TableState(version + 1, rows=version))
+
+    with ThreadPoolExecutor(len(ledgers)) as threads:
+        noting = [threads.submit(note, ledger) for ledger in ledgers]
+        TableLedger(tmp_path / "vectors", "a").note_loss(5)
+        for one in noting:
+            one.result()
+    assert [(ledger.read().version, ledger.read().lost) for ledger in ledgers] == [
+        (100, 5),
+        (100, 5),
+        (100, 0),
+        (100, 0),
+    ]
