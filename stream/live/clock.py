@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import TypeAlias
 
 from footage.stream.frame import Clock
 
@@ -18,6 +19,11 @@ MAX_SLEW = 0.2  # at most this much faster or slower during the correction
 MAX_STEP = 5.0  # seconds; a larger error is not corrected: a new timeline must begin
 MAX_STEP_BACK = 120.0  # seconds; after a larger step back of this machine's clock, times run back, too
 MIN_SEPARATION = 1e-3  # seconds between two connections' times
+MAX_JITTER = 0.5  # seconds by which observations may lie off a trend,
+TREND_SCATTER = 0.3  # or as a part of what it rises
+TREND_POINTS = 4  # observations that make a trend
+
+Point: TypeAlias = tuple[float, float]  # timestamp, delay
 
 
 class MinimumDelayFit:
@@ -26,15 +32,20 @@ class MinimumDelayFit:
     Every observation is later than the truth by a delay that varies but is never negative. So the truth is the edge
     of the cloud's lower convex hull; which edge decides the place whose trend counts. Moon, Skelly and Towsley,
     "Estimation and removal of clock skew from network delay measurements", INFOCOM 1999.
+
+    The newest second counts in a trend once it is over: its first packets may have waited while this process, or the
+    network, was held up, and they come just before those that show it.
     """
 
     def __init__(self) -> None:
         self._bins: deque[tuple[float, float, float]] = deque()  # arrival that began the bin, timestamp, delay
+        self._newest = (float("-inf"), 0.0)  # timestamp, delay
 
     def add(self, timestamp: float, utc: float, arrival: float) -> None:
         """Add an observation: at ``arrival``, ``timestamp`` was reported or observed to be ``utc``; all in seconds."""
         delay = utc - timestamp
-        if self._bins and 0 <= arrival - self._bins[-1][0] < BIN_SECONDS:
+        self._newest = max(self._newest, (timestamp, delay))
+        if self._bins and abs(arrival - self._bins[-1][0]) < BIN_SECONDS:
             if delay < self._bins[-1][2]:
                 self._bins[-1] = (self._bins[-1][0], timestamp, delay)
         else:
@@ -46,13 +57,19 @@ class MinimumDelayFit:
         """UTC of ``timestamp`` and real seconds per stamped second; None without an observation."""
         if not self._bins:
             return None
-        points = sorted((s, d) for _, s, d in self._bins)
-        if self._bins[-1][0] - self._bins[0][0] < MIN_OBSERVED or points[-1][0] - points[0][0] < MIN_TIMESTAMP_SPAN:
-            return timestamp + min(d for _, d in points), 1.0
-        (x0, y0), (x1, y1) = _edge(_lower_hull(points))
-        slope = (y1 - y0) / (x1 - x0)
-        rate = min(max(1.0 + slope, RATE_LIMITS[0]), RATE_LIMITS[1])
-        return timestamp + y0 + (rate - 1.0) * (timestamp - x0), rate
+        over = list(self._bins)[:-1]
+        points = sorted((s, d) for _, s, d in over)
+        if not over or over[-1][0] - over[0][0] < MIN_OBSERVED or points[-1][0] - points[0][0] < MIN_TIMESTAMP_SPAN:
+            return timestamp + min(d for _, _, d in self._bins), 1.0
+        first, last = _edge(_lower_hull(points))
+        if _is_trend(points, first, last):
+            rate = min(max(1.0 + (last[1] - first[1]) / (last[0] - first[0]), RATE_LIMITS[0]), RATE_LIMITS[1])
+            delay = first[1] + (rate - 1.0) * (timestamp - first[0])
+        else:
+            rate, delay = 1.0, min(d for s, d in points if s >= points[-1][0] - MIN_OBSERVED)
+        if timestamp >= self._newest[0]:
+            delay = min(delay, self._newest[1])  # it was observed, so the truth is no later
+        return timestamp + delay, rate
 
 
 def is_new_timeline(step: float) -> bool:
@@ -100,7 +117,7 @@ class LiveClock:
         if sender is not None:
             self._sender.add(timestamp, sender, arrival)
         self._latest = max(self._latest, timestamp)
-        if self._line is not None and not 0 <= arrival - self._checked < BIN_SECONDS:
+        if self._line is not None and self._is_due(self._line, arrival):
             self._checked = arrival
             self._correct(self._line)
 
@@ -117,6 +134,10 @@ class LiveClock:
             self._line = (timestamp, utc, self.rate)
         begin, utc, rate = self._line
         return utc + (timestamp - begin) * rate
+
+    def _is_due(self, line: tuple[float, float, float], arrival: float) -> bool:
+        """Whether a second has passed since the last correction, or a second of time stamps has come at once."""
+        return abs(arrival - self._checked) >= BIN_SECONDS or self._latest - line[0] >= BIN_SECONDS
 
     def _correct(self, line: tuple[float, float, float]) -> None:
         """Bend the line at its newest time stamp, so that it meets the best known UTC some seconds later."""
@@ -141,9 +162,9 @@ class LiveClock:
         return utc
 
 
-def _lower_hull(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _lower_hull(points: list[Point]) -> list[Point]:
     """The lower convex hull of points in order of x (Andrew's monotone chain)."""
-    hull: list[tuple[float, float]] = []
+    hull: list[Point] = []
     for x, y in points:
         if hull and hull[-1][0] == x:
             continue  # in order, so this one is above
@@ -153,11 +174,21 @@ def _lower_hull(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return hull
 
 
-def _turns_down(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> bool:
+def _turns_down(a: Point, b: Point, c: Point) -> bool:
     return (b[0] - a[0]) * (c[1] - a[1]) <= (b[1] - a[1]) * (c[0] - a[0])
 
 
-def _edge(hull: list[tuple[float, float]]) -> tuple[tuple[float, float], tuple[float, float]]:
+def _is_trend(points: list[Point], first: Point, last: Point) -> bool:
+    """Whether the points between two lie near their line; else delay rose or fell at once, as when a reader waited."""
+    rise = last[1] - first[1]
+    slope, most = rise / (last[0] - first[0]), max(MAX_JITTER, TREND_SCATTER * abs(rise))
+    off = [abs(d - first[1] - slope * (s - first[0])) for s, d in points if first[0] <= s <= last[0]]
+    return len(off) >= TREND_POINTS and max(off) <= most
+
+
+def _edge(hull: list[Point]) -> tuple[Point, Point]:
+    """The edge whose trend counts; several as one where it is short."""
     place = hull[0][0] + EDGE_POSITION * (hull[-1][0] - hull[0][0])
-    i = next(i for i in range(1, len(hull)) if hull[i][0] >= place)
-    return hull[i - 1], hull[i]
+    last = next(i for i in range(1, len(hull)) if hull[i][0] >= place)
+    first = next((i for i in reversed(range(last)) if hull[last][0] - hull[i][0] >= MIN_OBSERVED), 0)
+    return hull[first], hull[last]

@@ -29,9 +29,21 @@ from footage.stream.live.url import host_and_port, probe_port, redact_url
 log = logging.getLogger(__name__)
 
 PROBE_INTERVAL = 1.0  # seconds between probes of a camera that does not answer
+CLOCKS_APART = 0.5  # seconds that may pass while both clocks are read
 STALLED_AFTER = READ_TIMEOUT  # seconds without video after which the state says so
 
 Connect = Callable[[str, str, dict[str, str], Event], Connection]
+
+
+def read_clocks() -> tuple[float, float]:
+    """UTC seconds by this machine's clock, and by how much it is ahead of the one that nobody sets.
+
+    Both are read again if much time passed in between: as a difference that would look like a clock that was set.
+    """
+    while True:
+        before, now = monotonic(), time()
+        if monotonic() - before < CLOCKS_APART:
+            return now, now - before
 
 
 class Reader:
@@ -177,12 +189,11 @@ class Reader:
     def _read(self, connection: Connection, session: LiveSession, stall: float) -> str:
         last_video = monotonic()
         counted = self.snapshot()
-        offset = time() - monotonic()
+        _, offset = read_clocks()
         while not self._stopped.is_set():
             try:
                 packet = connection.read()
-                now = time()
-                before, offset = offset, now - monotonic()
+                before, (now, offset) = offset, read_clocks()
                 if session.set_clock(offset - before):
                     log.warning("%s: this machine's clock was set, by %+.0f s", self._camera, offset - before)
                 if packet is None:

@@ -86,7 +86,7 @@ def test_a_stream_stamped_25_that_ships_21_a_second_is_followed() -> None:
 def test_a_camera_that_ships_less_than_half_of_what_it_stamps_is_followed() -> None:
     clock, times, errors = run(90, rate=lambda _: 2.5)
     assert not clock.jumped
-    assert max(map(abs, errors)) < 2.5
+    assert max(map(abs, errors)) < 3  # five seconds until the rate is known, and what it slips in each
     assert max(map(abs, errors[20 * 10 :])) < 0.3
     assert rises(times)
 
@@ -127,6 +127,24 @@ def test_a_burst_of_buffered_packets_at_the_start_is_not_taken_as_live() -> None
         clock.observe(i / 25, BEGIN)
     assert clock.time(74 / 25) == pytest.approx(BEGIN, abs=0.01)
     assert clock.time(0.0) == pytest.approx(BEGIN - 74 / 25, abs=0.01)
+
+
+@pytest.mark.parametrize("longest", [1.0, 4.0])
+def test_a_reader_that_is_held_up_again_and_again_gives_right_times(longest: float) -> None:
+    """What is read first after a pause came late; taken for a trend it put times up to half a minute ahead."""
+    for seed in range(100):
+        dice = random.Random(seed)
+        clock, errors = LiveClock(), []
+        now, pause = 0.0, dice.uniform(0.5, 4)
+        for i in range(10 * 25):
+            now = max(now + 0.001, i / 25 + dice.uniform(0.04, 0.06))
+            if now > pause:
+                now += dice.uniform(0.1, longest)
+                pause = now + dice.uniform(0.5, 4)
+            clock.observe(i / 25, BEGIN + now)
+            errors.append(clock.time(i / 25) - BEGIN - i / 25)
+        assert not clock.jumped
+        assert max(map(abs, errors)) < 0.15
 
 
 def test_a_stream_delivered_in_segments_gets_even_times() -> None:
