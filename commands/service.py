@@ -17,6 +17,7 @@ from footage.config.settings import Settings
 from footage.indexer.cluster.fence import Fence
 from footage.indexer.cluster.leases import Leases
 from footage.indexer.disk import DiskMonitor
+from footage.indexer.live.expiry_clock import ExpiryClock
 from footage.indexer.live.retention import Retention
 from footage.indexer.live.service import LiveService
 from footage.indexer.pipeline.spool import Spool
@@ -47,13 +48,13 @@ MAINTENANCE_INTERVAL = 60.0
 @asynccontextmanager
 async def run_service(settings: Settings, services: SearchServices) -> AsyncIterator[AppServices]:
     """Run watches, live cameras and the audit log while the block runs; what the HTTP routes need of them."""
-    metrics, alerts = Metrics(), Alerts()
+    metrics, alerts, clock = Metrics(), Alerts(), ExpiryClock()
     async with (
         Supervisor() as supervisor,
         worker.open_leases(settings, services.catalog, supervisor) as leases,
         _run_watches(settings, services, metrics, alerts, leases, supervisor) as watches,
-        _run_cameras(settings, services, metrics, watches, leases, supervisor) as (live, cameras),
-        _run_audit_log(settings, supervisor) as audit,
+        _run_cameras(settings, services, metrics, watches, leases, clock, supervisor) as (live, cameras),
+        _run_audit_log(settings, clock, supervisor) as audit,
         _watch_disk(settings, metrics, supervisor) as disk,
     ):
         metrics.add_stages(supervisor)
@@ -98,10 +99,12 @@ async def _watch_disk(settings: Settings, metrics: Metrics, supervisor: Supervis
 
 
 @asynccontextmanager
-async def _run_audit_log(settings: Settings, supervisor: Supervisor) -> AsyncIterator[AuditLog | None]:
+async def _run_audit_log(
+    settings: Settings, clock: ExpiryClock, supervisor: Supervisor
+) -> AsyncIterator[AuditLog | None]:
     """Delete old entries of the audit log while the block runs, even when it is off; None when it is off."""
     audit = audit_log(settings)
-    async with supervisor.running(audit=audit.run):
+    async with supervisor.running(audit=partial(audit.run, clock)):
         yield audit if settings.audit else None
 
 
@@ -136,6 +139,7 @@ async def _run_cameras(
     metrics: Metrics,
     watches: WatchEvaluator,
     leases: Leases | None,
+    clock: ExpiryClock,
     supervisor: Supervisor,
 ) -> AsyncIterator[tuple[LiveService | None, ServiceCameras | None]]:
     """Index live cameras while the block runs: those of the settings, or a share of the cluster's.
@@ -149,9 +153,8 @@ async def _run_cameras(
     fence = Fence(leases.seconds_left) if leases and settings.worker else None
     live = await _start_live(settings, services, metrics, watches, archive, fence, supervisor)
     keep = {c.name: timedelta(seconds=c.keep) if c.keep else None for c in settings.cameras}
-    retention = Retention(
-        services.store, services.catalog, archive, keep, settings.recordings_size, 2 * settings.disk_free
-    )
+    space = (settings.recordings_size, 2 * settings.disk_free)
+    retention = Retention(services.store, services.catalog, archive, keep, *space, clock)
     stages: dict[str, Work] = {
         "status": partial(camera_status.publish_status, services.catalog, live, settings.worker, supervisor),
         "maintenance": partial(_maintain, services),

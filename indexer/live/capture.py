@@ -83,6 +83,8 @@ class CameraCapture:
         if self._span and self._span.until is None:
             self._cover(CoverageState.GAP, self._span.since, start, self._span.cause)
         self._span = _Span(start, start)
+        if self._lost and start < self._lost.since:  # the clock was set back, and this is lost too
+            self._lost = replace(self._lost, since=start)
         self._feed = None
         self._start, self._clock = start, clock
         if self.recorder:

@@ -1,4 +1,4 @@
-"""Tells retention what time it is, without believing at once that the machine's clock was set forward."""
+"""Tells by what time footage and audit logs expire, not believing at once a clock that was set forward."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class ExpiryClock:
         elif self._doubted is None or abs(began - self._doubted[0]) > MAX_STEP:  # or set once more
             self._doubted = began, elapsed
             log.warning(
-                "the clock of this machine was set forward by %s: for a day footage expires as if it had not been, "
-                "because what is deleted does not come back when the clock was wrong",
+                "the clock of this machine was set forward by %s: for a day footage and audit logs expire as if it had "
+                "not been, because what is deleted does not come back when the clock was wrong",
                 timedelta(seconds=round((began - self._began).total_seconds())),
             )
         elif elapsed - self._doubted[1] >= TRUSTED_AFTER.total_seconds():

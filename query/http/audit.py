@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,18 +84,21 @@ class AuditLog:
             except ValueError:
                 continue
 
-    async def run(self) -> None:
-        """Remove expired files now and every hour, until cancelled."""
+    async def run(self, clock: Callable[[], datetime] = partial(datetime.now, UTC)) -> None:
+        """Remove expired files now and every hour, until cancelled.
+
+        Args:
+            clock: UTC time by which they expire.
+        """
         while True:
             try:
-                await asyncio.to_thread(self.remove_expired)
+                await asyncio.to_thread(self.remove_expired, clock())
             except OSError as error:
                 log.error("old days of the audit log cannot be removed: %s", error)
             await asyncio.sleep(CLEANUP_INTERVAL)
 
-    def remove_expired(self) -> None:
+    def remove_expired(self, now: datetime) -> None:
         """Remove the files of days that ended longer ago than entries are kept."""
-        now = datetime.now(UTC)
         for day, path in list(self._files()):
             if datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1) <= now - self._keep:
                 path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from footage.indexer.live.expiry_clock import ExpiryClock
 from footage.query.http import audit as module
 from footage.query.http.audit import MAX_TEXT, AuditLog
 from tests.query.http.test_tokens import SPAN, answer, moment, two_cameras
@@ -113,7 +114,7 @@ def test_a_day_is_removed_when_all_of_it_has_expired(tmp_path_factory, age, keep
     path = folder / f"{day:%Y-%m-%d}.jsonl"
     for name in (path.name, "notes.txt", "2026-99-99.jsonl"):
         (folder / name).write_text("{}")
-    AuditLog(folder, timedelta(days=keep)).remove_expired()
+    AuditLog(folder, timedelta(days=keep)).remove_expired(datetime.now(UTC))
     assert path.exists() == (age <= keep)
     assert (folder / "notes.txt").exists()
 
@@ -130,3 +131,27 @@ async def test_expired_days_are_removed_while_the_service_runs(tmp_path, monkeyp
             await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_nothing_expires_because_the_clock_was_set_forward(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CLEANUP_INTERVAL", 0.01)
+    begin, ahead, looked = datetime(2026, 5, 4, 12, tzinfo=UTC), timedelta(), 0
+
+    def machine():
+        nonlocal looked
+        looked += 1
+        return begin + ahead
+
+    clock = ExpiryClock(machine, lambda: 0.0)
+    for day in ("2026-01-01", "2026-05-03"):
+        (tmp_path / f"{day}.jsonl").write_text("{}\n")
+    task = asyncio.create_task(AuditLog(tmp_path, KEEP).run(clock))
+    async with asyncio.timeout(20):
+        while len(list(tmp_path.iterdir())) > 1:
+            await asyncio.sleep(0.01)
+        ahead, before = timedelta(days=365), looked
+        while looked < before + 5:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["2026-05-03.jsonl"]
