@@ -83,7 +83,7 @@ async def test_a_service_that_is_about_to_end_is_waited_for(tmp_path):
     first = asyncio.create_task(hold())
     await held.wait()
     asyncio.get_running_loop().call_later(0.2, free.set)
-    async with lock_service_folders(settings, patience=5.0):
+    async with lock_service_folders(settings, patience=60.0):
         assert free.is_set()
     await first
 

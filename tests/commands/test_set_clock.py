@@ -13,7 +13,10 @@ from tests.commands.test_service import Service, ended, stored, write_settings  
 from tests.require import require
 
 pytestmark = pytest.mark.slow
-HOUR, SLACK = timedelta(hours=1), timedelta(seconds=2)
+HOUR = timedelta(hours=1)
+WATCHED = timedelta(seconds=6)  # by each setting of the clock
+SLACK = timedelta(seconds=30)  # a machine that is busy may be late: what is judged is which of the two hours it is
+BENT = timedelta(seconds=5)  # as far as a line of times may be bent
 LIBRARY = "faketime/libfaketimeMT.so.1"
 
 
@@ -46,13 +49,13 @@ def test_a_clock_that_is_set_an_hour_forward_and_back_is_followed(rtsp, films, t
     )
     began = datetime.now(UTC)
     service = Service(settings, before=before)
-    turns = [began]  # when the clock was set, in truth
+    turns = [began]  # before each setting of the clock, in truth
     for setting, error in (("+0", 0 * HOUR), ("+3600", HOUR), ("+0", 0 * HOUR)):
         clock.with_suffix(".new").write_text(setting)
-        clock.with_suffix(".new").replace(clock)
         turns.append(datetime.now(UTC))
+        clock.with_suffix(".new").replace(clock)
         held = sum(c["records"] for c in service.cameras().values())
-        service.until(lambda c, since=turns[-1] + error: since + 3 * SLACK < newest(c) < since + HOUR / 2)
+        service.until(lambda c, since=turns[-1] + error: since + WATCHED < newest(c) < since + HOUR / 2)
         service.until(lambda c, held=held: sum(one["records"] for one in c.values()) > held + 10)
     answer = json.loads(service.get("/api/search", q="a dog", camera="yard"))
     assert {c["state"] for c in answer["coverage"]} <= {"watched", "gap"}
@@ -66,12 +69,14 @@ def test_a_clock_that_is_set_an_hour_forward_and_back_is_followed(rtsp, films, t
         return any(start <= time <= end for start, end in (true, ahead))
 
     assert set(keys.values()) == {1}
-    assert all(shown(time) for _, time in keys)
+    assert [time for _, time in keys if not shown(time)] == [], (true, ahead)
     assert {len([1 for c, t in keys if c == name and t > ahead[0]]) > 0 for name in ("yard", "gate")} == {True}
     for camera in ("yard", "gate"):
         watched = [c for c in coverage if c.camera == camera and c.state is CoverageState.WATCHED]
         assert all(shown(c.start) and shown(c.end) and c.end - c.start < HOUR / 2 for c in watched)
-        assert sum((c.end - c.start for c in watched), timedelta()) <= stopped - began  # no second was watched twice
+        assert (
+            sum((c.end - c.start for c in watched), timedelta()) <= stopped - began + BENT
+        )  # no second was watched twice
         gaps = [c for c in coverage if c.camera == camera and c.state is CoverageState.GAP]
         assert any(c.start < turns[2] + HOUR / 2 < c.end for c in gaps)
         mine = [m for m in media if m.camera == camera]
@@ -81,7 +86,7 @@ def test_a_clock_that_is_set_an_hour_forward_and_back_is_followed(rtsp, films, t
             assert segment.parse_path(one.path).start == one.start
             with av.open(one.path) as container:
                 frames = sum(1 for _ in container.decode(video=0))
-            assert frames / 25 == pytest.approx(one.duration, abs=5)  # as far as a line of times is bent
+            assert frames / 25 == pytest.approx(one.duration, abs=BENT.total_seconds())
         assert len(mine) >= 3
         assert [t for c, t in keys if c == camera and not any(w.start <= t <= w.end for w in watched)] == []
     print(f"{len(keys)} records, {len(media)} segments, {len(coverage)} spans, {stopped - began}")

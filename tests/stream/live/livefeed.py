@@ -134,7 +134,7 @@ class RecordingSink:
             self.faults.append(fault)
 
 
-def until(condition: Callable[[], bool], seconds: float = 15.0) -> float:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> float:
     """Wait until a condition is true; returns the seconds, or fails."""
     began = monotonic()
     while not condition():
