@@ -16,6 +16,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from footage.stream.av_options import LOCAL_FILE_ONLY, input_options
+from footage.stream.demux import demux
 from footage.stream.errors import FootageError
 from footage.stream.files.video_file import MediaError, VideoFile, presentation_time
 from footage.stream.frame import Media
@@ -153,8 +154,8 @@ def audio_packets(part: ClipPart, since: float) -> Iterator[tuple[float, Packet[
         if since > 0:  # else reading starts at the front, without a seek
             with suppress(FFmpegError):  # no index: earlier packets are read and skipped
                 container.seek(int((since + part.origin) / tick), stream=stream)
-        for packet in container.demux(stream):
-            if packet.size == 0 or packet.pts is None:
+        for packet in demux(container, [stream]):
+            if packet.pts is None:
                 continue
             time = packet.pts * tick - part.origin
             if time >= part.end:

@@ -140,7 +140,7 @@ def read_frames(
                     yield Frame(media.camera, media.at(offset), media, offset, video.to_image(frame, side))
         finally:
             report.gaps = sorted(log.finish(media.duration))
-            report.notes = [*video.notes, *_describe_joints(video)]
+            report.notes = [*video.notes, *_describe_joints(video), *_describe_foreign(video)]
         _check_end(video, last, grid, media)
 
 
@@ -170,6 +170,16 @@ def _describe_joints(video: VideoFile) -> list[str]:
     more = f" and {len(video.joints) - 3} more" if len(video.joints) > 3 else ""
     return [
         f"its clock starts again at {places}{more}, as if recordings were joined; they are read one after the other"
+    ]
+
+
+def _describe_foreign(video: VideoFile) -> list[str]:
+    size = video.foreign_bytes
+    if not size:
+        return []
+    return [
+        f"its video track ends {size} bytes before the file does; where another recording follows in a track of its "
+        "own, copy it to another file: ffmpeg -probesize 2G -analyzeduration 2G -i FILE -map 0:v:1 -c copy OTHER.ts"
     ]
 
 

@@ -11,14 +11,17 @@ from footage.stream.files.orientation import orientation
 from footage.stream.files.tone_mapping import is_high_range, tone_map, transfer_of
 from footage.stream.frame import Image
 
+MAX_ASPECT = 8
+"""Width of a pixel in heights, or height in widths, beyond which a header is damaged."""
 BT709, BT601, RGB_MATRIX = 1, 5, 4
 """YCbCr matrices as swscale numbers them."""
 
 
 def display_size(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
-    """Width and height in square pixels, before rotation."""
+    """Width and height in square pixels, before rotation; a shape that no camera's pixels have is not believed."""
     aspect = stream.sample_aspect_ratio
-    return (round(frame.width * aspect) if aspect else frame.width), frame.height
+    believed = aspect and 1 / MAX_ASPECT <= aspect <= MAX_ASPECT
+    return (round(frame.width * aspect) if aspect and believed else frame.width), frame.height
 
 
 def fit_size(width: int, height: int, side: int | None) -> tuple[int, int]:

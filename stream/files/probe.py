@@ -12,6 +12,7 @@ from footage.stream.files import image_file
 from footage.stream.files.frame_image import display_size
 from footage.stream.files.orientation import orientation
 from footage.stream.files.video_file import (
+    MAX_LENGTH,
     MediaError,
     VideoFile,
     decode_first_frame,
@@ -71,8 +72,10 @@ def _duration(video: VideoFile) -> float:
     """
     scan = video.scan
     promised = None if scan and not _keeps_promises(video) else _promised_duration(video)
+    if promised is not None and promised > MAX_LENGTH:
+        promised = None
     found = video.offset(scan.end) if scan else 0.0
-    if promised is None and scan is None:
+    if (promised is None and scan is None) or found > MAX_LENGTH:
         for _ in video.packets():
             pass
         return video.offset(video.end)

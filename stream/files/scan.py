@@ -15,6 +15,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from footage.stream.av_options import LOCAL_FILE_ONLY, input_options
+from footage.stream.demux import demux
 from footage.stream.files.presentation import Times, fill_decoding_times
 from footage.stream.files.timeline import Timeline
 from footage.stream.files.track import choose_track
@@ -48,10 +49,9 @@ def read_packets(
     errors = 0
     while True:
         try:
-            for packet in container.demux(stream):
-                if packet.size:
-                    errors = 0
-                    yield packet
+            for packet in demux(container, [stream]):
+                errors = 0
+                yield packet
             return
         except (FFmpegError, OSError) as error:
             errors += 1

@@ -40,6 +40,7 @@ from footage.stream.printable import printable
 MAX_REORDERING = 32  # packets; H.264 and HEVC reorder at most 16 frames
 SEEK_MARGINS = (0, 5, 30)  # seconds before the wanted time, tried in turn where an index is imprecise
 LOWEST_TIMESTAMP = -(1 << 62)  # lower than any real one
+MAX_LENGTH = 366 * 24 * 3600  # seconds from the first frame; time stamps and headers that say more are damaged
 PEEKED_PACKETS = 40  # from which it is judged whether presentation times are real
 # In these codecs a frame that no other refers to may be skipped; in HEVC, VP9 and AV1 a skipped frame may still
 # serve a higher temporal layer.
@@ -187,6 +188,17 @@ class VideoFile:
             return None
         return scan_file(self.path, self._times, self._lead)
 
+    @property
+    def foreign_bytes(self) -> int:
+        """Bytes behind the last packet read, where they would hold more than two seconds of video; else 0.
+
+        In a transport stream the film may go on in another stream, which appears after a join or a change of settings.
+        """
+        seconds, size = self._head_extent
+        left = self.path.stat().st_size - self._read_until
+        known = self._read_until and seconds and self._container.format.name in MPEG_FORMATS
+        return left if known and left > 2 * size / seconds else 0
+
     def decode(self, packet: Packet[VideoStream] | None, needed: bool = True) -> list[VideoFrame]:
         """Decode a packet, or flush the decoder when it is None; returns whole frames only.
 
@@ -231,6 +243,8 @@ class VideoFile:
         self._step = frame_step(self.stream)
         context = self.stream.codec_context
         self._length_size = length_size(context.extradata, "h264") if context.name == "h264" else None
+        self._read_until = 0  # bytes of the file
+        self._first_time: int | None = None
         self._begun = False  # a keyframe has been read since the front of the file
         self._flagged: dict[int, tuple[Packet[VideoStream], int]] = {}  # recovery points without their time yet
         self._recovery: dict[int | None, int] = {}  # times of recovery points, and frames until all is whole
@@ -305,9 +319,16 @@ class VideoFile:
             if at is None:
                 self._saw_untimed = True
                 continue
+            if self._first_time is None:
+                self._first_time = at
+            if at - self._first_time > MAX_LENGTH / self.time_base:
+                self.decode_errors += 1  # its time is damaged
+                continue
             if id(packet) in self._flagged:
                 self._recovery[at] = self._flagged.pop(id(packet))[1]
             self.end = max(self.end, at + (packet.duration or 0))
+            if packet.pos is not None and packet.pos >= 0:
+                self._read_until = max(self._read_until, packet.pos + packet.size)
             yield packet
 
     def _find_origin(self) -> int:

@@ -16,6 +16,7 @@ from av.error import ExitError, FFmpegError
 from av.video.stream import VideoStream
 
 from footage.stream.av_options import DECODER_OPTIONS, input_options
+from footage.stream.demux import demux
 from footage.stream.errors import FootageError
 from footage.stream.live.contracts import LivePacket
 from footage.stream.live.url import describe_error, encode_login
@@ -151,21 +152,18 @@ class FFmpegConnection:
         self.normal_silence = SEGMENT_SILENCE if container.format.name == "hls" else 0.0
         self.has_timestamps = container.format.name not in FORMATS_WITHOUT_TIMESTAMPS
         self._streams = [self.video, *([self.audio] if self.audio else [])]
-        self._packets = iter(container.demux(self._streams))
+        self._packets = demux(container, self._streams)
 
     def read(self) -> LivePacket | None:
         try:
-            packet = next(self._packets)
+            return next(self._packets)  # type: ignore[return-value]  # of these streams
         except ExitError:  # nothing came in time; a generator that raised has ended
-            self._packets = iter(self._container.demux(self._streams))
+            self._packets = demux(self._container, self._streams)
             return None
         except StopIteration:
             raise ConnectionLostError("ended the stream") from None
         except (FFmpegError, OSError, EOFError) as error:
             raise ConnectionLostError(describe_error(error)) from None
-        if packet.size == 0:  # what demux gives at the end to empty decoders
-            raise ConnectionLostError("ended the stream")
-        return packet  # type: ignore[return-value]  # only streams of these two kinds were asked for
 
     def sender_time(self, packet: LivePacket) -> float | None:
         if packet.stream is not self.video or packet.pts is None:

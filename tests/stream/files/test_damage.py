@@ -118,3 +118,30 @@ def test_an_mp4_without_its_index_is_reported(tmp_path: Path) -> None:
     path = films.truncate(films.encode(tmp_path / "cut.mp4", films.numbered(50)), 0.9)
     with pytest.raises(MediaError, match=r"cut\.mp4.*cut short"):
         probe_file(path)
+
+
+def test_time_stamps_and_lengths_that_cannot_be_are_not_believed(tmp_path: Path) -> None:
+    options = {"movflags": "frag_keyframe+empty_moov"}
+    content = bytearray(films.encode(tmp_path / "a.mp4", films.numbered(200), options=options).read_bytes())
+    last = content.rindex(b"tfdt") + 8
+    content[last : last + 8] = (1 << 60).to_bytes(8, "big")  # the time of the last fragment
+    length = content.index(b"mvhd") + 20
+    content[length : length + 4] = b"\xff\xff\xff\xfe"
+    path = tmp_path / "b.mp4"
+    path.write_bytes(content)
+    media, _ = identify_media(path, "door")
+    assert media.duration == pytest.approx(6, abs=0.1)
+    got, _ = run(media)
+    assert [n for _, n in got] == list(range(0, 150, 25))
+
+
+@pytest.mark.parametrize("field", [44, 28])  # of the matrix in a track's header: the scale of width and of height
+def test_pixels_of_a_shape_that_no_camera_has_are_taken_as_square(tmp_path: Path, field: int) -> None:
+    path = films.encode(tmp_path / "a.mp4", films.numbered(10))
+    content = bytearray(path.read_bytes())
+    header = content.index(b"tkhd") - 4
+    end = header + int.from_bytes(content[header : header + 4], "big")
+    content[end - field : end - field + 4] = (1 << 8).to_bytes(4, "big")  # a 256th
+    path.write_bytes(content)
+    frame = next(iter(read_frames(identify_media(path, "door")[0], 0, 64)))
+    assert frame.image.shape == (64, 96, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,6 +137,37 @@ def test_joined_recordings_follow_each_other(tmp_path: Path, name: str) -> None:
     assert (report.gaps, len(report.notes)) == ([], 1)
     for number in (30, 130, 199):
         assert films.number(read_image_at(path, Kind.VIDEO, number / 25)) == number % 100
+
+
+def test_a_recording_that_follows_in_another_track_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "joined.ts"
+    other = part(tmp_path / "b.ts", start=0, options={"mpegts_start_pid": "512"})
+    path.write_bytes(part(tmp_path / "a.ts", start=0) + other)
+    media, _ = identify_media(path, "yard")
+    report = ReadReport()
+    assert len(list(read_frames(media, 1, 64, report=report))) == 4
+    assert media.duration == pytest.approx(4, abs=0.1)
+    (note,) = report.notes
+    assert int(re.findall(r"(\d+) bytes before", note)[0]) == pytest.approx(len(other), rel=0.1)
+    probed = {"probesize": "2G", "analyzeduration": "2G"}  # as the note says
+    with av.open(str(path), container_options=probed) as joined:
+        track = joined.streams.video[1]
+        with av.open(str(tmp_path / "copy.ts"), "w") as copy:
+            stream = copy.add_stream_from_template(track)
+            for packet in joined.demux(track):
+                if packet.size:
+                    packet.stream = stream
+                    copy.mux(packet)
+    assert [n for _, n in numbers(identify_media(tmp_path / "copy.ts", "yard")[0])] == list(range(100))
+
+
+def test_a_stream_that_appears_at_the_end_of_a_file_does_no_harm(tmp_path: Path) -> None:
+    content = bytearray(part(tmp_path / "a.ts", start=0))
+    last = max(place for place in range(0, len(content), 188) if content[place + 1 : place + 3] == b"\x41\x00")
+    content[last + 1] |= 2  # a picture begins in a packet with another identifier
+    (tmp_path / "b.ts").write_bytes(content)
+    media, _ = identify_media(tmp_path / "b.ts", "yard")
+    assert [n for _, n in numbers(media)] == list(range(99))
 
 
 def test_a_wrap_at_33_bits_is_no_joint(tmp_path: Path) -> None:
