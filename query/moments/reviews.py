@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,12 +90,12 @@ class ReviewLog:
         """What is known of each moment; moments of which nothing is are left out."""
         asked = list(moments)
         marks, exports = await asyncio.gather(self._near(MARK_KIND, asked), self._near(EXPORT_KIND, asked))
+        marked, exported = _Decisions(marks), _Decisions(exports)
         found = {}
         for moment in asked:
-            own = [m for m in marks if is_same_event(m.moment_id, moment)]
-            exported = any(is_same_event(MomentId.parse(e.moment), moment) for e in exports)
-            if own or exported:
-                found[moment] = Review(max(own, key=lambda m: m.at, default=None), exported)
+            own, was_exported = marked.of(moment), bool(exported.of(moment))
+            if own or was_exported:
+                found[moment] = Review(max(own, key=lambda m: m.at, default=None), was_exported)
         return found
 
     async def keep_only(self, moments: Sequence[Moment], wanted: MarkFilter) -> list[Moment]:
@@ -177,6 +178,26 @@ class ReviewLog:
             parts = set(await self._catalog.documents(kind))
             self._parts[kind] = (time.monotonic(), parts)
         return parts
+
+
+class _Decisions:
+    """Marks or exports by camera and best frame: each is parsed once, however many moments are asked for."""
+
+    def __init__(self, decisions: Sequence[Any]) -> None:
+        self._found: dict[str, list[tuple[datetime, int, MomentId]]] = defaultdict(list)
+        self._decisions = decisions
+        for i, decision in enumerate(decisions):
+            moment = MomentId.parse(decision.moment)
+            self._found[moment.camera].append((moment.best, i, moment))
+        for found in self._found.values():
+            found.sort(key=lambda entry: entry[:2])
+
+    def of(self, moment: Moment | MomentId) -> list[Any]:
+        """Return the decisions of a moment's event, in the order in which they were given."""
+        near = self._found.get(moment.camera, [])
+        first = bisect_left(near, moment.start, key=lambda entry: entry[0])
+        last = bisect_right(near, moment.end, key=lambda entry: entry[0])
+        return [self._decisions[i] for i in sorted(i for _, i, m in near[first:last] if is_same_event(m, moment))]
 
 
 def _part(moment: MomentId) -> str:

@@ -39,9 +39,14 @@ def find_segments(p: NDArray[np.float64], cutoff: float) -> list[tuple[int, int]
     peaks = np.flatnonzero(p >= cutoff)
     if not len(peaks):
         return []
-    values, free = p.tolist(), [True] * len(p)
+    return grow_segments(p.tolist(), peaks[np.argsort(-p[peaks], kind="stable")].tolist())
+
+
+def grow_segments(values: Sequence[float], peaks: Sequence[int]) -> list[tuple[int, int]]:
+    """Return half-open index ranges that grow from peaks, the best first, to their edge levels."""
+    free = [True] * len(values)
     segments: list[tuple[int, int]] = []
-    for top in peaks[np.argsort(-p[peaks], kind="stable")].tolist():
+    for top in peaks:
         if free[top]:
             level = edge_level(values[top])
             start, end = find_edge(values, level, top, -1, free), find_edge(values, level, top, +1, free) + 1

@@ -80,13 +80,21 @@ class NounBank:
 
         Where the space has a floor, this is the cosine itself.
         """
-        cosines = np.asarray(vectors @ queries.T, np.float32)
         if self.floor is not None:
-            return cosines
+            return row_products(vectors, queries)
+        cosines = np.asarray(vectors @ queries.T, np.float32)
         noun_cosines = cosines if queries is self.vectors else vectors @ self.vectors.T
         k = min(NEAREST_NOUNS, noun_cosines.shape[1])
         nearest_mean = np.partition(noun_cosines, -k, axis=1)[:, -k:].mean(axis=1, keepdims=True)
         return np.asarray(cosines - nearest_mean, np.float32)
+
+
+def row_products(vectors: Vectors, queries: Vectors) -> Array:
+    """Return the inner product of each row with each query, (n, q): the same for a row in whatever batch it comes.
+
+    BLAS does not promise that, and pages of an answer, which read in other batches, are cut by exact scores.
+    """
+    return np.asarray(np.einsum("ij,kj->ik", vectors, queries), np.float32)
 
 
 async def _embed(embedder: Embedder, phrases: Sequence[str], progress: Callable[[int, int], None] | None) -> Vectors:

@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -23,7 +23,16 @@ from footage.indexer.store.base import Vector
 from footage.indexer.store.column.codes import Codes, quantize
 from footage.indexer.store.column.column import Column, Snapshot
 from footage.indexer.store.column.run_file import ColumnDamaged
-from footage.indexer.store.column.slices import Filter, Picked, Range, Segment, pick, places, read_rows
+from footage.indexer.store.column.slices import (
+    Filter,
+    Picked,
+    Range,
+    Segment,
+    pick,
+    places,
+    ranges_of_places,
+    read_rows,
+)
 from footage.indexer.store.row_arrays import RowArrays
 
 log = logging.getLogger(__name__)
@@ -39,7 +48,7 @@ LARGE_RANGE = 1024
 
 
 class Ranked(NamedTuple):
-    """Rows, best first, their exact scores, and from when on the column has records (None: all)."""
+    """Rows without vectors, best first, their exact scores, and from when on the column has records (None: all)."""
 
     rows: RowArrays
     scores: NDArray[np.float32]
@@ -239,16 +248,17 @@ class _Top:
 
 
 def _best(tops: Sequence[_Top], want: int) -> Picked:
-    """Return the best rows of all threads, as ranges of one row each, by segment."""
+    """Return the best rows of all threads, as ranges, by segment."""
     parts = [part for top in tops for part in top.found()]
     if not parts:
         return []
     scores = np.concatenate([part[2] for part in parts])
     least = np.partition(scores, -want)[-want] if len(scores) > want else -np.inf
-    rows: dict[int, tuple[Segment, list[int]]] = {}
+    rows: dict[int, tuple[Segment, list[NDArray[np.intp]]]] = {}
     for segment, at, found in parts:
-        rows.setdefault(id(segment), (segment, []))[1].extend(at[found >= least].tolist())
-    return [(segment, [(row, row + 1) for row in sorted(places)]) for segment, places in rows.values() if places]
+        rows.setdefault(id(segment), (segment, []))[1].append(at[found >= least])
+    best = [(segment, np.sort(np.concatenate(at))) for segment, at in rows.values()]
+    return [(segment, ranges_of_places(at)) for segment, at in best if len(at)]
 
 
 def _rank(job: _Job, candidates: Picked) -> Ranked:
@@ -256,7 +266,8 @@ def _rank(job: _Job, candidates: Picked) -> Ranked:
     scores = exact_scores(rows.vectors, job.vector)
     order = rows.time_order()
     order = order[np.argsort(-scores[order], kind="stable")][: job.k]
-    return Ranked(rows.take(order), scores[order], job.since)
+    keys = replace(rows, vectors=rows.vectors[:, :0])
+    return Ranked(keys.take(order), scores[order], job.since)
 
 
 def available_processors() -> int:

@@ -74,7 +74,9 @@ def matching(segment: Segment, wanted: Filter) -> NDArray[np.bool_]:
 
 def places(ranges: Sequence[Range]) -> NDArray[np.intp]:
     """Return every row of some ranges."""
-    return np.concatenate([np.arange(first, last) for first, last in ranges]) if ranges else np.empty(0, np.intp)
+    first, last = np.array(ranges, np.intp).reshape(-1, 2).T
+    length = last - first
+    return np.arange(length.sum()) + np.repeat(last - np.cumsum(length), length)
 
 
 def read_rows(picked: Picked, dim: int, *, by_time: bool = False) -> RowArrays:
@@ -190,6 +192,13 @@ def ranges_of(mask: NDArray[np.bool_]) -> list[Range]:
     """Return the ranges of rows of which a mask is true."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).view(np.int8)))
     return [(first, last) for first, last in edges.reshape(-1, 2).tolist()]
+
+
+def ranges_of_places(at: NDArray[np.intp]) -> list[Range]:
+    """Return the ranges of rows in rising order."""
+    breaks = np.flatnonzero(np.diff(at) != 1) + 1
+    first, last = at[np.concatenate([[0], breaks])], at[np.concatenate([breaks, [len(at)]]) - 1] + 1
+    return list(zip(first.tolist(), last.tolist(), strict=True))
 
 
 def _joined(ranges: list[Range]) -> list[Range]:

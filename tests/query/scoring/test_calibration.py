@@ -165,6 +165,18 @@ def test_an_exclusion_applies_to_all_records_of_its_time() -> None:
     np.testing.assert_allclose(found, [0.02, 0.09, 0.9])
 
 
+def test_with_a_floor_a_row_scores_the_same_in_every_batch() -> None:
+    """Pages are cut by exact scores, and read the same rows in other batches."""
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((300, 512)).astype(np.float32)
+    queries = random.standard_normal((3, 512)).astype(np.float32)
+    bank = NounBank(queries, floor=0.1)
+    whole = bank.evidence(queries, vectors)
+    for first, last in ((0, 1), (1, 8), (7, 300), (150, 183)):
+        np.testing.assert_array_equal(bank.evidence(queries, vectors[first:last].copy()), whole[first:last])
+        np.testing.assert_array_equal(bank.evidence(queries[:1], vectors[first:last].copy()), whole[first:last, :1])
+
+
 async def test_an_image_matches_itself_and_no_other(lite: LiteEmbedder, bank: NounBank, frames: Vectors) -> None:
     altered = [np.ascontiguousarray(image[20:-20, 30:-30][:, ::-1]) for image in (data.chelsea(), data.rocket())]
     null = NullDistribution(bank, frames)
