@@ -29,6 +29,7 @@ from footage.stream.live.url import host_and_port, probe_port, redact_url
 log = logging.getLogger(__name__)
 
 PROBE_INTERVAL = 1.0  # seconds between probes of a camera that does not answer
+LONGEST_READ = 1.5 * READ_TIMEOUT  # seconds that a read takes; in what is more this process was held up, not the camera
 CLOCKS_APART = 0.5  # seconds that may pass while both clocks are read
 STALLED_AFTER = READ_TIMEOUT  # seconds without video after which the state says so
 
@@ -187,7 +188,7 @@ class Reader:
         return cause
 
     def _read(self, connection: Connection, session: LiveSession, stall: float) -> str:
-        last_video = monotonic()
+        silent, looked = 0.0, monotonic()  # seconds waited for video
         counted = self.snapshot()
         _, offset = read_clocks()
         while not self._stopped.is_set():
@@ -204,10 +205,12 @@ class Reader:
                 return f"connection lost: the camera {error}"
             except ReconnectError as error:
                 return str(error)
+            silent += min(monotonic() - looked, LONGEST_READ)
+            looked = monotonic()
             if packet is not None and packet.stream is connection.video:
-                last_video = monotonic()
-            self._update_counts(session, counted, monotonic() - last_video)
-            if monotonic() - last_video >= stall:
+                silent = 0.0
+            self._update_counts(session, counted, silent)
+            if silent >= stall:
                 return f"no picture for {stall:g} s"
         return "stopped"
 

@@ -93,7 +93,7 @@ async def test_a_camera_is_indexed_recorded_and_covered(live, rtsp, films, store
     assert entry.media.kind is Kind.SEGMENT
     picture = await shown(ClipService(store, catalog, tmp_path / "clips"), now)
     assert picture.shape == (192, 320, 3)
-    assert await service.stop()
+    assert await service.stop(60.0)
     kept = await records(store)
     times = [r.time for r in kept]
     assert times == sorted(set(times))
@@ -138,7 +138,7 @@ async def test_a_gap_has_its_length_and_cause_and_nothing_comes_twice(live, rtsp
     back = datetime.now(UTC)
     server.start()
     await until(lambda: state(service).kept > kept + 5)
-    assert await service.stop()
+    assert await service.stop(60.0)
     spans = await catalog.coverage(["yard"], EPOCH, DISTANT_FUTURE)
     assert [s.state for s in spans] == [CoverageState.WATCHED, CoverageState.GAP, CoverageState.WATCHED]
     assert abs((spans[1].start - killed).total_seconds()) < 10  # as long as a reader on a busy machine may be behind

@@ -131,7 +131,7 @@ def test_a_refreshed_camera_over_rtsp_is_sampled_and_recorded(
     reader = Reader("yard", rtsp({"refresh": films["refresh"]}).url("refresh"), sink, every=1.0, side=64)
     reader.start()
     until(lambda: len(sink.harness.closed) >= 3, 120)
-    assert reader.stop()
+    assert reader.stop(60)
     assert sink.faults == []
     assert all((b - a).total_seconds() < 2.1 for a, b in pairwise(sink.frames))  # one in each second
     assert len(sink.frames) >= 5

@@ -47,7 +47,7 @@ def watch() -> Iterator[Watch]:
 
     yield start
     for reader, notes in watched:
-        assert reader.stop()
+        assert reader.stop(60)
         assert notes.faults == []
 
 
@@ -133,7 +133,7 @@ def test_a_wrong_camera_clock_is_reported_once_and_not_used(
     assert status.clock is Clock.ARRIVAL
     assert status.skew == pytest.approx(-3600, abs=60)
     assert abs((datetime.now(UTC) - notes.times[-1]).total_seconds()) < 60
-    assert reader.stop()
+    assert reader.stop(60)
     assert len([r for r in caplog.records if re.search(r"its clock is 3[56]\d\d\.\d s behind", r.getMessage())]) == 1
 
 
@@ -148,6 +148,26 @@ def _paced(feed: FileConnection) -> FileConnection:
 
     feed.packets = pace()
     return feed
+
+
+def test_a_reader_that_was_held_up_for_long_keeps_its_connection(
+    films: Films, monkeypatch: pytest.MonkeyPatch, watch: Watch
+) -> None:
+    held_up = 0.0
+    monkeypatch.setattr("footage.stream.live.reader.monotonic", lambda: monotonic() + held_up)
+
+    class Held(FileConnection):
+        def read(self) -> LivePacket | None:
+            nonlocal held_up
+            packet = super().read()
+            if held_up or len(notes.frames) < 2:
+                return packet
+            held_up = 60.0  # FFmpeg gives up reading, though something has come
+            return None
+
+    _, notes = watch("rtsp://cam.invalid/yard", connect=lambda *_: _paced(Held(films["yard"])))
+    until(lambda: bool(held_up) and len(notes.frames) >= 4)
+    assert not [span.cause for span in notes.spans if span.cause.startswith("no picture")]
 
 
 def test_images_over_http_are_timed_by_arrival(watch: Watch) -> None:
