@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
@@ -25,6 +26,7 @@ from footage.stream.errors import AWAY, NOTHING, FootageError
 from footage.stream.frame import Image, Kind, Media
 from footage.stream.instants import MICROSECOND
 from footage.stream.private import make_folder
+from footage.stream.recording.segment import UNFINISHED_SUFFIX
 
 if TYPE_CHECKING:
     from footage.query.clips.clip import Clip
@@ -60,25 +62,13 @@ class FootageUnreachable(FootageError):
     hint = "its footage can be had again when that service is back"
 
 
-async def _read_image(media: Media, offset: float, side: int | None) -> Image:
-    """Read an image; one of a live camera once it is written, which is a moment after it is indexed."""
-    from footage.stream.files import frame_at
-    from footage.stream.files.video_file import MediaError
-
-    until = time.monotonic() + WRITING
-    while True:
-        try:
-            return await asyncio.to_thread(frame_at.read_image_at, Path(media.path), media.kind, offset, side)
-        except MediaError:
-            if not _is_being_written(media) or time.monotonic() > until:
-                raise
-        await asyncio.sleep(LOOK_AGAIN)
-
-
 def _is_being_written(media: Media) -> bool:
-    """Whether a segment was written to a moment ago; whatever the camera's clock says."""
-    with suppress(OSError):
-        return media.kind is Kind.SEGMENT and time.time() - Path(media.path).stat().st_mtime < WRITING
+    """Whether a segment was written to, or finished, a moment ago; whatever the camera's clock says."""
+    path = Path(media.path)
+    if media.kind is Kind.SEGMENT and path.suffix == UNFINISHED_SUFFIX:
+        for one in (path, path.parent):  # when it is finished it has another name, which the catalog will say soon
+            with suppress(OSError):
+                return time.time() - one.stat().st_mtime < WRITING
     return False
 
 
@@ -142,15 +132,30 @@ class ClipService:
             stream.files.video_file.MediaError: the footage is damaged there.
         """
         try:
-            media, offset = await self.find_source(frame)
+            image = await self._read_image(frame, side)
         except NotHere as missing:
             if self._remote is None:
                 raise
             image = await self._remote.get_image(frame, missing.media, side)
-        else:
-            with self._hold(media.path):
-                image = await _read_image(media, offset, side)
         return await asyncio.to_thread(draw_regions, image, [frame.region]) if boxes and frame.region else image
+
+    async def _read_image(self, frame: FrameId, side: int | None) -> Image:
+        """Read an image here; one of a live camera once it is written, which is a moment after it is indexed."""
+        from footage.stream.files.frame_at import read_image_at
+        from footage.stream.files.video_file import MediaError
+
+        until, is_late = time.monotonic() + WRITING, False
+        while True:
+            media, offset = await self.find_source(frame)
+            try:
+                with self._hold(media.path):
+                    read = partial(read_image_at, Path(media.path), media.kind, offset, side)
+                    return await asyncio.to_thread(read, written=_is_being_written(media) and not is_late)
+            except MediaError:
+                if is_late or not _is_being_written(media):
+                    raise
+            is_late = time.monotonic() > until
+            await asyncio.sleep(LOOK_AGAIN)
 
     async def get_clip(
         self,
@@ -277,9 +282,15 @@ class ClipService:
             NotFound: there is no such frame, or its footage has been moved or deleted.
             NotHere: so it is, or its footage is on another machine.
         """
-        entry = await self._find_entry(frame)
-        media = entry.media
-        if media.kind is Kind.FEED or not await asyncio.to_thread(Path(media.path).exists):
+        until = time.monotonic() + WRITING
+        while True:
+            entry = await self._find_entry(frame)
+            media = entry.media
+            there = media.kind is not Kind.FEED and await asyncio.to_thread(Path(media.path).exists)
+            if there or entry.note == NOT_WRITTEN or not _is_being_written(media) or time.monotonic() > until:
+                break
+            await asyncio.sleep(LOOK_AGAIN)
+        if not there:
             if media.kind is Kind.FEED or entry.note == NOT_WRITTEN:  # no machine has it
                 raise NotFound(_explain_missing(entry))
             raise NotHere(describe_missing(media), media)

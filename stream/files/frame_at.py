@@ -18,25 +18,28 @@ from footage.stream.frame import Image, Kind
 OFFSET_TOLERANCE = 0.0005  # seconds; an offset that was rounded still means its own frame
 
 
-def read_image_at(path: Path, kind: Kind, offset: float, side: int | None = None) -> Image:
+def read_image_at(path: Path, kind: Kind, offset: float, side: int | None = None, *, written: bool = False) -> Image:
     """Decode the frame that is shown ``offset`` seconds after the first one.
 
     Args:
         side: length in pixels of the shorter side; None keeps the size.
+        written: of a file that grows: that frame has to be in it; else the last one that is there is given.
 
     Returns:
         (height, width, 3) uint8 RGB, upright.
 
     Raises:
-        MediaError: the file is gone, or has no frame there that can be decoded.
+        MediaError: the file is gone, or has no frame there (yet) that can be decoded.
     """
     if kind is Kind.PHOTO:
         return image_file.load(path, side)
     with VideoFile(path) as video:
         target = video.origin + int((max(0.0, offset) + OFFSET_TOLERANCE) / video.time_base)
-        packets = _packets_until(video, target)
+        packets, is_end = _packets_until(video, target)
         times = (presentation_time(packet) for packet in packets)
         shown = max((time for time in times if time is not None and time <= target), default=target)
+        if written and is_end and (target - shown) * video.time_base > 2 * OFFSET_TOLERANCE:
+            raise MediaError(path, f"nothing is written yet at {offset:.1f} s")
         best = None
         for packet in [*packets, None]:
             for frame in video.decode(packet, packet is None or presentation_time(packet) == shown):
@@ -64,15 +67,18 @@ def encode_jpeg(image: Image, quality: int = 85) -> bytes:
     return out.getvalue()
 
 
-def _packets_until(video: VideoFile, target: int) -> list[Packet[VideoStream]]:
-    """Packets from the keyframe before ``target`` to the last that is shown by then."""
+def _packets_until(video: VideoFile, target: int) -> tuple[list[Packet[VideoStream]], bool]:
+    """Packets from the keyframe before ``target`` to the last that is shown by then; whether the video ends there."""
     group: list[Packet[VideoStream]] = []
     for packet in video.packets(target):
         time = presentation_time(packet)
         assert time is not None  # VideoFile.packets yields nothing else
         if packet.dts is not None and packet.dts > target:
-            break  # not at one without a decoding time: Matroska leaves it out of the first few after a seek
+            return (
+                group,
+                False,
+            )  # not at one without a decoding time: Matroska leaves it out of the first few after a seek
         if packet.is_keyframe and time <= target:
             group = []
         group.append(packet)
-    return group
+    return group, True

@@ -152,7 +152,7 @@ def test_forget_removes_vectors_and_footage(settings):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_killed_twenty_times_nothing_acknowledged_is_lost_or_doubled(settings):
     moments = random.Random(7)
     acknowledged, kills, ups = set(), [], []  # killed, and up again

@@ -79,7 +79,7 @@ async def test_footage_is_held_while_a_picture_is_read_from_it(catalog, store, t
         yield
         held.remove(path)
 
-    def read(path, *_):
+    def read(path, *_, written):
         seen.append(list(held))
         return np.zeros((4, 4, 3), np.uint8)
 
