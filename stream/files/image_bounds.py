@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -50,6 +51,7 @@ _START_OF_SCAN = b"\xff\xda"  # ITU T.81, table B.1; in coded data FF is never f
 _large_picture = threading.Lock()
 
 Pillow.MAX_IMAGE_PIXELS = MAX_PIXELS  # its own is a third of that, and it would only warn
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of damage, which names no file
 
 
 class UnsupportedImage(MediaError):

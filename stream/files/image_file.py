@@ -41,7 +41,10 @@ _TURNS = {  # Exif 2.31, section 4.6.4: where the first row and column are
 }
 _SIDEWAYS = frozenset({5, 6, 7, 8})  # orientations that swap width and height
 # What Pillow's readers raise on damaged files
-_DECODE_ERRORS = (OSError, EOFError, ValueError, TypeError, SyntaxError, LookupError, ArithmeticError, struct.error)
+_DECODE_ERRORS = (
+    *(OSError, EOFError, ValueError, TypeError, SyntaxError, LookupError, ArithmeticError, struct.error),
+    RuntimeError,  # of libavif
+)
 
 Converter: TypeAlias = "Callable[[Pillow.Image], Pillow.Image]"
 

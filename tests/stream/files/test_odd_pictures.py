@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -100,6 +101,28 @@ def test_a_photograph_of_which_nothing_is_there_is_refused(tmp_path: Path) -> No
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes() + b"\0" * 20)
     with pytest.raises(MediaError, match=r"a\.png"):
         image_file.load(tmp_path / "a.png", 224)
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")  # as outside of tests
+@pytest.mark.parametrize("kind", ["avif", "bmp", "jp2", "jpg", "png", "tif", "webp"])
+def test_a_photograph_that_is_cut_or_flipped_anywhere_is_read_or_named(tmp_path: Path, kind: str) -> None:
+    path, chance = tmp_path / f"a.{kind}", random.Random(kind)
+    Pillow.fromarray(films.photograph("cat", (40, 30))).save(path)
+    whole, refused = path.read_bytes(), []
+    for _ in range(150):
+        content = bytearray(whole[: chance.choice([len(whole), chance.randrange(len(whole))])])
+        for _ in range(chance.choice([1, 2, 8]) if content else 0):
+            content[chance.randrange(min(len(content), chance.choice([100, 400, len(whole)])))] ^= (
+                1 << chance.randrange(8)
+            )
+        path.write_bytes(content)
+        try:
+            identify_media(path, "yard")
+            image_file.load_part(path, 224)
+        except MediaError as error:
+            refused.append(str(error))
+    assert len(refused) > 5
+    assert all(str(path) in reason for reason in refused)
 
 
 TIMES = {
