@@ -12,7 +12,7 @@ from footage.indexer.embed.base import Space
 from footage.indexer.store.base import Catalog, Store
 
 if TYPE_CHECKING:
-    from footage.indexer.store.cassandra import CassandraSession
+    from footage.indexer.store.cassandra import CassandraSession, CassandraStore
     from footage.indexer.store.lance import LanceStore
     from footage.indexer.store.sqlite import SqliteCatalog
 
@@ -103,17 +103,33 @@ class Backend:
         return await LanceStore.open(self._settings.data / "vectors", space, self._settings.search_memory)
 
     async def find_damage(self, store: Store, catalog: Catalog) -> str:
-        """Say what is wrong with an embedded index, by a look that takes a millisecond; empty when nothing is.
+        """Say what is wrong with an index, by a look that takes a millisecond or one small read; empty when nothing is.
 
-        A cluster checks and repairs its own copies; ``footage doctor`` compares what it holds with what was counted.
+        Of a cluster it says what searches, services in turn, and ``footage doctor`` have noted as lost.
         """
         if self.session:
-            return ""
+            from footage.indexer.store.lost_vectors import describe_losses, read_losses
+
+            found = describe_losses(await read_losses(catalog))
+            advice = "footage index, on each machine that has footage of that time; docs/cluster.md tells more"
+            return f"the index in {self.location} is damaged: {found}; mend it with: {advice}" if found else ""
         lance, sqlite = self.embedded(store, catalog)
         found = await lance.find_damage()
         if not found and await sqlite.has_records() and not await lance.count():
             found = "there are no vectors of the files that the catalog knows"
         return f"the index in {self.location} is damaged: {found}; mend it with: footage index" if found else ""
+
+    def count_changes(self, store: Store) -> int:
+        """How often this process has noted that records of a cluster were lost, or are there again."""
+        return self.cluster(store).losses.changes if self.session else 0
+
+    @staticmethod
+    def cluster(store: Store) -> CassandraStore:
+        """The same store, as what it is in a cluster."""
+        from footage.indexer.store.cassandra import CassandraStore
+
+        assert isinstance(store, CassandraStore)
+        return store
 
     @staticmethod
     def embedded(store: Store, catalog: Catalog) -> tuple[LanceStore, SqliteCatalog]:

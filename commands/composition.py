@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -56,6 +56,14 @@ class Index:
             from footage.indexer.store.base import StoreDamaged
 
             raise StoreDamaged(damage)
+
+    async def recheck_losses(self, cameras: Sequence[str]) -> None:
+        """Look again at what is noted as lost of these cameras, of which something was forgotten."""
+        if self.backend.session:
+            from footage.indexer.store.lost_vectors import read_losses
+
+            if again := [camera for camera in await read_losses(self.catalog) if camera in cameras]:
+                await self.backend.cluster(self.store).losses.examine(again)
 
     async def close(self) -> None:
         """Close the store, the catalog and their connection."""
@@ -345,7 +353,9 @@ async def open_services(settings: Settings, name: str = "", lazy: bool = False) 
         bank = await _apply_cutoff(catalog, chosen.embedder.space.name, bank)
         peers = await stack.enter_async_context(open_peers(settings, catalog, name))
         clips = reach_cluster(ClipService(store, catalog, clip_cache(settings)), peers)
-        health = IndexHealth(partial(backend.find_damage, store, catalog))
+        health = IndexHealth(
+            partial(backend.find_damage, store, catalog), changes=partial(backend.count_changes, store)
+        )
         get_frame = partial(clips.get_frame, boxes=False)
         engine = SearchEngine(chosen.embedder, store, catalog, bank, get_frame, health.damage)
         refused = RefusedRecords(settings.data, chosen.embedder.space)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from footage.commands.composition import Index
     from footage.config.settings import Settings
     from footage.indexer.store.integrity import Comparison
+    from footage.indexer.store.lost_vectors import Spans
+    from footage.stream.frame import Media
 
 PACKAGES = ("footage", "av", "lancedb", "openvino", "supervision")
 SUSPICIOUS_SILENCE = 300.0
@@ -152,16 +154,17 @@ async def _check_index(settings: Settings, deep: bool) -> Finding:
         if index is None:
             return "index", True, "none yet"
         try:
-            problems = [found] if (found := await index.find_damage()) else []
-            if settings.store != "embedded":
-                problems += await _find_loss(index)
-            if deep:
-                problems += await (_examine(index) if settings.store == "embedded" else _examine_cluster(index))
+            if settings.store == "embedded":
+                problems = [found] if (found := await index.find_damage()) else []
+                problems += await _examine(index) if deep else []
+                records = await index.store.count()
+            else:
+                problems, records = await _examine_cluster(index, deep)
             if problems:
                 return "index", False, "\n".join(problems)
             seen = ", all of them read" if deep else ""
-            found = f"{await index.store.count()} records{seen}, model {index.store.space.name}"
-            return "index", True, found + await _describe_column(index)
+            text = f"{records} records{seen}, model {index.store.space.name}"
+            return "index", True, text + await _describe_column(index)
         finally:
             await index.close()
     except Exception as error:
@@ -190,36 +193,36 @@ async def _describe_column(index: Index) -> str:
     )
 
 
-async def _find_loss(index: Index) -> list[str]:
-    """What is wrong with a cluster that holds no record although some were counted."""
-    if await index.store.count():
-        return []
-    cameras = [camera.camera for camera in await index.catalog.cameras()]
-    counted = sum((await index.store.counts(cameras)).values())
-    if not counted:
-        return []
-    return [
-        f"{counted} records were counted when they were written, and none is there: the table of vectors was emptied, "
-        "unless everything was forgotten and a request timed out that counted it (--deep compares with the catalog). "
-        "Searches find nothing, and coverage still says watched: restore the table from a backup (nodetool)"
-    ]
-
-
-async def _examine_cluster(index: Index) -> list[str]:
-    """Read which media every record of a cluster is of, and compare that with the catalog."""
-    from footage.indexer.store.cassandra.vectors import CassandraStore
+async def _examine_cluster(index: Index, deep: bool) -> tuple[list[str], int]:
+    """Look at every partition of a cluster, and ``deep`` at every record; what is wrong, and the number of records."""
     from footage.indexer.store.integrity import compare
 
-    assert isinstance(index.store, CassandraStore)
-    compared = await compare(index.catalog, await index.store.count_media())
-    problems = []
-    if compared.missing:
-        named = ", ".join(sorted(entry.media.path for entry in compared.missing)[:3])
+    found = await index.backend.cluster(index.store).losses.examine(deep=deep)
+    problems = [damage] if (damage := await index.find_damage()) else []
+    cameras = [camera.camera for camera in await index.catalog.cameras()]
+    counted = sum((await index.store.counts(cameras)).values())
+    records = found.counts.total() if deep else counted
+    if counted and not found.partitions:
         problems.append(
-            f"{len(compared.missing)} files are indexed and have no record, such as {named}: their records were lost, "
-            "unless they were forgotten; restore the table of vectors from a backup (nodetool)"
+            f"{counted} records were counted when they were written, and no list of them is there: the tables were "
+            "emptied, unless everything was forgotten and a request timed out that counted it; restore them from a "
+            "backup (nodetool), or index the footage again"
         )
-    return problems + _describe_gaps(compared, ": they were lost, or the machine was overloaded")
+    if not deep:
+        return problems, records
+    compared = await compare(index.catalog, found.counts)
+    missing = [e.media for e in compared.missing if not _is_within(e.media, found.lost.get(e.media.camera, ()))]
+    if missing:
+        named = ", ".join(sorted(media.path for media in missing)[:3])
+        problems.append(
+            f"{len(missing)} files are indexed and have no record, such as {named}: their records were lost, unless "
+            "they were forgotten; index them again, or restore the tables from a backup (nodetool)"
+        )
+    return problems + _describe_gaps(compared, ": they were lost, or the machine was overloaded"), records
+
+
+def _is_within(media: Media, spans: Spans) -> bool:
+    return any(start <= media.end and end >= media.start for start, end in spans)
 
 
 def _describe_gaps(compared: Comparison, advice: str) -> list[str]:

@@ -84,6 +84,7 @@ async def _forget(index: Index, settings: Settings, camera: str, start: datetime
     await recount([m.id for m in media], index.store, index.catalog)
     await index.catalog.clear_coverage([camera], start, end)
     await ReviewLog(index.catalog).forget(camera, start, end)
+    await index.recheck_losses([camera])
     await _verify_forgotten(index, camera, start, min(end, begun - IN_FLIGHT))
     return records, len(inside) + len(deleted)
 
@@ -124,6 +125,7 @@ async def _forget_gone(index: Index, settings: Settings, cameras: list[str], sta
     for one in deleted:  # a time that other footage shows stays covered
         if not await index.catalog.media_between([one.camera], one.start, one.end):
             await index.catalog.clear_coverage([one.camera], one.start, one.end)
+    await index.recheck_losses([m.camera for m in deleted])
     print_message(f"forgot {records} records of {len(deleted)} files that were deleted")
 
 

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from footage.commands.backend import Backend
-from footage.commands.composition import SearchServices, may_have_index, open_services
+from footage.commands.composition import SearchServices, find_index, may_have_index, open_services
 from footage.commands.errors import print_message
 from footage.commands.indexing import index_files
 from footage.commands.service_lock import lock_service_folders
@@ -15,21 +15,22 @@ from footage.indexer.embed.base import Space
 from footage.indexer.files.file_indexer import Job
 from footage.indexer.store.base import Catalog, CatalogEntry, Coverage, CoverageState, Store, StoreDamaged
 from footage.indexer.store.integrity import Comparison, compare
+from footage.indexer.store.lost_vectors import LOST, describe_losses, read_losses
 from footage.stream.frame import Kind
 
-LOST = "its vectors were lost"
-"""Cause of the gap where a media is gone, too."""
 LOCK_PATIENCE = 1.0
 """Seconds to wait for a service to end: mending replaces what it has open."""
 
 
 async def mend_index(settings: Settings) -> bool:
-    """Mend an embedded index, if it is damaged; returns whether it was.
+    """Mend an index, if it is damaged; returns whether it was.
 
     Raises:
-        UsageError: a service uses the data folder.
+        UsageError: a service uses the data folder; a cluster is mended while services run.
     """
-    if settings.store != "embedded" or not may_have_index(settings):
+    if settings.store != "embedded":
+        return await _mend_cluster(settings)
+    if not may_have_index(settings):
         return False
     damage, space = await _find_damage(settings)
     if not damage or space is None:
@@ -96,6 +97,32 @@ async def _index_lost(services: SearchServices, every: float) -> None:
         return
     await store.note_loss(0)
     print_message("the index is whole again")
+
+
+async def _mend_cluster(settings: Settings) -> bool:
+    """Index again what is noted as lost, of the footage that is on this machine."""
+    index = await find_index(settings)
+    if index is None:
+        return False
+    try:
+        damage = await index.find_damage()
+    finally:
+        await index.close()
+    if not damage:
+        return False
+    print_message(damage.partition("; mend it")[0])
+    async with open_services(settings) as services:
+        losses = Backend.cluster(services.store).losses
+        cameras = sorted(await read_losses(services.catalog))
+        entries = await losses.lost_media()
+        jobs = [_job(entry, settings.every) for entry in entries if _is_readable(entry)]
+        if jobs:
+            print_message(f"{len(jobs)} files and recorded segments are indexed again")
+            await index_files(services, jobs)
+        left = describe_losses((await losses.examine(cameras)).lost)
+    advice = "their footage is not on this machine; if it is gone: footage forget --camera NAME --from TIME --to TIME"
+    print_message(f"not mended: {left}; {advice}" if left else "the index is whole again")
+    return True
 
 
 async def _compare(store: Store, catalog: Catalog) -> Comparison:

@@ -19,17 +19,24 @@ class IndexHealth:
 
     Args:
         check: returns what is wrong, or an empty text.
+        changes: returns another number when this process has found anything out, so that it is checked at once.
     """
 
-    def __init__(self, check: Callable[[], Awaitable[str]], seconds: float = CHECK_INTERVAL) -> None:
-        self._check, self._seconds = check, seconds
-        self._found, self._checked = "", float("-inf")
+    def __init__(
+        self,
+        check: Callable[[], Awaitable[str]],
+        seconds: float = CHECK_INTERVAL,
+        changes: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._check, self._seconds, self._changes = check, seconds, changes
+        self._found, self._checked, self._seen = "", float("-inf"), 0
 
     async def damage(self) -> str:
         """Return what is wrong with the index; empty when nothing is."""
-        if time.monotonic() - self._checked > self._seconds:
+        changes = self._changes()
+        if changes != self._seen or time.monotonic() - self._checked > self._seconds:
             self._found = await self._check()
-            self._checked = time.monotonic()
+            self._checked, self._seen = time.monotonic(), changes
         return self._found
 
 

@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import Field
 
 from footage.indexer.store.base import Coverage, Where
+from footage.indexer.store.lost_vectors import shown_coverage
 from footage.query.http.app_keys import CATALOG, STORE
 from footage.query.http.auth import require_known, visible_cameras
 from footage.query.http.page_schemas import CoverageAnswerOut, FrameOut, FramesOut
@@ -59,7 +60,7 @@ async def coverage(request: web.Request, params: CoverageParams) -> CoverageAnsw
     require_order(params.start, params.end)
     cameras = await _cameras(request, params)
     start, end = params.start or DISTANT_PAST, params.end or DISTANT_FUTURE  # of a camera without footage, too
-    found = await request.app[CATALOG].coverage(cameras, start, end) if cameras else []
+    found = await shown_coverage(request.app[CATALOG], cameras, start, end) if cameras else []
     resolution = params.resolution
     spans = _coarsen(found, resolution)
     while len(spans) > MAX_SPANS:

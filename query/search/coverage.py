@@ -5,17 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from footage.indexer.store.base import Catalog, Coverage
+from footage.indexer.store.lost_vectors import shown_coverage
 from footage.query.search.question import Question
 from footage.query.values.schedule import Schedule
 from footage.stream.instants import DISTANT_PAST, MICROSECOND
 
 
 async def load_coverage(catalog: Catalog, question: Question) -> list[Coverage]:
-    """Read which parts of the requested time range were watched."""
+    """Read which parts of the requested time range were watched, and are not lost."""
     start, end = await known_span(catalog, question.cameras, question.start, question.end)
     if start is None or end is None or start >= end:
         return []
-    return await catalog.coverage(question.cameras, start, end)
+    return await shown_coverage(catalog, question.cameras, start, end)
 
 
 async def known_span(

@@ -58,9 +58,9 @@ def test_an_index_in_a_cluster_answers_as_the_embedded_one_does(cluster, tmp_pat
     assert whole[1], whole
     assert "16 records, all of them read" in whole[2]
     assert not lost[1]
-    assert "16 records were counted when they were written, and none is there" in lost[2]
+    assert "records of camera 'film'" in lost[2]
     assert not lost_deep[1]
-    assert f"1 files are indexed and have no record, such as {film}" in lost_deep[2]
+    assert "records of camera 'film'" in lost_deep[2]
 
 
 async def _look_before_and_after_a_loss(settings):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -19,6 +20,10 @@ log = logging.getLogger(__name__)
 ROWS_PER_BATCH = 200  # small rows per batch
 ON_ITS_WAY = 30_000_000  # microseconds: older writes have arrived, or were given up
 ALL_TIME = (-(1 << 62), 1 << 62)  # microseconds, and buckets: wider than datetime
+
+
+Partition = tuple[str, int]
+"""Camera and bucket."""
 
 
 class BucketSlice(NamedTuple):
@@ -103,26 +108,47 @@ class BucketIndex:
         found = await gather_all(self._session.select(cql, self._space, part) for part in parts)
         return {camera: max(0, records or 0) for part in found for camera, records in part}
 
-    async def remove_if_empty(self, bucket_slice: BucketSlice, table: str, media: Sequence[str]) -> None:
+    async def of_camera(self, camera: str) -> list[Partition]:
+        """Return every partition that is listed of a camera, by time."""
+        return await self._of_camera(camera, *ALL_TIME)
+
+    async def is_listed(self, partition: Partition) -> bool:
+        """Whether the partition is listed of its camera."""
+        cql = "SELECT bucket FROM @partitions WHERE space = ? AND camera = ? AND bucket = ?"
+        return bool(await self._session.select(cql, self._space, *partition))
+
+    async def holds(self, media: str, partition: Partition) -> bool:
+        """Whether the partition is listed of a media."""
+        cql = "SELECT bucket FROM @holdings WHERE space = ? AND media = ? AND camera = ? AND bucket = ?"
+        return bool(await self._session.select(cql, self._space, media, *partition))
+
+    async def remove_if_empty(
+        self, bucket_slice: BucketSlice, table: str, media: Sequence[str], *, was_empty: bool = False
+    ) -> None:
         """Remove the partition from the lists if it is empty or holds no more records of ``media``.
 
         The removal carries the time before the check, so an entry that a writer adds after the check stays.
+
+        Args:
+            was_empty: it held nothing to forget. If nothing is in it, it has lost its records (``LossFinder``), and
+                stays listed unless all of its time is forgotten.
         """
         before = time.time_ns() // 1000
         partition = (bucket_slice.camera, bucket_slice.bucket)
         any_left = f"SELECT time FROM @{table} WHERE camera = ? AND bucket = ? LIMIT 1"
         empty = not await self._session.select(any_left, *partition)
-        if empty:
+        whole = bucket_slice.until - bucket_slice.since == self._bucket and not media
+        if empty and (whole or not was_empty):
             await self._unlist(partition, before)
         if not media:
             return
-        left = set() if empty else await self._media_of(partition, table)
+        left = set() if empty else set(await self.count_media(partition, table))
         cql = "DELETE FROM @holdings USING TIMESTAMP ? WHERE space = ? AND media = ? AND camera = ? AND bucket = ?"
         await gather_all(
             self._session.write(cql, before, self._space, media_id, *partition) for media_id in set(media) - left
         )
 
-    async def _unlist(self, partition: tuple[str, int], before: int) -> None:
+    async def _unlist(self, partition: Partition, before: int) -> None:
         """Take a partition from its camera's list; where it is the first, what was taken before becomes one range."""
         inside = "space = ? AND camera = ? AND bucket"
         cql = f"DELETE FROM @partitions USING TIMESTAMP ? WHERE {inside} = ?"
@@ -132,8 +158,8 @@ class BucketIndex:
             cql = f"DELETE FROM @partitions USING TIMESTAMP ? WHERE {inside} < ?"
             await self._session.write(cql, before - ON_ITS_WAY, self._space, *partition)
 
-    async def _media_of(self, partition: tuple[str, int], table: str) -> set[str]:
-        """Return the media that a partition holds records of."""
+    async def count_media(self, partition: Partition, table: str) -> Counter[str]:
+        """Return the number of records of each media in a partition; reads its rows, without vectors."""
         pages = self._session.select_pages(
             f"time, region, media FROM @{table}",
             "camera = ? AND bucket = ?",
@@ -141,7 +167,7 @@ class BucketIndex:
             "time, region",
             (ALL_TIME[0], -1),
         )
-        return {row[2] async for page in pages for row in page}
+        return Counter([row[2] async for page in pages for row in page])
 
     async def _add_camera(self, camera: str) -> None:
         cql = "INSERT INTO @space_cameras (space, shard, camera) VALUES (?, ?, ?)"

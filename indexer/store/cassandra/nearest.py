@@ -46,19 +46,27 @@ class VectorSearch:
     def __init__(self, session: CassandraSession, table: str, buckets: BucketIndex, bucket: int) -> None:
         self._session, self._table, self._buckets, self._bucket = session, table, buckets, bucket
 
-    async def nearest(self, query: bytes, k: int, where: Where) -> Found:
+    async def nearest(self, query: bytes, k: int, where: Where, empty: list[BucketSlice]) -> Found:
         """Return the ``k`` best of the records that match, best first.
 
         Args:
             query: the unit vector as big-endian float32.
+            empty: is extended by the slices in which nothing was found.
         """
-        if where == Where() and k <= ANN_LIMIT:
-            return _best(await self._search_ann(query, "", _candidates(k)), k)
         if where.media:
             slices = await self._buckets.find(where)
-            return await self._in_waves(slices, lambda s: self._search_exact(query, s, k, where), k)
-        slices, windows = await self._plan(where)
-        found = await self._in_waves(slices, lambda s: self._search_slice(query, s, k), k)
+            return await self._in_waves(slices, lambda s: self._search_exact(query, s, k, where), k, empty)
+        if where == Where() and k <= ANN_LIMIT:
+            found = _best(await self._search_ann(query, "", _candidates(k)), k)
+        else:
+            slices, windows = await self._plan(where)
+            found = await self._in_waves(slices, lambda s: self._search_slice(query, s, k), k, empty)
+            found = await self._search_windows(query, k, windows, found)
+        if not found and not empty:
+            empty += reversed(await self._buckets.find(where))
+        return found
+
+    async def _search_windows(self, query: bytes, k: int, windows: list[Window], found: Found) -> Found:
         while windows:
             wave, windows = windows[:WAVE], windows[WAVE:]
             parts = await gather_all(self._search_window(query, window, k) for window in wave)
@@ -84,11 +92,18 @@ class VectorSearch:
                     windows.append(Window(camera, since, until))
         return slices, windows
 
-    async def _in_waves(self, parts: Iterable[Any], search: Callable[[Any], Awaitable[Found]], k: int) -> Found:
+    async def _in_waves(
+        self,
+        parts: Iterable[BucketSlice],
+        search: Callable[[BucketSlice], Awaitable[Found]],
+        k: int,
+        empty: list[BucketSlice],
+    ) -> Found:
         found: Found = []
         left = iter(sorted(parts, key=lambda part: -part.bucket))
         while wave := list(islice(left, WAVE)):
             done = await gather_all(search(part) for part in wave)
+            empty += [part for part, hits in zip(wave, done, strict=True) if not hits]
             found = _best([*found, *(hit for hits in done for hit in hits)], k)
         return found
 

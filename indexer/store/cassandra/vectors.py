@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
@@ -14,10 +15,11 @@ import numpy as np
 
 from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.store import rows
-from footage.indexer.store.base import FrameTime, Hit, Record, StoreError, Vector, Where
+from footage.indexer.store.base import FrameTime, Hit, Record, StoreError, StoreUnreachable, Vector, Where
 from footage.indexer.store.cassandra import schema
 from footage.indexer.store.cassandra.buckets import ALL_TIME, BucketIndex, BucketSlice
 from footage.indexer.store.cassandra.frame_times import evenly_spaced, find_times
+from footage.indexer.store.cassandra.loss import LossFinder
 from footage.indexer.store.cassandra.merge import merge_streams
 from footage.indexer.store.cassandra.nearest import VectorSearch
 from footage.indexer.store.cassandra.session import KEYS_PER_QUERY, CassandraSession, Statement, gather_all
@@ -41,9 +43,13 @@ class CassandraStore:
 
     A partition holds a camera's records of one bucket of time; ``BucketIndex`` lists the buckets of each camera and
     media. A record is looked up before it is written, so that the first one of a key stays.
+
+    Attributes:
+        losses: finds records that were lost, and notes them.
     """
 
     space: Space
+    losses: LossFinder
 
     def __init__(
         self, session: CassandraSession, space: Space, table: str, bucket: int, ttl: int, insert_limit: int
@@ -54,6 +60,7 @@ class CassandraStore:
         self._table = table
         self._buckets = BucketIndex(session, space, bucket)
         self._search = VectorSearch(session, table, self._buckets, bucket)
+        self.losses = LossFinder(session, table, self._buckets, bucket)
         self._bucket = bucket
         self._ttl = ttl
         self._keys_per_lookup = KEYS_PER_QUERY if session.astra else KEYS_PER_LOOKUP
@@ -133,10 +140,17 @@ class CassandraStore:
         Slices of up to ten minutes of one camera, and slices filtered by media, are scored exactly.
         """
         query = _bytes(rows.check_unit_vector(vector, self.space.dim, "the question"))
-        return await self._search.nearest(query, k, where) if k > 0 else []
+        if k <= 0:
+            return []
+        empty: list[BucketSlice] = []
+        hits = await self._search.nearest(query, k, where, empty)
+        if empty:
+            await self.losses.suspect(empty)
+        return hits
 
     async def scan(self, where: Where = Where()) -> AsyncIterator[Record]:
         """Yield matching records with vectors by time, camera, region; holds about 2,000 at once, or 8 a camera."""
+        empty: list[BucketSlice] = []
         slices = sorted(
             await self._buckets.find(where), key=lambda bucket_slice: (bucket_slice.bucket, bucket_slice.since)
         )
@@ -145,8 +159,11 @@ class CassandraStore:
             for bucket_slice in group:
                 cameras.setdefault(bucket_slice.camera, []).append(bucket_slice)
             page = max(8, min(500, ROWS_PER_BUCKET_SCAN // len(cameras)))
-            async for record in merge_streams([self._records(parts, page, where) for parts in cameras.values()]):
+            parts = [self._records(of_camera, page, where, empty) for of_camera in cameras.values()]
+            async for record in merge_streams(parts):
                 yield record
+        if empty:
+            await self.losses.suspect(empty)
 
     async def batches(self, where: Where, size: int) -> AsyncIterator[RowArrays]:
         """Yield what ``scan`` yields as arrays, about ``size`` records at once."""
@@ -165,10 +182,17 @@ class CassandraStore:
     async def _read_all(self, where: Where) -> list[Record]:
         return [record async for record in self.scan(where)]
 
-    async def _records(self, slices: list[BucketSlice], page: int, where: Where) -> AsyncIterator[list[Record]]:
+    async def _records(
+        self, slices: list[BucketSlice], page: int, where: Where, empty: list[BucketSlice]
+    ) -> AsyncIterator[list[Record]]:
+        """Yield the records of a camera's slices; ``empty`` is extended by those without any."""
         for bucket_slice in slices:
+            found = False
             async for part in self._rows(f"{RECORD_COLUMNS}, vector FROM @{self._table}", bucket_slice, page=page):
+                found = True
                 yield [_record(bucket_slice.camera, row) for row in part if not where.media or row[2] in where.media]
+            if not found:
+                empty.append(bucket_slice)
 
     async def sample(self, n: int, where: Where = Where()) -> Vectors:
         """Return up to ``n`` vectors of whole frames, spread over the times that match: (m, dim) float32.
@@ -238,14 +262,6 @@ class CassandraStore:
         """Return the numbers of records by camera; a request that timed out may have put them off by its records."""
         return await self._buckets.counts(cameras)
 
-    async def count_media(self) -> dict[str, int]:
-        """Return the number of records of each media that has any; reads every row, without vectors."""
-        found: Counter[str] = Counter()
-        for bucket_slice in await self._buckets.find(Where()):
-            async for page in self._rows(f"time, region, media FROM @{self._table}", bucket_slice):
-                found.update(row[2] for row in page)
-        return dict(found)
-
     async def forget(self, where: Where) -> int:
         """Delete what matches, and return how many. An empty ``where`` deletes everything.
 
@@ -275,7 +291,7 @@ class CassandraStore:
                     await self._delete(bucket_slice, begin or keys[0], keys[-1])
                 else:
                     begin = None
-        await self._buckets.remove_if_empty(bucket_slice, self._table, where.media)
+        await self._buckets.remove_if_empty(bucket_slice, self._table, where.media, was_empty=not gone)
         return gone
 
     async def _has_earlier(self, bucket_slice: BucketSlice) -> bool:
@@ -289,7 +305,9 @@ class CassandraStore:
         await self._session.write(cql, bucket_slice.camera, bucket_slice.bucket, *first, *last)
 
     async def maintain(self) -> None:
-        """Do nothing: the server compacts and indexes by itself."""
+        """Look at some partitions, whether they still hold records; the server compacts and indexes by itself."""
+        with suppress(StoreUnreachable):  # a store that is away says so itself, once
+            await self.losses.step()
 
     async def close(self) -> None:
         """Do nothing: the owner of the session closes it."""

@@ -1,0 +1,226 @@
+"""Finds partitions of vectors that should hold records and do not, and notes what was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from footage.indexer.store.base import CatalogEntry, CoverageState, StoreError
+from footage.indexer.store.cassandra.buckets import BucketIndex, BucketSlice, Partition
+from footage.indexer.store.cassandra.catalog import CassandraCatalog
+from footage.indexer.store.cassandra.session import CassandraSession, gather_all
+from footage.indexer.store.lost_vectors import Span, Spans, note_loss, read_losses
+from footage.stream.frame import Media
+from footage.stream.instants import MICROSECOND, from_micros
+from footage.stream.spans import merge
+
+log = logging.getLogger(__name__)
+
+CONFIRM_SECONDS = 2.0
+"""Seconds after which an empty partition is looked at again: ``forget`` empties it a moment before it unlists it."""
+LOOKED_SECONDS = 60.0
+"""Seconds for which a partition that was looked at is not looked at again by searches."""
+LOOKED_MOST = 20_000
+"""Partitions of which a process remembers when it looked at them."""
+WAVE = 16
+"""Partitions that are read at once."""
+SUSPECTS = 16
+"""Partitions that one search looks at, at most."""
+CAMERAS_A_STEP = 20
+"""Cameras of which a step of the round looks at some partitions."""
+PARTITIONS_A_STEP = 4
+"""Partitions of a camera that a step looks at, besides the newest; each time others."""
+
+
+@dataclass(slots=True)
+class Examination:
+    """What was found by looking at every partition: which were lost, and how many records each media has, if read."""
+
+    partitions: int = 0
+    lost: dict[str, list[Span]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class LossFinder:
+    """Compares the lists of partitions with the partitions.
+
+    A partition is listed after its first records were written, and unlisted after the last ones were forgotten. So one
+    that is listed and empty has lost its records, if the catalog knows footage of its time; and so has a media that is
+    listed for a partition in which it has no record. The first is one read of a row, made when a search found nothing
+    where something is listed, and in turn for all partitions, some each minute. The second reads the keys of a
+    partition: of the newest one of a camera, which a live camera fills again, and of those of which a loss is noted.
+
+    Attributes:
+        changes: how often this process has changed what is noted.
+    """
+
+    def __init__(self, session: CassandraSession, table: str, buckets: BucketIndex, bucket: int) -> None:
+        self._session, self._table, self._buckets, self._bucket = session, table, buckets, bucket
+        self._catalog = CassandraCatalog(session)
+        self._looked: OrderedDict[Partition, float] = OrderedDict()
+        self._round: list[str] = []
+        self._rounds = self._steps = 0
+        self.changes = 0
+
+    async def suspect(self, slices: Iterable[BucketSlice]) -> None:
+        """Look at the partitions in which a search found nothing, and note what was lost."""
+        before = time.monotonic() - LOOKED_SECONDS
+        suspects = dict.fromkeys(part[:2] for part in slices)
+        unsure = [each for each in suspects if self._looked.get(each, float("-inf")) < before][:SUSPECTS]
+        try:
+            noted = await read_losses(self._catalog) if unsure else {}
+            unsure = [one for one in unsure if not self._is_noted(one, noted)]
+            if found := await self._find_lost(unsure):
+                await self._add(found)
+        except StoreError as error:  # the search has its answer
+            log.debug("it is not known whether records were lost: %s", error)
+
+    async def step(self) -> None:
+        """Look at some partitions of the next cameras, and again at one camera of which a loss is noted."""
+        if not self._round:
+            self._round, self._rounds = await self._buckets.cameras(), self._rounds + 1
+        self._steps += 1
+        cameras, self._round = self._round[:CAMERAS_A_STEP], self._round[CAMERAS_A_STEP:]
+        listed = await gather_all(self._buckets.of_camera(camera) for camera in cameras)
+        lost = await self._find_lost([one for each in listed for one in _some(each, self._rounds)])
+        noted = sorted(await read_losses(self._catalog))
+        again = {noted[self._steps % len(noted)]} if noted else set()
+        if cameras := sorted(again | {camera for camera, _ in lost}):
+            await self.examine(cameras)
+
+    async def examine(self, cameras: Sequence[str] = (), *, deep: bool = False) -> Examination:
+        """Look at every partition of these cameras (none named: all), and note anew what was lost of them.
+
+        Args:
+            deep: read the keys of every partition.
+        """
+        noted, found = await read_losses(self._catalog), Examination()
+        names = sorted(cameras or {*await self._buckets.cameras(), *noted})
+        listed = await gather_all(self._buckets.of_camera(camera) for camera in names)
+        empty = await self._find_lost([one for each in listed for one in each])
+        newest = {each[-1] for each in listed if each}
+        filled = sorted({one for each in listed for one in each} - set(empty))
+        found.partitions = len(filled) + len(empty)
+        spans: dict[str, list[Span]] = {camera: [] for camera in names}
+        for one in empty:
+            spans[one[0]].append(self._span(one))
+        wanted = [one for one in filled if deep or one in newest or self._is_noted(one, noted)]
+        for part in _waves(wanted):
+            for one, lost in zip(
+                part, await gather_all(self._lost_media(one, found.counts) for one in part), strict=True
+            ):
+                spans[one[0]] += lost
+        for camera in names:
+            await self._renote(camera, merge(spans[camera]), noted)
+        found.lost = {camera: merge(each) for camera, each in spans.items() if each}
+        return found
+
+    async def lost_media(self) -> list[CatalogEntry]:
+        """Return the media of the times that are noted as lost: what can be read of them is to be indexed again."""
+        entries = {
+            entry.media.id: entry
+            for camera, spans in (await read_losses(self._catalog)).items()
+            for start, end in spans
+            for entry in await self._catalog.media_between([camera], start, end)
+        }
+        return list(entries.values())
+
+    async def _find_lost(self, partitions: Sequence[Partition]) -> list[Partition]:
+        """Return which of the partitions are listed and empty, although the catalog knows footage of their time."""
+        if not (empty := await self._empty(partitions)):
+            return []
+        await asyncio.sleep(CONFIRM_SECONDS)
+        listed = await gather_all(self._buckets.is_listed(one) for one in empty)
+        empty = await self._empty([one for one, there in zip(empty, listed, strict=True) if there])
+        lost: list[Partition] = []
+        for part in _waves(empty):
+            known = await gather_all(self._is_known(one) for one in part)
+            lost += [one for one, known_one in zip(part, known, strict=True) if known_one]
+        for one in set(empty) - set(lost):  # what was forgotten by media, after it was lost
+            await self._buckets.remove_if_empty(BucketSlice(*one, *self._edges(one)), self._table, ())
+        return lost
+
+    async def _is_known(self, partition: Partition) -> bool:
+        """Whether the catalog knows that anything was watched, or any media, in a partition's time."""
+        camera, span = [partition[0]], self._span(partition)
+        watched = any(each.state is CoverageState.WATCHED for each in await self._catalog.coverage(camera, *span))
+        return watched or bool(await self._catalog.media_between(camera, *span))
+
+    async def _empty(self, partitions: Sequence[Partition]) -> list[Partition]:
+        any_row = f"SELECT time FROM @{self._table} WHERE camera = ? AND bucket = ? LIMIT 1"
+        rows = await gather_all(self._session.select(any_row, *one) for one in partitions)
+        now = time.monotonic()
+        for one in partitions:
+            self._looked[one] = now
+            self._looked.move_to_end(one)
+        while len(self._looked) > LOOKED_MOST:
+            self._looked.popitem(last=False)
+        return [one for one, found in zip(partitions, rows, strict=True) if not found]
+
+    async def _lost_media(self, partition: Partition, counts: Counter[str]) -> list[Span]:
+        """Return the times of media that are listed for a partition in which they have no record."""
+        here = await self._buckets.count_media(partition, self._table)
+        counts.update(here)
+        since, until = self._span(partition)
+        media = [entry.media for entry in await self._catalog.media_between([partition[0]], since, until)]
+        lost = await self._listed_only([one for one in media if one.id not in here], partition)
+        if lost:  # unless they are being forgotten: see ``CONFIRM_SECONDS``
+            await asyncio.sleep(CONFIRM_SECONDS)
+            here = await self._buckets.count_media(partition, self._table)
+            lost = await self._listed_only([one for one in lost if one.id not in here], partition)
+        return [(max(since, one.start), min(until, max(one.end, one.start + MICROSECOND))) for one in lost]
+
+    async def _listed_only(self, media: Sequence[Media], partition: Partition) -> list[Media]:
+        holding = await gather_all(self._buckets.holds(one.id, partition) for one in media)
+        return [one for one, held in zip(media, holding, strict=True) if held]
+
+    async def _add(self, partitions: Sequence[Partition]) -> None:
+        """Note that these partitions were lost, besides what is noted."""
+        noted = await read_losses(self._catalog)
+        for camera in sorted({camera for camera, _ in partitions}):
+            spans = [*noted.get(camera, ()), *(self._span(one) for one in partitions if one[0] == camera)]
+            await self._renote(camera, merge(spans), noted)
+
+    def _is_noted(self, partition: Partition, noted: Mapping[str, Spans]) -> bool:
+        since, until = self._span(partition)
+        return any(start < until and end > since for start, end in noted.get(partition[0], ()))
+
+    async def _renote(self, camera: str, spans: Spans, noted: Mapping[str, Spans]) -> None:
+        """Note what was lost of a camera, where that is not what is noted."""
+        if list(spans) != list(noted.get(camera, ())):
+            await note_loss(self._catalog, camera, spans)
+            self.changes += 1
+            if not spans:
+                await self._correct_count(camera)
+
+    async def _correct_count(self, camera: str) -> None:
+        """Count a camera's records anew: those that were lost and written again are counted twice."""
+        counted, records = (await self._buckets.counts([camera])).get(camera, 0), 0
+        rows = f"SELECT count(*) FROM @{self._table} WHERE camera = ? AND bucket = ?"
+        for part in _waves(await self._buckets.of_camera(camera)):
+            found = await gather_all(self._session.select(rows, *one) for one in part)
+            records += sum(count for ((count,),) in found)
+        await self._buckets.count({camera: records - counted})
+
+    def _edges(self, partition: Partition) -> tuple[int, int]:
+        return partition[1] * self._bucket, (partition[1] + 1) * self._bucket
+
+    def _span(self, partition: Partition) -> Span:
+        since, until = self._edges(partition)
+        return from_micros(since), from_micros(until)
+
+
+def _waves(partitions: Sequence[Partition]) -> Iterator[Sequence[Partition]]:
+    """Yield a few partitions at a time, so that what is read of them does not pile up."""
+    for i in range(0, len(partitions), WAVE):
+        yield partitions[i : i + WAVE]
+
+
+def _some(listed: Sequence[Partition], turn: int) -> list[Partition]:
+    """Return the newest partition and a few others, each time others, so that in turn all are returned."""
+    stride = max(1, len(listed) // PARTITIONS_A_STEP)
+    return list({*listed[-1:], *listed[turn % stride :: stride]})
