@@ -83,7 +83,9 @@ def translate_error(error: Exception, location: str) -> StoreError:
             f"{location}: a read failed on the server, which happens while an index is being built; try again later "
             f"({first_line})"
         )
-    if isinstance(error, (*TRANSIENT_ERRORS, OSError)):
+    if isinstance(error, (ConnectionException, OSError)):
+        return StoreUnreachable(f"{location}: no node answers ({first_line}); is it down, or cut off from the network?")
+    if isinstance(error, TRANSIENT_ERRORS):
         return StoreUnreachable(f"{location}: it does not answer in time ({first_line}); is it overloaded or down?")
     if isinstance(error, WriteFailure):
         return StoreError(

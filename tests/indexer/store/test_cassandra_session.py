@@ -24,6 +24,9 @@ from tests.indexer.store.store_contract import at, make_records, scan_all, unit_
 # ruff: noqa: E402 - what follows needs the driver
 need_driver()
 
+from cassandra import OperationTimedOut
+from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionBusy, ConnectionShutdown
 from cassandra.cqltypes import lookup_casstype
 
 from footage.indexer.store.cassandra import (
@@ -218,6 +221,22 @@ async def test_a_request_may_be_cancelled_before_its_answer_comes(session: Cassa
 async def test_where_nothing_listens_the_store_is_unreachable() -> None:
     with pytest.raises(StoreUnreachable, match="no node answers"):
         await connect_cassandra(["127.0.0.1"], free_port("127.0.0.1"))
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ConnectionShutdown("the socket was closed"), "no node answers"),
+        (ConnectionResetError(104, "Connection reset by peer"), "no node answers"),
+        (NoHostAvailable("none", {"10.0.0.1": ConnectionShutdown("closed")}), "no node answers"),
+        (OperationTimedOut(), "does not answer in time"),
+        (ConnectionBusy("all streams are in use"), "does not answer in time"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_a_connection_that_is_cut_is_not_told_as_a_slow_cluster(error: Exception, told: str) -> None:
+    with pytest.raises(StoreUnreachable, match=told):
+        raise driver.translate_error(error, "here")
 
 
 async def test_a_wrong_password_is_reported_without_showing_it(cassandra: Contact) -> None:
