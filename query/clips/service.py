@@ -26,7 +26,7 @@ from footage.stream.errors import AWAY, NOTHING, FootageError
 from footage.stream.frame import Image, Kind, Media
 from footage.stream.instants import MICROSECOND
 from footage.stream.private import make_folder
-from footage.stream.recording.segment import UNFINISHED_SUFFIX
+from footage.stream.recording.segment import is_unfinished
 
 if TYPE_CHECKING:
     from footage.query.clips.clip import Clip
@@ -65,7 +65,7 @@ class FootageUnreachable(FootageError):
 def _is_being_written(media: Media) -> bool:
     """Whether a segment was written to, or finished, a moment ago; whatever the camera's clock says."""
     path = Path(media.path)
-    if media.kind is Kind.SEGMENT and path.suffix == UNFINISHED_SUFFIX:
+    if media.kind is Kind.SEGMENT and is_unfinished(media):
         for one in (path, path.parent):  # when it is finished it has another name, which the catalog will say soon
             with suppress(OSError):
                 return time.time() - one.stat().st_mtime < WRITING
