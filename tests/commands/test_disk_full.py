@@ -52,7 +52,7 @@ def readiness(service):
     return 200, ""
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=180):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
