@@ -29,6 +29,7 @@ FILES = (
     "moment-id.js",
     "mp4-times.js",
     "nothing.js",
+    "parts.js",
     "pictures.js",
     "play.css",
     "player-box.js",

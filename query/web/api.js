@@ -42,9 +42,19 @@ export async function request(url, options) {
     throw new ApiError(0, t.app.unreachable, t.app.unreachableHint);
   }
   if (response.ok) return response;
-  const told = isJson(response) ? await response.json() : {};
+  const told = isJson(response) ? await read(response, 'json') : {};
   if (response.status === 401) unauthorized.dispatchEvent(new Event('unauthorized'));
   throw new ApiError(response.status, told.error ?? response.statusText, told.hint);
+}
+
+/** What a response holds, read by `how`; the service may end while it sends. */
+export async function read(response, how) {
+  try {
+    return await response[how]();
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    throw new ApiError(0, t.app.unreachable, t.app.unreachableHint);
+  }
 }
 
 const isJson = (response) => (response.headers.get('Content-Type') ?? '').startsWith('application/json');
@@ -52,7 +62,7 @@ const isJson = (response) => (response.headers.get('Content-Type') ?? '').starts
 async function call(method, url, { body, json, signal } = {}) {
   const headers = json === undefined ? {} : { 'Content-Type': 'application/json' };
   const response = await request(url, { method, headers, signal, body: json === undefined ? body : JSON.stringify(json) });
-  return isJson(response) ? response.json() : response;
+  return isJson(response) ? read(response, 'json') : response;
 }
 
 const get = (url, options) => call('GET', url, options);
@@ -106,7 +116,7 @@ export const addShare = (json) => call('POST', '/api/shares', { json });
 export const removeShare = (id) => call('DELETE', '/api/shares/' + path(id));
 
 /** The zip of many moments, as a Blob. */
-export const exportZip = async (json) => (await call('POST', '/api/export', { json })).blob();
+export const exportZip = async (json) => read(await call('POST', '/api/export', { json }), 'blob');
 
 /** Let the browser save what an address, or a Blob, holds. */
 export function download(source, name = '') {

@@ -22,9 +22,14 @@ async function submit(event) {
 /** What is left of the state when a session has ended: whoever logs in next may see other cameras. */
 export const LOGGED_OUT = { session: null, status: null, cameras: null, answer: null, error: null, selected: new Set(), alerts: [], unseen: 0 };
 
+/** End the session; where the service does not answer it goes on, and that is told. */
 export async function logOut() {
-  await api.logOut();
-  store.set({ ...LOGGED_OUT, open: '' }, { history: 'none' });
+  try {
+    await api.logOut();
+    store.set({ ...LOGGED_OUT, open: '' }, { history: 'none' });
+  } catch (error) {
+    store.set({ error }, { history: 'none' });
+  }
 }
 
 export const loginView = (state) => html`<main class="login"><form @submit=${submit}>

@@ -10,6 +10,7 @@ import * as keys from './keys.js';
 import { helpView, showHelp } from './help.js';
 import { LOGGED_OUT, loginView, logOut } from './login.js';
 import { nothingView, Tries } from './nothing.js';
+import { Parts } from './parts.js';
 import { resultsView, toolsView } from './results.js';
 import { boxView, chipsView, focusBox, listenForPictures } from './search.js';
 import { addView, bannerView, firstRunView, hasFailed, isFirstRun, isUp } from './setup.js';
@@ -20,16 +21,13 @@ import { heightOf } from './timeline-size.js';
 const NAV = [['', icons.search], ['live', icons.live], ['watches', icons.bell], ['shares', icons.link], ['add', icons.plus]];
 const REFRESH = 5000; // milliseconds between two looks at the service's state
 const TICK = { history: 'none' };
-/** Parts of the page that are loaded when they are first needed. */
-const PARTS = {
-  timeline: () => import('./timeline-view.js'), review: () => import('./review.js'), player: () => import('./player.js'),
-  tune: () => import('./tune.js'), goto: () => import('./goto.js'), alerts: () => import('./alerts.js'),
-  live: () => import('./live.js'), watches: () => import('./watches.js'), shares: () => import('./share.js'),
-};
 const FIND_PARTS = ['timeline', 'review', 'tune', 'goto']; // what the search page consists of, beside the results
 const PAGES = ['live', 'watches', 'shares'];
-const mounted = new Map();
-const started = new Map(); // what the parts have mounted, by name
+const parts = new Parts(() => {
+  draw(store.get());
+  if (parts.areMissing || FIND_PARTS.every((one) => parts.get(one))) keys.release();
+});
+const host = (name) => document.getElementById(name);
 
 let silence = 0;
 
@@ -45,24 +43,32 @@ const ctx = { store, api, say };
 const asker = new Asker(store);
 new Tries();
 
+let isEntering = false;
+
 async function enter() {
+  if (isEntering) return;
+  isEntering = true;
   try {
     const [session, status, listed] = await Promise.all([api.session(), api.status().catch(() => null), api.cameras().catch(() => null)]);
-    store.set({ session, status, cameras: listed?.cameras ?? null }, TICK); // the subscriber below goes on
+    store.set({ session, status, cameras: listed?.cameras ?? null, error: null }, TICK); // the subscriber below goes on
   } catch (error) {
     if (error.status === 401) store.set({ session: null }, TICK);
     else store.set({ error }, TICK);
   }
+  isEntering = false;
 }
 
 let isAway = false; // whether the service did not answer when it was last asked
 
 /** Reads the state of the service, and its cameras once there are any. */
 async function refresh(known = null) {
-  if (!store.get().session || document.hidden) return;
+  const { session } = store.get();
+  if (document.hidden || session === null) return;
+  if (session === undefined) return await enter();
   try {
     const status = known ?? await api.status();
     store.set({ status }, TICK);
+    parts.again();
     if (isUp(status)) store.set({ cameras: (await api.cameras()).cameras }, TICK);
     if (isAway) {
       store.set({ error: null }, TICK);
@@ -123,6 +129,9 @@ function contentView(state) {
 const errorView = (error) => html`<section class="failure" role="alert"><p><b>${sentence(error.message)}</b> ${sentence(error.hint ?? '')}</p>
   <button type="button" @click=${() => { asker.repeat(); refresh(); }}>${t.app.again}</button></section>`;
 
+const missingView = () => html`<section class="failure missing" role="alert"><p><b>${t.app.missing}</b> ${t.app.missingHint}</p>
+  <button type="button" @click=${() => window.location.reload()}>${t.app.reload}</button></section>`;
+
 function findView(state) {
   const first = isFirstRun(state);
   return html`${first ? nothing : html`<div class="asked">${chipsView(state)}${filtersView(state)}</div>`}
@@ -138,6 +147,7 @@ function pageView(state) {
   return html`<a class="skip" href="#results" @click=${skip}>${t.app.skip}</a>
     ${headerView(state)}
     <main class="page">
+      ${parts.areMissing ? missingView() : nothing}
       ${bannerView(state)}
       <div ?hidden=${state.view !== ''}>${findView(state)}</div>
       <div ?hidden=${state.view !== 'add'} class="narrow">${state.view === 'add' ? addView(state) : nothing}</div>
@@ -156,73 +166,60 @@ const skip = (event) => {
   document.getElementById('results').focus();
 };
 
-/** Loads a part once; `start(part, host)` runs when it is there. */
-async function load(name, start) {
-  if (mounted.has(name)) return;
-  mounted.set(name, null);
-  const part = await PARTS[name]();
-  if (!store.get().session) return;
-  mounted.set(name, part);
-  started.set(name, start(part, document.getElementById(name)));
-  draw(store.get());
-  if (FIND_PARTS.every((one) => mounted.get(one))) keys.release();
-}
-
 /** What the parts draw above the results and over the page. */
 function drawParts(state) {
-  const review = mounted.get('review');
-  const tune = mounted.get('tune');
-  if (review) render(review.selectionBar(state, ctx), document.getElementById('review'));
-  if (tune) render(tune.tuneView(state, ctx), document.getElementById('tune'));
+  const [review, tune] = [parts.get('review'), parts.get('tune')];
+  if (review) render(review.selectionBar(state, ctx), host('review'));
+  if (tune) render(tune.tuneView(state, ctx), host('tune'));
 }
 
 /** Forgets the parts and what was drawn after a log-out. */
 function forget() {
   drawn = [];
-  for (const one of started.values()) one?.destroy?.();
-  started.clear();
-  mounted.clear();
+  parts.forget();
 }
 
 let page = ''; // the one of PAGES that is shown
 
 function drawPage(state) {
-  if (page !== state.view) mounted.get(page)?.leave?.();
-  const part = mounted.get(state.view);
+  if (page !== state.view) parts.get(page)?.leave?.();
+  const part = parts.get(state.view);
   if (part && PAGES.includes(state.view)) {
     if (page !== state.view) part.enter?.(ctx);
-    render(part.view(state, ctx), document.getElementById(state.view));
+    render(part.view(state, ctx), host(state.view));
   }
   page = part ? state.view : '';
 }
 
 /** Loads what is shown besides results. */
 function loadParts(state) {
-  load('alerts', (part) => part.listen(ctx));
+  parts.load('alerts', (part) => part.listen(ctx));
   if (!isFirstRun(state) && !state.view) {
-    load('timeline', (part, host) => part.mountTimeline(host, ctx));
-    load('review', (part) => part.registerReviewKeys(ctx));
-    load('tune', () => {});
-    load('goto', (part, host) => part.registerGoto(host, (ms) => started.get('timeline')?.go(ms)));
+    parts.load('timeline', (part) => part.mountTimeline(host('timeline'), ctx));
+    parts.load('review', (part) => part.registerReviewKeys(ctx));
+    parts.load('tune', () => {});
+    parts.load('goto', (part) => part.registerGoto(host('goto'), (ms) => parts.mounted('timeline')?.go(ms)));
   }
 }
 
 /** Keeps the timeline's place free while it is loaded, so that the results below do not move. */
 function reserveTimeline({ camera, cameras, status }) {
   const rows = camera.length || (cameras?.length ?? status?.cameras ?? 1);
-  document.getElementById('timeline').style.minHeight = `${heightOf(rows) + 2}px`; // with its border
+  host('timeline').style.minHeight = `${heightOf(rows) + 2}px`; // with its border
 }
 
 function draw(state) {
-  render(pageView(state), document.getElementById('app'));
+  const view = pageView(state);
+  if (view !== nothing) host('starting')?.remove();
+  render(view, host('app'));
   document.title = state.q ? `${state.q} · ${t.app.name}` : t.app.name;
   if (!state.session) return forget();
   showHelp(state);
   reserveTimeline(state);
   const isBusy = !state.answer && !state.error && !state.view && !isFirstRun(state); // with the first results, which go first
   if (state.status && isUp(state.status) && !isBusy) loadParts(state);
-  if (state.open || state.help) load('player', (part, host) => part.mountPlayer(host, ctx));
-  if (PAGES.includes(state.view)) load(state.view, () => {});
+  if (state.open || state.help) parts.load('player', (part) => part.mountPlayer(host('player'), ctx));
+  if (PAGES.includes(state.view)) parts.load(state.view, () => {});
   drawParts(state);
   drawPage(state);
   return watchEnd();

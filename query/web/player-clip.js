@@ -1,6 +1,6 @@
 // Prepares a clip for the player: whether it must be re-encoded, and which instant each of its seconds shows.
 
-import { request } from './api.js';
+import { read, request } from './api.js';
 import { preciseMs } from './moment-id.js';
 import { frameTimes } from './mp4-times.js';
 
@@ -20,8 +20,8 @@ export async function openClip(url, signal) {
   const get = (from, to) => request(url, { headers: { Range: `bytes=${from}-${to - 1}` }, signal });
   const response = await get(0, FIRST);
   const clip = new Clip(url, response.headers);
-  const part = async (from, to) => (await get(from, to)).arrayBuffer();
-  clip.times = await frameTimes(await response.arrayBuffer(), part);
+  const part = async (from, to) => read(await get(from, to), 'arrayBuffer');
+  clip.times = await frameTimes(await read(response, 'arrayBuffer'), part);
   clip.base = clip.times?.[0] ?? 0;
   return clip;
 }

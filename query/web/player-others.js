@@ -9,10 +9,16 @@ const REST = 250; // milliseconds between two asks at least
 
 /** Owns the row. onSwap(camera) when one is chosen. */
 export class OtherCameras {
-  #element; #api; #onSwap; #asking = null; #asked = { ms: -Infinity, camera: '' }; #timer = 0; #missed = false;
+  #element; #api; #onSwap; #asking = null; #asked = { ms: -Infinity, camera: '' }; #timer = 0;
 
   constructor(element, api, onSwap) {
     [this.#element, this.#api, this.#onSwap] = [element, api, onSwap];
+    this.#show(null);
+  }
+
+  /** Keep the row's place, or none where there is no other camera: what is above it must not move under a pointer. */
+  reserve(cameras, camera) {
+    this.#element.hidden = !cameras?.some((one) => one.camera !== camera);
   }
 
   /** Follow the player to an instant of a camera; `exact` when it rests there. */
@@ -30,19 +36,19 @@ export class OtherCameras {
     try {
       const { frames } = await this.#api.frames({ at: isoOf(ms) }, { signal: this.#asking.signal });
       this.#show(frames.filter((one) => one.camera !== camera), ms);
-      this.#missed = false;
-    } catch (error) {
-      if (error.name !== 'AbortError') this.#missed = true; // the row is a convenience: the player tells what is wrong
+    } catch (error) { // the row is a convenience: the player tells what is wrong, and it is asked for again
+      if (error.name !== 'AbortError') this.#asked = { ms: -Infinity, camera: '' };
     }
   }
 
-  #show(frames, ms) {
+  /** `frames` are null while nothing is known yet. */
+  #show(frames, ms = 0) {
     const apart = (one) => (parseId(one.id).start - ms) / 1000;
-    render(frames.length ? html`<h3>${t.player.others}</h3><ul>${frames.map((one) => html`
+    render(html`<h3>${t.player.others}</h3><ul>${frames?.map((one) => html`
       <li><button type="button" class="other" title=${t.player.swap(one.camera)} @click=${() => this.#onSwap(one.camera)}>
         <img src=${this.#api.frameUrl(one.id, { side: 120 })} alt="" width="160" height="90">
         <span>${one.camera}</span><span class="hint">${t.player.apart(apart(one))}</span>
-      </button></li>`)}</ul>` : '', this.#element);
+      </button></li>`)}${frames?.length === 0 ? html`<li class="hint">${t.player.noOthers}</li>` : ''}</ul>`, this.#element);
   }
 
   close() {

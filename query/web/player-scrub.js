@@ -6,21 +6,25 @@ const AROUND = 30_000; // milliseconds on each side of a moment that the bar rea
 const PICTURES = 48; // pictures that are kept ready for the bar
 const SIDE = 240; // pixels of their shorter side
 const AT_ONCE = 3; // pictures that are fetched at a time, so that the video comes first
+const ENDS = ['change', 'pointerup', 'pointercancel', 'blur']; // no change is told by a bar that was dragged back to where it was
 
 /** Owns a range input and the picture that is shown while it is dragged. onSeek(ms) when it is released. */
 export class Scrubber {
   #input; #image; #part; #api; #onSeek; #onScrub; #frames = []; #asking = new AbortController(); #queue = []; #loading = 0;
+  #missed = false; #later = null;
 
   constructor({ input, image, part }, api, { onSeek, onScrub }) {
     [this.#input, this.#image, this.#part, this.#api] = [input, image, part, api];
     [this.#onSeek, this.#onScrub] = [onSeek, onScrub];
     Object.assign(this, { camera: '', from: 0, to: 1, dragging: false });
     input.addEventListener('input', () => this.#drag());
-    input.addEventListener('change', () => this.#release());
+    for (const type of ENDS) input.addEventListener(type, () => this.#release());
   }
 
-  /** Let the bar reach around [start, end] of a camera; pictures are fetched for it if it moved. */
+  /** Let the bar reach around [start, end] of a camera; pictures are fetched for it if it moved. While it is dragged it stays. */
   reach(camera, start, end) {
+    this.#later = this.dragging ? [camera, start, end] : null;
+    if (this.dragging) return;
     const inside = camera === this.camera && start >= this.from && end <= this.to;
     const around = Math.max(AROUND, (end - start) / 2);
     if (!inside) {
@@ -40,13 +44,15 @@ export class Scrubber {
   async #load() {
     this.#asking.abort();
     const { signal } = this.#asking = new AbortController();
-    [this.#frames, this.#queue] = [[], []];
+    [this.#frames, this.#queue, this.#missed] = [[], [], false];
     const span = { camera: this.camera, from: isoOf(this.from), to: isoOf(this.to), limit: PICTURES };
-    const { frames } = await this.#api.frames(span, { signal }).catch(() => ({ frames: [] }));
+    const found = await this.#api.frames(span, { signal }).catch(() => null);
     if (signal.aborted) return;
-    this.#frames = frames.map((one) => ({ id: one.id, ms: parseId(one.id).start, image: null }));
-    const start = () => { if (!signal.aborted) this.#fetch(this.#spread()); };
-    requestIdleCallback(start, { timeout: 1500 });
+    this.#missed = found === null; // asked for again by the next drag
+    this.#frames = (found?.frames ?? []).map((one) => ({ id: one.id, ms: parseId(one.id).start, image: null }));
+    const start = () => { if (!signal.aborted && !this.dragging) this.#fetch(this.#spread()); };
+    if (this.dragging) this.#fetch(this.#nearest());
+    else requestIdleCallback(start, { timeout: 1500 });
   }
 
   /** All frames, every eighth first, then every fourth...: soon there is one near every place. */
@@ -58,6 +64,11 @@ export class Scrubber {
     return order;
   }
 
+  #nearest() {
+    const far = (one) => Math.abs(one.ms - this.#ms);
+    return [...this.#frames].sort((a, b) => far(a) - far(b));
+  }
+
   #fetch(frames) {
     this.#queue = frames.filter((one) => !one.image);
     while (this.#loading < AT_ONCE && this.#queue.length) this.#next();
@@ -66,15 +77,16 @@ export class Scrubber {
   #next() {
     const one = this.#queue.shift();
     if (!one) return;
-    one.image = new Image();
+    const image = one.image = new Image();
     this.#loading++;
-    one.image.onload = one.image.onerror = ({ type }) => {
+    image.onload = image.onerror = ({ type }) => {
       this.#loading--;
       one.ready = type === 'load';
+      if (!one.ready) one.image = null; // asked for again by the next drag
       if (this.dragging) this.#show();
       this.#next();
     };
-    one.image.src = this.#api.frameUrl(one.id, { side: SIDE });
+    image.src = this.#api.frameUrl(one.id, { side: SIDE });
   }
 
   get #ms() { return this.from + Number(this.#input.value); }
@@ -82,8 +94,8 @@ export class Scrubber {
   #drag() {
     if (!this.dragging) {
       this.dragging = true;
-      const far = (one) => Math.abs(one.ms - this.#ms);
-      this.#fetch([...this.#frames].sort((a, b) => far(a) - far(b)));
+      if (this.#missed) this.#load();
+      else this.#fetch(this.#nearest());
     }
     this.#show();
     this.#onScrub(this.#ms);
@@ -101,9 +113,13 @@ export class Scrubber {
   }
 
   #release() {
+    if (!this.dragging) return;
     this.dragging = false;
+    const ms = this.#ms;
+    if (this.#later) this.reach(...this.#later);
     this.#input.blur();
-    this.#onSeek(this.#ms);
+    this.set(ms);
+    this.#onSeek(ms);
   }
 
   close() {

@@ -61,6 +61,7 @@ export class Playback {
     const named = parseId(id);
     if (!named) return this.#tell({ state: 'missing', message: t.player.badId(id) });
     this.#mayPlay = mayPlay;
+    this.#held = false;
     this.camera = named.camera;
     if (!named.isMoment) return this.#openAt(named.camera, at ?? named.start, paused);
     const instant = named.start === named.end ? named.start : null; // as a click on the timeline names it
@@ -76,12 +77,13 @@ export class Playback {
     const { signal } = this.#asking = new AbortController();
     this.id = id;
     this.#clip = this.#wanted = this.#sought = null;
-    this.#held = false;
     this.#video.removeAttribute('src');
     this.#video.load();
-    this.#showPicture(picture);
     this.ms = at ?? parseId(picture).start;
-    this.#on.onTime(this.ms);
+    if (!this.#held) {
+      this.#showPicture(picture);
+      this.#on.onTime(this.ms);
+    }
     this.#tell({ state: 'loading' });
     try {
       const info = await this.#api.moment(id, { signal });

@@ -287,5 +287,6 @@ export class Player {
         uncut: () => { Object.assign(this.#cut, { from: null, to: null }); this.#reach(); this.#draw(); },
       },
     }), this.#element);
+    if (this.#playback) this.#others.reserve(this.#ctx.store.get().cameras, this.#playback.camera);
   }
 }

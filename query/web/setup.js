@@ -27,7 +27,7 @@ async function test() {
   change({ busy: 'test', error: null, picture: '' });
   try {
     const response = await api.testCamera({ url: form.url.trim() });
-    change({ busy: '', picture: URL.createObjectURL(await response.blob()) });
+    change({ busy: '', picture: URL.createObjectURL(await api.read(response, 'blob')) });
   } catch (error) {
     change({ busy: '', error });
   }

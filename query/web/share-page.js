@@ -33,6 +33,7 @@ async function show() {
   } catch {
     render(html`<h1>${text.gone}</h1><p>${t.app.unreachable}</p>`, element);
   }
+  document.getElementById('starting').remove();
 }
 
 show();

@@ -15,6 +15,9 @@ const en = {
     again: 'Try again',
     unreachable: 'The service does not answer',
     unreachableHint: 'Is footage serve still running?',
+    missing: 'A part of this page could not be loaded.',
+    missingHint: 'It is asked for again as soon as the service answers.',
+    reload: 'Load the page again',
     clip: 'Download clip',
     copied: 'Link copied.',
     spans: { '1h': '1 hour', '1d': '1 day', '7d': '7 days', '30d': '30 days' },
@@ -207,7 +210,7 @@ const en = {
     by: (mark, at) => `${{ keep: 'kept', dismiss: 'dismissed' }[mark.mark]} by ${mark.by}, ${at}`,
     first: 'This is the first one.', last: 'This is the last one.',
     downloading: 'The clip is being cut for download.',
-    others: 'At the same time', swap: (camera) => `Show ${camera}`,
+    others: 'At the same time', noOthers: 'Nothing of the other cameras is indexed at this time.', swap: (camera) => `Show ${camera}`,
     apart: (seconds) => (Math.abs(seconds) < 0.05 ? 'same instant' : `${seconds > 0 ? '+' : '−'}${Math.abs(seconds).toFixed(1)} s`),
     keys: {
       play: 'play or pause', skip: '5 seconds on; ← back', skipOne: '1 second', skipMinute: '1 minute',

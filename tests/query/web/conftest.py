@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
@@ -53,11 +54,16 @@ class Service:
             assert line, told
             told += line
         self.url = found[1]
+        self._reader = threading.Thread(target=self.process.stderr.read, daemon=True)  # a full pipe would stop it
+        self._reader.start()
 
     def stop(self) -> None:
         """End it as Ctrl-C does."""
         self.process.terminate()
-        self.process.communicate()
+        self.process.wait()
+        self._reader.join()
+        assert self.process.stderr
+        self.process.stderr.close()
 
 
 def run_footage(*arguments: str | Path) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from playwright.async_api import expect
+
 
 async def until(condition, what):
     """Wait until an awaitable condition is true."""
@@ -15,15 +17,15 @@ async def until(condition, what):
 
 
 async def opened(page):
-    """Wait until the player shows a frame of its video; pause it."""
+    """Wait until the player shows a frame of its video; pause it there and then."""
     ready = """() => {
       const video = document.querySelector('.player-video');
-      return video?.readyState >= 2 && !video.seeking && document.querySelector('.player-picture').hidden;
+      if (!(video?.readyState >= 2) || video.seeking || !document.querySelector('.player-picture').hidden) return false;
+      video.pause();
+      return true;
     }"""
     await until(lambda: page.evaluate(ready), "the video")
-    if not await page.evaluate("document.querySelector('.player-video').paused"):
-        await page.keyboard.press(" ")
-    await until(lambda: page.evaluate("document.querySelector('.player-video').paused"), "the pause")
+    await expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
 
 
 async def hold(page, *patterns):

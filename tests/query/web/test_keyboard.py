@@ -36,8 +36,13 @@ async def test_from_the_first_letter_to_a_downloaded_clip(visit):
 
 
 async def test_a_part_of_the_footage_is_cut_by_in_and_out(visit):
-    page = await visit("/?open=hall~1777906801000000~0~6000000")
+    page = await visit("/?open=hall~1777906801000000~0~6000000&t=2026-05-04T15:00:01Z")
     await opened(page)
+    for _ in range(4):
+        await page.keyboard.press("<")
+    for name in ("Pause", "Play"):
+        await page.keyboard.press(" ")
+        await expect(page.get_by_role("button", name=name, exact=True)).to_be_visible()
     await page.keyboard.press("i")
     await page.keyboard.press("Shift+ArrowRight")
     await page.keyboard.press("Shift+ArrowRight")

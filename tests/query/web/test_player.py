@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,7 +13,7 @@ from playwright.async_api import expect
 
 from tests.films import BITS, encode, numbered, uneven
 from tests.query.web.conftest import Service, run_footage
-from tests.query.web.playing import opened, until
+from tests.query.web.playing import hold, opened, until
 
 START = datetime(2026, 5, 4, 10, 0, 0, tzinfo=UTC)
 FRAMES = 120
@@ -150,8 +151,63 @@ async def test_speed_is_kept_and_the_bar_seeks_on_release(visit, numbers):
     await until(there, f"the frame at {wanted}")
 
 
+async def test_the_bar_stays_under_the_pointer_while_the_other_cameras_are_looked_up(visit, numbers):
+    page = await visit(url=numbers.url, allow=("404",))  # of a time without a picture
+    release = await hold(page, "**/api/frames?at=*")
+    await page.goto(f"/?open={span('uneven', 1, 2)}&t={instant(1)}")
+    await opened(page)
+    bar, others = page.locator(BAR), page.locator(".player-others")
+    before = await bar.bounding_box()
+    release()
+    await expect(others.get_by_role("button")).to_have_count(2)
+    assert await bar.bounding_box() == before
+    await page.keyboard.press("Escape")
+    await page.goto(f"/?open={span('uneven', 60, 60)}")
+    await expect(others).to_contain_text("Nothing of the other cameras is indexed at this time.")
+    assert await bar.bounding_box() == before
+
+
+async def test_a_bar_that_is_dragged_back_is_released_too(visit, numbers):
+    page = await visit(f"/?open={span('uneven', 1, 2)}&t={instant(1)}", url=numbers.url)
+    await opened(page)
+    picture, bar = page.locator(".player-picture"), page.locator(BAR)
+    box = await bar.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    for value in (None, await drag_back(page, x, y)):
+        if value is not None:  # as if that were the time that is shown: browsers tell of no change then
+            await bar.evaluate("(bar, value) => { bar.value = value; }", value)
+            await drag_back(page, x, y)
+        await expect(picture).to_be_visible()
+        await page.mouse.up()
+        await expect(picture).to_be_hidden()
+
+
+async def drag_back(page, x, y):
+    """Drag from a place and back to it, without letting go; returns the value there."""
+    await page.mouse.move(x, y)
+    await page.mouse.down()
+    await page.mouse.move(x + 50, y)
+    await page.mouse.move(x, y)
+    return await page.input_value(BAR)
+
+
+async def test_pictures_of_the_bar_that_failed_are_asked_for_again_by_the_next_drag(visit, numbers):
+    page = await visit(url=numbers.url, allow=("ERR_",))
+    for pattern in ("**/api/frames?camera=*", "**/*side=240"):
+        await page.route(pattern, lambda route: route.abort(), times=1)
+    await page.goto(f"/?open={span('uneven', 1, 2)}&t={instant(1)}")
+    await opened(page)
+    bar = await page.locator(BAR).bounding_box()
+    x, y = bar["x"] + bar["width"] / 2, bar["y"] + bar["height"] / 2
+    await page.mouse.move(x, y)
+    await page.mouse.down()
+    await page.mouse.move(x + 20, y)
+    await expect(page.locator(".player-picture")).to_have_attribute("src", re.compile("side=240"))
+    await page.mouse.up()
+
+
 async def test_a_bar_that_is_dragged_while_it_plays_shows_its_own_picture_and_time(visit, numbers):
-    page = await visit(f"/?open={span('uneven', 1, 2)}", url=numbers.url)
+    page = await visit(f"/?open={span('uneven', 1, 2)}&t={instant(1)}", url=numbers.url)
     await opened(page)
     await page.locator(".player-speed select").select_option("0.1")
     bar = await page.locator(BAR).bounding_box()
