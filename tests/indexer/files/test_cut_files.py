@@ -30,7 +30,7 @@ def make(folder, kind):
     if kind in PICTURES:
         Image.fromarray(np.asarray(films.photograph("coffee", (160, 120)))).save(path)
     else:
-        options = {"movflags": "faststart"} if kind.startswith("front") else None
+        options = {"fflags": "+bitexact"} | ({"movflags": "faststart"} if kind.startswith("front") else {})
         films.encode(path, films.numbered(30, (96, 64)), fps=10, gop=10, bframes=0, options=options)
     return path.read_bytes()
 
