@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -52,8 +53,8 @@ class SearchEngine:
         """
         answer = await self._search(question)
         shown = [*answer.moments, *answer.near, *(m for pair in answer.pairs for m in (pair.first, pair.then))]
-        reviews = await self.reviews.of(shown)
-        answer = replace(answer, missing=await find_missing(self._catalog, answer), reviews=reviews)
+        reviews, missing = await asyncio.gather(self.reviews.of(shown), find_missing(self._catalog, answer))
+        answer = replace(answer, missing=missing, reviews=reviews)
         damage = await self._find_damage() if self._find_damage else ""
         return replace(answer, complete=False, problem=damage) if damage else answer
 

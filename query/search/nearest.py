@@ -70,7 +70,7 @@ class NearestSearch:
             last = order(shown[-1]) if len(shown) > len(found.earlier) else found.cursor.after
             following = replace(found.cursor, after=last).encode(question.identity)
         near = [] if question.after or shown or question.mark else await self._near_misses(prepared, found.hits)
-        coverage = await load_coverage(self._catalog, question)
+        coverage = await load_coverage(self._catalog, question, prepared.known)
         return Answer(shown, near, coverage, following, complete=found.more or not found.beyond)
 
     async def _collect(self, prepared: PreparedQuestion, order: Callable[[Moment], SortKey]) -> _Candidates:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from footage.indexer.embed.base import Embedder
-from footage.indexer.store.base import Catalog, Store, Vector, Where
+from footage.indexer.store.base import CameraSummary, Catalog, Store, Vector, Where
 from footage.query.scoring.background import Background, BackgroundCache
 from footage.query.scoring.calibration import MatchScorer
 from footage.query.scoring.embedding import GetFrame, QueryEmbedder, combine_terms
@@ -27,6 +28,7 @@ class PreparedQuestion:
         has_unwanted: whether anything must not be there.
         scorer: gives vectors the probability of a match.
         where: the filter of the records that are searched.
+        known: what is stored of each camera, as it was read for the first page.
     """
 
     question: Question
@@ -35,6 +37,7 @@ class PreparedQuestion:
     has_unwanted: bool
     scorer: MatchScorer
     where: Where
+    known: Sequence[CameraSummary] | None = None
 
 
 class QuestionPreparer:
@@ -58,16 +61,17 @@ class QuestionPreparer:
             BadTerms, NotFound: a frame that is asked for is not in the index, or its footage is gone.
             EmbedderError, StoreError: a component failed.
         """
-        cursor, background = await (self._next_page(question) if question.after else self._first_page(question))
+        known = None if question.after else await self._catalog.cameras()
+        cursor, background = await (self._next_page(question) if known is None else self._first_page(question, known))
         query = combine_terms(await self._embedder.embed_terms(question.terms), background.null)
         scorer = MatchScorer(query, background.null, self._bank)
         where = await self._make_filter(question, cursor)
-        return PreparedQuestion(question, cursor, query.direction, bool(query.unwanted), scorer, where)
+        return PreparedQuestion(question, cursor, query.direction, bool(query.unwanted), scorer, where, known)
 
-    async def _first_page(self, question: Question) -> tuple[Cursor, Background]:
+    async def _first_page(self, question: Question, known: Sequence[CameraSummary]) -> tuple[Cursor, Background]:
         """Return the cursor of the first page; an open end is fixed to what is known now."""
         background = await self._backgrounds.current(question.cameras, question.has_images)
-        ends = [c.end for c in await self._catalog.cameras() if c.end]
+        ends = [c.end for c in known if c.end]
         end = question.end or max([datetime.now(UTC), *ends]) + MICROSECOND
         return Cursor.first_page(question.start or DISTANT_PAST, end, background.before), background
 

@@ -43,6 +43,8 @@ BLOCK_ROWS = 4096
 """Rows that are compared at once; 2 MB of codes, which stay in a core's cache for the next question."""
 MIN_EXTRA = 64
 """Candidates beyond ``k`` that are ranked again: as many as ``k``, and at least this many (decision 0032)."""
+MIN_BLOCKS = 8
+"""Blocks from which on another thread takes its share: half a millisecond of comparing."""
 LARGE_RANGE = 1024
 """Rows from which on a range is compared where it lies; smaller ones are copied together first."""
 
@@ -127,8 +129,10 @@ class Scanner:
         for number, job in enumerate(jobs):
             if candidates is None:
                 job.future.set_result(None)
-            else:
+            elif number < len(jobs) - 1:
                 self._workers.submit(self._finish, job, candidates[number])
+            else:  # a hand-over to another thread costs more than most of these take
+                self._finish(job, candidates[number])
 
     def _finish(self, job: _Job, candidates: Picked) -> None:
         """Rank candidates with their exact vectors, and answer."""
@@ -145,7 +149,8 @@ class Scanner:
         codes, _ = quantize(np.stack([job.vector for job in jobs]))
         wants = [job.k + max(job.k, MIN_EXTRA) for job in jobs]
         blocks = _blocks(jobs)
-        shares = [blocks[i :: self._threads] for i in range(min(self._threads, len(blocks)))]
+        threads = max(1, min(self._threads, len(blocks) // MIN_BLOCKS))
+        shares = [blocks[i::threads] for i in range(threads)] if blocks else []
         others = [self._workers.submit(_scan_blocks, share, codes, wants) for share in shares[1:]]
         parts = [_scan_blocks(shares[0], codes, wants), *(other.result() for other in others)] if shares else []
         return [_best([part[i] for part in parts], wants[i]) for i in range(len(jobs))]
