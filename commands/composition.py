@@ -357,6 +357,7 @@ async def open_services(settings: Settings, name: str = "", lazy: bool = False) 
             partial(backend.find_damage, store, catalog), changes=partial(backend.count_changes, store)
         )
         get_frame = partial(clips.get_frame, boxes=False)
-        engine = SearchEngine(chosen.embedder, store, catalog, bank, get_frame, health.damage)
+        at_once = 4 if settings.store == "embedded" else 16  # in a cluster its nodes compute
+        engine = SearchEngine(chosen.embedder, store, catalog, bank, get_frame, health.damage, at_once)
         refused = RefusedRecords(settings.data, chosen.embedder.space)
         yield SearchServices(store, catalog, chosen.embedder, bank, engine, clips, chosen.line, health, peers, refused)

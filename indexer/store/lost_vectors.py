@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -41,8 +42,7 @@ async def shown_coverage(catalog: Catalog, cameras: Sequence[str], start: dateti
 
     The catalog keeps what was watched, and it is shown again when the records are there again.
     """
-    known = await catalog.coverage(cameras, start, end)
-    losses = await read_losses(catalog) if known else {}
+    known, losses = await asyncio.gather(catalog.coverage(cameras, start, end), read_losses(catalog))
     return [part for each in known for part in _without(each, losses.get(each.camera, ()))]
 
 

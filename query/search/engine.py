@@ -25,6 +25,8 @@ class SearchEngine:
         bank: vectors of everyday nouns in the embedder's space, to which every query is compared.
         get_frame: loads the image of a frame, for terms that ask for a part of it.
         find_damage: says what is wrong with the index; empty when nothing is.
+        at_once: how many questions look for their moments at a time. Where this process computes, more of them are not
+            faster, and keep the interpreter from what answers other requests.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class SearchEngine:
         bank: NounBank,
         get_frame: GetFrame,
         find_damage: Callable[[], Awaitable[str]] | None = None,
+        at_once: int = 4,
     ) -> None:
         self._preparer = QuestionPreparer(embedder, store, catalog, bank, get_frame)
         self.reviews = ReviewLog(catalog)
@@ -42,6 +45,7 @@ class SearchEngine:
         self._nearest = NearestSearch(store, catalog, self.reviews)
         self._postprocessor = PostProcessor(embedder, store, catalog)
         self._catalog, self._find_damage = catalog, find_damage
+        self._turns = asyncio.Semaphore(at_once)
 
     async def search(self, question: Question) -> Answer:
         """Answer any question. Its terms are embedded once. From a damaged index no answer is complete.
@@ -67,7 +71,8 @@ class SearchEngine:
             answer = await self._postprocessor.scan(prepared)
         else:
             prepared = await self._preparer.prepare(question)
-            answer = await self._nearest.search(prepared)
+            async with self._turns:
+                answer = await self._nearest.search(prepared)
         if post.fold:
             answer = await self._postprocessor.deduplicate(answer)
         if post.refine and answer.moments:
