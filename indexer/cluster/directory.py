@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from footage.indexer.shared_reading import SharedReading
 from footage.indexer.store.base import Catalog, StoreError
 from footage.stream.frame import Kind, Media
 
@@ -28,8 +29,6 @@ ANNOUNCE_INTERVAL = 5.0
 """Seconds between announcements; a service that is gone was last heard so long before its end, at most."""
 CACHE_SECONDS = 10.0
 """Seconds for which what was read of the catalog is used."""
-MISS_SECONDS = 0.1
-"""Seconds between readings for services that are not known yet."""
 MAX_TURNS = 200
 """Changes of a camera's recorder that are kept; where older ones are needed, every service is asked."""
 MAX_CALLER_AGE = timedelta(hours=1)
@@ -68,7 +67,7 @@ class ServiceDirectory:
         self.address = ""
         self._announced = False
         self._services: tuple[float, dict[str, Service]] = (float("-inf"), {})
-        self._miss_turn = asyncio.Lock()
+        self._misses = SharedReading(lambda: self.services(max_age=-1.0), lambda: self._services[0])
         self._recorders: dict[str, tuple[float, list[tuple[datetime, str]]]] = {}
 
     async def announce(self) -> None:
@@ -111,12 +110,8 @@ class ServiceDirectory:
 
     async def services_now(self) -> dict[str, Service]:
         """Return what ``services`` does by a reading that began after this call; who waits meanwhile shares it."""
-        asked = time.monotonic()
-        async with self._miss_turn:
-            if self._services[0] < asked:
-                await asyncio.sleep(self._services[0] + MISS_SECONDS - time.monotonic())
-                await self.services(max_age=-1.0)
-            return self._services[1]
+        await self._misses.since(time.monotonic())
+        return self._services[1]
 
     async def note_recorder(self, camera: str) -> None:
         """Note that this service records a camera from now on. One service at a time may: the holder of its lease."""

@@ -8,11 +8,9 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
+from footage.indexer.shared_reading import SharedReading
 from footage.indexer.store.base import Catalog, StoreUnreachable
 from footage.query.values.documents import parse_documents
-
-MISS_SECONDS = 0.1
-"""Seconds between readings for unknown names: another service may have just put one there."""
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -28,19 +26,23 @@ class CachedDocuments(Generic[T]):
         self._catalog, self._kind, self._model = catalog, kind, model
         self._found: dict[str, T] | None = None
         self._read_at = float("-inf")
-        self._turn, self._miss_turn = asyncio.Lock(), asyncio.Lock()
+        self._turn = asyncio.Lock()
+        self._misses = SharedReading(lambda: self._read(-1.0), lambda: self._read_at)
 
     async def get(self, name: str, max_age: float) -> T | None:
         """The document of this name as it was ``max_age`` seconds ago at most; while the catalog is away, as read last.
 
         None means that there was none when this was called: who asks for an unknown name waits for a reading that
-        begins after that, ``MISS_SECONDS`` at most.
+        begins after that, a tenth of a second at most.
 
         Raises:
             StoreUnreachable: and none have been read yet.
         """
         asked = time.monotonic()
-        return (await self._read(max_age)).get(name) or (await self._read_since(asked)).get(name)
+        if found := (await self._read(max_age)).get(name):
+            return found
+        await self._misses.since(asked)
+        return (self._found or {}).get(name)
 
     async def all(self) -> dict[str, T]:
         """Every document as it is now.
@@ -63,14 +65,6 @@ class CachedDocuments(Generic[T]):
             await self._catalog.put_document(self._kind, name, document.model_dump(mode="json") if document else None)
             if document:
                 known[name] = document
-
-    async def _read_since(self, asked: float) -> dict[str, T]:
-        """The documents by a reading that began at ``asked`` or later; all who wait share it."""
-        async with self._miss_turn:
-            if self._read_at < asked:
-                await asyncio.sleep(self._read_at + MISS_SECONDS - time.monotonic())
-                await self._read(-1.0)
-            return self._found or {}
 
     async def _read(self, max_age: float | None) -> dict[str, T]:
         asked = time.monotonic()

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from yarl import URL
 
+from footage.indexer import shared_reading
 from footage.indexer.cluster import directory
 from footage.query.peers.signature import BadSignature, ServiceKey, SignedRequest
 from tests.query.peers.nodes import CLIP, MOMENT, PICTURE, message
@@ -106,7 +107,7 @@ async def test_a_service_that_was_started_again_is_known_by_its_new_key(cluster)
 async def test_a_service_that_was_announced_after_a_reading_of_just_now_is_known(cluster, monkeypatch):
     holder = await cluster.node("a", holds=True)
     await cluster.node("b")
-    monkeypatch.setattr(directory, "MISS_SECONDS", 0.3)
+    monkeypatch.setattr(shared_reading, "MISS_SECONDS", 0.3)
     for _ in range(3):
         await holder.directory.services(max_age=-1.0)
         await cluster.node("b")
@@ -116,7 +117,7 @@ async def test_a_service_that_was_announced_after_a_reading_of_just_now_is_known
 async def test_forged_requests_read_the_catalog_once_while_they_wait(cluster, monkeypatch):
     holder = await cluster.node("a", holds=True)
     await cluster.node("b")
-    monkeypatch.setattr(directory, "MISS_SECONDS", 2.0)
+    monkeypatch.setattr(shared_reading, "MISS_SECONDS", 2.0)
     await holder.directory.services(max_age=-1.0)
     reads, documents = [], holder.directory._catalog.documents
 
