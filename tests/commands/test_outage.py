@@ -82,7 +82,7 @@ def stop_in_the_middle(settings, film, service, monkeypatch):
         if len(acknowledged[camera]) < SECONDS / EVERY:
             return indexing, camera, acknowledged
         indexing.send_signal(signal.SIGCONT)
-        indexing.communicate(timeout=200)
+        indexing.communicate(timeout=500)
     raise AssertionError("each had ended before it was stopped")
 
 
@@ -134,7 +134,7 @@ def waiting(spool, copy):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_while_the_cluster_is_unreachable_records_are_spooled_and_nothing_is_lost(
     server, settings, tmp_path, monkeypatch, capsys
 ):
@@ -170,7 +170,7 @@ def test_while_the_cluster_is_unreachable_records_are_spooled_and_nothing_is_los
     drained = until(lambda: not any(spool.exists() for spool in spools.values()))
     until(lambda: refused(service, "/api/search", q="a dog") is None)
     until(lambda: refused(service, "/readyz") is None)
-    told = indexing.communicate(timeout=200)[1]
+    told = indexing.communicate(timeout=500)[1]
     assert (indexing.returncode, "1 file indexed" in told) == (0, True), told
     assert [one.end() for one in services] == [0, 0]
     records, coverage = stored(settings[0], monkeypatch)
