@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import pytest
 from playwright.async_api import expect
@@ -62,6 +63,11 @@ async def test_a_watch_fires_into_an_open_page_and_is_tested_at_any_threshold(li
     for threshold in ("0.1", "0.95"):
         await slider.fill(threshold)
         await expect(watch).to_contain_text(f"Threshold {float(threshold):.0%}".replace("%", "\u202f%"))
+        for _ in range(4):  # a service that is too busy to count is told, and asked again as a person would
+            with suppress(AssertionError):
+                await expect(told).to_have_text(re.compile(r"^\d+ alerts? in"), timeout=20_000)
+                break
+            await slider.fill(threshold)
         await expect(told).to_have_text(re.compile(r"^\d+ alerts? in"))
         counts.append(int((await told.inner_text()).split()[0]))
     assert counts[0] >= counts[1]
