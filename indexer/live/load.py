@@ -1,17 +1,44 @@
-"""Measures how busy this machine is with embedding, over the last minute."""
+"""Measures how busy this machine is with live cameras, over the last minute."""
 
 from __future__ import annotations
 
+import os
+import time
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+HEADROOM = 0.8
+"""Share of the embedder's time and of the processors up to which a machine keeps up; beyond, what waits grows."""
+
+
+class Reading(NamedTuple):
+    """What has been used so far, in seconds.
+
+    Attributes:
+        at: monotonic time.
+        embed: in which something was being embedded.
+        own: processor time of this process.
+        others: processor time of all other processes; 0 where the system does not tell.
+        dropped: frames dropped.
+    """
+
+    at: float
+    embed: float
+    own: float
+    others: float
+    dropped: int
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How busy this machine is with embedding.
+    """How busy this machine is with live cameras.
 
     Attributes:
         busy: share of the last minute in which something was being embedded, 0..1.
-        sustained: how many cameras like the present ones it could serve; None while nothing was embedded.
+        sustained: how many cameras like the present ones it could serve beside what else it does; None while nothing
+            was embedded.
         dropped: frames dropped in the last minute because the queue was full.
     """
 
@@ -25,19 +52,33 @@ class LoadMeter:
 
     SPAN = 60.0
 
-    def __init__(self) -> None:
-        self._readings: list[tuple[float, float, int]] = []
+    def __init__(self, cores: int | None = None) -> None:
+        self._cores = cores or os.cpu_count() or 1
+        self._readings: list[Reading] = []
 
-    def add(self, at: float, embed_seconds: float, dropped: int) -> None:
-        """Add a reading: monotonic time, seconds spent embedding so far, frames dropped so far."""
-        self._readings.append((at, embed_seconds, dropped))
-        while self._readings[0][0] < at - self.SPAN:
+    def add(self, reading: Reading) -> None:
+        """Add a reading."""
+        self._readings.append(reading)
+        while self._readings[0].at < reading.at - self.SPAN:
             del self._readings[0]
 
     def load(self, cameras: int) -> Load:
         """Return the load that ``cameras`` live cameras made."""
         if len(self._readings) < 2:
             return Load(0.0, None, 0)
-        (t0, e0, d0), (t1, e1, d1) = self._readings[0], self._readings[-1]
-        busy = min(1.0, (e1 - e0) / (t1 - t0))
-        return Load(busy, int(cameras / busy) if busy > 0.001 else None, d1 - d0)
+        first, last = self._readings[0], self._readings[-1]
+        seconds = last.at - first.at
+        busy = min(1.0, (last.embed - first.embed) / seconds)
+        own, others = (last.own - first.own) / seconds, (last.others - first.others) / seconds
+        room = max(0.0, HEADROOM * self._cores - others)  # for this process
+        more = min(HEADROOM / busy, room / own if own > 0 else float("inf")) if busy > 0.001 else None
+        return Load(busy, None if more is None else int(cameras * more), last.dropped - first.dropped)
+
+
+def read_processors() -> tuple[float, float]:
+    """Seconds of processor time that this process has used, and all others together (proc(5); 0 elsewhere)."""
+    own, machine = time.process_time(), 0.0
+    with suppress(OSError, ValueError, AttributeError):
+        user, nice, system, _, _, irq, soft, *_ = Path("/proc/stat").read_text().partition("\n")[0].split()[1:]
+        machine = sum(map(int, (user, nice, system, irq, soft))) / os.sysconf("SC_CLK_TCK")
+    return own, max(0.0, machine - own)

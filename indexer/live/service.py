@@ -12,7 +12,7 @@ from footage.indexer.cluster.fence import Fence, FencedWriter
 from footage.indexer.embed.base import Embedder
 from footage.indexer.live.cameras import CameraState, LiveCameras
 from footage.indexer.live.catalog_writer import CatalogWriter
-from footage.indexer.live.load import Load, LoadMeter
+from footage.indexer.live.load import Load, LoadMeter, Reading, read_processors
 from footage.indexer.live.progress import OnWritten, WrittenProgress
 from footage.indexer.live.recovery import recover_segments, remove_missing_segments
 from footage.indexer.pipeline.channel import Channel
@@ -195,4 +195,6 @@ class LiveService:
         for tick in count(1):
             await asyncio.sleep(TICK_SECONDS)
             self._cameras.note_progress(coverage=tick % every == 0)
-            self._meter.add(self._loop.time(), self._pipeline.stats.embed_seconds, self._cameras.dropped)
+            own, others = read_processors()
+            embed, dropped = self._pipeline.stats.embed_seconds, self._cameras.dropped
+            self._meter.add(Reading(self._loop.time(), embed, own, others, dropped))

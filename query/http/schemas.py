@@ -207,7 +207,9 @@ class LoadOut(BaseModel):
     """The load of the machine by live cameras."""
 
     busy: float = Field(description="share of the last minute spent embedding, 0 to 1")
-    sustained: int | None = Field(description="number of cameras like the present ones that this machine could serve")
+    sustained: int | None = Field(
+        description="cameras like the present ones that this machine could serve, by its embedder and processors"
+    )
     dropped: int = Field(description="frames dropped in the last minute because the queue was full")
 
 
