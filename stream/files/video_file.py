@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -195,9 +196,12 @@ class VideoFile:
         In a transport stream the film may go on in another stream, which appears after a join or a change of settings.
         """
         seconds, size = self._head_extent
-        left = self.path.stat().st_size - self._read_until
-        known = self._read_until and seconds and self._container.format.name in MPEG_FORMATS
-        return left if known and left > 2 * size / seconds else 0
+        if not (self._read_until and seconds and self._container.format.name in MPEG_FORMATS):
+            return 0
+        with suppress(OSError):  # it may have been moved or deleted since it was opened
+            left = self.path.stat().st_size - self._read_until
+            return left if left > 2 * size / seconds else 0
+        return 0
 
     def decode(self, packet: Packet[VideoStream] | None, needed: bool = True) -> list[VideoFrame]:
         """Decode a packet, or flush the decoder when it is None; returns whole frames only.
@@ -314,22 +318,34 @@ class VideoFile:
         return packet
 
     def _count(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
-        for packet in packets:
-            at = presentation_time(packet)
-            if at is None:
-                self._saw_untimed = True
-                continue
-            if self._first_time is None:
-                self._first_time = at
-            if at - self._first_time > MAX_LENGTH / self.time_base:
-                self.decode_errors += 1  # its time is damaged
-                continue
+        for packet, at in self._timed(packets):
             if id(packet) in self._flagged:
                 self._recovery[at] = self._flagged.pop(id(packet))[1]
             self.end = max(self.end, at + (packet.duration or 0))
             if packet.pos is not None and packet.pos >= 0:
                 self._read_until = max(self._read_until, packet.pos + packet.size)
             yield packet
+
+    def _timed(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[tuple[Packet[VideoStream], int]]:
+        """Packets and their times without those whose time is damaged: more than `MAX_LENGTH` after the first one's."""
+        longest, held = MAX_LENGTH / self.time_base, None
+        for packet in packets:
+            at = presentation_time(packet)
+            if at is None:
+                self._saw_untimed = True
+            elif self._first_time is None:
+                self._first_time, held = at, packet
+            elif at - self._first_time <= longest:
+                if held is not None:
+                    yield held, self._first_time
+                    held = None
+                yield packet, at
+            else:
+                self.decode_errors += 1
+                if held is not None:  # it is the first one's that is damaged
+                    self._first_time, held = at, packet
+        if held is not None and self._first_time is not None:
+            yield held, self._first_time
 
     def _find_origin(self) -> int:
         shown: list[int] = []

@@ -145,3 +145,22 @@ def test_pixels_of_a_shape_that_no_camera_has_are_taken_as_square(tmp_path: Path
     path.write_bytes(content)
     frame = next(iter(read_frames(identify_media(path, "door")[0], 0, 64)))
     assert frame.image.shape == (64, 96, 3)
+
+
+def test_a_first_time_stamp_that_cannot_be_costs_the_first_picture_alone(tmp_path: Path) -> None:
+    epoch = 1_777_888_800.0
+    times = [0.0, *(epoch + i / 10 for i in range(1, 60))]
+    path = films.encode(tmp_path / "a.mkv", films.numbered(60), times=times, fps=10, gop=1, bframes=0)
+    got, _ = run(identify_media(path, "door")[0], 0)
+    assert [n for _, n in got] == list(range(1, 60))
+    assert [offset for offset, _ in got] == pytest.approx([i / 10 for i in range(59)], abs=0.002)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".ts"])
+def test_a_file_that_is_moved_while_it_is_read_is_read_to_its_end(tmp_path: Path, suffix: str) -> None:
+    media, _ = identify_media(film(tmp_path / f"a{suffix}"), "door")
+    frames = read_frames(media, 1, 64)
+    got = [films.number(next(frames).image)]
+    Path(media.path).rename(tmp_path / "elsewhere")
+    got.extend(films.number(frame.image) for frame in frames)
+    assert got == list(range(0, 250, 25))
