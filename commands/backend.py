@@ -102,15 +102,18 @@ class Backend:
 
         return await LanceStore.open(self._settings.data / "vectors", space, self._settings.search_memory)
 
-    async def find_damage(self, store: Store, catalog: Catalog) -> str:
+    async def find_damage(self, store: Store, catalog: Catalog, *, named: bool = False) -> str:
         """Say what is wrong with an index, by a look that takes a millisecond or one small read; empty when nothing is.
 
         Of a cluster it says what searches, services in turn, and ``footage doctor`` have noted as lost.
+
+        Args:
+            named: name cameras; not where the text goes to who may not see all of them.
         """
         if self.session:
-            from footage.indexer.store.lost_vectors import describe_losses, read_losses
+            from footage.indexer.store.lost_vectors import count_losses, describe_losses, read_losses
 
-            found = describe_losses(await read_losses(catalog))
+            found = (describe_losses if named else count_losses)(await read_losses(catalog))
             advice = "footage index, on each machine that has footage of that time; docs/cluster.md tells more"
             return f"the index in {self.location} is damaged: {found}; mend it with: {advice}" if found else ""
         lance, sqlite = self.embedded(store, catalog)

@@ -47,8 +47,8 @@ class Index:
     backend: Backend
 
     async def find_damage(self) -> str:
-        """Say what is wrong with the index; empty when nothing is."""
-        return await self.backend.find_damage(self.store, self.catalog)
+        """Say what is wrong with the index, to who may see all cameras; empty when nothing is."""
+        return await self.backend.find_damage(self.store, self.catalog, named=True)
 
     async def require_whole(self) -> None:
         """Raise StoreDamaged when the index is damaged, before it is copied as if it were whole."""

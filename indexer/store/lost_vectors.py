@@ -47,15 +47,26 @@ async def shown_coverage(catalog: Catalog, cameras: Sequence[str], start: dateti
 
 
 def describe_losses(losses: Mapping[str, Spans]) -> str:
-    """Say in one line of which cameras and times records were lost; empty when of none."""
+    """Say in one line of which cameras and times records were lost, to who may see all; empty when of none."""
     if not losses:
         return ""
     spans = [(start, end, camera) for camera, each in losses.items() for start, end in each]
     start, end, camera = max(spans, key=lambda span: span[1] - span[0])
     text = f"records of camera '{camera}' from {_say(start)} to {_say(end)}"
     if len(spans) > 1:
-        text += f", and of {len(spans) - 1} more spans of {len(losses)} camera{'s' * (len(losses) != 1)},"
+        text += f", and of {_number(len(spans) - 1, 'more span')} of {_number(len(losses), 'camera')},"
     return f"{text} were lost"
+
+
+def count_losses(losses: Mapping[str, Spans]) -> str:
+    """Say in one line how much was lost, naming no camera, for answers over HTTP; empty when nothing was."""
+    spans = sum(len(each) for each in losses.values())
+    number = f"{_number(spans, 'span')} of {_number(len(losses), 'camera')}"
+    return f"records of {number} were lost (footage doctor names them)" if losses else ""
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _say(time: datetime) -> str:

@@ -24,6 +24,8 @@ from footage.indexer.store.cassandra import loss
 from footage.indexer.store.cassandra.schema import find_frames_table
 from footage.indexer.store.lost_vectors import read_losses
 from footage.query.http.app import build_app
+from footage.query.http.tokens import add_token
+from footage.stream.frame import Clock, Kind, Media
 from tests.commands.test_mending import create_embedder, make_film
 from tests.indexer.color_embedder import ColorEmbedder
 from tests.indexer.store.cluster_contract import empty_tables
@@ -179,7 +181,8 @@ def test_one_lost_partition_is_told_by_the_search_that_meets_it_and_given_up(con
     second = (START + 24 * HOUR).isoformat()
     code, answer, _ = search(config, "--camera", "late", "--from", second)
     assert (code, answer["complete"], answer["moments"]) == (1, False, [])
-    assert "camera 'late' from 2026-05-05T12:00:00Z" in answer["problem"]
+    assert "records of 1 span of 1 camera were lost" in answer["problem"]
+    assert "camera 'late' from 2026-05-05T12:00:00Z" in json.loads(run(config, "status", "--json")[1])["problem"]
     assert lost_spans(answer, "late")
     code, answer, _ = search(config, "--camera", "late", "--to", second)
     assert (answer["complete"], len(answer["moments"]), lost_spans(answer, "late")) == (False, 1, [])
@@ -212,22 +215,26 @@ def test_the_records_of_one_camera_are_missed_by_doctor_and_by_a_service_in_turn
 
 
 async def notice_in_a_service(config):
-    """A service that looks at its partitions in turn: what it says before and after."""
+    """A service that looks at its partitions in turn: what it says before and after, and to whom."""
     settings = load_settings(file=config)
     async with (
         open_services(settings) as services,
         run_service(settings, services) as app_services,
         TestClient(TestServer(build_app(app_services))) as client,
     ):
+        every = {"Authorization": f"Bearer {await add_token(services.catalog, 'all', 'admin')}"}
+        own = {"Authorization": f"Bearer {await add_token(services.catalog, 'own', 'view', ('one',))}"}
         await services.store.maintain()
         async with asyncio.timeout(60):  # a busy cluster may not answer in time
             while (ready := await client.get("/readyz")).status != 503 or "were lost" not in await ready.text():
                 await asyncio.sleep(0.1)
-        assert "camera 'two'" in await ready.text()
-        assert "footage_index_damaged 1.0" in await (await client.get("/metrics")).text()
-        for path in ("/api/status", "/api/cameras"):
-            assert "were lost" in (await (await client.get(path)).json())["problem"]
-        shown = (await (await client.get("/api/coverage?camera=two")).json())["coverage"]
+        assert "two" not in await ready.text()
+        assert "footage_index_damaged 1.0" in await (await client.get("/metrics", headers=every)).text()
+        for path in ("/api/status", "/api/cameras", "/api/search?q=red"):
+            assert "were lost" in (await (await client.get(path, headers=every)).json())["problem"]
+            told = await (await client.get(path, headers=own)).text()
+            assert ("were lost" in told, "two" in told) == (True, False), told
+        shown = (await (await client.get("/api/coverage?camera=two", headers=every)).json())["coverage"]
         assert [(c["state"], c["cause"]) for c in shown] == [("gap", "its vectors were lost")]
 
 
@@ -273,6 +280,92 @@ def test_what_is_forgotten_on_purpose_is_no_loss(config):
     assert doctor(config, "--deep") == (True, "8 records, all of them read, model test/color")
     for camera in ("one", "late"):
         assert search(config, "--camera", camera, "--from", START.isoformat())[1]["problem"] == ""
+    assert state(config)[1] == set()
+
+
+EDGE = START + 6 * HOUR
+"""Where one partition ends and the next begins."""
+FORGET_EDGE = ("--from", EDGE.isoformat(), "--to", (EDGE + HOUR).isoformat())
+ACROSS = {"one": Kind.VIDEO, "two": Kind.FEED}
+"""Cameras with media across the edge; a second film follows two hours later."""
+
+
+@pytest.fixture
+def across(config, film):
+    """What is across the edge has two records before it and three after it. Returns its media by camera."""
+
+    async def add():
+        jobs = []
+        for camera in ACROSS:
+            for at in (EDGE - timedelta(seconds=2), EDGE + 2 * HOUR):
+                copy = config.parent / f"{camera}-{at:%H}.mp4"
+                copy.write_bytes(film + copy.name.encode())
+                jobs.append(Job(copy, camera, 1.0, at))
+        await fill(config, jobs)
+        index = await find_index(load_settings(file=config))
+        media = {}
+        for camera, kind in ACROSS.items():
+            (entry,) = await index.catalog.media_between([camera], EDGE, EDGE + HOUR)
+            media[camera] = entry.media.id
+            if kind is Kind.FEED:
+                await index.catalog.remove_media([entry.media.id])
+                m = entry.media
+                await index.catalog.add_media(Media(m.id, camera, "", kind, m.start, Clock.RTCP, m.duration), "live")
+        await index.close()
+        return media
+
+    return asyncio.run(add())
+
+
+def lose_after_the_edge(config, camera, until=EDGE + HOUR):
+    bucket = int(EDGE.timestamp()) // (6 * 3600)
+    where = f"camera = '{camera}' AND bucket = {bucket} AND time < {int(until.timestamp() * 1e6)}"
+    asyncio.run(statement(config, f"DELETE FROM {{table}} WHERE {where}"))
+
+
+async def list_again(config, camera, media):
+    """List what was forgotten, as a ``forget`` leaves it that is interrupted, or of an earlier version."""
+    index = await find_index(load_settings(file=config))
+    bucket = int(EDGE.timestamp()) // (6 * 3600)
+    await index.store._buckets.add([(camera, bucket)], [(media, camera, bucket)], 0)
+    await index.close()
+
+
+def test_a_media_across_an_edge_that_is_forgotten_behind_it_is_no_loss(config, across):
+    for camera in across:
+        assert run(config, "forget", "--camera", camera, *FORGET_EDGE)[0] == 0
+    assert doctor(config)[0]
+    for camera, media in across.items():
+        asyncio.run(list_again(config, camera, media))
+    assert doctor(config, "--deep")[0]
+    assert state(config) == ({**WHOLE, "one": 12, "two": 12}, set())
+    lose_after_the_edge(config, "one", EDGE + 6 * HOUR)  # what follows is lost indeed
+    assert not doctor(config)[0]
+    code, _, told = run(config, "index")
+    assert (code, "1 files" in told, "whole again" in told) == (0, True, True), told
+    assert state(config) == ({**WHOLE, "one": 12, "two": 12}, set())
+    _, answer, _ = search(config, "--camera", "one", *FORGET_EDGE)
+    assert (answer["moments"], [c["state"] for c in answer["coverage"]]) == ([], [])  # and not indexed again
+
+
+def test_a_media_across_an_edge_that_is_lost_behind_it_is_a_loss(config, across):
+    for camera in across:
+        lose_after_the_edge(config, camera)
+        well, found = doctor(config)
+        assert (well, f"camera '{camera}' from 2026-05-04T18:00:00Z to 2026-05-04T18:00:03Z" in found) == (False, True)
+        if camera == "one":  # what is forgotten of it is no longer a loss, and the rest is
+            end = (EDGE + timedelta(seconds=1)).isoformat()
+            run(config, "forget", "--camera", camera, "--from", EDGE.isoformat(), "--to", end)
+            assert "camera 'one' from 2026-05-04T18:00:01Z to 2026-05-04T18:00:03Z" in doctor(config)[1]
+        run(config, "forget", "--camera", camera, *FORGET_EDGE)
+    assert doctor(config)[0]
+
+
+def test_a_partition_that_is_forgotten_but_for_its_listing_is_no_loss(config, across):
+    lose_after_the_edge(config, "one", EDGE + 6 * HOUR)  # by a ``forget`` that ended before it was unlisted
+    until = (EDGE + 3 * HOUR).isoformat()
+    assert run(config, "forget", "--camera", "one", "--from", EDGE.isoformat(), "--to", until)[0] == 0
+    assert doctor(config)[0]
     assert state(config)[1] == set()
 
 

@@ -125,11 +125,12 @@ class BucketIndex:
     async def remove_if_empty(
         self, bucket_slice: BucketSlice, table: str, media: Sequence[str], *, was_empty: bool = False
     ) -> None:
-        """Remove the partition from the lists if it is empty or holds no more records of ``media``.
+        """Remove the partition from its camera's list if it is empty, and from those of ``media`` that it has none of.
 
         The removal carries the time before the check, so an entry that a writer adds after the check stays.
 
         Args:
+            media: of which records were forgotten, also where a time was.
             was_empty: it held nothing to forget. If nothing is in it, it has lost its records (``LossFinder``), and
                 stays listed unless all of its time is forgotten.
         """

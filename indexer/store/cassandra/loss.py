@@ -6,19 +6,24 @@ import asyncio
 import logging
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
 
 from footage.indexer.store.base import CatalogEntry, CoverageState, StoreError
 from footage.indexer.store.cassandra.buckets import BucketIndex, BucketSlice, Partition
 from footage.indexer.store.cassandra.catalog import CassandraCatalog
 from footage.indexer.store.cassandra.session import CassandraSession, gather_all
 from footage.indexer.store.lost_vectors import Span, Spans, note_loss, read_losses
-from footage.stream.frame import Media
+from footage.stream.frame import Kind, Media
 from footage.stream.instants import MICROSECOND, from_micros
 from footage.stream.spans import merge
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 CONFIRM_SECONDS = 2.0
 """Seconds after which an empty partition is looked at again: ``forget`` empties it a moment before it unlists it."""
@@ -49,8 +54,9 @@ class LossFinder:
     """Compares the lists of partitions with the partitions.
 
     A partition is listed after its first records were written, and unlisted after the last ones were forgotten. So one
-    that is listed and empty has lost its records, if the catalog knows footage of its time; and so has a media that is
-    listed for a partition in which it has no record. The first is one read of a row, made when a search found nothing
+    that is listed and empty has lost its records, if the catalog says that any of its time was watched; and so has a
+    media that is listed for a partition in which it has no record, for what of its time was watched: what is forgotten
+    is not, though a file that reaches beyond it stays. The first is one read of a row, made when a search found nothing
     where something is listed, and in turn for all partitions, some each minute. The second reads the keys of a
     partition: of the newest one of a camera, which a live camera fills again, and of those of which a loss is noted.
 
@@ -100,7 +106,7 @@ class LossFinder:
         """
         noted, found = await read_losses(self._catalog), Examination()
         names = sorted(cameras or {*await self._buckets.cameras(), *noted})
-        listed = await gather_all(self._buckets.of_camera(camera) for camera in names)
+        listed = await _each(self._buckets.of_camera, names)
         empty = await self._find_lost([one for each in listed for one in each])
         newest = {each[-1] for each in listed if each}
         filled = sorted({one for each in listed for one in each} - set(empty))
@@ -109,11 +115,8 @@ class LossFinder:
         for one in empty:
             spans[one[0]].append(self._span(one))
         wanted = [one for one in filled if deep or one in newest or self._is_noted(one, noted)]
-        for part in _waves(wanted):
-            for one, lost in zip(
-                part, await gather_all(self._lost_media(one, found.counts) for one in part), strict=True
-            ):
-                spans[one[0]] += lost
+        for one, lost in zip(wanted, await _each(lambda one: self._lost_media(one, found.counts), wanted), strict=True):
+            spans[one[0]] += lost
         for camera in names:
             await self._renote(camera, merge(spans[camera]), noted)
         found.lost = {camera: merge(each) for camera, each in spans.items() if each}
@@ -121,38 +124,40 @@ class LossFinder:
 
     async def lost_media(self) -> list[CatalogEntry]:
         """Return the media of the times that are noted as lost: what can be read of them is to be indexed again."""
-        entries = {
-            entry.media.id: entry
-            for camera, spans in (await read_losses(self._catalog)).items()
-            for start, end in spans
-            for entry in await self._catalog.media_between([camera], start, end)
-        }
+        entries: dict[str, CatalogEntry] = {}
+        for camera, spans in (await read_losses(self._catalog)).items():
+            for span in spans:
+                known, watched = await self._in_catalog(camera, *span)
+                entries |= {entry.media.id: entry for entry in known if _known_part(entry.media, watched)}
         return list(entries.values())
 
     async def _find_lost(self, partitions: Sequence[Partition]) -> list[Partition]:
-        """Return which of the partitions are listed and empty, although the catalog knows footage of their time."""
+        """Return which of the partitions are listed and empty, although footage of their time was indexed."""
         if not (empty := await self._empty(partitions)):
             return []
         await asyncio.sleep(CONFIRM_SECONDS)
-        listed = await gather_all(self._buckets.is_listed(one) for one in empty)
+        listed = await _each(self._buckets.is_listed, empty)
         empty = await self._empty([one for one, there in zip(empty, listed, strict=True) if there])
         lost: list[Partition] = []
-        for part in _waves(empty):
-            known = await gather_all(self._is_known(one) for one in part)
-            lost += [one for one, known_one in zip(part, known, strict=True) if known_one]
-        for one in set(empty) - set(lost):  # what was forgotten by media, after it was lost
-            await self._buckets.remove_if_empty(BucketSlice(*one, *self._edges(one)), self._table, ())
+        for one, (known, watched) in zip(empty, await _each(self._footage, empty), strict=True):
+            if watched or any(entry.media.kind is Kind.PHOTO for entry in known):
+                lost.append(one)
+            elif not known:  # what was forgotten by media, after it was lost; a file may still be read, and count later
+                await self._buckets.remove_if_empty(BucketSlice(*one, *self._edges(one)), self._table, ())
         return lost
 
-    async def _is_known(self, partition: Partition) -> bool:
-        """Whether the catalog knows that anything was watched, or any media, in a partition's time."""
-        camera, span = [partition[0]], self._span(partition)
-        watched = any(each.state is CoverageState.WATCHED for each in await self._catalog.coverage(camera, *span))
-        return watched or bool(await self._catalog.media_between(camera, *span))
+    async def _footage(self, partition: Partition) -> tuple[list[CatalogEntry], list[Span]]:
+        return await self._in_catalog(partition[0], *self._span(partition))
+
+    async def _in_catalog(self, camera: str, start: datetime, end: datetime) -> tuple[list[CatalogEntry], list[Span]]:
+        """Return the media of a time, and what of the time was watched, and not forgotten since."""
+        coverage = await self._catalog.coverage([camera], start, end)
+        watched = [(each.start, each.end) for each in coverage if each.state is CoverageState.WATCHED]
+        return await self._catalog.media_between([camera], start, end), watched
 
     async def _empty(self, partitions: Sequence[Partition]) -> list[Partition]:
         any_row = f"SELECT time FROM @{self._table} WHERE camera = ? AND bucket = ? LIMIT 1"
-        rows = await gather_all(self._session.select(any_row, *one) for one in partitions)
+        rows = await _each(lambda one: self._session.select(any_row, *one), partitions)
         now = time.monotonic()
         for one in partitions:
             self._looked[one] = now
@@ -165,17 +170,18 @@ class LossFinder:
         """Return the times of media that are listed for a partition in which they have no record."""
         here = await self._buckets.count_media(partition, self._table)
         counts.update(here)
-        since, until = self._span(partition)
-        media = [entry.media for entry in await self._catalog.media_between([partition[0]], since, until)]
+        known, watched = await self._footage(partition)
+        media = [entry.media for entry in known if _known_part(entry.media, watched)]
         lost = await self._listed_only([one for one in media if one.id not in here], partition)
         if lost:  # unless they are being forgotten: see ``CONFIRM_SECONDS``
             await asyncio.sleep(CONFIRM_SECONDS)
             here = await self._buckets.count_media(partition, self._table)
             lost = await self._listed_only([one for one in lost if one.id not in here], partition)
-        return [(max(since, one.start), min(until, max(one.end, one.start + MICROSECOND))) for one in lost]
+            _, watched = await self._footage(partition)
+        return [span for one in lost for span in _known_part(one, watched)]
 
     async def _listed_only(self, media: Sequence[Media], partition: Partition) -> list[Media]:
-        holding = await gather_all(self._buckets.holds(one.id, partition) for one in media)
+        holding = await _each(lambda one: self._buckets.holds(one.id, partition), media)
         return [one for one, held in zip(media, holding, strict=True) if held]
 
     async def _add(self, partitions: Sequence[Partition]) -> None:
@@ -201,9 +207,9 @@ class LossFinder:
         """Count a camera's records anew: those that were lost and written again are counted twice."""
         counted, records = (await self._buckets.counts([camera])).get(camera, 0), 0
         rows = f"SELECT count(*) FROM @{self._table} WHERE camera = ? AND bucket = ?"
-        for part in _waves(await self._buckets.of_camera(camera)):
-            found = await gather_all(self._session.select(rows, *one) for one in part)
-            records += sum(count for ((count,),) in found)
+        listed = await self._buckets.of_camera(camera)
+        for ((found,),) in await _each(lambda one: self._session.select(rows, *one), listed):
+            records += found
         await self._buckets.count({camera: records - counted})
 
     def _edges(self, partition: Partition) -> tuple[int, int]:
@@ -214,10 +220,20 @@ class LossFinder:
         return from_micros(since), from_micros(until)
 
 
-def _waves(partitions: Sequence[Partition]) -> Iterator[Sequence[Partition]]:
-    """Yield a few partitions at a time, so that what is read of them does not pile up."""
-    for i in range(0, len(partitions), WAVE):
-        yield partitions[i : i + WAVE]
+async def _each(read: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
+    """Return what is read of each, a few at a time, so that it does not pile up."""
+    found: list[R] = []
+    for i in range(0, len(items), WAVE):
+        found += await gather_all(read(one) for one in items[i : i + WAVE])
+    return found
+
+
+def _known_part(media: Media, watched: Iterable[Span]) -> list[Span]:
+    """Return the parts of a media that were watched; a photograph has no coverage, and is forgotten as a whole."""
+    begin, close = media.start, max(media.end, media.start + MICROSECOND)
+    if media.kind is Kind.PHOTO:
+        return [(begin, close)]
+    return [(max(start, begin), min(end, close)) for start, end in watched if start < close and end > begin]
 
 
 def _some(listed: Sequence[Partition], turn: int) -> list[Partition]:

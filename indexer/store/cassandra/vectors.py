@@ -281,17 +281,18 @@ class CassandraStore:
         The first range of a partition begins at its very beginning, so that those of one retention after another
         swallow each other; a whole partition is deleted as such.
         """
-        gone = 0
+        gone, media = 0, set(where.media)
         begin = None if await self._has_earlier(bucket_slice) else (ALL_TIME[0], -1)
         async for page in self._rows(f"time, region, media FROM @{self._table}", bucket_slice):
             for matches, run in groupby(page, key=lambda row: not where.media or row[2] in where.media):
-                keys = [row[:2] for row in run]
+                found = list(run)
                 if matches:
-                    gone += len(keys)
-                    await self._delete(bucket_slice, begin or keys[0], keys[-1])
+                    gone += len(found)
+                    media.update(row[2] for row in found)
+                    await self._delete(bucket_slice, begin or found[0][:2], found[-1][:2])
                 else:
                     begin = None
-        await self._buckets.remove_if_empty(bucket_slice, self._table, where.media, was_empty=not gone)
+        await self._buckets.remove_if_empty(bucket_slice, self._table, sorted(media), was_empty=not gone)
         return gone
 
     async def _has_earlier(self, bucket_slice: BucketSlice) -> bool:

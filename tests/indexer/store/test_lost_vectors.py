@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from footage.indexer.store.base import Coverage, CoverageState
-from footage.indexer.store.lost_vectors import KIND, LOST, describe_losses, note_loss, read_losses, shown_coverage
+from footage.indexer.store.lost_vectors import (
+    KIND,
+    LOST,
+    count_losses,
+    describe_losses,
+    note_loss,
+    read_losses,
+    shown_coverage,
+)
 from footage.indexer.store.sqlite import SqliteCatalog
 from tests.indexer.store.store_contract import at
 
@@ -75,3 +83,11 @@ def test_losses_are_told_in_one_line() -> None:
     assert describe_losses(one) == f"{text} were lost"
     more = one | {"yard": [(at(0), at(1)), (at(0) + timedelta(hours=1), at(3601))]}
     assert describe_losses(more) == f"{text}, and of 2 more spans of 2 cameras, were lost"
+
+
+def test_losses_are_told_without_names_to_who_may_not_see_all_cameras() -> None:
+    assert count_losses({}) == ""
+    losses = {"gate": [(at(0), at(60))]}
+    assert count_losses(losses) == "records of 1 span of 1 camera were lost (footage doctor names them)"
+    losses["yard"] = [(at(0), at(1)), (at(5), at(9))]
+    assert count_losses(losses) == "records of 3 spans of 2 cameras were lost (footage doctor names them)"
