@@ -35,8 +35,9 @@ SERVERS = {"cassandra", "cassandra3", "astra_database"}
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what needs a Cassandra as slow, and put tests into the order in which workers start them.
 
-    Slow tests come first, so that none is left to one worker at the end; then those of the page. A worker gets a part
-    of them in this order and others take from its end: so the page's tests share one index, service and browser.
+    Slow tests come first, those with a time of their own before all, so that none is left to one worker at the end;
+    then those of the page. A worker gets a part of them in this order and others take from its end: so the page's tests
+    share one index, service and browser.
     """
     for item in items:
         if SERVERS & set(getattr(item, "fixturenames", ())):
@@ -47,5 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _turn(item: pytest.Item) -> int:
     if PAGE in item.path.parents:
-        return 1
-    return 0 if item.get_closest_marker("slow") else 2
+        return 2
+    if item.get_closest_marker("timeout"):
+        return 0
+    return 1 if item.get_closest_marker("slow") else 3
