@@ -17,6 +17,7 @@ import numpy as np
 from av.video.stream import VideoStream
 from bench import scenes
 
+from footage.indexer.live.load import read_processors
 from footage.stream.frame import Image
 
 FPS, GOP, LENGTH = 25, 2, 12  # pictures a second; seconds from keyframe to keyframe; seconds of film, in a loop
@@ -111,8 +112,7 @@ def cpu_seconds(where: str | int) -> float:
 
 def machine_cpu_seconds() -> float:
     """CPU seconds that the whole machine has used."""
-    user, nice, system, _, _, irq, soft, *_ = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:])
-    return (user + nice + system + irq + soft) / TICKS
+    return sum(read_processors())
 
 
 def memory_mb() -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from footage.stream.files import image_file
@@ -15,7 +15,6 @@ from footage.stream.files.video_file import (
     MAX_LENGTH,
     MediaError,
     VideoFile,
-    decode_first_frame,
 )
 from footage.stream.frame import Kind
 
@@ -55,7 +54,8 @@ def probe_file(path: Path) -> Probe:
         width, height, taken = image_file.read_header(path)
         return Probe(Kind.PHOTO, width, height, None, 0.0, taken)
     with VideoFile(path) as video:
-        frame = decode_first_frame(video, islice(video.packets(), MAX_PROBED_PACKETS))
+        first = chain(islice(video.packets(), MAX_PROBED_PACKETS), [None])
+        frame = next((frame for packet in first for frame in video.decode(packet)), None)
         if frame is None:
             raise MediaError(path, "no frame could be decoded: it is damaged; copy it again, or leave it out")
         width, height = display_size(frame, video.stream)

@@ -379,14 +379,6 @@ class VideoFile:
             self._head_extent = float((max(shown) - min(shown)) * self.time_base), max(places) - min(places)
 
 
-def decode_first_frame(video: VideoFile, packets: Iterable[Packet[VideoStream]]) -> VideoFrame | None:
-    """Decode packets until one gives a frame."""
-    for packet in chain(packets, [None]):
-        for frame in video.decode(packet):
-            return frame
-    return None
-
-
 def _refuse_playlist(path: Path) -> None:
     """Raise MediaError for an HLS playlist: FFmpeg, which may open files only, would try forever to get its key."""
     with path.open("rb") as file:
