@@ -17,8 +17,8 @@ import numpy as np
 from av.video.stream import VideoStream
 from bench import scenes
 
-from footage.indexer.live.load import read_processors
 from footage.stream.frame import Image
+from footage.stream.processors import read_processor_time
 
 FPS, GOP, LENGTH = 25, 2, 12  # pictures a second; seconds from keyframe to keyframe; seconds of film, in a loop
 KBITS = {720: 2500, 1080: 4500}
@@ -111,8 +111,8 @@ def cpu_seconds(where: str | int) -> float:
 
 
 def machine_cpu_seconds() -> float:
-    """CPU seconds that the whole machine has used."""
-    return sum(read_processors())
+    """CPU seconds that all processes have used on the processors that this one may use."""
+    return sum(read_processor_time())
 
 
 def memory_mb() -> float:

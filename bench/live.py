@@ -36,6 +36,7 @@ from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
 from footage.indexer.supervisor import Supervisor
 from footage.stream.live.contracts import ConnectionState
+from footage.stream.processors import usable_processors
 from footage.stream.recording.archive import SegmentArchive
 
 MAX_FRESHNESS, MIN_SAMPLES_TAKEN = 1.5, 0.97
@@ -286,7 +287,7 @@ def measure(measurement: Measurement, cameras: int, seconds: float, height: int)
 
 def find_sustained(measurement: Measurement, first: Run, seconds: float, height: int) -> int:
     """How many cameras it sustains: the likely number by the cores that are left to it, then halving what is open."""
-    cores = os.cpu_count() or 1
+    cores = usable_processors()
     good, bad = (first.cameras, 0) if first.sustained else (0, first.cameras)
     room = (cores - first.others) / (first.cpu + first.server) * first.cameras
     guess = max(good + 1, min(round(0.9 * room), MAX_GROWTH * first.cameras))
@@ -307,7 +308,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=720, choices=feeds.KBITS, help="of the cameras' pictures")
     parser.add_argument("--once", action="store_true", help="do not look for the number sustained")
     args = parser.parse_args()
-    print(f"{args.height}p, {os.cpu_count()} cores; freshness from capture to searchable (opencv: to embedded)")
+    print(f"{args.height}p, {usable_processors():g} cores; freshness from capture to searchable (opencv: to embedded)")
     feeds.make_streams(args.height)
     measurements: tuple[Measurement, Measurement] = (ours, opencv)
     first = [measure(measurement, args.cameras, args.seconds, args.height) for measurement in measurements]

@@ -8,7 +8,7 @@ import typer
 
 from footage.commands.errors import FAILED, reports_errors
 from footage.commands.options import Config, Data, JsonOption, resolve_settings
-from footage.commands.output import format_size
+from footage.commands.output import describe_load, format_size
 
 if TYPE_CHECKING:
     from footage.commands.composition import Index
@@ -22,6 +22,7 @@ SUSPICIOUS_SILENCE = 300.0
 """Seconds of recordings without any record: of a still picture one is kept every ten seconds or so."""
 EXTRAS = {"demo": "skvideo", "inference": "inference", "cassandra": "cassandra", "cuda": "onnxruntime"}
 """By extra of the package, the module that it installs."""
+NO_LOAD = "no cameras are watched now: how many this machine sustains is measured while footage serve watches some"
 
 Finding = tuple[str, bool, str]
 """What was checked, whether it works, and what was found."""
@@ -43,6 +44,7 @@ async def doctor(
         _check_cameras(settings),
         await _check_model(settings),
         await _check_index(settings, deep),
+        await _check_load(settings),
         await _check_answers(settings),
     ]
     if as_json:
@@ -169,6 +171,24 @@ async def _check_index(settings: Settings, deep: bool) -> Finding:
             await index.close()
     except Exception as error:
         return "index", False, str(error)
+
+
+async def _check_load(settings: Settings) -> Finding:
+    """How many cameras the machine sustains, as the service that runs has measured it."""
+    from footage.commands.composition import find_index
+    from footage.query.http.camera_status import published_load
+
+    try:
+        index = await find_index(settings)
+        if index is None:
+            return "load", True, NO_LOAD
+        try:
+            load = await published_load(index.catalog)
+        finally:
+            await index.close()
+    except Exception as error:
+        return "load", False, str(error)
+    return "load", True, describe_load(load) if load else NO_LOAD
 
 
 async def _describe_column(index: Index) -> str:

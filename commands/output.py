@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from footage.query.clips.clip import Clip
+    from footage.query.http.schemas import LoadOut
     from footage.stream.frame import Image
 
 
@@ -60,6 +61,14 @@ def describe_clip(clip: Clip) -> str:
     if outside:
         text += f"; {outside:.1f} s of the requested time are before or after the footage"
     return "; ".join([text, *clip.notes])
+
+
+def describe_load(load: LoadOut) -> str:
+    """One sentence on how busy a service is with its cameras, and how many it sustains."""
+    text = f"embedding {load.busy:.0%} of the time"
+    if load.sustained is not None:
+        text += f"; this machine sustains about {load.sustained} cameras like these"
+    return f"overloaded: {load.dropped} frames dropped in the last minute; {text}" if load.dropped else text
 
 
 def can_draw_images() -> bool:

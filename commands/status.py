@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from footage.commands.errors import print_message, reports_errors
 from footage.commands.options import Config, Data, JsonOption, resolve_settings, warn_about_cameras
-from footage.commands.output import format_size, local_time, print_columns
+from footage.commands.output import describe_load, format_size, local_time, print_columns
 
 if TYPE_CHECKING:
     from footage.config.settings import Settings
-    from footage.query.http.schemas import CameraOut, CamerasOut, LoadOut
+    from footage.query.http.schemas import CameraOut, CamerasOut
 
 
 @reports_errors
@@ -77,14 +77,7 @@ def _print_cameras(cameras: CamerasOut) -> None:
             f"{stage.stage} {stage.camera}".strip() + f" {stage.state} since {local_time(stage.since)}: {stage.error}"
         )
     if cameras.load:
-        print(_describe_load(cameras.load))
-
-
-def _describe_load(load: LoadOut) -> str:
-    text = f"embedding {load.busy:.0%} of the time"
-    if load.sustained is not None:
-        text += f"; this machine sustains about {load.sustained} cameras like these"
-    return f"overloaded: {load.dropped} frames dropped in the last minute; {text}" if load.dropped else text
+        print(describe_load(cameras.load))
 
 
 def _describe_live(c: CameraOut) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import time
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
+
+from footage.stream.processors import usable_processors
 
 HEADROOM = 0.8
 """Share of the embedder's time and of the processors up to which a machine keeps up; beyond, what waits grows."""
@@ -20,7 +18,7 @@ class Reading(NamedTuple):
         at: monotonic time.
         embed: in which something was being embedded.
         own: processor time of this process.
-        others: processor time of all other processes; 0 where the system does not tell.
+        others: processor time of all other processes on the same processors; 0 where the system does not tell.
         dropped: frames dropped.
     """
 
@@ -52,8 +50,8 @@ class LoadMeter:
 
     SPAN = 60.0
 
-    def __init__(self, cores: int | None = None) -> None:
-        self._cores = cores or os.cpu_count() or 1
+    def __init__(self, processors: float | None = None) -> None:
+        self._processors = processors or usable_processors()
         self._readings: list[Reading] = []
 
     def add(self, reading: Reading) -> None:
@@ -70,15 +68,6 @@ class LoadMeter:
         seconds = last.at - first.at
         busy = min(1.0, (last.embed - first.embed) / seconds)
         own, others = (last.own - first.own) / seconds, (last.others - first.others) / seconds
-        room = max(0.0, HEADROOM * self._cores - others)  # for this process
+        room = max(0.0, HEADROOM * self._processors - others)  # for this process
         more = min(HEADROOM / busy, room / own if own > 0 else float("inf")) if busy > 0.001 else None
         return Load(busy, None if more is None else int(cameras * more), last.dropped - first.dropped)
-
-
-def read_processors() -> tuple[float, float]:
-    """Seconds of processor time that this process has used, and all others together (proc(5); 0 elsewhere)."""
-    own, machine = time.process_time(), 0.0
-    with suppress(OSError, ValueError, AttributeError):
-        user, nice, system, _, _, irq, soft, *_ = Path("/proc/stat").read_text().partition("\n")[0].split()[1:]
-        machine = sum(map(int, (user, nice, system, irq, soft))) / os.sysconf("SC_CLK_TCK")
-    return own, max(0.0, machine - own)

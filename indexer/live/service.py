@@ -12,7 +12,7 @@ from footage.indexer.cluster.fence import Fence, FencedWriter
 from footage.indexer.embed.base import Embedder
 from footage.indexer.live.cameras import CameraState, LiveCameras
 from footage.indexer.live.catalog_writer import CatalogWriter
-from footage.indexer.live.load import Load, LoadMeter, Reading, read_processors
+from footage.indexer.live.load import Load, LoadMeter, Reading
 from footage.indexer.live.progress import OnWritten, WrittenProgress
 from footage.indexer.live.recovery import recover_segments, remove_missing_segments
 from footage.indexer.pipeline.channel import Channel
@@ -22,6 +22,7 @@ from footage.indexer.pipeline.retry import RetryingEmbedder, SpoolingWriter
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Catalog, Store, StoreError
 from footage.indexer.supervisor import Supervisor
+from footage.stream.processors import read_processor_time
 from footage.stream.recording.archive import SegmentArchive
 
 log = logging.getLogger(__name__)
@@ -195,6 +196,6 @@ class LiveService:
         for tick in count(1):
             await asyncio.sleep(TICK_SECONDS)
             self._cameras.note_progress(coverage=tick % every == 0)
-            own, others = read_processors()
+            own, others = read_processor_time()
             embed, dropped = self._pipeline.stats.embed_seconds, self._cameras.dropped
             self._meter.add(Reading(self._loop.time(), embed, own, others, dropped))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -84,13 +84,12 @@ async def list_cameras(
                 live=now.get(name),
             )
         )
-    loads = [_load(live)] if live else [service.load for service in published]
     failing = failing_stages(supervisor, live)
     if not live:
         failing += [stage for service in published for stage in service.failing]
     return CamerasOut(
         cameras=rows,
-        load=max(loads, key=lambda load: load.busy, default=None),
+        load=_load(live) if live else _busiest(published),
         failing=[stage for stage in failing if not stage.camera or can_see(stage.camera)],
     )
 
@@ -128,6 +127,15 @@ def _live_status(s: CameraState, worker: str) -> LiveOut:
 async def published_cameras(catalog: Catalog) -> set[str]:
     """The names of the cameras that services which run now have published."""
     return {name for service in await _published(catalog) for name in service.cameras}
+
+
+async def published_load(catalog: Catalog) -> LoadOut | None:
+    """The load of the busiest of the services that run now and have published it."""
+    return _busiest(await _published(catalog))
+
+
+def _busiest(services: Iterable[_Published]) -> LoadOut | None:
+    return max((service.load for service in services), key=lambda load: load.busy, default=None)
 
 
 async def _published(catalog: Catalog) -> list[_Published]:

@@ -7,7 +7,6 @@ each of them. The products of int8 codes come from SimSIMD, which uses what the 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +33,7 @@ from footage.indexer.store.column.slices import (
     read_rows,
 )
 from footage.indexer.store.row_arrays import RowArrays
+from footage.stream.processors import available_processors
 
 log = logging.getLogger(__name__)
 
@@ -273,11 +273,6 @@ def _rank(job: _Job, candidates: Picked) -> Ranked:
     order = order[np.argsort(-scores[order], kind="stable")][: job.k]
     keys = replace(rows, vectors=rows.vectors[:, :0])
     return Ranked(keys.take(order), scores[order], job.since)
-
-
-def available_processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def exact_scores(vectors: Vectors, vector: Vector) -> NDArray[np.float32]:
