@@ -115,12 +115,12 @@ class Backend:
 
             found = (describe_losses if named else count_losses)(await read_losses(catalog))
             advice = "footage index, on each machine that has footage of that time; docs/cluster.md tells more"
-            return f"the index in {self.location} is damaged: {found}; mend it with: {advice}" if found else ""
+            return f"the index in {self.location} is damaged: {found}; repair it with: {advice}" if found else ""
         lance, sqlite = self.embedded(store, catalog)
         found = await lance.find_damage()
         if not found and await sqlite.has_records() and not await lance.count():
             found = "there are no vectors of the files that the catalog knows"
-        return f"the index in {self.location} is damaged: {found}; mend it with: footage index" if found else ""
+        return f"the index in {self.location} is damaged: {found}; repair it with: footage index" if found else ""
 
     def count_changes(self, store: Store) -> int:
         """How often this process has noted that records of a cluster were lost, or are there again."""

@@ -270,8 +270,8 @@ async def _examine(index: Index) -> list[str]:
     problems = [f"{count} {text}" for text, count in found.items() if count]
     if problems:
         await store.note_loss(report.lost + len(compared.missing))
-        problems.append("mend it with: footage index")
-    problems += _describe_gaps(compared, "; footage index mends that, if it finds the index damaged")
+        problems.append("repair it with: footage index")
+    problems += _describe_gaps(compared, "; footage index repairs that, if it finds the index damaged")
     if damage := await catalog.find_damage():
         problems.append(f"catalog.sqlite is damaged, restore it from a copy: {damage}")
     return problems

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Sources = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[SOURCE...]", help="Files, folders, globs; none: only mend a damaged index."),
+    typer.Argument(metavar="[SOURCE...]", help="Files, folders, globs; none: only repair a damaged index."),
 ]
 CameraOption = Annotated[
     str | None, option("--camera", text="Name of the view (default: the file's or folder's name).")
@@ -63,7 +63,7 @@ def index(
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Index video files and photographs; what is already indexed is skipped. Mends a damaged index first."""
+    """Index video files and photographs; what is already indexed is skipped. Repairs a damaged index first."""
     import asyncio
 
     settings = resolve_settings(config, embedder=embedder, model=model, fit=fit, data=data, every=every)
@@ -78,11 +78,11 @@ def index(
 async def _index_files(settings: Settings, jobs: list[Job]) -> None:
     from footage.commands.composition import open_services
     from footage.commands.indexing import index_files
-    from footage.commands.mending import mend_index
+    from footage.commands.repair import repair_index
 
-    mended = await mend_index(settings)
+    repaired = await repair_index(settings)
     if not jobs:
-        if not mended:
+        if not repaired:
             raise UsageError("nothing to index, and the index is not damaged; name files or folders")
         return
     async with open_services(settings) as services:
@@ -148,7 +148,7 @@ async def _watch_folder(settings: Settings, folder: Path, camera: str, exclude: 
 
     from footage.commands.composition import open_services
     from footage.commands.indexing import make_indexer, print_report
-    from footage.commands.mending import mend_index
+    from footage.commands.repair import repair_index
     from footage.indexer.files.file_indexer import Job
     from footage.indexer.files.folder_watch import finished_files
     from footage.indexer.supervisor import Supervisor
@@ -156,7 +156,7 @@ async def _watch_folder(settings: Settings, folder: Path, camera: str, exclude: 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await mend_index(settings)
+    await repair_index(settings)
     async with open_services(settings) as services:
         print_message(f"watching {folder}, camera {camera}")
         async for paths in finished_files(folder, stop, exclude=exclude):

@@ -58,7 +58,7 @@ async def _read_cameras(settings: Settings) -> tuple[CamerasOut, str]:
         problem = await index.find_damage()
         if refused.total and not problem:
             problem = f"{refused.total} records were refused and are set aside in {records.path}: {refused.reason}"
-            problem += "; when that is mended, give them to the store again: footage store replay"
+            problem += "; when its cause is removed, give them to the store again: footage store replay"
         return listed.model_copy(update={"problem": problem}), index.store.space.name
     finally:
         await index.close()

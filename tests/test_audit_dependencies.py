@@ -31,7 +31,7 @@ def test_a_vulnerability_fails_unless_it_is_excused(
 ) -> None:
     reports = {("pypi", True): REPORT, ("pypi", False): REPORT}
     assert run(monkeypatch, reports) == 1
-    assert "bad 2.0: PYSEC-2024-1; mended in 2.1" in capsys.readouterr().out
+    assert "bad 2.0: PYSEC-2024-1; fixed in 2.1" in capsys.readouterr().out
     for name in ("PYSEC-2024-1", "CVE-2024-1"):
         monkeypatch.setattr(audit_dependencies, "EXCUSED", {name: "not used here"})
         assert run(monkeypatch, reports) == 0

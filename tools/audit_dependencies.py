@@ -54,7 +54,7 @@ def find_problems(report: dict[str, Any], excused: dict[str, str]) -> tuple[list
     """A line for each vulnerability that is not excused, and the packages that the service does not know."""
     packages = report.get("dependencies", [])
     problems = [
-        f"{p['name']} {p['version']}: {v['id']}; mended in {', '.join(v['fix_versions']) or 'no version'}"
+        f"{p['name']} {p['version']}: {v['id']}; fixed in {', '.join(v['fix_versions']) or 'no version'}"
         for p in packages
         for v in p.get("vulns", [])
         if not excused.keys() & {v["id"], *v.get("aliases", [])}

@@ -49,7 +49,7 @@ PASSING = (StoreUnreachable, StoreFull)
 
 
 class StoreDamaged(StoreError):
-    """Raised when what is stored cannot be read back; the message says what mends it."""
+    """Raised when what is stored cannot be read back; the message says what repairs it."""
 
 
 class SpaceMismatch(StoreError):

@@ -34,7 +34,7 @@ class TableState:
     Attributes:
         version: LanceDB's number of the commit; it only rises.
         rows: how many records there were.
-        lost: records that were found to be missing, and not mended since.
+        lost: records that were found to be missing, and not repaired since.
         parts: of the table; each has a file.
         manifest: CRC-32 of that commit's list of files; 0 where it is not known.
     """

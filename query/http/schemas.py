@@ -139,7 +139,7 @@ class AnswerOut(BaseModel):
         "if the index is damaged",
     )
     problem: str = Field(
-        default="", description="what is wrong with the index, and how to mend it; empty when nothing is"
+        default="", description="what is wrong with the index, and how to repair it; empty when nothing is"
     )
 
     @classmethod
@@ -242,7 +242,7 @@ class CamerasOut(BaseModel):
     cameras: list[CameraOut]
     load: LoadOut | None = None
     problem: str = Field(
-        default="", description="what is wrong with the index, and how to mend it; empty when nothing is"
+        default="", description="what is wrong with the index, and how to repair it; empty when nothing is"
     )
     failing: list[StageOut] = Field(default_factory=list, description="parts of the service that died")
 

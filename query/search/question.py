@@ -114,7 +114,7 @@ class Answer:
         complete: whether nothing can match except what this and the following pages show.
         reviews: marks and exports of moments, of those that have any.
         missing: why moments have no picture, of those that have none.
-        problem: what is wrong with the index, and how to mend it.
+        problem: what is wrong with the index, and how to repair it.
     """
 
     moments: list[Moment]

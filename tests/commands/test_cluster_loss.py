@@ -1,4 +1,4 @@
-"""Tests that records lost in a cluster are told by every command and service, and mended from the footage.
+"""Tests that records lost in a cluster are told by every command and service, and repaired from the footage.
 
 On a real Cassandra; the model is a stand-in, for speed: it sees mean colors.
 """
@@ -38,7 +38,7 @@ from tests.commands.cluster_loss import (
     state,
     statement,
 )
-from tests.commands.test_mending import create_embedder, make_film
+from tests.commands.test_repair import create_embedder, make_film
 from tests.indexer.color_embedder import ColorEmbedder
 
 
@@ -80,7 +80,7 @@ def config(cassandra, keyspace, film, tmp_path, monkeypatch):
 WHOLE = {"one": 5, "two": 5, "late": 10}
 
 
-def test_an_emptied_table_is_told_everywhere_and_mended_from_the_footage(config):
+def test_an_emptied_table_is_told_everywhere_and_repaired_from_the_footage(config):
     code, answer, _ = search(config)
     assert (code, answer["complete"], answer["problem"]) == (0, True, "")
     assert {c["state"] for c in answer["coverage"]} == {"watched"}
@@ -121,7 +121,7 @@ def test_one_lost_partition_is_told_by_the_search_that_meets_it_and_given_up(con
     assert (counted["complete"], bool(lost_spans(counted, "late"))) == (False, True)
     (config.parent / "late-24.mp4").unlink()
     code, _, told = run(config, "index")
-    assert (code, "not mended" in told, "footage forget --camera" in told) == (0, True, True), told
+    assert (code, "not repaired" in told, "footage forget --camera" in told) == (0, True, True), told
     assert state(config) == ({**WHOLE, "late": 5}, {"late"})
     assert run(config, "forget", "--camera", "late", "--from", second)[0] == 0
     assert state(config) == ({**WHOLE, "late": 5}, set())

@@ -104,7 +104,7 @@ class Column:
         return len(state.tail) if state else 0
 
     def snapshot(self) -> Snapshot | None:
-        """Return what can be searched now; None while the table must answer, and the column be mended."""
+        """Return what can be searched now; None while the table must answer, and the column be repaired."""
         with self._turn:
             if not self._refresh():
                 return None
@@ -171,7 +171,7 @@ class Column:
                 self._append(Kind.NOTE if self._require().total == total else Kind.STALE, version, total)
 
     def invalidate(self) -> None:
-        """Tell everybody that the table must answer until the column is mended."""
+        """Tell everybody that the table must answer until the column is repaired."""
         with self._turn:
             if self._refresh():
                 self._append_or_withdraw(Kind.STALE)
@@ -237,7 +237,7 @@ class Column:
         return name
 
     def readable(self) -> Snapshot | None:
-        """Return whatever belongs to this table and can be read, in whatever state it is; for mending."""
+        """Return whatever belongs to this table and can be read, in whatever state it is; for repair."""
         with self._turn:
             return self._snapshot() if not self._damaged and self._refresh() else None
 

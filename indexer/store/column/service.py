@@ -44,7 +44,7 @@ DEFAULT_SHARE = 4
 KEY_BYTES = 32
 """Bytes of a row in memory besides its code."""
 TEND_PAUSE = 0.5
-"""Seconds between two tries to mend the column."""
+"""Seconds between two tries to repair the column."""
 COMPARISON_PAUSE = 2.0
 """Seconds between two comparisons with the table's number of rows, which cost a millisecond."""
 
@@ -105,7 +105,7 @@ class ScanColumn:
             if total > SMALL_TABLE:
                 self._tend()
             else:
-                await self._upkeep.try_mend()
+                await self._upkeep.try_repair()
 
     async def verify(self, version: int, total: int) -> bool:
         """Return whether the column is that of the table with this version and so many rows, whole and up to date."""
@@ -218,7 +218,7 @@ class ScanColumn:
     async def _changing(self, tell: Callable[[int, int], None]) -> AsyncIterator[None]:
         """Tell other processes of a change to the table before and after, if they can be told.
 
-        Cancelled, it leaves what it told before: the table may still be changing, and the column must be mended.
+        Cancelled, it leaves what it told before: the table may still be changing, and the column must be repaired.
         """
         told = await run_to_completion(self._begin, (await self._table.state())[1])
         try:
@@ -244,7 +244,7 @@ class ScanColumn:
     async def _tell(self, tell: Callable[[int, int], None]) -> bool:
         try:
             await run_to_completion(tell, *await self._table.state())
-        except (OSError, ColumnDamaged) as error:  # the table has everything; the column is mended later
+        except (OSError, ColumnDamaged) as error:  # the table has everything; the column is repaired later
             log.warning("the scan column in %s cannot be written: %s", self._folder, error)
             return False
         return True
@@ -275,7 +275,7 @@ class ScanColumn:
         return found[0]
 
     def _tend(self) -> None:
-        """Start what mends and merges, unless it runs or has just failed."""
+        """Start what repairs and merges, unless it runs or has just failed."""
         running = self._tending is not None and not self._tending.done()
         if running or self._closed or not self._max_rows or time.monotonic() < self._not_before:
             return

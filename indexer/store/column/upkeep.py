@@ -1,4 +1,4 @@
-"""Makes the column from its table, mends it after a crash, and merges its small runs."""
+"""Makes the column from its table, repairs it after a crash, and merges its small runs."""
 
 from __future__ import annotations
 
@@ -65,22 +65,22 @@ class ColumnUpkeep:
         self._write_lock, self._maintain_lock = folder / "write.lock", folder / "maintain.lock"
 
     async def tend(self) -> None:
-        """Mend the column if it needs that, and merge what has come together; errors are logged."""
+        """Repair the column if it needs that, and merge what has come together; errors are logged."""
         async with lock_file(self._maintain_lock):
-            if await self.try_mend():
+            if await self.try_repair():
                 with suppress(OSError, ColumnDamaged):  # it is searched as it is
                     await self.compact()
 
-    async def try_mend(self) -> bool:
-        """Mend the column as ``mend`` does; return whether that was possible, and log why it was not."""
+    async def try_repair(self) -> bool:
+        """Repair the column as ``repair`` does; return whether that was possible, and log why it was not."""
         try:
-            await self.mend()
+            await self.repair()
         except (StoreError, ColumnDamaged, OSError) as error:
             log.warning("the scan column in %s is not up to date, searches take longer: %s", self._column.folder, error)
             return False
         return True
 
-    async def mend(self) -> None:
+    async def repair(self) -> None:
         """Make the column hold what the table holds; costs little if it does. Whoever calls holds ``maintain.lock``."""
         if await asyncio.to_thread(self._column.verify, *await self._table.state()):
             return

@@ -321,7 +321,7 @@ async def test_times_without_an_offset_are_read_in_the_machines_zone(service):
     assert answer["moments"][0]["start"] == "2026-05-04T12:00:25Z"
 
 
-async def test_a_damaged_index_and_a_full_disk_are_told_until_they_are_mended(service):
+async def test_a_damaged_index_and_a_full_disk_are_told_until_they_are_repaired(service):
     damage, disk = ["the index is damaged"], DiskMonitor([], lambda _: "the disk is full")
 
     async def find_damage():

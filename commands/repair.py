@@ -1,4 +1,4 @@
-"""Mends a damaged index before ``footage index`` goes on: keeps what is whole, and indexes from media what was lost."""
+"""Repairs a damaged index before ``footage index`` goes on: keeps what is whole, and indexes from media what was lost."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from footage.indexer.store.lost_vectors import LOST, describe_losses, read_losse
 from footage.stream.frame import Kind
 
 LOCK_PATIENCE = 1.0
-"""Seconds to wait for a service to end: mending replaces what it has open."""
+"""Seconds to wait for a service to end: repair replaces what it has open."""
 
 
-async def mend_index(settings: Settings) -> bool:
-    """Mend an index, if it is damaged; returns whether it was.
+async def repair_index(settings: Settings) -> bool:
+    """Repair an index, if it is damaged; returns whether it was.
 
     Raises:
-        UsageError: a service uses the data folder; a cluster is mended while services run.
+        UsageError: a service uses the data folder; a cluster is repaired while services run.
     """
     if settings.store != "embedded":
-        return await _mend_cluster(settings)
+        return await _repair_cluster(settings)
     if not may_have_index(settings):
         return False
     damage, space = await _find_damage(settings)
     if not damage or space is None:
         return False
-    print_message(damage.partition("; mend it")[0])
+    print_message(damage.partition("; repair it")[0])
     async with lock_service_folders(settings, LOCK_PATIENCE):
         await _salvage(settings, space)
         async with open_services(settings) as services:
@@ -93,13 +93,13 @@ async def _index_lost(services: SearchServices, every: float) -> None:
     await _give_up(services.catalog, [entry for entry in lost if not _is_readable(entry)])
     left = (await _compare(services.store, services.catalog)).missing
     if left:
-        print_message(f"not mended: {', '.join(entry.media.path for entry in left)}")
+        print_message(f"not repaired: {', '.join(entry.media.path for entry in left)}")
         return
     await store.note_loss(0)
     print_message("the index is whole again")
 
 
-async def _mend_cluster(settings: Settings) -> bool:
+async def _repair_cluster(settings: Settings) -> bool:
     """Index again what is noted as lost, of the footage that is on this machine."""
     index = await find_index(settings)
     if index is None:
@@ -110,7 +110,7 @@ async def _mend_cluster(settings: Settings) -> bool:
         await index.close()
     if not damage:
         return False
-    print_message(damage.partition("; mend it")[0])
+    print_message(damage.partition("; repair it")[0])
     async with open_services(settings) as services:
         losses = Backend.cluster(services.store).losses
         cameras = sorted(await read_losses(services.catalog))
@@ -121,7 +121,7 @@ async def _mend_cluster(settings: Settings) -> bool:
             await index_files(services, jobs)
         left = describe_losses((await losses.examine(cameras)).lost)
     advice = "their footage is not on this machine; if it is gone: footage forget --camera NAME --from TIME --to TIME"
-    print_message(f"not mended: {left}; {advice}" if left else "the index is whole again")
+    print_message(f"not repaired: {left}; {advice}" if left else "the index is whole again")
     return True
 
 

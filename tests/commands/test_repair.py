@@ -1,4 +1,4 @@
-"""Tests that a damaged index says so in every answer, and that ``footage index`` mends it from the footage.
+"""Tests that a damaged index says so in every answer, and that ``footage index`` repairs it from the footage.
 
 The model is a stand-in, for speed: it sees mean colors.
 """
@@ -16,7 +16,7 @@ from footage.__main__ import app
 from footage.commands import composition
 from footage.commands.composition import find_index
 from footage.commands.errors import UsageError
-from footage.commands.mending import mend_index
+from footage.commands.repair import repair_index
 from footage.commands.service_lock import lock_service_folders
 from footage.config.settings import Settings
 from footage.indexer.embed.choose import ChosenEmbedder
@@ -100,7 +100,7 @@ def table(folder):
     return next((folder / "data" / "vectors").glob("*.lance"))
 
 
-def test_lost_vectors_are_told_by_every_command_and_mended_from_the_footage(folder):
+def test_lost_vectors_are_told_by_every_command_and_repaired_from_the_footage(folder):
     before = records(folder)
     assert before == ({"one": 5, "two": 5, "three": 5}, set())
     assert json.loads(run(folder, "search", "red", "--json")[1])["complete"]
@@ -129,7 +129,7 @@ def test_lost_vectors_are_told_by_every_command_and_mended_from_the_footage(fold
     assert (code, "not damaged" in told) == (2, True)
 
 
-def test_changed_bytes_are_found_by_a_deep_check_and_mended(folder):
+def test_changed_bytes_are_found_by_a_deep_check_and_repaired(folder):
     before = records(folder)
     for path in (table(folder) / "data").iterdir():
         content = bytearray(path.read_bytes())
@@ -137,7 +137,7 @@ def test_changed_bytes_are_found_by_a_deep_check_and_mended(folder):
             content[i] ^= 0xFF
         path.write_bytes(content)
     code, out, _ = run(folder, "doctor", "--deep")
-    assert (code, "mend it with" in out) == (1, True), out
+    assert (code, "repair it with" in out) == (1, True), out
     assert "damaged" in run(folder, "status")[2]
     code, _, told = run(folder, "index")
     assert (code, "whole again" in told) == (0, True), told
@@ -161,7 +161,7 @@ def test_what_is_lost_and_has_no_footage_becomes_a_gap(folder, original, ledger)
     assert records(folder) == ({"one": 5, "two": 5, "three": 5}, set())
 
 
-def test_a_file_that_lost_some_of_its_records_is_found_and_mended(folder):
+def test_a_file_that_lost_some_of_its_records_is_found_and_repaired(folder):
     async def lose():
         index = await find_index(Settings(data=folder / "data"))
         (entry,) = await index.catalog.media_between(["one"], DISTANT_PAST, DISTANT_FUTURE)
@@ -197,9 +197,9 @@ def test_a_damaged_index_is_not_copied_as_if_it_were_whole(folder, command, monk
     assert (done.exit_code, "footage index" in done.stderr) == (1, True), done.stderr
 
 
-async def test_a_folder_that_a_service_uses_is_not_mended(folder):
+async def test_a_folder_that_a_service_uses_is_not_repaired(folder):
     shutil.rmtree(folder / "data" / "vectors")
     settings = Settings(data=folder / "data")
     async with lock_service_folders(settings):
         with pytest.raises(UsageError, match="another footage serve"):
-            await mend_index(settings)
+            await repair_index(settings)
