@@ -16,6 +16,6 @@ check:
 ci:
     .ci/run
 
-# Measure what docs/performance.md tells, or a part of it: just bench cold index
+# Measure what docs/performance.md tells, or what is named: just bench cold index
 bench *names:
     .venv/bin/python -m bench {{names}}
