@@ -1,4 +1,4 @@
-"""Repairs a damaged index before ``footage index`` goes on: keeps what is whole, and indexes from media what was lost."""
+"""Repairs a damaged index before ``footage index`` goes on: keeps what is whole, and indexes what was lost again."""
 
 from __future__ import annotations
 

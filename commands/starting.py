@@ -38,7 +38,7 @@ class StartingPage:
         self._startup.state, self._startup.problem, self._startup.hint = "failed", problem, hint
         if not self._startup.is_watched():
             return
-        waits = [asyncio.ensure_future(event.wait()) for event in (stop, self._startup.told)]
+        waits = [asyncio.ensure_future(event.wait()) for event in (stop, self._startup.shown)]
         await asyncio.wait(waits, timeout=LAST_WORDS, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()

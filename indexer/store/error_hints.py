@@ -13,7 +13,9 @@ from pathlib import Path
 from footage.indexer.store.base import StoreBlocked, StoreDamaged, StoreError, StoreFull
 
 FULL = "the disk is full; free some space or run `footage forget`"
-DAMAGED = "its files are damaged or missing; see how much with: footage doctor --deep, and repair it with: footage index"
+DAMAGED = (
+    "its files are damaged or missing; see how much with: footage doctor --deep, and repair it with: footage index"
+)
 HINTS = {
     "no space left": FULL,
     "disk is full": FULL,

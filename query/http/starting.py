@@ -35,13 +35,13 @@ class Startup:
     """How far the start is; whoever starts the service changes it.
 
     Attributes:
-        told: is set once a page has been told that the start failed.
+        shown: is set once a page has shown that the start failed.
     """
 
     state: State = "starting"
     problem: str = ""
     hint: str = "the model is being fetched or loaded, which may take minutes once; this page goes on by itself"
-    told: asyncio.Event = field(default_factory=asyncio.Event)
+    shown: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: float = -WATCHED
 
     def is_watched(self) -> bool:
@@ -52,7 +52,7 @@ class Startup:
         """A page asks how far the start is."""
         self._asked = time.monotonic()
         if self.state == "failed":
-            self.told.set()
+            self.shown.set()
 
 
 STARTUP: web.AppKey[Startup] = web.AppKey("startup", Startup)

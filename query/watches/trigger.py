@@ -78,7 +78,7 @@ class Trigger(BaseModel):
         peak, best, region: score, time and region of its best frame so far; ``region`` is
             ``footage.stream.frame.Region.code``.
         missed: frames below the edge level since the last one above it.
-        told: whether the current moment has fired.
+        told: whether the current moment has fired; stored under this name.
         fired: time of the frame that fired last.
     """
 

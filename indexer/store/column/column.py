@@ -120,11 +120,11 @@ class Column:
         until that intent is replaced, whatever the table has become.
         """
         with self._turn:
-            self._verified = not self._damaged and self.told() == (version, total)
+            self._verified = not self._damaged and self.announced() == (version, total)
             return self._verified
 
-    def told(self) -> tuple[int, int] | None:
-        """Return the table's version and rows as the last writer told them; None while somebody is writing."""
+    def announced(self) -> tuple[int, int] | None:
+        """Return the table's version and rows as the last writer announced them; None while somebody is writing."""
         with self._turn:
             if not self._refresh() or self._require().last not in SETTLED:
                 return None

@@ -254,9 +254,9 @@ class ScanColumn:
         if time.monotonic() < self._next_comparison:
             return
         self._next_comparison = time.monotonic() + COMPARISON_PAUSE
-        before = await asyncio.to_thread(self._column.told)
+        before = await asyncio.to_thread(self._column.announced)
         _, total = await self._table.state()
-        if before and before[1] != total and await asyncio.to_thread(self._column.told) == before:
+        if before and before[1] != total and await asyncio.to_thread(self._column.announced) == before:
             async with lock_file(self._folder / "write.lock"):
                 await run_to_completion(self._column.invalidate)
 

@@ -1,4 +1,4 @@
-"""Tests that lost, cut and changed files of a table are noticed, told in words, and repaired as far as they are whole."""
+"""Tests that lost, cut and changed files of a table are noticed, described, and repaired as far as they are whole."""
 
 import asyncio
 import shutil
