@@ -29,7 +29,7 @@ from footage.query.http.app import AppServices
 from footage.query.http.audit import AuditLog
 from footage.query.http.metrics import Metrics
 from footage.query.http.watch_routes import WatchContext
-from footage.query.watches.alerts import Alerts
+from footage.query.watches.alert_stream import AlertStream
 from footage.query.watches.evaluator import WatchEvaluator
 from footage.query.watches.scoring import WatchScorer
 from footage.query.watches.webhook import WebhookSender
@@ -48,7 +48,7 @@ MAINTENANCE_INTERVAL = 60.0
 @asynccontextmanager
 async def run_service(settings: Settings, services: SearchServices) -> AsyncIterator[AppServices]:
     """Run watches, live cameras and the audit log while the block runs; what the HTTP routes need of them."""
-    metrics, alerts, clock = Metrics(), Alerts(), ExpiryClock()
+    metrics, alerts, clock = Metrics(), AlertStream(), ExpiryClock()
     async with (
         Supervisor() as supervisor,
         worker.open_leases(settings, services.catalog, supervisor) as leases,
@@ -113,7 +113,7 @@ async def _run_watches(
     settings: Settings,
     services: SearchServices,
     metrics: Metrics,
-    alerts: Alerts,
+    alerts: AlertStream,
     leases: Leases | None,
     supervisor: Supervisor,
 ) -> AsyncIterator[WatchEvaluator]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from footage.commands.protected_files import ProtectedFiles
     from footage.config.settings import Settings
     from footage.query.client.client import Client
+    from footage.query.watches.alert import Alert
     from footage.query.watches.backtest import BacktestResult
-    from footage.query.watches.firing import Firing
     from footage.query.watches.watch import Watch
 
 app = typer.Typer(help="Standing queries: get alerts when a camera shows what they search for.", no_args_is_help=True)
@@ -38,10 +38,10 @@ async def add_watch(
     hours: Annotated[str | None, option("--hours", text="8-18, or 22-6 across midnight.")] = None,
     days: Annotated[str | None, option("--days", text="mon-fri, or sat,sun.")] = None,
     cooldown: Annotated[
-        float, typer.Option(help="Quiet after a firing.", parser=duration_option, metavar="TIME")
+        float, typer.Option(help="Quiet after an alert.", parser=duration_option, metavar="TIME")
     ] = 60.0,
     threshold: Annotated[float, typer.Option(min=0.01, max=0.999, help="Least probability that fires.")] = 0.5,
-    webhook: Annotated[str | None, option("--webhook", text="Address that firings are sent to.")] = None,
+    webhook: Annotated[str | None, option("--webhook", text="Address that alerts are sent to.")] = None,
     secret_env: Annotated[str | None, option("--secret-env", text="Variable with the key that signs them.")] = None,
     allow_private: Annotated[bool, typer.Option("--allow-private", help="The webhook may be in this network.")] = False,
     base_url: Annotated[str | None, option("--base-url", text="Where this service is reached, for links.")] = None,
@@ -191,11 +191,11 @@ async def test_watch(
     found = await _backtest(settings, name, (end - timedelta(seconds=last), end), threshold, out)
     if as_json:
         print(BacktestOut.of(found).model_dump_json(indent=2))
-    elif found.firings:
-        _print_firings(found.firings)
+    elif found.alerts:
+        _print_alerts(found.alerts)
     counts = ", ".join(f"{n} at {t:g}" for t, n in found.counts.items()) or "never"
     print_message(f"{found.frames} frames; it would have fired: {counts}")
-    if not found.firings:
+    if not found.alerts:
         raise typer.Exit(NOTHING)
 
 
@@ -219,13 +219,13 @@ async def _backtest(
         except WatchError as error:
             raise UsageError(str(error)) from None
         if out is not None:
-            await _write_images(services, found.firings, out, await protect_footage(settings, services.catalog))
+            await _write_images(services, found.alerts, out, await protect_footage(settings, services.catalog))
         return found
 
 
-def _print_firings(firings: Sequence[Firing]) -> None:
+def _print_alerts(alerts: Sequence[Alert]) -> None:
     rows = [("score", "camera", "start", "length", "moment")]
-    for f in firings:
+    for f in alerts:
         m = f.moment
         length = f"{(m.end - m.start).total_seconds():.1f} s"
         rows.append((f"{f.score:.2f}", m.camera, local_time(m.start), length, str(m)))
@@ -233,16 +233,16 @@ def _print_firings(firings: Sequence[Firing]) -> None:
 
 
 async def _write_images(
-    services: SearchServices, firings: Sequence[Firing], out: Path, protected: ProtectedFiles
+    services: SearchServices, alerts: Sequence[Alert], out: Path, protected: ProtectedFiles
 ) -> None:
-    """Write the best frame of each firing; by name they are ordered by score, worst first."""
+    """Write the best frame of each alert; by name they are ordered by score, worst first."""
     from footage.query.clips.service import NotFound
     from footage.stream.atomic import atomic_write
     from footage.stream.files import frame_at
     from footage.stream.files.video_file import MediaError
 
     missing = 0
-    for f in firings:
+    for f in alerts:
         try:
             image = await services.clip_service.get_frame(f.moment.frame, side=720)
         except (NotFound, MediaError):
@@ -253,7 +253,7 @@ async def _write_images(
         with atomic_write(file) as draft:  # a link of this name is replaced, not what it points to
             draft.write_bytes(frame_at.encode_jpeg(image))
     note = f"; the footage of {missing} is gone" if missing else ""
-    print_message(f"{len(firings) - missing} images are in {out}{note}")
+    print_message(f"{len(alerts) - missing} images are in {out}{note}")
 
 
 @app.command("follow")
@@ -265,7 +265,7 @@ async def follow_watches(
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Print firings of a running service as they happen; FOOTAGE_TOKEN where it requires a token."""
+    """Print alerts of a running service as they happen; FOOTAGE_TOKEN where it requires a token."""
     from footage.query.client.base_client import FootageError
     from footage.query.client.client import Client
 
@@ -287,7 +287,7 @@ def _service_url(settings: Settings) -> str:
 
 
 async def _follow(client: Client, address: str, names: Sequence[str], as_json: bool) -> None:
-    """Print a line for each firing of these watches, or of all, until interrupted."""
+    """Print a line for each alert of these watches, or of all, until interrupted."""
     from contextlib import aclosing
 
     known = {w.name for w in (await client.watches()).watches}

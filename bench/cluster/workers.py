@@ -32,7 +32,7 @@ RECORD_RATE = 0.1  # a second and camera, behind the gate
 STATUS_EVERY = 2.0  # seconds
 CHECKPOINT = 60.0  # seconds after which triggers are saved
 RETAINED = 300.0  # seconds of segments that are kept, so that retention deletes as much as is added
-FIRINGS = 1 / 600  # a second and camera
+ALERTS = 1 / 600  # a second and camera
 
 
 @dataclass(slots=True)
@@ -207,7 +207,7 @@ class SimulatedWorker:
             await asyncio.sleep(10)
 
     async def _watches(self) -> None:
-        """Polls the watches and the deliveries each second; a firing now and then."""
+        """Polls the watches and the deliveries each second; an alert now and then."""
         if not self._started:
             await self._webhooks.start(await load_watches(self._catalog))
             self._started = True
@@ -215,7 +215,7 @@ class SimulatedWorker:
             watches = await load_watches(self._catalog)
             self._webhooks.set_watches(watches)
             await self._webhooks.poll()
-            if self._random.random() < FIRINGS * len(self.cameras):
+            if self._random.random() < ALERTS * len(self.cameras):
                 watch = self._random.choice(list(watches.values()))
                 await self._webhooks.enqueue(watch, f"{time.time_ns():024x}", "{}" * 300)
             await asyncio.sleep(1.0)

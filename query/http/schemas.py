@@ -265,7 +265,7 @@ class EntryOut(BaseModel):
     )
     what: str = Field(description="operation id, as in /openapi.json")
     asked: dict[str, JsonValue] = Field(description="parameters that differ from their defaults")
-    found: int | None = Field(description="number of moments or firings; null if refused")
+    found: int | None = Field(description="number of moments or alerts; null if refused")
     status: int = Field(description="200, or 403 if refused")
 
 

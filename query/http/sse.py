@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from footage.query.watches.alerts import AlertEvent, Alerts, CameraFilter
+from footage.query.watches.alert_stream import AlertEvent, AlertStream, CameraFilter
 
 HEARTBEAT = 15.0
 """Seconds without an event after which a comment is sent, so that a dead connection is noticed."""
@@ -24,7 +24,7 @@ SEND_BUFFER = 1 << 16
 
 async def stream(
     request: web.Request,
-    alerts: Alerts,
+    alerts: AlertStream,
     last: int | None,
     can_see: CameraFilter,
     is_authorized: Callable[[], Awaitable[bool]],

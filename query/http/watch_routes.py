@@ -32,7 +32,7 @@ from footage.query.scoring.embedding import load_vector
 from footage.query.scoring.noun_bank import NounBank
 from footage.query.values.ids import FrameId
 from footage.query.watches import watch as watch_store
-from footage.query.watches.alerts import Alerts
+from footage.query.watches.alert_stream import AlertStream
 from footage.query.watches.backtest import run_backtest
 from footage.query.watches.egress import PrivateAddressError, check_webhook
 from footage.query.watches.outbox import delivery_counts, discard_deliveries
@@ -47,7 +47,7 @@ class WatchContext:
 
     embedder: Embedder
     bank: NounBank
-    alerts: Alerts
+    alerts: AlertStream
 
     async def close_alerts(self, _: web.Application) -> None:
         """End every event stream when the service stops (a shutdown signal of aiohttp)."""

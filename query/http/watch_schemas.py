@@ -9,15 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from footage.indexer.store.base import Catalog
 from footage.query.values.times import Utc
 from footage.query.watches import watch as watch_store
+from footage.query.watches.alert import Alert, moment_links
 from footage.query.watches.backtest import BacktestResult
-from footage.query.watches.firing import Firing, moment_links
 from footage.query.watches.outbox import delivery_counts
 from footage.query.watches.watch import Watch, WatchError
 
 SECRET_PREFIX = "FOOTAGE_WEBHOOK_"  # the name of a variable  # nosec B105
 """Prefix of the environment variables that HTTP clients may name as a key: others must not be usable to sign."""
-MAX_FIRINGS = 1000
-"""Largest number of firings in the answer of a backtest."""
+MAX_ALERTS = 1000
+"""Largest number of alerts in the answer of a backtest."""
 
 
 class WatchIn(BaseModel):
@@ -34,7 +34,7 @@ class WatchIn(BaseModel):
         "", description="8-18, or 22-6 over midnight; in the server's time zone", max_length=10, examples=["8-18"]
     )
     days: str = Field("", description="mon-fri, or sat,sun", max_length=40, examples=["mon-fri"])
-    cooldown: float = Field(60.0, ge=0, le=604800, description="least seconds between two firings for one camera")
+    cooldown: float = Field(60.0, ge=0, le=604800, description="least seconds between two alerts for one camera")
     threshold: float = Field(0.5, ge=0.01, le=0.999, description="lowest probability of a match that fires")
     webhook: str = Field("", max_length=2000, description="http(s) URL; addresses of private networks are refused")
     secret_env: str = Field(
@@ -68,8 +68,8 @@ class WatchOut(BaseModel):
     signed: bool
     paused: bool
     since: Utc
-    waiting: int = Field(description="firings that wait for delivery to the webhook, at most 10,000 of them counted")
-    undelivered: int = Field(description="firings whose delivery was given up")
+    waiting: int = Field(description="alerts that wait for delivery to the webhook, at most 10,000 of them counted")
+    undelivered: int = Field(description="alerts whose delivery was given up")
     error: str = Field(description="why the last of them was not delivered")
 
     @classmethod
@@ -100,8 +100,8 @@ class FiringOut(BaseModel):
     links: dict[str, str]
 
     @classmethod
-    def of(cls, f: Firing) -> FiringOut:
-        """Make the JSON model of a firing."""
+    def of(cls, f: Alert) -> FiringOut:
+        """Make the JSON model of an alert."""
         m = f.moment
         fields: dict[str, Any] = {"id": f.id, "camera": m.camera, "start": m.start, "end": m.end, "time": f.time}
         return cls(**fields, score=round(f.score, 4), moment=str(m), frame=str(m.frame), links=moment_links(m))
@@ -125,10 +125,10 @@ class FiredOut(BaseModel):
 
 
 class BacktestOut(BaseModel):
-    """The times at which a watch would have fired, and the number of firings at other thresholds."""
+    """The times at which a watch would have fired, and the number of alerts at other thresholds."""
 
     firings: list[FiringOut]
-    counts: dict[str, int] = Field(description="number of firings by threshold")
+    counts: dict[str, int] = Field(description="number of alerts by threshold")
     frames: int = Field(description="number of frames evaluated")
     candidates: list[FiringOut] = Field(
         description="what would have fired at a threshold of 0.1 without a cooldown, the surest 1,000, in order of "
@@ -139,9 +139,9 @@ class BacktestOut(BaseModel):
     def of(cls, found: BacktestResult) -> BacktestOut:
         """Make the JSON model of a backtest."""
         counts = {f"{t:g}": n for t, n in found.counts.items()}
-        surest = sorted(found.candidates, key=lambda f: -f.score)[:MAX_FIRINGS]
+        surest = sorted(found.candidates, key=lambda f: -f.score)[:MAX_ALERTS]
         return cls(
-            firings=[FiringOut.of(f) for f in found.firings[:MAX_FIRINGS]],
+            firings=[FiringOut.of(f) for f in found.alerts[:MAX_ALERTS]],
             counts=counts,
             frames=found.frames,
             candidates=[FiringOut.of(f) for f in sorted(surest, key=lambda f: (f.time, f.moment.camera))],

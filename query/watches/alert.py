@@ -1,4 +1,4 @@
-"""Makes firings: what a watch reports when it finds a moment."""
+"""Makes alerts: what a watch reports when it finds a moment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from footage.stream.instants import to_micros
 
 
 @dataclass(frozen=True, slots=True)
-class Firing:
+class Alert:
     """A watch found a moment.
 
     Attributes:
@@ -33,21 +33,21 @@ class Firing:
     score: float
 
 
-def make_firing(watch: Watch, camera: str, trigger: Trigger) -> Firing:
+def make_alert(watch: Watch, camera: str, trigger: Trigger) -> Alert:
     """Describes the moment of a trigger that fires now."""
     moment = trigger.moment(camera)
     name = f"{watch.id} {camera} {to_micros(moment.start)}"
     id = hashlib.blake2b(name.encode(), digest_size=12).hexdigest()
     assert trigger.last is not None
-    return Firing(id, watch.name, trigger.last, moment, trigger.peak)
+    return Alert(id, watch.name, trigger.last, moment, trigger.peak)
 
 
-def step_frames(watch: Watch, camera: str, trigger: Trigger, frames: Iterable[ScoredFrame]) -> Iterator[Firing]:
-    """Steps a watch's trigger for one camera over frames, and yields its firings."""
+def step_frames(watch: Watch, camera: str, trigger: Trigger, frames: Iterable[ScoredFrame]) -> Iterator[Alert]:
+    """Steps a watch's trigger for one camera over frames, and yields its alerts."""
     cooldown = timedelta(seconds=watch.cooldown)
     for frame in frames:
         if watch.applies_to(camera, frame.time) and trigger.step(frame, watch.threshold, cooldown):
-            yield make_firing(watch, camera, trigger)
+            yield make_alert(watch, camera, trigger)
 
 
 def moment_links(moment: MomentId) -> dict[str, str]:
@@ -59,20 +59,20 @@ def moment_links(moment: MomentId) -> dict[str, str]:
     }
 
 
-def firing_payload(watch: Watch, firing: Firing) -> dict[str, Any]:
-    """Returns a firing as listeners and webhooks receive it."""
-    paths = moment_links(firing.moment)
+def alert_payload(watch: Watch, alert: Alert) -> dict[str, Any]:
+    """Returns an alert as listeners and webhooks receive it."""
+    paths = moment_links(alert.moment)
     return {
         "type": "watch.fired",
-        "id": firing.id,
+        "id": alert.id,
         "watch": watch.name,
         "query": watch.text,
         "threshold": watch.threshold,
-        "camera": firing.moment.camera,
-        "start": format_time(firing.moment.start),
-        "time": format_time(firing.time),
-        "score": round(firing.score, 4),
-        "moment": str(firing.moment),
+        "camera": alert.moment.camera,
+        "start": format_time(alert.moment.start),
+        "time": format_time(alert.time),
+        "score": round(alert.score, 4),
+        "moment": str(alert.moment),
         "links": paths,
         "urls": {k: watch.base_url.rstrip("/") + path for k, path in paths.items()} if watch.base_url else None,
     }

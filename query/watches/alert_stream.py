@@ -43,7 +43,7 @@ class Subscription:
     queue: asyncio.Queue[AlertEvent | None]
 
 
-class Alerts:
+class AlertStream:
     """Publishes events to listeners and keeps the newest. Numbers grow over restarts too (microseconds of the clock).
 
     Threads: none; everything happens in the event loop.

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from footage.indexer.store.base import Catalog, Store, Where
 from footage.query.values.batches import batch_records
-from footage.query.watches.firing import Firing, make_firing
+from footage.query.watches.alert import Alert, make_alert
 from footage.query.watches.scoring import WatchScorer
 from footage.query.watches.trigger import ScoredFrame, Trigger, split_by_camera
 from footage.query.watches.watch import Watch
@@ -24,17 +24,17 @@ class BacktestResult:
     """What a watch would have done.
 
     Attributes:
-        firings: every firing, in order of time.
+        alerts: every alert, in order of time.
         candidates: what would have fired at ``CANDIDATE_THRESHOLD`` and without a cooldown, in order of time: those
             whose score reaches another threshold show at once what that one would change.
-        counts: number of firings by threshold.
+        counts: number of alerts by threshold.
         frames: number of frames that were evaluated.
     """
 
-    firings: list[Firing]
+    alerts: list[Alert]
     counts: dict[float, int]
     frames: int
-    candidates: list[Firing] = field(default_factory=list)
+    candidates: list[Alert] = field(default_factory=list)
 
 
 async def run_backtest(
@@ -52,8 +52,8 @@ async def run_backtest(
     await scorer.embed_query(active)  # raises the error, if any; set_watches only logs it
     await scorer.set_watches([active])
     known = [c.camera for c in await catalog.cameras()]
-    firings: list[Firing] = []
-    candidates: list[Firing] = []
+    alerts: list[Alert] = []
+    candidates: list[Alert] = []
     low = active.model_copy(update={"threshold": min(watch.threshold, CANDIDATE_THRESHOLD), "cooldown": 0.0})
     counts: Counter[float] = Counter()
     evaluated = 0
@@ -67,25 +67,25 @@ async def run_backtest(
                     evaluated += 1
                     for run in (*runs.values(), loose):
                         run.step(camera, frame)
-        counts.update({t: len(run.firings) for t, run in runs.items()})
-        firings += runs[watch.threshold].firings
-        candidates += loose.firings
-    for found in (firings, candidates):
+        counts.update({t: len(run.alerts) for t, run in runs.items()})
+        alerts += runs[watch.threshold].alerts
+        candidates += loose.alerts
+    for found in (alerts, candidates):
         found.sort(key=lambda f: (f.time, f.moment.camera))
-    return BacktestResult(firings, dict(sorted(counts.items())), evaluated, candidates)
+    return BacktestResult(alerts, dict(sorted(counts.items())), evaluated, candidates)
 
 
 class _CameraRun:
-    """Steps one trigger over one camera's frames; a firing is extended while its moment lasts."""
+    """Steps one trigger over one camera's frames; an alert is extended while its moment lasts."""
 
     def __init__(self, watch: Watch) -> None:
-        self.firings: list[Firing] = []
+        self.alerts: list[Alert] = []
         self._watch, self._trigger = watch, Trigger()
 
     def step(self, camera: str, frame: ScoredFrame) -> None:
         """Evaluates the next frame."""
         trigger = self._trigger
         if trigger.step(frame, self._watch.threshold, timedelta(seconds=self._watch.cooldown)):
-            self.firings.append(make_firing(self._watch, camera, trigger))
+            self.alerts.append(make_alert(self._watch, camera, trigger))
         elif trigger.start is not None and trigger.told and not trigger.missed:
-            self.firings[-1] = replace(self.firings[-1], moment=trigger.moment(camera), score=trigger.peak)
+            self.alerts[-1] = replace(self.alerts[-1], moment=trigger.moment(camera), score=trigger.peak)

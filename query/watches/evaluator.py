@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from footage.indexer.pipeline.retry import retry_forever
 from footage.indexer.store.base import PASSING, Catalog, Record, Store, StoreError, StoreFull, StoreUnreachable, Where
 from footage.query.values.documents import parse_documents
-from footage.query.watches.alerts import Alerts
-from footage.query.watches.firing import Firing, firing_payload, step_frames
+from footage.query.watches.alert import Alert, alert_payload, step_frames
+from footage.query.watches.alert_stream import AlertStream
 from footage.query.watches.scoring import WatchScorer
 from footage.query.watches.trigger import MAX_SILENCE, Trigger, split_by_camera
 from footage.query.watches.watch import TRIGGER_KIND, Watch, load_watches
@@ -42,10 +42,10 @@ DRAIN_TIMEOUT = 5.0
 
 
 class WatchEvaluator:
-    """Evaluates every watch on every new record, and reports firings to listeners and webhooks.
+    """Evaluates every watch on every new record, and reports alerts to listeners and webhooks.
 
     The pipeline calls ``on_written`` with records that have just been written; it only queues them. When too many wait,
-    as while a database is away that must keep a firing, only their cameras and times are kept, and they are read from
+    as while a database is away that must keep an alert, only their cameras and times are kept, and they are read from
     the index later: nothing is left out, and the memory is bounded. ``run`` is one loop
     in the event loop: it takes batches from the queue, scores them in a thread, steps the triggers, and polls the
     catalog for watches that any process has changed. Only this loop touches the triggers. Backgrounds are sampled
@@ -70,7 +70,7 @@ class WatchEvaluator:
         scorer: WatchScorer,
         store: Store,
         catalog: Catalog,
-        alerts: Alerts,
+        alerts: AlertStream,
         webhooks: WebhookSender,
         on_event: Callable[[str, str], None] = lambda *_: None,
         poll_interval: float = POLL_INTERVAL,
@@ -291,13 +291,13 @@ class WatchEvaluator:
         try:
             await self._scorer.count_new(records)
             scores = await self._scorer.score(records)
-            for watch, firing in self._step(records, scores):
-                await self._report(watch, firing)
+            for watch, alert in self._step(records, scores):
+                await self._report(watch, alert)
         except Exception:  # one bad batch must not end the evaluation
             log.exception("the watches could not evaluate %d records", len(records))
 
-    def _step(self, records: Sequence[Record], scores: NDArray[np.float64]) -> list[tuple[Watch, Firing]]:
-        firings = []
+    def _step(self, records: Sequence[Record], scores: NDArray[np.float64]) -> list[tuple[Watch, Alert]]:
+        alerts = []
         latest = datetime.now(UTC) + MAX_SILENCE
         for batch in split_by_camera(records, scores):
             if self._cameras is not None and batch.camera not in self._cameras:
@@ -310,17 +310,17 @@ class WatchEvaluator:
                 trigger.reset_future_times(batch.end, latest)
                 if trigger.skip(batch.end, batch.max_scores[column], watch.threshold):
                     continue
-                firings += [(watch, f) for f in step_frames(watch, batch.camera, trigger, batch.frames(column))]
-        return firings
+                alerts += [(watch, f) for f in step_frames(watch, batch.camera, trigger, batch.frames(column))]
+        return alerts
 
-    async def _report(self, watch: Watch, firing: Firing) -> None:
-        payload = firing_payload(watch, firing)
+    async def _report(self, watch: Watch, alert: Alert) -> None:
+        payload = alert_payload(watch, alert)
         if watch.webhook:  # while the store takes nothing an alert is late, but not lost
             body = json.dumps(payload)
-            await retry_forever(lambda: self._webhooks.enqueue(watch, firing.id, body), PASSING)
+            await retry_forever(lambda: self._webhooks.enqueue(watch, alert.id, body), PASSING)
         self._alerts.publish("watch.fired", payload)
         self._on_event(watch.name, "fired")
-        await retry_forever(lambda: self._save({firing.moment.camera}), PASSING)
+        await retry_forever(lambda: self._save({alert.moment.camera}), PASSING)
 
     async def _save(self, cameras: set[str] | None = None) -> None:
         """Saves the triggers of these cameras, or of all that have changed: one document a camera."""

@@ -1,4 +1,4 @@
-"""Stores deliveries of firings in the catalog until they are made: a queue a watch, and those that were given up."""
+"""Stores deliveries of alerts in the catalog until they are made: a queue a watch, and those that were given up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STAMP_DIGITS = 17
 
 
 class Delivery(BaseModel):
-    """One firing for one webhook. Its body is fixed when it fires, so that every attempt sends the same bytes.
+    """One alert for one webhook. Its body is fixed when it fires, so that every attempt sends the same bytes.
 
     The catalog stores these fields.
     """

@@ -21,7 +21,7 @@ WATCH_KIND = "watch"
 """Kind of the catalog's documents that store watches, by name."""
 TRIGGER_KIND = "watch-trigger"
 """Kind of the documents, one a camera, that store its triggers by watch id, so that a restart neither repeats nor
-misses a firing."""
+misses an alert."""
 
 
 class WatchError(InvalidInput):
@@ -48,13 +48,13 @@ class Watch(BaseModel):
         space: the space of that vector.
         cameras: only these cameras; empty means all.
         hours, days: in the time zone of the serving machine; a night belongs to the day on which it begins.
-        cooldown: least seconds between two firings for one camera.
+        cooldown: least seconds between two alerts for one camera.
         threshold: least probability of a match that fires.
-        webhook: URL that firings are sent to; it may contain a secret, so only ``webhook_origin`` is shown.
+        webhook: URL that alerts are sent to; it may contain a secret, so only ``webhook_origin`` is shown.
         secret_env: environment variable of the service with the key that signs deliveries.
         allow_private: whether the webhook may be in this network or on this machine.
         base_url: public URL of this service, for absolute links.
-        since: firings begin at this time; moved on when a paused watch resumes.
+        since: alerts begin at this time; moved on when a paused watch resumes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,4 +1,4 @@
-"""Delivers firings to webhooks: stored until they are delivered, in order, and signed."""
+"""Delivers alerts to webhooks: stored until they are delivered, in order, and signed."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ class WebhookSender:
             except _LeaseLostError:
                 self._taken.discard(name)
             except Exception:  # the next deliveries must not wait for this one; it stays stored until the next start
-                log.exception("a firing of watch '%s' could not be delivered", delivery.watch)
+                log.exception("an alert of watch '%s' could not be delivered", delivery.watch)
 
     async def _deliver(self, name: str, delivery: Delivery) -> None:
         """Delivers, or gives up when the retry period is over."""

@@ -99,7 +99,7 @@ async def test_a_running_service_has_no_other_stages(shared, services, busy, tmp
 
 @pytest.fixture
 async def busy(services, tmp_path):
-    """What makes a service start all of its stages: records, a watch, a firing to deliver, and records that wait."""
+    """What makes a service start all of its stages: records, a watch, an alert to deliver, and records that wait."""
     now = datetime.now(UTC)
     (red,) = await services.embedder.texts(["red"])
     records = [Record("yard", now - timedelta(seconds=600 - i), "m" * 16, float(i), red) for i in range(200)]

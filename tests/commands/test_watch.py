@@ -96,7 +96,7 @@ def test_without_an_index_the_error_says_how_to_make_one(tmp_path):
 
 
 class Hook(BaseHTTPRequestHandler):
-    """A webhook: each firing's headers and content."""
+    """A webhook: each alert's headers and content."""
 
     got: list = []  # noqa: RUF012
 

@@ -19,7 +19,7 @@ from footage.client import Client, FootageError
 from footage.query.http.audit import AuditLog
 from footage.query.http.routes import ROUTES
 from footage.query.values.ids import MomentId
-from footage.query.watches.firing import Firing, firing_payload
+from footage.query.watches.alert import Alert, alert_payload
 from footage.query.watches.watch import Watch
 from tests.ports import free_port
 from tests.query.http.test_tokens import LATER, SPAN, START, two_cameras
@@ -42,7 +42,7 @@ NOT_FOR_PROGRAMS = {
 def alert(n=0, camera="yard"):
     """The content of an alert."""
     id = MomentId(camera, LATER, LATER, LATER)
-    return firing_payload(Watch(name="grass", text="green"), Firing(f"f{n}", "grass", LATER, id, 0.9))
+    return alert_payload(Watch(name="grass", text="green"), Alert(f"f{n}", "grass", LATER, id, 0.9))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from zipfile import ZipFile
 import pytest
 
 from footage.query.http import limits, sse
-from footage.query.watches.alerts import Alerts
+from footage.query.watches.alert_stream import AlertStream
 from tests.query.http.test_export_routes import client, found
 from tests.query.http.test_routes import error, service
 from tests.query.http.test_server import memory
@@ -140,7 +140,7 @@ async def test_who_would_wait_too_long_is_told_at_once():
 
 async def test_listeners_that_never_read_are_dropped_and_others_get_all(watch_client, monkeypatch):
     monkeypatch.setattr(sse, "SEND_TIMEOUT", 1.0)
-    alerts = Alerts()
+    alerts = AlertStream()
     http = await watch_client(alerts=alerts)
     before, deaf = memory(), []
     for _ in range(30):
@@ -163,7 +163,7 @@ async def test_listeners_that_never_read_are_dropped_and_others_get_all(watch_cl
 
 
 async def test_further_listeners_are_told_to_come_again(watch_client):
-    http = await watch_client(alerts=Alerts())
+    http = await watch_client(alerts=AlertStream())
     listening = [await http.get("/api/events") for _ in range(64)]
     assert {r.status for r in listening} == {200}
     for _ in range(3):

@@ -17,7 +17,7 @@ from footage.query.http.metrics import Metrics
 from footage.query.http.watch_routes import WatchContext
 from footage.query.scoring.noun_bank import NounBank
 from footage.query.search.engine import SearchEngine
-from footage.query.watches.alerts import Alerts
+from footage.query.watches.alert_stream import AlertStream
 from footage.query.watches.watch import Watch, save_watch
 from tests import films
 from tests.indexer.color_embedder import ColorEmbedder
@@ -90,7 +90,7 @@ async def server(store, catalog, tmp_path):
     clip_service = ClipService(store, catalog, tmp_path / "clips")
     search_engine = SearchEngine(embedder, store, catalog, bank, clip_service.get_frame)
     services = app.AppServices(
-        store, catalog, search_engine, clip_service, Metrics(), None, WatchContext(embedder, bank, Alerts()), audit
+        store, catalog, search_engine, clip_service, Metrics(), None, WatchContext(embedder, bank, AlertStream()), audit
     )
     server = TestServer(app.build_app(services, TOKEN))
     await server.start_server(max_line_size=http_server.MAX_LINE)

@@ -18,7 +18,7 @@ from footage.query.http.watch_routes import WatchContext
 from footage.query.scoring.noun_bank import NounBank
 from footage.query.search.engine import SearchEngine
 from footage.query.values.ids import FrameId, MomentId
-from footage.query.watches.alerts import Alerts
+from footage.query.watches.alert_stream import AlertStream
 from footage.query.watches.watch import Watch, save_watch
 from tests import films
 from tests.indexer.color_embedder import ColorEmbedder
@@ -42,7 +42,7 @@ class TwoCameraService:
     def __init__(self, store, catalog, folder):
         self.store, self.catalog, self.folder = store, catalog, folder
         self.requested = set()
-        self.embedder, self.events, self.clients, self.audit = ColorEmbedder(), Alerts(), [], None
+        self.embedder, self.events, self.clients, self.audit = ColorEmbedder(), AlertStream(), [], None
 
     async def open(self):
         film = films.encode(self.folder / "film.mp4", plain(["red", "green", "blue"], seconds=2), fps=10, gop=10)

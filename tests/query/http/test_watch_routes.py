@@ -14,7 +14,7 @@ from footage.query.http.metrics import Metrics
 from footage.query.http.watch_routes import WatchContext
 from footage.query.search.engine import SearchEngine
 from footage.query.values.ids import FrameId
-from footage.query.watches.alerts import Alerts
+from footage.query.watches.alert_stream import AlertStream
 from tests.indexer.color_embedder import COLORS
 from tests.query.watches.harness import SINCE, WatchHarness, at, make_records, until
 
@@ -139,13 +139,13 @@ async def test_a_backtest_over_http(client, harness):
     await harness.add_watch()
     span = {"from": SINCE.isoformat(), "to": at(100).isoformat()}
     found = await answer(await http.get("/api/watches/grass/test", params=span))
-    (firing,) = found["firings"]
-    assert firing["start"] == at(3).isoformat().replace("+00:00", "Z")
-    assert firing["links"]["moment"] == f"/api/moments/{firing['moment']}"
-    assert firing["frame"].startswith("yard~")
+    (alert,) = found["firings"]
+    assert alert["start"] == at(3).isoformat().replace("+00:00", "Z")
+    assert alert["links"]["moment"] == f"/api/moments/{alert['moment']}"
+    assert alert["frame"].startswith("yard~")
     assert set(found["counts"]) == {"0.3", "0.5", "0.7", "0.9"}
     sure = [c for c in found["candidates"] if c["score"] >= 0.5]
-    assert [c["moment"] for c in sure] == [firing["moment"]]
+    assert [c["moment"] for c in sure] == [alert["moment"]]
     none = await answer(await http.get("/api/watches/grass/test", params=span | {"threshold": "0.999"}))
     assert "0.999" in none["counts"]
     assert none["candidates"] == found["candidates"]  # whatever threshold is asked
@@ -183,7 +183,7 @@ async def test_events_are_streamed_and_resume_by_id(client, harness):
 
 
 async def test_the_event_history_is_bounded(client, harness):
-    http = await client(alerts=Alerts(history=5))
+    http = await client(alerts=AlertStream(history=5))
     for n in range(20):
         harness.alerts.publish("watch.fired", {"n": n})
     async with http.get("/api/events", headers={"Last-Event-ID": "0"}) as stream:
@@ -191,7 +191,7 @@ async def test_the_event_history_is_bounded(client, harness):
 
 
 async def test_a_slow_client_is_disconnected_without_delaying_others(client, harness):
-    http = await client(alerts=Alerts(backlog=4))
+    http = await client(alerts=AlertStream(backlog=4))
     slow = socket.create_connection((http.host, http.port))
     try:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -229,7 +229,7 @@ async def test_streams_end_when_the_service_stops(client, harness):
             assert await stream.content.read() == b""
 
 
-async def test_a_firing_watch_sends_an_event(client, harness):
+async def test_a_watch_that_fires_sends_an_event(client, harness):
     http = await client()
     await harness.add_watch()
     async with http.get("/api/events") as stream, harness.run() as watches:

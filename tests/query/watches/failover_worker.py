@@ -1,4 +1,4 @@
-"""A worker without cameras, in a process that a test kills: writes frames, evaluates a watch, delivers its firings.
+"""A worker without cameras, in a process that a test kills: writes frames, evaluates a watch, delivers its alerts.
 
 ``python -m tests.query.watches.failover_worker HOST PORT USER PASSWORD KEYSPACE NAME SINCE FRAMES``
 """
@@ -15,7 +15,7 @@ from footage.indexer.store.base import Record
 from footage.indexer.store.cassandra import CassandraCatalog, CassandraStore, connect_cassandra
 from footage.indexer.supervisor import Supervisor
 from footage.query.scoring.noun_bank import NounBank
-from footage.query.watches.alerts import Alerts
+from footage.query.watches.alert_stream import AlertStream
 from footage.query.watches.evaluator import WatchEvaluator
 from footage.query.watches.scoring import WatchScorer
 from footage.query.watches.webhook import WebhookSender
@@ -56,7 +56,7 @@ async def main(host: str, port: str, user: str, password: str, keyspace: str, na
     async with Supervisor() as supervisor:
         webhooks = WebhookSender(catalog, min_wait=0.05, max_wait=0.2, leases=leases, supervisor=supervisor)
         scorer = WatchScorer(embedder, store, bank, supervisor=supervisor)
-        watches = WatchEvaluator(scorer, store, catalog, Alerts(), webhooks, poll_interval=0.1, cameras=())
+        watches = WatchEvaluator(scorer, store, catalog, AlertStream(), webhooks, poll_interval=0.1, cameras=())
         async with supervisor.running(leases=leases.run, watches=watches.run):
             await film(leases, watches, store, datetime.fromisoformat(rest[0]), int(rest[1]))
 

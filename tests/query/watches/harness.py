@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from footage.indexer.store.base import Record
 from footage.indexer.supervisor import Supervisor
 from footage.query.scoring.noun_bank import NounBank
-from footage.query.watches.alerts import Alerts
+from footage.query.watches.alert_stream import AlertStream
 from footage.query.watches.evaluator import WatchEvaluator
 from footage.query.watches.scoring import WatchScorer
 from footage.query.watches.watch import Watch, save_watch
@@ -53,7 +53,7 @@ class WatchHarness:
     def __init__(self, store, catalog):
         self.store, self.catalog = store, catalog
         self.events = []
-        self.alerts = Alerts()
+        self.alerts = AlertStream()
         self.embedder = ColorEmbedder()
 
     async def open(self):
@@ -90,8 +90,8 @@ class WatchHarness:
             await self.store.write(records[i : i + batch])
             await watches.on_written(records[i : i + batch])
 
-    def firings(self):
-        """Returns the firings that listeners received."""
+    def received(self):
+        """Returns the alerts that listeners received."""
         return [json.loads(e.text.split(b"data: ")[1]) for e in self.alerts._history]
 
 

@@ -30,8 +30,8 @@ async def test_a_watch_fires_once_per_moment_with_links(harness):
     watch = await harness.add_watch(base_url="https://cams.example/")
     async with harness.run() as watches:
         await harness.write(watches, await make_records(SCENE))
-        await until(lambda: len(harness.firings()) == 2)
-    first, second = harness.firings()
+        await until(lambda: len(harness.received()) == 2)
+    first, second = harness.received()
     assert [datetime.fromisoformat(f["start"]) for f in (first, second)] == [at(5), at(14)]
     assert (first["watch"], first["query"], first["camera"]) == (watch.name, watch.text, "yard")
     assert first["links"]["picture"] == f"/api/frames/yard~{int(at(5).timestamp() * 1e6)}.jpg"
@@ -52,7 +52,7 @@ async def test_it_fires_after_the_write_among_many_watches(harness):
             await until(lambda: not watches._queue)
             records = await make_records(["green"], start=10 * i + 5)
             await harness.write(watches, records)
-            await until(lambda i=i: len(harness.firings()) == i + 1)
+            await until(lambda i=i: len(harness.received()) == i + 1)
 
 
 async def test_a_clock_that_was_ahead_does_not_silence_a_camera(harness):
@@ -63,10 +63,10 @@ async def test_a_clock_that_was_ahead_does_not_silence_a_camera(harness):
         await harness.write(
             watches, await make_records(["green"] * 3, start=86410), batch=1
         )  # still ahead: nothing is forgotten
-        await until(lambda: len(harness.firings()) == 2)
+        await until(lambda: len(harness.received()) == 2)
         await harness.write(watches, await make_records(["red", "red", "green"], start=1500))
-        await until(lambda: len(harness.firings()) == 3)
-    assert [datetime.fromisoformat(f["start"]) for f in harness.firings()] == [at(86400), at(86410), at(1502)]
+        await until(lambda: len(harness.received()) == 3)
+    assert [datetime.fromisoformat(f["start"]) for f in harness.received()] == [at(86400), at(86410), at(1502)]
 
 
 async def test_regions_of_a_frame_are_one_frame_and_the_best_of_them_is_named(harness):
@@ -81,8 +81,8 @@ async def test_regions_of_a_frame_are_one_frame_and_the_best_of_them_is_named(ha
     async with harness.run() as watches:
         await harness.write(watches, [*mixed, *await make_records(["red"] * 3, start=4)], batch=2)
         await harness.write(watches, await make_records(["green"], start=7))
-        await until(lambda: len(harness.firings()) == 2)
-    assert harness.firings()[0]["links"]["picture"].endswith(f"~{corner.code:x}.jpg")
+        await until(lambda: len(harness.received()) == 2)
+    assert harness.received()[0]["links"]["picture"].endswith(f"~{corner.code:x}.jpg")
 
 
 async def test_changed_watches_are_noticed_while_running(harness):
@@ -92,31 +92,31 @@ async def test_changed_watches_are_noticed_while_running(harness):
         await harness.write(watches, await make_records(["red"] * 3, start=2))
         await until(lambda: [w.name for w in watches._scored] == ["grass"])
         await harness.write(watches, await make_records(["green"] * 2, start=10))
-        await until(lambda: len(harness.firings()) == 1)
+        await until(lambda: len(harness.received()) == 1)
         await pause_watch(harness.catalog, "grass", True)
         await until(lambda: not watches._scored)
         await harness.write(watches, await make_records(["red", "red", "red", "green"], start=12))
         await remove_watch(harness.catalog, "grass")
         await until(lambda: not watches._watches)
-    assert [datetime.fromisoformat(f["start"]) for f in harness.firings()] == [at(10)]
+    assert [datetime.fromisoformat(f["start"]) for f in harness.received()] == [at(10)]
     assert await harness.catalog.documents(TRIGGER_KIND) == {}
 
 
-async def test_a_restart_neither_repeats_nor_misses_a_firing(harness):
+async def test_a_restart_neither_repeats_nor_misses_an_alert(harness):
     """Stopped during a moment, then killed before some records were evaluated: fires as if never stopped."""
     await harness.add_watch()
     records = await make_records(SCENE)
     async with harness.run() as watches:
         await harness.write(watches, records[:7])
-        await until(lambda: len(harness.firings()) == 1)
+        await until(lambda: len(harness.received()) == 1)
     await harness.store.write(records[7:16])  # stored, but not evaluated
     async with harness.run() as watches:
-        await until(lambda: len(harness.firings()) == 2)
+        await until(lambda: len(harness.received()) == 2)
         await harness.write(watches, records[16:])
         await until(lambda: watches._triggers["grass"]["yard"].last == records[-1].time)
     async with harness.run() as watches:
         await until(lambda: watches._scored)
-    assert [datetime.fromisoformat(f["start"]) for f in harness.firings()] == [at(5), at(14)]
+    assert [datetime.fromisoformat(f["start"]) for f in harness.received()] == [at(5), at(14)]
 
 
 async def test_a_camera_that_moves_to_another_service_fires_there_and_only_there(harness):
@@ -125,22 +125,22 @@ async def test_a_camera_that_moves_to_another_service_fires_there_and_only_there
     records = await make_records(SCENE)
     async with harness.run(cameras=["yard"]) as first, harness.run(cameras=[]) as second:
         await harness.write(first, records[:7])
-        await until(lambda: len(harness.firings()) == 1)
+        await until(lambda: len(harness.received()) == 1)
         await harness.write(second, records[:7])  # not its camera: nothing is reported for it
         await first.on_camera_removed("yard")
         await harness.store.write(records[7:10])  # by the service that had it; not evaluated
         await second.on_camera_added("yard")
         await harness.write(second, records[10:16])
-        await until(lambda: len(harness.firings()) == 2)
+        await until(lambda: len(harness.received()) == 2)
         await second.on_camera_lost("yard")
         await first.on_camera_added("yard")
         await harness.write(first, records[16:])
         await until(lambda: first._triggers["grass"].get("yard") and not first._queue)
-    assert [datetime.fromisoformat(f["start"]) for f in harness.firings()] == [at(5), at(14)]
+    assert [datetime.fromisoformat(f["start"]) for f in harness.received()] == [at(5), at(14)]
 
 
-async def test_a_backtest_equals_the_live_firings(harness):
-    """The same records, batch by batch live and all at once: the same firings."""
+async def test_a_backtest_equals_the_live_alerts(harness):
+    """The same records, batch by batch live and all at once: the same alerts."""
     rng = np.random.default_rng(0)
     colors = [
         c for _ in range(40) for c in [str(rng.choice(["red", "green", "blue", "green"]))] * int(rng.integers(1, 7))
@@ -151,14 +151,14 @@ async def test_a_backtest_equals_the_live_firings(harness):
         await harness.write(watches, records, batch=7)
         await until(lambda: watches._triggers.get("grass", {}).get("yard", Trigger()).last == records[-1].time)
     found = await run_backtest(harness.scorer(), harness.store, harness.catalog, watch, SINCE, at(2000))
-    assert len(found.firings) > 5
-    assert [(f.id, f.time) for f in found.firings] == [
-        (f["id"], datetime.fromisoformat(f["time"])) for f in harness.firings()
+    assert len(found.alerts) > 5
+    assert [(f.id, f.time) for f in found.alerts] == [
+        (f["id"], datetime.fromisoformat(f["time"])) for f in harness.received()
     ]
-    assert found.counts[0.5] == len(found.firings)
+    assert found.counts[0.5] == len(found.alerts)
     assert set(found.counts) == {0.3, 0.5, 0.7, 0.9}
     assert found.frames == len(records)
-    for f in found.firings:
+    for f in found.alerts:
         assert f.moment.start <= f.moment.best <= f.moment.end
 
 
@@ -169,8 +169,8 @@ async def test_a_watch_for_a_picture_fires(harness):
     await harness.add_watch("other", "other.jpg", vector=vector, space="clip/other")
     async with harness.run() as watches:
         await harness.write(watches, await make_records(["red"] * 3 + ["blue"] * 3))
-        await until(harness.firings)
-    assert {f["watch"] for f in harness.firings()} == {"sky"}
+        await until(harness.received)
+    assert {f["watch"] for f in harness.received()} == {"sky"}
 
 
 class CountingNounBank(NounBank):
@@ -205,7 +205,7 @@ def run(frames, threshold, cooldown, trigger):
 
 
 @given(steps, st.floats(0.05, 0.95), st.floats(0, 200))
-def test_firings_match_keep_the_cooldown_and_come_once_per_moment(frames, threshold, cooldown):
+def test_alerts_match_keep_the_cooldown_and_come_once_per_moment(frames, threshold, cooldown):
     fired = run(frames, threshold, cooldown, Trigger())
     times, starts = [t for t, _ in fired], [s for _, s in fired]
     p, time = {}, SINCE
@@ -280,7 +280,7 @@ def test_invalid_hours_are_refused(bad):
         Watch(name="w", text="x", hours=bad)
 
 
-async def test_while_the_disk_is_full_a_firing_is_late_but_not_lost(harness, monkeypatch, caplog):
+async def test_while_the_disk_is_full_an_alert_is_late_but_not_lost(harness, monkeypatch, caplog):
     await harness.add_watch()
     put, full = harness.catalog.put_document, [3]
 
@@ -293,7 +293,7 @@ async def test_while_the_disk_is_full_a_firing_is_late_but_not_lost(harness, mon
     monkeypatch.setattr(harness.catalog, "put_document", refuse)
     async with harness.run() as watches:
         await harness.write(watches, await make_records(SCENE))
-        await until(lambda: len(harness.firings()) == 2)
+        await until(lambda: len(harness.received()) == 2)
     assert full == [0]
     assert len(await harness.catalog.documents(TRIGGER_KIND)) == 1
     assert "Traceback" not in caplog.text
@@ -315,18 +315,18 @@ async def test_records_that_do_not_fit_in_memory_are_evaluated_from_the_index(ha
         spooled, scene = True, await make_records(SCENE * 4, start=100)
         await until(lambda: watches._scored)
         await harness.write(watches, await make_records(["green"]))
-        await until(lambda: len(harness.firings()) == 1)  # and the evaluator waits for the catalog
+        await until(lambda: len(harness.received()) == 1)  # and the evaluator waits for the catalog
         await harness.write(watches, scene)
         assert watches.backlog <= 5, "what waits in memory is bounded"
         assert "are read from the index" in caplog.text
         away.set()
         await until(lambda: not watches.backlog)
-        assert len(harness.firings()) < 9, "records that wait for the database are not in the index yet"
+        assert len(harness.received()) < 9, "records that wait for the database are not in the index yet"
         spooled = False
-        await until(lambda: len(harness.firings()) == 9)
+        await until(lambda: len(harness.received()) == 9)
         await harness.write(watches, await make_records(["green"], start=300))
-        await until(lambda: len(harness.firings()) == 10)
-    starts = [datetime.fromisoformat(f["start"]) for f in harness.firings()[1:-1]]
+        await until(lambda: len(harness.received()) == 10)
+    starts = [datetime.fromisoformat(f["start"]) for f in harness.received()[1:-1]]
     assert starts == [at(100 + 22 * n + second) for n in range(4) for second in (5, 14)]
 
 
@@ -346,4 +346,4 @@ async def test_a_camera_whose_start_ends_the_evaluator_is_started_again(harness,
         await watches.on_camera_added("yard")
         await until(lambda: not errors)
         await harness.write(watches, await make_records(SCENE))
-        await until(lambda: len(harness.firings()) == 2)
+        await until(lambda: len(harness.received()) == 2)

@@ -1,4 +1,4 @@
-"""Tests that no firing is lost when the worker that evaluates and delivers is killed, and that ids stay the same."""
+"""Tests that no alert is lost when the worker that evaluates and delivers is killed, and that ids stay the same."""
 
 import asyncio
 import json
@@ -84,12 +84,12 @@ async def cluster(cassandra):
 
 @pytest.fixture
 async def receiver():
-    """A slow receiver of firings: its URL, and the ids by start of the moment."""
+    """A slow receiver of alerts: its URL, and the ids by start of the moment."""
     received = defaultdict(list)
 
     async def take(request):
-        firing = json.loads(await request.read())
-        received[datetime.fromisoformat(firing["start"])].append(firing["id"])
+        alert = json.loads(await request.read())
+        received[datetime.fromisoformat(alert["start"])].append(alert["id"])
         await asyncio.sleep(0.2)  # so that one is always on its way, and others wait
         return web.Response()
 
@@ -125,5 +125,5 @@ async def test_a_watch_fires_at_least_once_with_one_id_when_its_worker_is_killed
     assert all(len(set(ids)) == 1 for ids in received.values())
     repeated = sum(len(ids) - 1 for ids in received.values())
     with capsys.disabled():
-        print(f"\nkilled after {before} firings of {len(received)}: none missed, {repeated} delivered again")
+        print(f"\nkilled after {before} alerts of {len(received)}: none missed, {repeated} delivered again")
     assert repeated < before  # those that were on their way, but not all that was delivered

@@ -207,16 +207,16 @@ async def test_a_receiver_that_never_answers_times_out(sender, catalog):
     assert "in time" in (await delivery_counts(catalog, [watch.id]))[watch.id][2]
 
 
-async def test_a_firing_reaches_the_receiver(store, catalog, receiver):
+async def test_an_alert_reaches_the_receiver(store, catalog, receiver):
     harness = await WatchHarness(store, catalog).open()
     await harness.add_watch(webhook=receiver.url, allow_private=True)
     async with harness.run() as watches:
         await harness.write(watches, await make_records(["red"] * 3 + ["green"] * 3))
         await until(lambda: ("grass", "delivered") in harness.events)
     ((headers, body),) = receiver.got
-    (firing,) = harness.firings()
-    assert json.loads(body) == firing
-    assert headers["webhook-id"] == firing["id"]
+    (alert,) = harness.received()
+    assert json.loads(body) == alert
+    assert headers["webhook-id"] == alert["id"]
 
 
 async def test_a_removed_watch_is_not_delivered_by_a_service_that_did_not_notice_yet(sender, receiver, catalog):
