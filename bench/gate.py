@@ -51,7 +51,7 @@ def tile_differences(level: float) -> ChangeDetector:
     kept: list[MatLike] = []
 
     def detect(frame: Frame) -> bool:
-        gray = difference.shrink(frame.image)
+        gray = difference.shrink_to_gray(frame.image)
         if kept and float(cv2.blur(cv2.absdiff(gray, kept[0]), (8, 8)).max()) <= level:
             return False
         kept[:] = [gray]
@@ -66,7 +66,7 @@ def mog2(least: float) -> ChangeDetector:
     opening = np.ones((2, 2), np.uint8)
 
     def detect(frame: Frame) -> bool:
-        mask = model.apply(difference.shrink(frame.image))
+        mask = model.apply(difference.shrink_to_gray(frame.image))
         return float((cv2.morphologyEx(mask, cv2.MORPH_OPEN, opening) > 0).mean()) > least
 
     return detect

@@ -107,7 +107,7 @@ async def bench_model(
 
 @app.command("check")
 @reports_errors
-async def check_model(
+async def check_accuracy(
     name: Annotated[str | None, typer.Argument(metavar="MODEL", help="Default: the one in use.")] = None,
     set_cutoff: Annotated[
         bool, typer.Option("--set-cutoff", help="Also set the cutoff of searches from it, for this index and model.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+MicroSpan = tuple[int, int]
+"""A half-open span of time in microseconds since 1970."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 DISTANT_PAST = datetime(1, 1, 2, tzinfo=UTC)

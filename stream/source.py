@@ -165,13 +165,13 @@ def identify_media(path: Path, camera: str, start: datetime | None = None) -> tu
     try:
         probed = probe_file(path)
         time, clock = find_start_time(path, probed, start)
-        identity = fingerprint(path, camera)
+        identity = identify_file(path, camera)
     except OSError as error:
         raise MediaError(path, f"cannot be read: {error.strerror or error}") from error
     return Media(identity, camera, str(path), probed.kind, time, clock, probed.duration), probed
 
 
-def fingerprint(path: Path, camera: str, size: int | None = None) -> str:
+def identify_file(path: Path, camera: str, size: int | None = None) -> str:
     """16 hexadecimal digits from camera, size and blocks spread over the content, the first and last included.
 
     Args:

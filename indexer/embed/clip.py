@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from footage.indexer.embed import agreement
 from footage.indexer.embed.base import EmbedderError, Space, Vectors, model_faults
 from footage.indexer.embed.fingerprint import canonical_image
-from footage.indexer.embed.fingerprint_cache import identify
+from footage.indexer.embed.fingerprint_cache import identify_model
 from footage.indexer.embed.layout import Layout
 from footage.indexer.embed.preprocess import Fit, ImagePreprocessor
 from footage.indexer.embed.runtime import NetworkRunner, Plan, compile_tower
@@ -131,11 +131,11 @@ class ClipEmbedder:
 
     @property
     def identity(self) -> str:
-        """While it is the same, so are the vectors (``fingerprint_cache.identify``)."""
+        """While it is the same, so are the vectors (``fingerprint_cache.identify_model``)."""
         layout = self._layout
         runtime = package_version("onnxruntime") + package_version("onnxruntime-gpu")
         files = [layout.visual, layout.textual, layout.tokenizer]
-        return identify(files, self.space, self.benchmark.plan, self._preprocessor, layout, runtime)
+        return identify_model(files, self.space, self.benchmark.plan, self._preprocessor, layout, runtime)
 
     def _check_agreement(self, cache: Path, variant: str) -> None:
         """Raise unless another way to run the networks gives the same vectors."""

@@ -23,7 +23,7 @@ MAX_REMEMBERED = 32
 """Fingerprints in the cache file, the newest."""
 
 
-def identify(files: Sequence[Path], *options: object) -> str:
+def identify_model(files: Sequence[Path], *options: object) -> str:
     """Return a name of a model that runs in this process: while it is the same, so are the model's vectors.
 
     It changes with the model's files, this package's code, OpenVINO, the processor and the options.
@@ -39,7 +39,7 @@ async def cached_fingerprint(embedder: Embedder, identity: str, cache: Path) -> 
     So a search in words does not load the image network, whose vectors cannot have changed.
 
     Args:
-        identity: from ``identify``; empty where the model may change unseen, as on a server: then it is computed.
+        identity: from ``identify_model``; empty where the model may change unseen, as on a server: then it is computed.
         cache: folder of all models.
 
     Raises:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from footage.indexer.embed.base import EmbedderError, Space, Vectors, model_faults
-from footage.indexer.embed.fingerprint_cache import identify
+from footage.indexer.embed.fingerprint_cache import identify_model
 from footage.indexer.embed.runtime import compile_model
 from footage.stream.frame import Image
 
@@ -84,8 +84,8 @@ class LiteEmbedder:
 
     @property
     def identity(self) -> str:
-        """While it is the same, so are the vectors (``fingerprint_cache.identify``)."""
-        return identify([LITE_FOLDER / "picture.onnx.gz"], self.space, self._threads)
+        """While it is the same, so are the vectors (``fingerprint_cache.identify_model``)."""
+        return identify_model([LITE_FOLDER / "picture.onnx.gz"], self.space, self._threads)
 
     async def images(self, batch: Sequence[Image]) -> Vectors:
         """See ``Embedder.images``."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from footage.indexer.store.base import Catalog, CatalogEntry
 from footage.stream.frame import Kind, Media
-from footage.stream.source import fingerprint
+from footage.stream.source import identify_file
 
 DOCUMENTS = "growing"
 """Kind of the catalog's documents: by media, the size that was indexed and the identity that the file had then."""
@@ -67,7 +67,7 @@ class GrowingFiles:
             if size == before["size"] and media.id == before["identity"]:
                 return Growth(entry, size)
             if size > before["size"]:
-                head = await asyncio.to_thread(fingerprint, Path(media.path), media.camera, before["size"])
+                head = await asyncio.to_thread(identify_file, Path(media.path), media.camera, before["size"])
                 if head == before["identity"]:
                     longer = replace(entry.media, duration=max(media.duration, entry.media.duration))
                     return Growth(replace(entry, media=longer, done=False), size)

@@ -11,7 +11,7 @@ from footage.stream.frame import Kind, Media
 
 START_STEP = 10  # microseconds between shifted starts; above the rounding of frame times
 PHASE_PERIOD = 10_000  # microseconds: overlapping media whose starts agree in this remainder may share frame times
-MAX_LENGTH = 1 << 62  # microseconds: longer than any media
+LONGEST_MEDIA = 1 << 62  # microseconds: longer than any media
 
 
 def insert_media(connection: sqlite3.Connection, media: Media, recipe: str) -> None:
@@ -34,7 +34,7 @@ def _separate_start(connection: sqlite3.Connection, camera: str, since: int, len
     frame intervals whole hundredths of a second. Where that would need a shift of ``PHASE_PERIOD`` or more, first
     photographs are ignored, then everything but an equal start.
     """
-    for shortest in (0, 1, MAX_LENGTH):
+    for shortest in (0, 1, LONGEST_MEDIA):
         step = _first_free_step(partial(_conflicts, connection, camera, since, length, shortest))
         if step * START_STEP < PHASE_PERIOD:
             break

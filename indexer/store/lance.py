@@ -40,7 +40,7 @@ MAX_VERSION_AGE = 600  # seconds: replaced files older than this are reason enou
 CACHE_AGE = 600.0  # seconds: LanceDB's caches are renewed this often, since they keep what maintenance has replaced
 NO_GRACE = timedelta(milliseconds=1)
 MAX_COSINE = 1.01  # of unit vectors, with the rounding of float32
-BATCH_ROWS = 2_000  # rows that a scan holds in memory at once
+SCAN_ROWS = 2_000  # rows that a scan holds in memory at once
 
 
 class LanceStore:
@@ -132,11 +132,11 @@ class LanceStore:
 
     async def scan(self, where: Where = Where()) -> AsyncIterator[Record]:
         """Yield the records that match, with vectors, by time, camera and region; holds about 2,000 at once."""
-        async for batch in self.batches(where, BATCH_ROWS):
+        async for batch in self.batches(where, SCAN_ROWS):
             for record in batch.records():
                 yield record
 
-    async def batches(self, where: Where = Where(), size: int = BATCH_ROWS) -> AsyncIterator[RowArrays]:
+    async def batches(self, where: Where = Where(), size: int = SCAN_ROWS) -> AsyncIterator[RowArrays]:
         """Yield the records that match as arrays, in order; about ``size`` at once, and never one time in two."""
         wanted = Filter.of(where)
         intervals = await self._column.intervals(wanted, size)

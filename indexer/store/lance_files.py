@@ -172,7 +172,7 @@ def _has_footer(path: str) -> bool:
         return False
 
 
-async def read_chunks(table: Any, columns: list[str]) -> AsyncIterator[pa.Table | int]:
+async def read_table_chunks(table: Any, columns: list[str]) -> AsyncIterator[pa.Table | int]:
     """Read all rows, file by file: yields tables, and for rows that cannot be read their number."""
     total = int(await table.count_rows())
     pending = [(at, min(CHUNK_ROWS, total - at)) for at in range(0, total, CHUNK_ROWS)][::-1]

@@ -18,7 +18,7 @@ from footage.indexer.file_lock import lock_file
 from footage.indexer.store import rows
 from footage.indexer.store.durable import fsync_written
 from footage.indexer.store.error_hints import is_panic, translate_errors
-from footage.indexer.store.lance_files import TableLedger, TableState, read_chunks
+from footage.indexer.store.lance_files import TableLedger, TableState, read_table_chunks
 from footage.indexer.store.lance_table import create_scalar_indexes, open_table, table_name
 from footage.indexer.store.times import micros
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST
@@ -72,7 +72,7 @@ def _is_whole(chunk: pa.Table, dim: int) -> np.ndarray[Any, Any]:
 async def examine_table(table: Any, dim: int) -> StoreReport:
     """Read every row of a table."""
     report = StoreReport()
-    async for chunk in read_chunks(table, rows.arrow_schema(dim).names):
+    async for chunk in read_table_chunks(table, rows.arrow_schema(dim).names):
         report.add(chunk, dim)
     return report
 
@@ -108,7 +108,7 @@ async def salvage(folder: Path, space: Space) -> tuple[StoreReport, Path | None]
 
 async def _copy_whole(damaged: Any, table: Any, report: StoreReport, dim: int) -> None:
     schema = rows.arrow_schema(dim)
-    async for chunk in read_chunks(damaged, schema.names):
+    async for chunk in read_table_chunks(damaged, schema.names):
         whole = report.add(chunk, dim)
         if whole is not None and len(whole):
             await table.add(whole.cast(schema))

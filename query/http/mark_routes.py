@@ -22,7 +22,7 @@ from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST, MICROSECOND
 
 MAX_MARKS = 10_000
 """Most marks in an answer; the newest are left out, and it says so."""
-MAX_LENGTH = timedelta(days=1)
+MAX_MARKED = timedelta(days=1)
 """Longest moment that can be marked: a mark belongs to every moment inside it that holds its best frame."""
 
 
@@ -60,7 +60,7 @@ async def put_mark(request: web.Request, given: MarkIn) -> MomentMarkOut:
     moment = visible_moment(request)
     if not given.mark:
         return await remove_mark(request, Params())
-    if moment.end - moment.start > MAX_LENGTH:
+    if moment.end - moment.start > MAX_MARKED:
         raise InvalidInput("a moment that is marked is at most a day long")
     await require_record(request, moment)
     text = given.model_dump()

@@ -58,7 +58,7 @@ from footage.query.peers.remote import (
     IMAGE_PATIENCE,
     LOSSLESS,
     PRECISE_PATIENCE,
-    describe_clip,
+    encode_clip_header,
     encode_png,
 )
 from footage.query.values.ids import FRAME_PATTERN, MOMENT_PATTERN, FrameId
@@ -161,7 +161,7 @@ async def clip_file(request: web.Request, params: ClipParams) -> web.StreamRespo
         "X-Footage-Transcoded": str(clip.precise).lower(),
     }
     if is_from_service(request):
-        headers[CLIP_HEADER] = describe_clip(clip)
+        headers[CLIP_HEADER] = encode_clip_header(clip)
     return FileResponse(clip.path, headers=headers)
 
 

@@ -23,7 +23,7 @@ from footage.query.values.times import parse_duration
 from footage.stream.errors import InvalidInput
 from footage.stream.files import frame_at
 
-MAX_LENGTH = timedelta(hours=1)
+MAX_SHARED = timedelta(hours=1)
 """Longest moment that can be shared: clips are no longer."""
 SECRET = r"[\w-]{43}"  # a pattern  # nosec B105
 NO_STORE = {"Cache-Control": "no-store"}
@@ -44,7 +44,7 @@ async def add_share(request: web.Request, given: ShareIn) -> ShareOut:
     """Share a moment: make a link that shows its picture and clip without a token, until it expires."""
     moment = MomentId.parse(given.moment)
     require_visible(request, moment.camera)
-    if moment.end - moment.start > MAX_LENGTH:
+    if moment.end - moment.start > MAX_SHARED:
         raise InvalidInput("moment: at most an hour can be shared; choose a shorter moment")
     lasts = timedelta(seconds=min(parse_duration(given.expires), 1e9))
     await require_record(request, moment)

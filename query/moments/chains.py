@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from footage.indexer.store.base import Catalog
 from footage.query.values.timeline import media_chains
 from footage.stream.frame import Media
-from footage.stream.instants import from_micros, to_micros
+from footage.stream.instants import MicroSpan, from_micros, to_micros
 from footage.stream.spans import merge
 
 MAX_GAP = 6 * 3_600_000_000
 """Microseconds between two windows of a camera that are looked up by one read: the media in between are read, too."""
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class _CameraMedia:
     """The media of one camera that were read, in order of start, and their chains."""
 
     def __init__(self) -> None:
-        self.read: list[Span] = []
+        self.read: list[MicroSpan] = []
         self._media: dict[str, Media] = {}
         self._ordered: tuple[list[Media], NDArray[np.int64], NDArray[np.int64]] | None = None
         self._chains: dict[bytes, list[Chain]] = {}
@@ -72,13 +70,13 @@ class ChainFinder:
         self._catalog = catalog
         self._cameras: defaultdict[str, _CameraMedia] = defaultdict(_CameraMedia)
 
-    async def find(self, windows: Sequence[tuple[str, Span]]) -> list[list[Chain]]:
+    async def find(self, windows: Sequence[tuple[str, MicroSpan]]) -> list[list[Chain]]:
         """Return the chains that the media of each window (camera and span, in microseconds) form.
 
         Raises:
             StoreError: the catalog failed.
         """
-        spans: dict[str, list[Span]] = defaultdict(list)
+        spans: dict[str, list[MicroSpan]] = defaultdict(list)
         for camera, span in sorted(windows):
             last = spans[camera][-1] if spans[camera] else None
             if last and span[0] - last[1] <= MAX_GAP:

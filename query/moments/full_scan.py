@@ -21,7 +21,7 @@ from footage.query.values.moment import Moment, TimeSpan
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST, from_micros
 from footage.stream.spans import merge
 
-BATCH_ROWS = 4_096
+SCORED_ROWS = 4_096
 """Records that are scored at once."""
 CONCURRENT_BATCHES = 2
 """Batches that are scored at once, while the next is read."""
@@ -161,7 +161,7 @@ class FullScan:
         self, scorers: Sequence[PartScorer], where: Where, span: TimeSpan
     ) -> AsyncGenerator[tuple[RowArrays, list[NDArray[np.float64]]], None]:
         """The records of one span by batches, with their probabilities for each scorer."""
-        return _score_batches(self._store.batches(Where(where.cameras, (span,), where.media), BATCH_ROWS), scorers)
+        return _score_batches(self._store.batches(Where(where.cameras, (span,), where.media), SCORED_ROWS), scorers)
 
     async def _add_media(self, segmenters: Sequence[StreamingSegmenter], where: Where, batch: RowArrays) -> None:
         start, end = (from_micros(int(batch.time[i])) for i in (0, -1))

@@ -14,11 +14,9 @@ from footage.indexer.store.base import Store, Where
 from footage.indexer.store.row_arrays import RowArrays
 from footage.query.scoring.calibration import PartScorer, score_rows
 from footage.query.values.moment import TimeSpan
-from footage.stream.instants import from_micros, to_micros
+from footage.stream.instants import MicroSpan, from_micros, to_micros
 from footage.stream.spans import merge
 
-Span = tuple[int, int]
-"""Microseconds, half-open."""
 FOREVER = 1 << 62
 """Microseconds: longer than any time."""
 
@@ -37,7 +35,7 @@ class Neighbors(NamedTuple):
     region: NDArray[np.uint32]
     media: NDArray[np.int64]
 
-    def ranges(self, spans: Sequence[Span]) -> NDArray[np.intp]:
+    def ranges(self, spans: Sequence[MicroSpan]) -> NDArray[np.intp]:
         """Return the first record of each span and the one after its last, (spans, 2)."""
         return np.searchsorted(self.time, np.array(spans, np.int64).reshape(-1, 2))
 
@@ -55,7 +53,7 @@ class NeighborReader:
     def __init__(self, store: Store, scorer: PartScorer, allowed: Sequence[TimeSpan]) -> None:
         self._store, self._scorer = store, scorer
         self._forbidden = _gaps(merge((to_micros(start), to_micros(end)) for start, end in allowed))
-        self._read: dict[str, list[Span]] = {}
+        self._read: dict[str, list[MicroSpan]] = {}
         self._known: dict[str, Neighbors] = {}
         self._places: dict[str, int] = {}
         self.medias: list[str] = []
@@ -64,7 +62,7 @@ class NeighborReader:
         """Return the camera's records that were read."""
         return self._known.get(camera, _NONE)
 
-    async def read(self, wanted: Mapping[str, Iterable[Span]]) -> None:
+    async def read(self, wanted: Mapping[str, Iterable[MicroSpan]]) -> None:
         """Read and score the records of spans of cameras, as far as that was not done.
 
         Raises:
@@ -82,7 +80,7 @@ class NeighborReader:
                 self._add(camera, part, p)
             self._read[camera] = merge([*self._covered(camera), *spans])
 
-    def _covered(self, camera: str) -> list[Span]:
+    def _covered(self, camera: str) -> list[MicroSpan]:
         """Return what needs no reading: what was read, and what the question leaves out."""
         return self._read.get(camera, self._forbidden)
 
@@ -101,13 +99,13 @@ class NeighborReader:
 _NONE = Neighbors(np.empty(0, np.int64), np.empty(0), np.empty(0, np.uint32), np.empty(0, np.int64))
 
 
-def _gaps(spans: Sequence[Span]) -> list[Span]:
+def _gaps(spans: Sequence[MicroSpan]) -> list[MicroSpan]:
     """Return what lies before, between and after spans in order; nothing without any."""
     edges = [-FOREVER, *(edge for span in spans for edge in span), FOREVER]
     return list(zip(edges[::2], edges[1::2], strict=True)) if spans else []
 
 
-def _subtract(spans: Sequence[Span], taken: Sequence[Span]) -> list[Span]:
+def _subtract(spans: Sequence[MicroSpan], taken: Sequence[MicroSpan]) -> list[MicroSpan]:
     """Return the parts of ``spans`` that do not lie in ``taken``; both are in order and do not overlap."""
     left, ends = [], [end for _, end in taken]
     for start, end in spans:

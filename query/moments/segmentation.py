@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from footage.indexer.store.base import Catalog, Store, Where
 from footage.query.moments.chains import Chain, ChainFinder
-from footage.query.moments.neighbors import NeighborReader, Neighbors, Span
+from footage.query.moments.neighbors import NeighborReader, Neighbors
 from footage.query.scoring.calibration import PartScorer
 from footage.query.scoring.hysteresis import grow_segments
 from footage.query.values.moment import Moment
 from footage.stream.frame import Kind, Region
-from footage.stream.instants import MICROSECOND, from_micros, to_micros
+from footage.stream.instants import MICROSECOND, MicroSpan, from_micros, to_micros
 
 MATCH_CUTOFF = 0.5
 """Smallest probability of a match that is answered."""
@@ -44,8 +44,8 @@ class _Window:
     """
 
     camera: str
-    first: Span
-    span: Span
+    first: MicroSpan
+    span: MicroSpan
     count: int
     chains: Sequence[Chain]
 
@@ -123,7 +123,7 @@ class Segmenter:
         while windows:
             frames = self._frames(windows)
             parts = frames.parts(self._cutoff)
-            wider: list[tuple[_Window, Span]] = []
+            wider: list[tuple[_Window, MicroSpan]] = []
             for number, window in enumerate(windows):
                 own = parts.get(number, [])
                 span = self._widened(window, own)
@@ -150,7 +150,7 @@ class Segmenter:
             windows += [_Window(camera, merged[i], merged[i], counts[i], ()) for i in matching]
         return windows
 
-    def _widened(self, window: _Window, parts: Sequence[_Part]) -> Span:
+    def _widened(self, window: _Window, parts: Sequence[_Part]) -> MicroSpan:
         """Return the span that a window needs: wider while one of its moments may continue beyond its border."""
         start, end = window.span
         before = any(part.first == part.start and part.chain.start < start for part in parts)
@@ -161,9 +161,9 @@ class Segmenter:
             min(end + size, window.first[1] + self._max_extension) if after else end,
         )
 
-    async def _widen(self, windows: Sequence[tuple[_Window, Span]]) -> None:
+    async def _widen(self, windows: Sequence[tuple[_Window, MicroSpan]]) -> None:
         """Widen windows, and find the chains of those that have got more records."""
-        sides: dict[str, list[Span]] = {}
+        sides: dict[str, list[MicroSpan]] = {}
         for window, span in windows:
             sides.setdefault(window.camera, []).append(span)
             window.span = span
@@ -235,7 +235,7 @@ class Segmenter:
         )
 
 
-def _around(times: Sequence[datetime]) -> list[Span]:
+def _around(times: Sequence[datetime]) -> list[MicroSpan]:
     """Return the neighborhoods of times, merged."""
     around, at = NEIGHBORHOOD // MICROSECOND, np.sort(np.array(list(map(to_micros, times)), np.int64))
     breaks = np.flatnonzero(np.diff(at) > 2 * around)

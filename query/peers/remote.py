@@ -79,7 +79,7 @@ class PeerFootage:
         return dataclasses.replace(clip, path=out)
 
 
-def describe_clip(clip: Clip) -> str:
+def encode_clip_header(clip: Clip) -> str:
     """The header's value for a clip; the path is this machine's own affair."""
     return _CLIP.dump_json(dataclasses.replace(clip, path=Path("clip.mp4"))).decode()
 

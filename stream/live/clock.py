@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from footage.stream.frame import Clock
 
-WINDOW = 30  # seconds of observations that the line is fitted to
+FIT_WINDOW = 30  # seconds of observations that the line is fitted to
 BIN_SECONDS = 1.0  # seconds of which the least delayed observation is kept
 MIN_OBSERVED = 3.0  # seconds of observations needed to estimate a rate
 MIN_TIMESTAMP_SPAN = 1.0  # seconds of time stamps needed for it, too: a burst of packets tells nothing about the rate
@@ -50,7 +50,7 @@ class MinimumDelayFit:
                 self._bins[-1] = (self._bins[-1][0], timestamp, delay)
         else:
             self._bins.append((arrival, timestamp, delay))
-            while arrival - self._bins[0][0] > WINDOW:
+            while arrival - self._bins[0][0] > FIT_WINDOW:
                 self._bins.popleft()
 
     def fit(self, timestamp: float) -> tuple[float, float] | None:

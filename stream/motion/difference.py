@@ -20,7 +20,7 @@ MAX_GAIN = 5.0  # a larger change of contrast is not a change of light
 NEIGHBORS = np.ones((3, 3), np.uint8)
 
 
-def shrink(image: Image) -> MatLike:
+def shrink_to_gray(image: Image) -> MatLike:
     """The image in gray, lightly smoothed against sensor noise.
 
     Returns:

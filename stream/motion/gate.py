@@ -108,7 +108,7 @@ class Gate:
         Returns:
             Why it is kept, or None: it shows nothing new.
         """
-        gray = difference.shrink(image)
+        gray = difference.shrink_to_gray(image)
         kept, last, self._last = self._kept, self._last, time
         if kept is None or last is None or image.shape != kept.shape or time < last:
             self._noise, self._weights = None, _weights(gray.shape, self._ignore)

@@ -10,7 +10,7 @@ from av.video.stream import VideoStream
 
 from footage.stream.files.nal_units import length_size, recovery_frames
 
-MAX_LENGTH = timedelta(seconds=20)
+MAX_PREROLL = timedelta(seconds=20)
 """Of what is kept; where recovery points are further apart, segments begin without."""
 
 TimedPacket: TypeAlias = "tuple[Packet[Any], datetime]"
@@ -40,7 +40,7 @@ class Preroll:
         """
         before = self._packets
         if not keyframe:
-            if before and time - before[0][1] > MAX_LENGTH:
+            if before and time - before[0][1] > MAX_PREROLL:
                 before.clear()
             if before:
                 before.append((packet, time))

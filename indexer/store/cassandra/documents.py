@@ -15,13 +15,13 @@ log = logging.getLogger(__name__)
 
 DELETED = ""
 """Content of a document that was deleted; no JSON is empty."""
-SETTLED = 30_000_000
+SETTLING_TIME = 30_000_000
 """Microseconds after which a write has arrived or was given up: requests end after ten seconds, and clocks agree."""
 DELETED_ROWS = 64
 """Rows of deleted documents from which a kind is written anew, if no more than as many documents are left."""
 KEPT_AT_ONCE = 250
 """Documents that are written anew in one batch."""
-PAGE = 500  # rows
+PAGE_ROWS = 500  # rows
 READ = "SELECT name, content, WRITETIME(content) FROM @documents WHERE kind = ? AND name >= ? LIMIT ?"
 READ_MORE = READ.replace(">=", ">")
 READ_ONE = "SELECT content FROM @documents WHERE kind = ? AND name = ?"
@@ -66,7 +66,7 @@ class DocumentRows:
         """Return documents of a kind, by name, in order of name: from ``first`` on, and at most ``limit``."""
         found: dict[str, dict[str, Any]] = {}
         rows: list[Row] = []
-        size = PAGE if limit is None else max(1, min(PAGE, limit))
+        size = PAGE_ROWS if limit is None else max(1, min(PAGE_ROWS, limit))
         cql, after = READ, first
         while limit is None or len(found) < limit:
             page = await self._session.select(cql, kind, after, size)
@@ -84,7 +84,7 @@ class DocumentRows:
     async def documents_between(self, kind: str, first: str, end: str) -> dict[str, dict[str, Any]]:
         """Return the documents of a kind whose names lie in [first, end), by name in order of name; reads no others."""
         select = "name, content FROM @documents"
-        pages = self._session.select_pages(select, "kind = ?", (kind,), "name", (first,), (end,), page=PAGE)
+        pages = self._session.select_pages(select, "kind = ?", (kind,), "name", (first,), (end,), page=PAGE_ROWS)
         rows = [row async for page in pages for row in page] if first < end else []
         return {name: json.loads(content) for name, content in rows if content != DELETED}
 
@@ -97,7 +97,7 @@ class DocumentRows:
 
     async def _tidy_documents(self, kind: str, rows: Sequence[Row]) -> None:
         """Write a kind anew, a few documents at a time, where many rows of deleted ones lie between them."""
-        before = time.time_ns() // 1000 - SETTLED
+        before = time.time_ns() // 1000 - SETTLING_TIME
         after, part = "", list[Row]()
         for number, row in enumerate(rows, 1):
             part.append(row)

@@ -13,9 +13,9 @@ from footage.stream.instants import from_micros
 
 T = TypeVar("T")
 
-WINDOW = 60_000_000
+READ_WINDOW = 60_000_000
 """Microseconds per time asked for, up to which every record's key is read."""
-Times = dict[int, bool]
+FrameTimes = dict[int, bool]
 """Whether there is a region, by time in microseconds."""
 
 
@@ -42,17 +42,17 @@ class _TimeReader:
     def __init__(self, session: CassandraSession, table: str, media: frozenset[str]) -> None:
         self._session, self._table, self._media = session, table, media
 
-    async def read(self, slices: list[BucketSlice], n: int) -> Times:
+    async def read(self, slices: list[BucketSlice], n: int) -> FrameTimes:
         """Up to ``n`` times of one camera."""
         if n < 1:
             return {}
-        long = sum(one.until - one.since for one in slices) > n * WINDOW
+        long = sum(one.until - one.since for one in slices) > n * READ_WINDOW
         if long and not self._media:
             return _thin(_merge(await gather_all(self._first(one) for one in _windows(slices, n))), n)
         return _thin(_merge([await self._all(one) for one in slices]), n)
 
-    async def _all(self, one: BucketSlice) -> Times:
-        found: Times = {}
+    async def _all(self, one: BucketSlice) -> FrameTimes:
+        found: FrameTimes = {}
         pages = self._session.select_pages(
             f"time, region, media FROM @{self._table}",
             "camera = ? AND bucket = ?",
@@ -67,14 +67,14 @@ class _TimeReader:
                     found[time] = found.get(time, False) or region != 0
         return found
 
-    async def _first(self, one: BucketSlice) -> Times:
+    async def _first(self, one: BucketSlice) -> FrameTimes:
         """The first time of a slice: of its two first rows the second may be a region of it."""
         inside = "camera = ? AND bucket = ? AND time >= ? AND time < ?"
         rows = await self._session.select(f"SELECT time, region FROM @{self._table} WHERE {inside} LIMIT 2", *one)
         return {rows[0][0]: any(region != 0 for time, region in rows if time == rows[0][0])} if rows else {}
 
 
-def _merge(parts: Sequence[Times]) -> Times:
+def _merge(parts: Sequence[FrameTimes]) -> FrameTimes:
     return {time: moved for part in parts for time, moved in part.items()}
 
 
@@ -88,7 +88,7 @@ def _windows(slices: Sequence[BucketSlice], n: int) -> list[BucketSlice]:
     ]
 
 
-def _thin(times: Times, n: int) -> Times:
+def _thin(times: FrameTimes, n: int) -> FrameTimes:
     """At most ``n`` of the times, evenly spaced."""
     return {time: times[time] for time in evenly_spaced(sorted(times), n)}
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from footage.indexer.embed.base import Space
 from footage.indexer.store.column import log_file, slices
-from footage.indexer.store.column.log_file import Kind, LogReader
+from footage.indexer.store.column.log_file import EntryKind, LogReader
 from footage.indexer.store.column.run_file import ColumnDamaged, Run, write_run
 from footage.indexer.store.column.slices import Segment
 from footage.indexer.store.column.tail import Tail, TailRows
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 CURRENT = "current.json"
-SETTLED = (Kind.ROWS, Kind.NOTE)
+SETTLED_KINDS = (EntryKind.ROWS, EntryKind.NOTE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class _State:
     tail: Tail
     version: int
     total: int
-    last: Kind | None
+    last: EntryKind | None
     since: int | None
 
 
@@ -109,7 +109,7 @@ class Column:
             if not self._refresh():
                 return None
             assert self._state is not None
-            if self._state.last not in SETTLED and not self._wait_for_writer():
+            if self._state.last not in SETTLED_KINDS and not self._wait_for_writer():
                 return None
             return self._snapshot() if self._verified else None
 
@@ -126,7 +126,7 @@ class Column:
     def announced(self) -> tuple[int, int] | None:
         """Return the table's version and rows as the last writer announced them; None while somebody is writing."""
         with self._turn:
-            if not self._refresh() or self._require().last not in SETTLED:
+            if not self._refresh() or self._require().last not in SETTLED_KINDS:
                 return None
             return self._require().version, self._require().total
 
@@ -144,13 +144,13 @@ class Column:
                 self.withdraw()
                 return False
             if not self._is_settled():
-                self._append_or_withdraw(Kind.STALE)
+                self._append_or_withdraw(EntryKind.STALE)
                 return False
             state = self._require()
             if state.total != total:
-                self._append(Kind.STALE, state.version, total)
+                self._append(EntryKind.STALE, state.version, total)
                 return False
-            self._append(Kind.INTENT, state.version, state.total)
+            self._append(EntryKind.INTENT, state.version, state.total)
             return True
 
     def add(self, rows: RowArrays, count: int, version: int, total: int) -> None:
@@ -161,20 +161,20 @@ class Column:
         """
         with self._turn:
             state = self._require()
-            kind = Kind.ROWS if state.total + count == total else Kind.STALE
-            self._append(kind, version, total, rows if kind is Kind.ROWS and len(rows) else None)
+            kind = EntryKind.ROWS if state.total + count == total else EntryKind.STALE
+            self._append(kind, version, total, rows if kind is EntryKind.ROWS and len(rows) else None)
 
     def note(self, version: int, total: int) -> None:
         """Tell the table's version, after a change that left the rows as they were."""
         with self._turn:
-            if self._refresh() and self._require().last is not Kind.STALE:
-                self._append(Kind.NOTE if self._require().total == total else Kind.STALE, version, total)
+            if self._refresh() and self._require().last is not EntryKind.STALE:
+                self._append(EntryKind.NOTE if self._require().total == total else EntryKind.STALE, version, total)
 
     def invalidate(self) -> None:
         """Tell everybody that the table must answer until the column is repaired."""
         with self._turn:
             if self._refresh():
-                self._append_or_withdraw(Kind.STALE)
+                self._append_or_withdraw(EntryKind.STALE)
 
     def withdraw(self) -> None:
         """Take the column from everybody, for who cannot use it and is about to change the table."""
@@ -205,9 +205,9 @@ class Column:
             make_folder(self.folder)
             with suppress(OSError, ColumnDamaged):
                 if self._refresh():
-                    self._append_or_withdraw(Kind.MOVED)
+                    self._append_or_withdraw(EntryKind.MOVED)
             name = f"log-{uuid.uuid4().hex}"
-            kind = Kind.ROWS if len(tail) else Kind.NOTE
+            kind = EntryKind.ROWS if len(tail) else EntryKind.NOTE
             log_file.create(
                 self.folder / name, log_file.encode_entry(kind, version, total, tail if len(tail) else None)
             )
@@ -261,7 +261,7 @@ class Column:
     def _is_settled(self) -> bool:
         """Whether what is told can be believed; for who holds the write lock: nobody else is writing."""
         state = self._require()
-        return self._verified and state.last in SETTLED and state.log.is_read()
+        return self._verified and state.last in SETTLED_KINDS and state.log.is_read()
 
     def _refresh(self) -> bool:
         """Read what other processes and this one have written; return whether there is a column."""
@@ -326,7 +326,7 @@ class Column:
             if entry.rows is not None:
                 state.tail.add(entry.rows)
             version = max(state.version, entry.version)
-            last = Kind.STALE if state.last is Kind.STALE else entry.kind
+            last = EntryKind.STALE if state.last is EntryKind.STALE else entry.kind
             state = replace(state, version=version, total=entry.total, last=last)
         self._state = state
 
@@ -338,20 +338,20 @@ class Column:
             return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return self._refresh() and self._require().last in SETTLED
+            return self._refresh() and self._require().last in SETTLED_KINDS
         except BlockingIOError:  # somebody holds it: what is asked now may or may not see the change
-            return self._refresh() and self._require().last is not Kind.STALE
+            return self._refresh() and self._require().last is not EntryKind.STALE
         except OSError:
             return False
         finally:
             os.close(descriptor)
 
-    def _append(self, kind: Kind, version: int, total: int, rows: RowArrays | None = None) -> None:
+    def _append(self, kind: EntryKind, version: int, total: int, rows: RowArrays | None = None) -> None:
         state = self._require()
         log_file.append(self.folder / state.log_name, log_file.encode_entry(kind, version, total, rows))
         self._apply()
 
-    def _append_or_withdraw(self, kind: Kind) -> None:
+    def _append_or_withdraw(self, kind: EntryKind) -> None:
         """Append an entry; take the column from everybody if the log's last one was cut: nobody would see it."""
         state = self._require()
         if state.log.is_read():

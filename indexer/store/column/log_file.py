@@ -34,7 +34,7 @@ HEADER = struct.Struct("<IIIIQQI")
 """Magic, kind, rows, length of the names, version and rows of the table, and the CRC-32 of all that and the content."""
 
 
-class Kind(IntEnum):
+class EntryKind(IntEnum):
     """What an entry says."""
 
     ROWS, NOTE, INTENT, MOVED, STALE = range(1, 6)
@@ -43,13 +43,13 @@ class Kind(IntEnum):
 class Entry(NamedTuple):
     """An entry; version and total are those of the table."""
 
-    kind: Kind
+    kind: EntryKind
     version: int
     total: int
     rows: RowArrays | None
 
 
-def encode_entry(kind: Kind, version: int, total: int, rows: RowArrays | None = None) -> bytes:
+def encode_entry(kind: EntryKind, version: int, total: int, rows: RowArrays | None = None) -> bytes:
     """Return the bytes of an entry."""
     content, names = b"", b""
     if rows is not None:
@@ -128,7 +128,7 @@ class LogReader:
         if len(content) < HEADER.size:
             return None
         magic, kind, count, names_length, version, total, checksum = HEADER.unpack_from(content)
-        if magic != MAGIC or kind not in Kind.__members__.values():
+        if magic != MAGIC or kind not in EntryKind.__members__.values():
             raise ColumnDamaged(f"{self._path.name}: an entry was changed")
         length = names_length + count * (8 + 8 + 4 + 4 + 4 + 4 * self._dim)
         body = content[HEADER.size : HEADER.size + length]
@@ -138,7 +138,7 @@ class LogReader:
         if zlib.crc32(body, zlib.crc32(head)) != checksum:
             raise ColumnDamaged(f"{self._path.name}: an entry was changed")
         rows = self._decode_rows(body, count, names_length) if names_length else None
-        return Entry(Kind(kind), version, total, rows), HEADER.size + length
+        return Entry(EntryKind(kind), version, total, rows), HEADER.size + length
 
     def _decode_rows(self, body: memoryview, count: int, at: int) -> RowArrays:
         cameras, medias = json.loads(bytes(body[:at]))

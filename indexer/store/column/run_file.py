@@ -26,7 +26,7 @@ from footage.indexer.store.row_arrays import RowArrays
 from footage.stream.private import make_file
 
 MAGIC = b"FOOTRUN1"
-PAGE = 4096
+PAGE_BYTES = 4096
 TRAILER = struct.Struct("<QI8s")
 """Length and CRC-32 of the footer, and the magic."""
 SUM_BLOCK = {"vectors": 1 << 16}
@@ -58,7 +58,7 @@ def write_run(path: Path, rows: RowArrays) -> None:
     with path.open("r+b") as file:
         file.write(MAGIC)
         for name, chunks in _sections(rows):
-            at = file.seek(-(-file.tell() // PAGE) * PAGE)
+            at = file.seek(-(-file.tell() // PAGE_BYTES) * PAGE_BYTES)
             sums[name] = _write_blocks(file, chunks, SUM_BLOCK.get(name, DEFAULT_BLOCK))
             places[name] = at, file.tell() - at
         footer = {"rows": count, "dim": dim, "places": places, "sums": sums}

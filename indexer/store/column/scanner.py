@@ -156,7 +156,7 @@ class Scanner:
         return [_best([part[i] for part in parts], wants[i]) for i in range(len(jobs))]
 
 
-Found = list[tuple[Segment, NDArray[np.intp], NDArray[np.float32]]]
+ScoredRows = list[tuple[Segment, NDArray[np.intp], NDArray[np.float32]]]
 """Segments with places of rows and their scores."""
 
 
@@ -222,7 +222,7 @@ class _Top:
 
     def __init__(self, want: int) -> None:
         self._want, self._count, self._least = want, 0, -np.inf
-        self._parts: Found = []
+        self._parts: ScoredRows = []
 
     def add(self, segment: Segment, scores: NDArray[np.float32], at: NDArray[np.intp] | int) -> None:
         """Add the rows of a block."""
@@ -238,7 +238,7 @@ class _Top:
         if self._count >= 4 * self._want or self._least == -np.inf:
             self._shrink()
 
-    def found(self) -> Found:
+    def found(self) -> ScoredRows:
         """Return the rows; some more than were asked for."""
         return self._parts
 

@@ -15,11 +15,10 @@ from footage.indexer.store.column.run_file import Run
 from footage.indexer.store.column.tail import TailRows
 from footage.indexer.store.row_arrays import RowArrays, merge_names, time_order
 from footage.indexer.store.times import merged_micros
-from footage.stream.instants import DISTANT_PAST, from_micros
+from footage.stream.instants import DISTANT_PAST, MicroSpan, from_micros
 
 Segment = Run | TailRows
 Range = tuple[int, int]
-Spans = tuple[tuple[int, int], ...]
 Picked = list[tuple[Segment, list[Range]]]
 """Segments, each with ranges of its rows in rising order."""
 SCRATCH_ROWS = 256
@@ -31,7 +30,7 @@ class Filter:
     """A ``Where`` in microseconds; None does not restrict."""
 
     cameras: frozenset[str] | None
-    spans: Spans | None
+    spans: tuple[MicroSpan, ...] | None
     medias: tuple[str, ...] | None
 
     @classmethod
@@ -153,7 +152,7 @@ def _ranges(segment: Segment, wanted: Filter) -> list[Range]:
     return _joined(found)
 
 
-def _camera_ranges(run: Run, first: int, last: int, spans: Spans | None) -> list[Range]:
+def _camera_ranges(run: Run, first: int, last: int, spans: tuple[MicroSpan, ...] | None) -> list[Range]:
     """Return the rows of one camera of a run in some spans."""
     if spans is None:
         return [(first, last)]
@@ -182,7 +181,7 @@ def _media_ranges(segment: Segment, wanted: Filter) -> list[Range]:
     return _mask_ranges(segment, wanted) if known else []
 
 
-def _in_spans(time: NDArray[np.int64], spans: Spans) -> NDArray[np.bool_]:
+def _in_spans(time: NDArray[np.int64], spans: tuple[MicroSpan, ...]) -> NDArray[np.bool_]:
     starts, ends = np.array(spans, np.int64).reshape(-1, 2).T
     place = np.searchsorted(starts, time, side="right") - 1
     return (place >= 0) & (time < ends[place]) if len(starts) else np.zeros(len(time), bool)

@@ -9,7 +9,7 @@ from footage.indexer.embed import lite
 from footage.indexer.embed.base import Space
 from footage.indexer.embed.choose import EmbedderOptions, choose
 from footage.indexer.embed.fingerprint import fingerprint
-from footage.indexer.embed.fingerprint_cache import cached_fingerprint, identify
+from footage.indexer.embed.fingerprint_cache import cached_fingerprint, identify_model
 
 
 class CountingEmbedder:
@@ -65,11 +65,11 @@ async def test_a_folder_that_cannot_be_written_is_done_without(tmp_path):
 def test_an_identity_changes_with_files_and_options(tmp_path):
     path = tmp_path / "model.onnx"
     path.write_text("weights")
-    first = identify([path], "bf16")
-    assert identify([path], "bf16") == first
-    assert identify([path], "f32") != first
+    first = identify_model([path], "bf16")
+    assert identify_model([path], "bf16") == first
+    assert identify_model([path], "f32") != first
     os.utime(path, ns=(0, 1))
-    assert identify([path], "bf16") != first
+    assert identify_model([path], "bf16") != first
 
 
 async def test_a_search_in_words_loads_no_image_network_once_its_fingerprint_is_known(tmp_path, monkeypatch):

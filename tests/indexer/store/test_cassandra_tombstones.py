@@ -83,7 +83,7 @@ async def test_deliveries_that_were_made_are_not_read_again(
 async def test_documents_that_come_and_go_leave_no_tombstones(
     session: CassandraSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(documents, "SETTLED", 0)
+    monkeypatch.setattr(documents, "SETTLING_TIME", 0)
     catalog = await CassandraCatalog.open(session)
     kept = {f"pi{n}": {"address": f"http://pi{n}:8000"} for n in range(300)}
     await together(catalog.put_document("service", name, document) for name, document in kept.items())
@@ -121,7 +121,7 @@ async def test_what_is_written_while_a_kind_is_tidied_stays(
     calls: list[object] = []
     monkeypatch.setattr(catalog, "_replace_documents", meanwhile)
     async with asyncio.timeout(60):
-        monkeypatch.setattr(documents, "SETTLED", 0)
+        monkeypatch.setattr(documents, "SETTLING_TIME", 0)
         await catalog.documents("service")
     assert calls
     expected = {f"a{n}": {"n": n} for n in range(0, 200, 10)}

@@ -119,7 +119,7 @@ def worlds(draw):
 async def test_a_full_scan_finds_the_moments_of_all_records(world, rows):
     memory, where = world
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(full_scan, "BATCH_ROWS", rows)  # moments cross the borders of batches
+        patch.setattr(full_scan, "SCORED_ROWS", rows)  # moments cross the borders of batches
         patch.setattr(full_scan, "LAST_WINDOW", timedelta(seconds=4))
         scan, expected = FullScan(memory, memory), naive(memory, where)
         every, opposite = await scan.all([FirstComponentScorer(), OppositeScorer()], where)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from footage.stream.motion.difference import Reference, shrink
+from footage.stream.motion.difference import Reference, shrink_to_gray
 
 
 def gray(level, size=(256, 256)):
@@ -25,21 +25,21 @@ def gray(level, size=(256, 256)):
     ],
 )
 def test_the_shorter_side_is_at_most_256_pixels_and_both_are_whole_blocks(size, shrunk):
-    assert shrink(gray(90, size)).shape == shrunk
-    assert set(np.unique(shrink(gray(90, size)))) == {90}
+    assert shrink_to_gray(gray(90, size)).shape == shrunk
+    assert set(np.unique(shrink_to_gray(gray(90, size)))) == {90}
 
 
 def test_a_large_picture_is_averaged_over_every_pixel():
     noise = np.random.default_rng(0).integers(0, 256, (1024, 1024, 1), np.uint8).repeat(3, axis=2)
     blocks = noise[..., 0].reshape(256, 4, 256, 4).mean(axis=(1, 3))
     expected = cv2.GaussianBlur(np.rint(blocks).astype(np.uint8), (3, 3), 0)
-    assert np.abs(shrink(noise).astype(int) - expected).max() <= 1
+    assert np.abs(shrink_to_gray(noise).astype(int) - expected).max() <= 1
 
 
 def test_a_picture_of_the_right_size_is_only_smoothed():
     picture = np.random.default_rng(0).integers(0, 256, (256, 320, 1), np.uint8).repeat(3, axis=2)
     expected = cv2.GaussianBlur(picture[..., 0], (3, 3), 0)
-    np.testing.assert_array_equal(shrink(picture), expected)
+    np.testing.assert_array_equal(shrink_to_gray(picture), expected)
 
 
 @pytest.fixture
