@@ -18,7 +18,7 @@ from footage.indexer.embed.base import EmbedderError, Space, Vectors, model_faul
 from footage.indexer.embed.fingerprint import canonical_image
 from footage.indexer.embed.fingerprint_cache import identify_model
 from footage.indexer.embed.layout import Layout
-from footage.indexer.embed.preprocess import Fit, ImagePreprocessor
+from footage.indexer.embed.preprocess import Color, Fit, ImagePreprocessor
 from footage.indexer.embed.runtime import NetworkRunner, Plan, compile_tower
 from footage.indexer.embed.runtime_benchmark import REFERENCE, RuntimeBenchmark, benchmark_runtimes, package_version
 from footage.indexer.embed.tokenizer import TextTokenizer
@@ -27,7 +27,6 @@ from footage.stream.frame import Image
 
 TEXT_BATCH = 32
 """How many texts go through the text network at once."""
-Color = tuple[float, float, float]
 P = ParamSpec("P")
 T = TypeVar("T")
 

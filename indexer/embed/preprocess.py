@@ -16,6 +16,8 @@ from footage.stream.frame import Image
 Fit = Literal["crop", "pad", "squash"]
 """How an image that is not square is fitted: crop its edges, pad it with borders, or squash its shape."""
 
+Color = tuple[float, float, float]
+"""A number for red, green and blue."""
 OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """From github.com/openai/CLIP ``clip.py``; Roboflow's layout implies them, because it has no preprocessing file."""
 OPENCLIP_FITS: dict[str, Fit] = {"shortest": "crop", "longest": "pad", "squash": "squash"}

@@ -20,6 +20,7 @@ from footage.indexer.migration.reextract import ImageReextractor, MediaUnavailab
 from footage.indexer.pipeline.channel import Channel
 from footage.indexer.pipeline.pipeline import FrameChannel, Pipeline, PipelineItem
 from footage.indexer.store.base import Catalog, CatalogEntry, Record, Store, StoreError, Vector, Where
+from footage.indexer.store.batching import in_batches
 from footage.stream.files.video_file import MediaError
 from footage.stream.instants import MICROSECOND
 from footage.stream.recording import segment
@@ -193,7 +194,7 @@ class Migration:
 
     async def _feed(self, channel: FrameChannel) -> None:
         try:
-            async with aclosing(self._scan_windows()) as windows:
+            async with aclosing(self._scan_missing()) as missing, aclosing(in_batches(missing, SCAN_WINDOW)) as windows:
                 async for window in windows:
                     media: dict[str, list[Record]] = defaultdict(list)
                     for record in window:
@@ -205,17 +206,6 @@ class Migration:
                     await self._target.maintain()
         finally:
             channel.close()
-
-    async def _scan_windows(self) -> AsyncGenerator[list[Record], None]:
-        window: list[Record] = []
-        async with aclosing(self._scan_missing()) as missing:
-            async for record in missing:
-                window.append(record)
-                if len(window) == SCAN_WINDOW:
-                    yield window
-                    window = []
-        if window:
-            yield window
 
     async def _scan_missing(self) -> AsyncGenerator[Record, None]:
         """Yield records of the source that the target lacks, without vectors; both are scanned side by side."""

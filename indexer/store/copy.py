@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from footage.indexer.store.base import Catalog, CatalogEntry, Record, Store, StoreError, Where
+from footage.indexer.store.base import Catalog, CatalogEntry, Store, StoreError, Where
+from footage.indexer.store.batching import in_batches
 from footage.indexer.store.times import micros
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST
 
@@ -83,7 +84,7 @@ async def _copy_span(source: Store, target: Store, span: Interval) -> int:
     wanted = await _checksum(source, span)
     if await _checksum(target, span) == wanted:
         return wanted[0]
-    async for batch in _read_batches(source, span):
+    async for batch in in_batches(source.scan(Where(spans=(span,))), WRITE_BATCH):
         await target.write(batch)
     wanted, found = await _checksum(source, span), await _checksum(target, span)
     if found != wanted:
@@ -125,17 +126,6 @@ async def _checksum(store: Store, span: Interval) -> tuple[int, str]:
             "somebody writing? Otherwise something is wrong with the index"
         )
     return count, digest.hexdigest()
-
-
-async def _read_batches(store: Store, span: Interval) -> AsyncIterator[list[Record]]:
-    batch: list[Record] = []
-    async for record in store.scan(Where(spans=(span,))):
-        batch.append(record)
-        if len(batch) == WRITE_BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _split_days(entries: Sequence[CatalogEntry]) -> list[Interval]:

@@ -13,7 +13,7 @@ import numpy as np
 from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.store import rows
 from footage.indexer.store.base import Hit, Record, Vector, Where
-from footage.indexer.store.column.slices import evenly_spaced
+from footage.indexer.store.batching import evenly_spaced
 from footage.indexer.store.error_hints import is_stale, translate_errors
 from footage.indexer.store.lance_files import TableLedger
 from footage.indexer.store.lance_table import reopen_table

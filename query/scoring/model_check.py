@@ -14,13 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.embed.base import Embedder, EmbedderError, Vectors
-from footage.indexer.embed.preprocess import OPENAI_MEAN, OPENAI_STD
+from footage.indexer.embed.preprocess import OPENAI_MEAN, OPENAI_STD, Color
 from footage.query.scoring.calibration import MatchScorer, NullDistribution, QueryEmbedding
 from footage.query.scoring.check_set import COLORS, CheckSet, color_cards, load_check_set
 from footage.query.scoring.noun_bank import FALSE_MATCH_SHARE, NounBank
 from footage.query.scoring.prompts import embed_phrases
-
-Color = tuple[float, float, float]
 
 MIN_MAP = 0.6
 """lite/2, whose classes are few, has 0.9; vectors without meaning have about 0.2."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TypeVar
 
 from footage.indexer.store.base import FrameTime
+from footage.indexer.store.batching import evenly_spaced
 from footage.indexer.store.cassandra.buckets import BucketSlice
 from footage.indexer.store.cassandra.session import CassandraSession, gather_all
 from footage.stream.instants import from_micros
-
-T = TypeVar("T")
 
 READ_WINDOW = 60_000_000
 """Microseconds per time asked for, up to which every record's key is read."""
@@ -91,8 +89,3 @@ def _windows(slices: Sequence[BucketSlice], n: int) -> list[BucketSlice]:
 def _thin(times: FrameTimes, n: int) -> FrameTimes:
     """At most ``n`` of the times, evenly spaced."""
     return {time: times[time] for time in evenly_spaced(sorted(times), n)}
-
-
-def evenly_spaced(values: list[T], n: int) -> list[T]:
-    """Return at most ``n`` of the values, evenly spaced."""
-    return values if len(values) <= n else [values[i * len(values) // n] for i in range(n)]

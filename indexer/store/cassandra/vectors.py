@@ -16,9 +16,10 @@ import numpy as np
 from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.store import rows
 from footage.indexer.store.base import FrameTime, Hit, Record, StoreError, StoreUnreachable, Vector, Where
+from footage.indexer.store.batching import evenly_spaced
 from footage.indexer.store.cassandra import schema
 from footage.indexer.store.cassandra.buckets import ALL_TIME, BucketIndex, BucketSlice
-from footage.indexer.store.cassandra.frame_times import evenly_spaced, find_times
+from footage.indexer.store.cassandra.frame_times import find_times
 from footage.indexer.store.cassandra.loss import LossFinder
 from footage.indexer.store.cassandra.merge import merge_streams
 from footage.indexer.store.cassandra.nearest import VectorSearch

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.embed.base import Vectors
 from footage.indexer.store.base import Where
+from footage.indexer.store.batching import evenly_spaced
 from footage.indexer.store.column.run_file import Run
 from footage.indexer.store.column.tail import TailRows
 from footage.indexer.store.row_arrays import RowArrays, merge_names, time_order
 from footage.indexer.store.times import merged_micros
 from footage.stream.instants import DISTANT_PAST, MicroSpan, from_micros
+from footage.stream.spans import merge
 
 Segment = Run | TailRows
 Range = tuple[int, int]
@@ -127,11 +128,6 @@ def sample(picked: Picked, n: int, dim: int) -> Vectors:
     return np.ascontiguousarray(evenly_spaced(rows.vectors, n))
 
 
-def evenly_spaced(values: NDArray[Any], n: int) -> NDArray[Any]:
-    """Return at most ``n`` of the values, evenly spaced."""
-    return values if len(values) <= n else values[np.arange(n) * len(values) // n]
-
-
 def _whole(segment: Segment, ranges: Sequence[Range]) -> NDArray[np.bool_]:
     """Return which rows of a segment lie in some ranges and are of whole frames."""
     mask = np.zeros(segment.rows, bool)
@@ -149,7 +145,7 @@ def _ranges(segment: Segment, wanted: Filter) -> list[Range]:
     for number, camera in enumerate(segment.cameras):
         if wanted.cameras is None or camera in wanted.cameras:
             found += _camera_ranges(segment, int(segment.starts[number]), int(segment.starts[number + 1]), wanted.spans)
-    return _joined(found)
+    return merge(found)
 
 
 def _camera_ranges(run: Run, first: int, last: int, spans: tuple[MicroSpan, ...] | None) -> list[Range]:
@@ -198,14 +194,3 @@ def ranges_of_places(at: NDArray[np.intp]) -> list[Range]:
     breaks = np.flatnonzero(np.diff(at) != 1) + 1
     first, last = at[np.concatenate([[0], breaks])], at[np.concatenate([breaks, [len(at)]]) - 1] + 1
     return list(zip(first.tolist(), last.tolist(), strict=True))
-
-
-def _joined(ranges: list[Range]) -> list[Range]:
-    """Join ranges that touch; they are in order."""
-    joined: list[Range] = []
-    for first, last in ranges:
-        if joined and joined[-1][1] == first:
-            joined[-1] = (joined[-1][0], last)
-        else:
-            joined.append((first, last))
-    return joined
