@@ -27,7 +27,7 @@ def test_files_are_indexed_when_they_have_stopped_growing(tmp_path):
             file.write(late[i * len(late) // 8 : (i + 1) * len(late) // 8])
             file.flush()
             last, pause = time.monotonic(), max(pause, time.monotonic() - last)
-            time.sleep(0.4)
+            time.sleep(0.4)  # the recorder's pace
     deadline = time.monotonic() + 120
     while (records := held(data)) != 8:
         assert time.monotonic() < deadline, records

@@ -133,7 +133,7 @@ async def test_a_gap_has_its_length_and_cause_and_nothing_comes_twice(live, rtsp
     killed = datetime.now(UTC)
     server.kill()
     await until(lambda: state(service).status.state is not ConnectionState.LIVE)
-    await asyncio.sleep(1.0)
+    await until(lambda: datetime.now(UTC) > killed + timedelta(seconds=1))  # a gap has a length
     kept = state(service).kept
     back = datetime.now(UTC)
     server.start()
@@ -236,7 +236,8 @@ async def test_after_a_restart_the_time_between_is_a_gap(live, rtsp, films, cata
     first = await live(camera(server))
     await until(lambda: state(first).kept > 3)
     await first.stop()
-    await asyncio.sleep(1.0)
+    stopped = datetime.now(UTC)
+    await until(lambda: datetime.now(UTC) > stopped + timedelta(seconds=1))
     second = await live(camera(server))
     await until(lambda: state(second).kept > 3)
     await second.stop()

@@ -25,11 +25,12 @@ class FlakyStore:
     """A store in memory that raises ``error`` while there is one."""
 
     def __init__(self, error: StoreError | None = None) -> None:
-        self.error = error
+        self.error, self.refusals = error, 0
         self.records: list[Record] = []
 
     async def write(self, records: Sequence[Record]) -> None:
         if self.error:
+            self.refusals += 1
             raise self.error
         self.records += records
 
@@ -70,10 +71,11 @@ async def test_records_left_in_the_spool_by_an_earlier_process_are_drained_at_on
 async def test_without_a_spool_a_write_waits_until_the_store_accepts_it() -> None:
     records, store = make_records(3), FlakyStore(StoreError("the disk is full"))
     writing = asyncio.create_task(SpoolingWriter(store, error=StoreError).write(records))
-    await asyncio.sleep(0.05)
-    assert not writing.done()
-    store.error = None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
+        while not store.refusals:
+            await asyncio.sleep(0.01)
+        assert not writing.done()
+        store.error = None
         await writing
     assert record_keys(store.records) == record_keys(records)
 

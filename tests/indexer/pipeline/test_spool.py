@@ -106,6 +106,23 @@ async def test_a_full_spool_refuses_records_and_keeps_the_others(tmp_path: Path)
     assert record_keys(store.records) == record_keys(records[:10])
 
 
+async def test_what_is_drained_makes_room(tmp_path: Path) -> None:
+    records, store = make_records(40), FakeStore(3)
+    spool = Spool(tmp_path / "spool", LIMIT)
+    await spool.append(records[:10])
+    full = Spool(tmp_path / "spool", spool.pending)  # room for ten records
+    with pytest.raises(SpoolFull):
+        await full.append(records[10:11])
+    with pytest.raises(StoreUnreachable):
+        await full.drain(store.write, batch=2)
+    await full.append(records[10:16])
+    with pytest.raises(SpoolFull):
+        await full.append(records[16:17])
+    store.writes_left = 100
+    assert await full.drain(store.write) == 10
+    assert record_keys(store.records) == record_keys(records[:16])
+
+
 @pytest.mark.parametrize("damage", ["short", "head", "flipped"])
 async def test_an_incomplete_block_at_the_end_is_truncated(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "spool"
