@@ -131,7 +131,7 @@ async def is_still_authorized(request: web.Request, authenticator: Authenticator
         return False
 
 
-def require_role(request: web.Request, role: Role, all_cameras: bool = False) -> None:
+def require_role(request: web.Request, role: Role, all_cameras: bool) -> None:
     """Refuse a caller with a lesser role.
 
     Args:

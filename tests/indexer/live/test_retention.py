@@ -29,11 +29,11 @@ async def test_time_between_expired_segments_is_not_marked_as_expired(store, cat
     await catalog.set_coverage(Coverage("yard", START, START + timedelta(seconds=100), CoverageState.WATCHED))
     assert await Retention(store, catalog, archive, {"yard": None}).delete_expired(START) == 3
     spans = await catalog.coverage(["yard"], EPOCH, DISTANT_FUTURE)
-    assert [(c.state, (c.end - START).total_seconds()) for c in spans] == [
-        (CoverageState.GAP, 20),
-        (CoverageState.WATCHED, 60),
-        (CoverageState.GAP, 70),
-        (CoverageState.WATCHED, 100),
+    assert [(c.state, c.cause, (c.end - START).total_seconds()) for c in spans] == [
+        (CoverageState.GAP, "footage has expired", 20),
+        (CoverageState.WATCHED, "", 60),
+        (CoverageState.GAP, "footage has expired", 70),
+        (CoverageState.WATCHED, "", 100),
     ]
 
 
@@ -107,8 +107,10 @@ async def test_without_footage_records_media_and_coverage_expire_by_their_own_ti
     for media in (feed("old", 0, 50), feed("half", 50, 100), feed("new", 150, 50), feed("other", 0, 50, "door")):
         await catalog.add_media(media, "live")
     await store.write([record(second) for second in (0, 99, 100, 180)] + [record(0, "door", "other")])
-    for camera in ("yard", "door"):
-        spans = Coverage(camera, START, START + timedelta(seconds=200), CoverageState.WATCHED)
+    for camera, begin in (("yard", 0), ("door", -100)):
+        spans = Coverage(
+            camera, START + timedelta(seconds=begin), START + timedelta(seconds=200), CoverageState.WATCHED
+        )
         await catalog.set_coverage(spans)
     archive, now = EmptyArchive(), START + timedelta(seconds=200)
     keep = {"yard": timedelta(seconds=100), "door": None}
@@ -123,6 +125,7 @@ async def test_without_footage_records_media_and_coverage_expire_by_their_own_ti
         (CoverageState.GAP, "footage has expired", 100),
         (CoverageState.WATCHED, "", 200),
     ]
+    assert spans[0].start == START
     (door,) = await catalog.coverage(["door"], EPOCH, DISTANT_FUTURE)
     assert door.state is CoverageState.WATCHED
 
