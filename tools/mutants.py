@@ -1,7 +1,7 @@
 """Runs mutation tests with mutmut: changes the code one spot at a time and prints the changes that no test notices.
 
-Run ``python -m tools.mutants [AREA...]``; the default is all areas. It needs ``pip install 'mutmut==3.8.*'``. mutmut cannot
-follow the links of ``src/footage``, so the tree is copied to a scratch folder first.
+Run ``python -m tools.mutants [AREA...]``; the default is all areas. It needs ``pip install "mutmut==3.8.*"``. mutmut
+cannot follow the links of ``src/footage``, so the tree is copied to a scratch folder first.
 """
 
 from __future__ import annotations
