@@ -10,7 +10,7 @@ from av.video.stream import VideoStream
 
 MAX_BACK = 1  # seconds by which decoding times may go back without being a new clock
 MAX_REORDERED = 32  # pictures by which presentation times may go back, where a container has no others
-MAX_STEP = 3600  # seconds; a longer step ahead that crosses the end of the 33 bits of MPEG's clock is a new clock too
+MAX_AHEAD = 3600  # seconds; a longer step ahead that crosses the end of the 33 bits of MPEG's clock is a new clock too
 CLOCK_BITS = 33
 CONFIRMED = 4  # packets on the new clock until it is believed: a single one is a damaged time
 
@@ -73,7 +73,7 @@ class Timeline:
         if time < last - back:
             return True
         crosses = self._wraps and time >> CLOCK_BITS > last >> CLOCK_BITS
-        return crosses and time - last > MAX_STEP / self._time_base
+        return crosses and time - last > MAX_AHEAD / self._time_base
 
     def _emit(self, packet: Packet[VideoStream], time: int) -> Iterator[Packet[VideoStream]]:
         self._last = time

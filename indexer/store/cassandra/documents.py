@@ -21,7 +21,7 @@ DELETED_ROWS = 64
 """Rows of deleted documents from which a kind is written anew, if no more than as many documents are left."""
 KEPT_AT_ONCE = 250
 """Documents that are written anew in one batch."""
-PAGE_ROWS = 500  # rows
+DOCUMENTS_PER_PAGE = 500
 READ = "SELECT name, content, WRITETIME(content) FROM @documents WHERE kind = ? AND name >= ? LIMIT ?"
 READ_MORE = READ.replace(">=", ">")
 READ_ONE = "SELECT content FROM @documents WHERE kind = ? AND name = ?"
@@ -66,7 +66,7 @@ class DocumentRows:
         """Return documents of a kind, by name, in order of name: from ``first`` on, and at most ``limit``."""
         found: dict[str, dict[str, Any]] = {}
         rows: list[Row] = []
-        size = PAGE_ROWS if limit is None else max(1, min(PAGE_ROWS, limit))
+        size = DOCUMENTS_PER_PAGE if limit is None else max(1, min(DOCUMENTS_PER_PAGE, limit))
         cql, after = READ, first
         while limit is None or len(found) < limit:
             page = await self._session.select(cql, kind, after, size)
@@ -84,7 +84,9 @@ class DocumentRows:
     async def documents_between(self, kind: str, first: str, end: str) -> dict[str, dict[str, Any]]:
         """Return the documents of a kind whose names lie in [first, end), by name in order of name; reads no others."""
         select = "name, content FROM @documents"
-        pages = self._session.select_pages(select, "kind = ?", (kind,), "name", (first,), (end,), page=PAGE_ROWS)
+        pages = self._session.select_pages(
+            select, "kind = ?", (kind,), "name", (first,), (end,), page=DOCUMENTS_PER_PAGE
+        )
         rows = [row async for page in pages for row in page] if first < end else []
         return {name: json.loads(content) for name, content in rows if content != DELETED}
 
