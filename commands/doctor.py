@@ -90,7 +90,11 @@ def _check_python() -> Finding:
     import os
     import platform
 
-    return "python", True, f"{platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores"
+    from footage.stream.processors import usable_processors
+
+    cores, usable = os.cpu_count() or 1, usable_processors()
+    limit = f", of which this process may use {usable:g}" if usable < cores else ""
+    return "python", True, f"{platform.python_version()} on {platform.machine()}, {cores} cores{limit}"
 
 
 def _check_packages() -> Finding:

@@ -67,3 +67,14 @@ def test_every_base_dependency_is_explained():
     names = re.findall(r'^  "([A-Za-z][\w-]+)', project.split("dependencies = [")[1].split("]")[0], re.MULTILINE)
     assert len(names) > 10
     assert [name for name in names if name not in text] == []
+
+
+def test_everything_that_the_page_of_performance_tells_is_measured_by_one_command():
+    page = (ROOT / "docs" / "performance.md").read_text()
+    told = {command.strip() for command in re.findall(r"`(?:[^`]*?python -m )(bench\.[^`;,()]+)`", page)}
+    runs = (ROOT / "bench" / "__main__.py").read_text().split("MEASUREMENTS = {")[1].split("}")[0]
+    measured = set(re.findall(r'"(bench\.[^"]+)"', runs))
+    assert len(told) > 5
+    assert told - measured == set()
+    for command in measured:
+        assert (ROOT / "bench" / f"{command.split()[0].removeprefix('bench.')}.py").exists()
