@@ -25,6 +25,7 @@ from footage.indexer.embed.runtime import (
 )
 from footage.indexer.embed.tower import Tower
 from footage.stream.atomic import atomic_write
+from footage.stream.processors import available_processors
 
 MIN_PLAN_COSINE = 0.995
 """Minimum cosine to single precision; below it a plan is refused, because its vectors would be of another space."""
@@ -113,7 +114,7 @@ def _measure(tower: Tower, images: NDArray[np.float32], threads: int, seconds: f
         table += larger
         fastest = max(measurement.rate for measurement in larger)
         best = next(measurement for measurement in larger if measurement.rate * MIN_GAIN >= fastest)
-    cores = os.cpu_count() or 1
+    cores = available_processors()
     if best.plan.device == "cpu" and not threads and cores > 2 and time.monotonic() < started + seconds:
         table.append(_measure_plan(tower, replace(best.plan, threads=cores), images, expected))
         best = table[-1] if not table[-1].note and table[-1].rate > MIN_GAIN * best.rate else best
