@@ -16,7 +16,12 @@ STAT = Path("/proc/stat")
 
 def usable_processors() -> float:
     """Return how much processor time a second this process may use: of its processors, or its container's quota."""
-    return min(processor_quota(), len(_own_processors()) or os.cpu_count() or 1)
+    return min(processor_quota(), count_processors())
+
+
+def count_processors() -> int:
+    """Return how many processors this process may run on, whatever its container's quota of their time is."""
+    return len(_own_processors()) or os.cpu_count() or 1
 
 
 def available_processors() -> int:

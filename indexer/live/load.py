@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from footage.stream.processors import usable_processors
+from footage.stream.processors import count_processors, processor_quota
 
 HEADROOM = 0.8
 """Share of the embedder's time and of the processors up to which a machine keeps up; beyond, what waits grows."""
@@ -50,8 +50,13 @@ class LoadMeter:
 
     SPAN = 60.0
 
-    def __init__(self, processors: float | None = None) -> None:
-        self._processors = processors or usable_processors()
+    def __init__(self, processors: int | None = None, quota: float | None = None) -> None:
+        """Args:
+        processors: on which this process may run, beside others; default: what the system says.
+        quota: processor time a second that it gets of them at most; default: what its container gives.
+        """
+        self._processors = processors or count_processors()
+        self._quota = quota or processor_quota()
         self._readings: list[Reading] = []
 
     def add(self, reading: Reading) -> None:
@@ -68,6 +73,6 @@ class LoadMeter:
         seconds = last.at - first.at
         busy = min(1.0, (last.embed - first.embed) / seconds)
         own, others = (last.own - first.own) / seconds, (last.others - first.others) / seconds
-        room = max(0.0, HEADROOM * self._processors - others)  # for this process
+        room = max(0.0, min(HEADROOM * self._processors - others, HEADROOM * self._quota))  # for this process
         more = min(HEADROOM / busy, room / own if own > 0 else float("inf")) if busy > 0.001 else None
         return Load(busy, None if more is None else int(cameras * more), last.dropped - first.dropped)
