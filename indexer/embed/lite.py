@@ -30,6 +30,9 @@ NETWORK_BATCH = 4
 """Images in the network at once: more are not faster (docs/live.md), and each takes 30 MB that OpenVINO keeps."""
 LITE_PRECISION = "f32"
 """bf16 would be twice as fast, but moves vectors to a cosine of 0.997 and costs 0.01 mAP: machines must agree."""
+TEXT_THREADS = 1
+"""A question in words is so small that sharing it out costs as much as computing it: two threads take 4.0 ms of
+processor time where one takes 1.8, and are no sooner done."""
 
 MATCH_FLOOR = 0.174
 """Minimum cosine of a matching image and text; 5 % of absent things reach it (bench/accuracy.py)."""
@@ -60,9 +63,9 @@ def _batches(shapes: Sequence[tuple[int, int]]) -> Iterator[tuple[tuple[int, int
 class LiteEmbedder:
     """An ``Embedder`` that joins a classifier, a detector and a sentence encoder in one space.
 
-    Networks are loaded and run on one thread that this object owns, and images are resized on another one, so that one
-    batch is resized while the batch before it is in the network. ``images`` and ``texts`` may be called from any number
-    of tasks and are served in order. ``close`` waits for running calls.
+    Each network is loaded and run on a thread that this object owns, and images are resized on another one, so that one
+    batch is resized while the batch before it is in the network, and words wait for no images. ``images`` and ``texts``
+    may be called from any number of tasks and are served in order. ``close`` waits for running calls.
     """
 
     space = Space("lite/2", 512)
@@ -80,6 +83,7 @@ class LiteEmbedder:
         self._threads, self._cache = threads, cache
         self._network_pool = ThreadPoolExecutor(1, "lite")
         self._prepare_pool = ThreadPoolExecutor(1, "lite-prepare")
+        self._text_pool = ThreadPoolExecutor(1, "lite-text")
         self._closed = False
 
     @property
@@ -96,12 +100,12 @@ class LiteEmbedder:
     async def texts(self, texts: Sequence[str]) -> Vectors:
         """See ``Embedder.texts``. At most 128 word pieces of a text are used."""
         self._check_open()
-        return await self._run(self._network_pool, self._texts, list(texts))
+        return await self._run(self._text_pool, self._texts, list(texts))
 
     async def close(self) -> None:
         """See ``Embedder.close``."""
         self._closed = True
-        for pool in (self._prepare_pool, self._network_pool):
+        for pool in (self._prepare_pool, self._network_pool, self._text_pool):
             await asyncio.to_thread(pool.shutdown)
 
     def _check_open(self) -> None:
@@ -114,17 +118,16 @@ class LiteEmbedder:
 
     @cached_property
     def _image_network(self) -> Any:
-        return self._compile("picture.onnx.gz")
+        return self._compile("picture.onnx.gz", self._threads)
 
     @cached_property
     def _text_network(self) -> tuple[Any, Tokenizer]:
         tokenizer = Tokenizer.from_buffer(gzip.decompress((LITE_FOLDER / "tokenizer.json.gz").read_bytes()))
         tokenizer.enable_padding()
-        return self._compile("text.onnx.gz"), tokenizer
+        return self._compile("text.onnx.gz", TEXT_THREADS), tokenizer
 
-    def _compile(self, name: str) -> Any:
-        path, precision = LITE_FOLDER / name, LITE_PRECISION
-        return compile_model(path, threads=self._threads, precision=precision, cache=self._cache)
+    def _compile(self, name: str, threads: int) -> Any:
+        return compile_model(LITE_FOLDER / name, threads=threads, precision=LITE_PRECISION, cache=self._cache)
 
     def _images(self, parts: list[Part]) -> Vectors:
         vectors = np.empty((sum(len(rows) for rows, _ in parts), self.space.dim), np.float32)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from footage.stream.frame import Media, Region
 if TYPE_CHECKING:
     from footage.indexer.store.row_arrays import RowArrays
 
+T = TypeVar("T")
 Vector = NDArray[np.float32]
 """One unit vector: shape (dim,), dtype float32."""
 
@@ -143,8 +144,12 @@ class Store(Protocol):
         """Yield what ``scan`` yields as arrays, about ``size`` records at once, with all records of their times."""
         ...
 
-    async def read(self, wheres: Sequence[Where]) -> list[RowArrays]:
-        """Return what matches each of some filters that leave few records, each in the order of ``scan``."""
+    async def read(self, wheres: Sequence[Where], use: Callable[[RowArrays], T]) -> list[T]:
+        """Return what ``use`` makes of what matches each of some filters that leave few records.
+
+        It gets the records of one filter at a time, in the order of ``scan``, in the thread that has read them where
+        there is one: their vectors are still in the processor's cache, and no other thread needs to be waited for.
+        """
         ...
 
     async def sample(self, n: int, where: Where = Where()) -> Vectors:

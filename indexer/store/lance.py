@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,8 @@ from footage.stream.private import make_folder
 
 if TYPE_CHECKING:
     from footage.indexer.store.lance_repair import StoreReport
+
+T = TypeVar("T")
 
 INDEX_THRESHOLD = 50_000  # rows from which on a vector index is worth its cost
 MAX_UNINDEXED = 5_000  # rows: this many are searched without an index in a few milliseconds
@@ -145,20 +147,21 @@ class LanceStore:
                 yield batch
             return
         filters = [wanted.within(start, end) for start, end in intervals]
-        async with read_ahead(lambda one: self._read([one]), filters) as reading:
+        async with read_ahead(lambda one: self._read([one], _as_read), filters) as reading:
             async for (batch,) in reading:
                 if len(batch):
                     yield batch
 
-    async def read(self, wheres: Sequence[Where]) -> list[RowArrays]:
-        """Return the records of several filters that leave few, each in order of time, camera and region."""
-        return await self._read([Filter.of(where) for where in wheres])
+    async def read(self, wheres: Sequence[Where], use: Callable[[RowArrays], T]) -> list[T]:
+        """Return what ``use`` makes of the records of each filter, in order of time, camera and region."""
+        return await self._read([Filter.of(where) for where in wheres], use)
 
-    async def _read(self, wanted: Sequence[Filter]) -> list[RowArrays]:
-        found = await self._column.read(wanted)
+    async def _read(self, wanted: Sequence[Filter], use: Callable[[RowArrays], T]) -> list[T]:
+        found = await self._column.read(wanted, use)
         if found is not None:
             return found
-        return [from_records([r async for r in self._reader.scan(one.where())], self.space.dim) for one in wanted]
+        parts = [[r async for r in self._reader.scan(one.where())] for one in wanted]
+        return await asyncio.to_thread(lambda: [use(from_records(part, self.space.dim)) for part in parts])
 
     async def sample(self, n: int, where: Where = Where()) -> Vectors:
         """Return up to ``n`` vectors of whole frames, evenly spread over the times that match: (m, dim) float32."""
@@ -316,3 +319,7 @@ class LanceStore:
         await table.create_index("vector", config=config, name=f"vector_{partitions}")
         for old in names:
             await table.drop_index(old)
+
+
+def _as_read(rows: RowArrays) -> RowArrays:
+    return rows

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,12 +73,16 @@ class NeighborReader:
         if not missing:
             return
         wheres = [Where((c,), tuple((from_micros(a), from_micros(b)) for a, b in s)) for c, s in missing.items()]
-        parts = await self._store.read(wheres)
-        scores = await asyncio.to_thread(lambda: [score_rows(part, self._scorer) for part in parts])
-        for (camera, spans), part, p in zip(missing.items(), parts, scores, strict=True):
-            if len(part):
-                self._add(camera, part, p)
+        for (camera, spans), (rows, p) in zip(
+            missing.items(), await self._store.read(wheres, self._score), strict=True
+        ):
+            if len(rows):
+                self._add(camera, rows, p)
             self._read[camera] = merge([*self._covered(camera), *spans])
+
+    def _score(self, rows: RowArrays) -> tuple[RowArrays, NDArray[np.float64]]:
+        """Return records without their vectors, and the probabilities of a match."""
+        return replace(rows, vectors=rows.vectors[:0]), score_rows(rows, self._scorer)
 
     def _covered(self, camera: str) -> list[MicroSpan]:
         """Return what needs no reading: what was read, and what the question leaves out."""

@@ -7,6 +7,7 @@ only for windows that must be widened.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -20,7 +21,7 @@ from footage.indexer.store.base import Catalog, Store, Where
 from footage.query.moments.chains import Chain, ChainFinder
 from footage.query.moments.neighbors import NeighborReader, Neighbors
 from footage.query.scoring.calibration import PartScorer
-from footage.query.scoring.hysteresis import grow_segments
+from footage.query.scoring.hysteresis import MAX_DIP, grow_segments
 from footage.query.values.moment import Moment
 from footage.stream.frame import Kind, Region
 from footage.stream.instants import MICROSECOND, MicroSpan, from_micros, to_micros
@@ -115,6 +116,12 @@ class Segmenter:
         self._cutoff, self._max_extension = cutoff, max_extension // MICROSECOND
         self._allowed = [(to_micros(start), to_micros(end)) for start, end in where.spans]
 
+    def with_limits(self, cutoff: float, max_extension: timedelta) -> Segmenter:
+        """Return one with other limits, which shares what was read."""
+        other = copy(self)
+        other._cutoff, other._max_extension = cutoff, max_extension // MICROSECOND
+        return other
+
     async def find_moments(self, hits: Mapping[str, Sequence[datetime]]) -> list[Moment]:
         """Find all moments around these times of cameras, in order of camera and time."""
         windows = await self._open_windows(hits)
@@ -151,10 +158,13 @@ class Segmenter:
         return windows
 
     def _widened(self, window: _Window, parts: Sequence[_Part]) -> MicroSpan:
-        """Return the span that a window needs: wider while one of its moments may continue beyond its border."""
+        """Return the span that a window needs: wider while one of its moments may continue beyond its border.
+
+        The last frames before the border may be a dip that does not end it.
+        """
         start, end = window.span
-        before = any(part.first == part.start and part.chain.start < start for part in parts)
-        after = any(part.last == part.end and part.chain.end > end for part in parts)
+        before = any(part.first - part.start <= MAX_DIP and part.chain.start < start for part in parts)
+        after = any(part.end - part.last <= MAX_DIP and part.chain.end > end for part in parts)
         size = end - start  # a window becomes up to three times as long
         return (
             max(start - size, window.first[0] - self._max_extension) if before else start,

@@ -32,6 +32,8 @@ from footage.query.scoring.noun_bank import NounBank
 IMAGE_FACTOR = 1.7
 """The floor for an image as query is this many times the floor for words. An eighth of the images of absent things
 still pass, nearly all of them because they show the same kinds of things (docs/accuracy.md)."""
+SCORE_TOLERANCE = 1e-4
+"""How much a cosine that a store computed may differ from that of the same vectors here."""
 MAX_STEPS = 50.0
 """Distance from the cutoff, in widths of the slope, at which probabilities are clipped."""
 STEEPNESS = 4
@@ -142,10 +144,17 @@ class MultiQueryScorer:
 
 
 class MatchScorer:
-    """Scores vectors against one query: all results have shape (n,)."""
+    """Scores vectors against one query: all results have shape (n,).
+
+    Attributes:
+        least_cosine: no vector matches whose cosine with the query's direction is below this; None where nothing
+            follows from the cosine alone, in spaces without a floor.
+    """
 
     def __init__(self, query: QueryEmbedding, null: NullDistribution, bank: NounBank) -> None:
         self._scorer = MultiQueryScorer([(query, null)], bank)
+        length = max(float(np.linalg.norm(query.wanted)), 1e-6)
+        self.least_cosine = None if bank.floor is None else bank.floor / length - SCORE_TOLERANCE
 
     def score_parts(self, vectors: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Score as ``MultiQueryScorer.score_parts`` does, (n,) and (n,)."""

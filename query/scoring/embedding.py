@@ -17,6 +17,9 @@ from footage.query.values.ids import FrameId
 from footage.stream.frame import Image
 from footage.stream.instants import MICROSECOND
 
+KNOWN_TEXTS = 1024
+"""Phrases whose vectors are kept: two megabytes."""
+
 GetFrame = Callable[[FrameId], Awaitable[Image]]
 """Returns the whole image of a frame, (H, W, 3) uint8 RGB."""
 
@@ -31,7 +34,7 @@ class TermEmbedding:
 
 
 class QueryEmbedder:
-    """Embeds the terms of questions.
+    """Embeds the terms of questions; the same words again, as for the next page, cost nothing.
 
     Args:
         get_frame: loads the image of a frame, for terms that ask for a part of it.
@@ -39,6 +42,7 @@ class QueryEmbedder:
 
     def __init__(self, embedder: Embedder, store: Store, get_frame: GetFrame) -> None:
         self._embedder, self._store, self._get_frame = embedder, store, get_frame
+        self._known: dict[str, Vector] = {}
 
     async def embed_terms(self, terms: Sequence[Term]) -> tuple[TermEmbedding, ...]:
         """Embed terms; the results are in the same order.
@@ -48,20 +52,31 @@ class QueryEmbedder:
             EmbedderError, StoreError: a component failed.
             NotFound: the footage of a frame of which a part is asked for is gone.
         """
-        texts = [one for one in terms if one.frame is None and one.image is None]
+        texts = [one.text for one in terms if one.frame is None and one.image is None]
         pictured = [one for one in terms if one.image is not None or one.box]
         vectors: dict[int, Vector] = {}
-        if texts:
-            vectors |= zip(
-                map(id, texts), await embed_phrases(self._embedder, [one.text for one in texts]), strict=True
-            )
+        phrases = await self._embed_texts(texts)
         if pictured:
             images = [await self._load_image(one) for one in pictured]
             vectors |= zip(map(id, pictured), await self._embedder.images(images), strict=True)
         for one in terms:
-            if one.frame and not one.box:
+            if one.frame is None and one.image is None:
+                vectors[id(one)] = phrases[one.text]
+            elif one.frame and not one.box:
                 vectors[id(one)] = await load_vector(self._store, one.frame)
         return tuple(TermEmbedding(one.weight, vectors[id(one)], one.is_image) for one in terms)
+
+    async def _embed_texts(self, texts: Sequence[str]) -> dict[str, Vector]:
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        found = {text: self._known[text] for text in texts if text in self._known}
+        if new:
+            found |= zip(new, await embed_phrases(self._embedder, new), strict=True)
+        for text in found:  # the latest are the last
+            self._known.pop(text, None)
+        self._known |= found
+        while len(self._known) > KNOWN_TEXTS:
+            del self._known[next(iter(self._known))]
+        return found
 
     async def _load_image(self, one: Term) -> Image:
         if one.image is not None:

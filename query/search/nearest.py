@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -62,26 +62,29 @@ class NearestSearch:
         """
         question = prepared.question
         order = {"score": score_key, "time": time_key, "oldest": oldest_key}[question.sort]
-        found = await self._collect(prepared, order)
+        segmenter = Segmenter(self._store, self._catalog, prepared.scorer, prepared.where)
+        found = await self._collect(prepared, segmenter, order)
         moments = [*found.earlier, *found.current]
         shown = moments[: question.limit]
         following = ""
         if len(moments) > len(shown) or found.more:
             last = order(shown[-1]) if len(shown) > len(found.earlier) else found.cursor.after
             following = replace(found.cursor, after=last).encode(question.identity)
-        near = [] if question.after or shown or question.mark else await self._near_misses(prepared, found.hits)
+        near = [] if question.after or shown or question.mark else await _near_misses(segmenter, found.hits)
         coverage = await load_coverage(self._catalog, question, prepared.known)
         return Answer(shown, near, coverage, following, complete=found.more or not found.beyond)
 
-    async def _collect(self, prepared: PreparedQuestion, order: Callable[[Moment], SortKey]) -> _Candidates:
+    async def _collect(
+        self, prepared: PreparedQuestion, segmenter: Segmenter, order: Callable[[Moment], SortKey]
+    ) -> _Candidates:
         """Search tier after tier until there are enough moments for a page."""
         question, cursor = prepared.question, prepared.cursor
-        segmenter = Segmenter(self._store, self._catalog, prepared.scorer, prepared.where)
         earlier: list[Moment] = []
         while True:
             hits = await self._store.nearest(prepared.direction, cursor.k, prepared.where)
             seen = _HitTimes(hits[: cursor.seen])
-            moments = [m for m in await segmenter.find_moments(_by_camera(hits)) if not seen.in_moment(m)]
+            may_match = _may_match(hits, prepared.scorer.least_cosine)
+            moments = [m for m in await segmenter.find_moments(_by_camera(may_match)) if not seen.in_moment(m)]
             current = sorted(await self._reviews.keep_only(moments, question.mark), key=order)
             if cursor.after is not None:
                 current = [m for m in current if order(m) > cursor.after]
@@ -94,7 +97,12 @@ class NearestSearch:
             cursor = cursor.next_tier()
 
     async def _may_match_beyond(self, prepared: PreparedQuestion, moments: Sequence[Moment], last: Hit) -> bool:
-        """Whether hits beyond the last may match: it lies in a moment, or only something unwanted excludes it."""
+        """Whether hits beyond the last may match: it may itself, so far as that can be known.
+
+        Where it cannot: it lies in a moment, or only something unwanted excludes it.
+        """
+        if prepared.scorer.least_cosine is not None:
+            return last.score >= prepared.scorer.least_cosine
         if any(m.camera == last.camera and m.start <= last.time <= m.end for m in moments):
             return True
         if not prepared.has_unwanted:
@@ -102,13 +110,19 @@ class NearestSearch:
         vector = await load_vector(self._store, FrameId(last.camera, last.time, last.region))
         return bool(prepared.scorer.score_parts(vector[None])[0][0] >= MATCH_CUTOFF)
 
-    async def _near_misses(self, prepared: PreparedQuestion, hits: Sequence[Hit]) -> list[Moment]:
-        """Find the best moments below the cutoff, so that a user can judge 'nothing found' by eye."""
-        segmenter = Segmenter(
-            self._store, self._catalog, prepared.scorer, prepared.where, cutoff=0.0, max_extension=timedelta()
-        )
-        moments = await segmenter.find_moments(_by_camera(hits[: 4 * NEAR_MISSES]))
-        return sorted(moments, key=score_key)[:NEAR_MISSES]
+
+async def _near_misses(segmenter: Segmenter, hits: Sequence[Hit]) -> list[Moment]:
+    """Find the best moments below the cutoff, so that a user can judge 'nothing found' by eye."""
+    lenient = segmenter.with_limits(cutoff=0.0, max_extension=timedelta())
+    moments = await lenient.find_moments(_by_camera(hits[: 4 * NEAR_MISSES]))
+    return sorted(moments, key=score_key)[:NEAR_MISSES]
+
+
+def _may_match(hits: Sequence[Hit], least_cosine: float | None) -> Sequence[Hit]:
+    """Return the hits that may match: none around the others needs to be read. They are in order of score."""
+    if least_cosine is None or not hits or hits[-1].score >= least_cosine:
+        return hits
+    return hits[: bisect_right(hits, -least_cosine, key=lambda hit: -hit.score)]
 
 
 def _by_camera(hits: Sequence[Hit]) -> dict[str, list[datetime]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,8 @@ from footage.indexer.store.row_arrays import RowArrays, collect, from_records
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros
 from footage.stream.spans import merge
+
+T = TypeVar("T")
 
 KEYS_PER_LOOKUP = 100  # values in an IN, where the server takes as many
 ROWS_PER_INSERT = 10  # rows per insert: a node indexes some hundred vectors a second and must answer within two seconds
@@ -171,14 +173,16 @@ class CassandraStore:
         async for batch in collect(self.scan(where), size, self.space.dim):
             yield batch
 
-    async def read(self, wheres: Sequence[Where]) -> list[RowArrays]:
-        """Return what matches each filter, in the order of ``scan``; filters and parts of them are read at once."""
+    async def read(self, wheres: Sequence[Where], use: Callable[[RowArrays], T]) -> list[T]:
+        """Return what ``use`` makes of what matches each filter; filters and parts of them are read at once."""
         parts = [(i, part) for i, where in enumerate(wheres) for part in _split_spans(where)]
         found = await asyncio.gather(*(self._read_all(part) for _, part in parts))
         each: list[list[Record]] = [[] for _ in wheres]
         for (i, _), records in zip(parts, found, strict=True):
             each[i] += records
-        return [from_records(records, self.space.dim).by_time() for records in each]
+        return await asyncio.to_thread(
+            lambda: [use(from_records(records, self.space.dim).by_time()) for records in each]
+        )
 
     async def _read_all(self, where: Where) -> list[Record]:
         return [record async for record in self.scan(where)]

@@ -122,11 +122,12 @@ class ScanColumn:
             return None
         return Nearest(_hits(found), _rest(where, found.since))
 
-    async def read(self, wanted: Sequence[Filter]) -> list[RowArrays] | None:
-        """Return the records of several filters, each in order of time, camera and region."""
+    async def read(self, wanted: Sequence[Filter], use: Callable[[RowArrays], T]) -> list[T] | None:
+        """Return what ``use`` makes of the records of each filter, in order of time, camera and region."""
 
-        def work(snapshot: Snapshot) -> list[RowArrays]:
-            return [slices.read_rows(slices.pick(snapshot.segments, f), self._dim, by_time=True) for f in wanted]
+        def work(snapshot: Snapshot) -> list[T]:
+            picked = (slices.pick(snapshot.segments, one) for one in wanted)
+            return [use(slices.read_rows(each, self._dim, by_time=True)) for each in picked]
 
         return await self._ask(work, *wanted)
 

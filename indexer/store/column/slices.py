@@ -91,7 +91,8 @@ def read_rows(picked: Picked, dim: int, *, by_time: bool = False) -> RowArrays:
         vectors = _read_vectors(picked, dim, None)
         return RowArrays(time, offset, region, camera, media, cameras, medias, vectors)
     order = time_order(time, camera, cameras, region)
-    vectors = _read_vectors(picked, dim, order)
+    in_order = bool((np.diff(order) == 1).all())  # as the records of one camera and run are
+    vectors = _read_vectors(picked, dim, None if in_order else order)
     return RowArrays(time[order], offset[order], region[order], camera[order], media[order], cameras, medias, vectors)
 
 

@@ -203,7 +203,7 @@ class StoreContract:
         records += [Record(r.camera, r.time, r.media, r.offset, r.vector, BOX) for r in records[::50]]
         await store.write(records)
         wheres = [Where(("a",), ((at(10), at(20)), (at(200), at(203)))), Where(), Where(("nobody",)), Where(("b",))]
-        for where, rows in zip(wheres, await store.read(wheres), strict=True):
+        for where, rows in zip(wheres, await store.read(wheres, lambda rows: rows), strict=True):
             _assert_same(list(rows.records()), await scan_all(store, where))
         parts = [rows async for rows in store.batches(Where(), 40)]
         _assert_same([record for rows in parts for record in rows.records()], await scan_all(store))

@@ -45,7 +45,7 @@ async def assert_answers(store: LanceStore, records: list[Record]) -> None:
         question = unit_vectors(1, seed=5)[0]
         assert_best(await store.nearest(question, 20, where), records, question, 20, where)
         assert len(await scan_all(store, where)) == await store.count(where) == len(left)
-    assert sum(map(len, await store.read([Where(("a",)), Where(("b",))]))) == sum(r.camera != "late" for r in records)
+    assert sum(await store.read([Where(("a",)), Where(("b",))], len)) == sum(r.camera != "late" for r in records)
     assert len(await store.sample(7)) == 7
     assert await store.find_damage() == ""
 

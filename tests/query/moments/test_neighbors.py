@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +20,7 @@ from footage.query.values.moment import Moment
 from footage.stream.frame import Clock, Kind, Media
 from footage.stream.instants import from_micros, to_micros
 
+T = TypeVar("T")
 START = datetime(2026, 5, 4, tzinfo=UTC)
 SECOND = 1_000_000
 LENGTH = 400
@@ -45,10 +48,10 @@ class CountingStore:
         self.records = [Record("yard", at(i), MEDIA.id, float(i), v) for i, v in enumerate(vectors)]
         self.read_times: list[int] = []
 
-    async def read(self, wheres: list[Where]) -> list[RowArrays]:
+    async def read(self, wheres: list[Where], use: Callable[[RowArrays], T]) -> list[T]:
         parts = [[r for r in self.records if any(a <= r.time < b for a, b in where.spans)] for where in wheres]
         self.read_times += [to_micros(r.time) for part in parts for r in part]
-        return [from_records(part, 1) for part in parts]
+        return [use(from_records(part, 1)) for part in parts]
 
 
 async def moments(store: Store, catalog: Catalog, *rounds: list[int]) -> list[Moment]:

@@ -68,6 +68,12 @@ async def test_a_long_moment_is_followed_far_beyond_the_first_window(store, cata
     assert spans(await grow(store, catalog, 300)) == [(5, 605)]
 
 
+async def test_a_dip_at_the_end_of_what_was_read_does_not_end_a_moment(store, catalog):
+    await film(store, catalog, "a", [0.1] * 5 + [0.9] * 5 + [0.1] + [0.9] * 58 + [0.1] + [0.9] * 5 + [0.1] * 5)
+    for seconds in ([40], [5, 40, 74]):  # around the one, records from 10 to 69 are read at first
+        assert spans(await grow(store, catalog, *seconds)) == [(5, 75)]
+
+
 async def test_a_sparse_record_counts_until_the_next(store, catalog):
     await film(store, catalog, "a", [0.1, 0.9, 0.1], step=300)
     assert spans(await grow(store, catalog, 300)) == [(300, 600)]

@@ -48,7 +48,7 @@ def test_every_filter_gives_what_brute_force_gives(
         left = sorted((r for r in records if matches(r, where)), key=lambda r: (r.time, r.camera, key_of(r)[2]))
         assert record_keys(await scan_all(store, where)) == record_keys(left)
         assert await store.count(where) == len(left)
-        (read,) = await store.read([where])
+        (read,) = await store.read([where], lambda rows: rows)
         np.testing.assert_array_equal(read.vectors, np.array([r.vector for r in left]).reshape(-1, SPACE.dim))
         await store.close()
 
