@@ -73,6 +73,18 @@ def test_a_frame_is_the_same_whether_all_or_only_it_is_decoded(name: str) -> Non
     assert len(some) == len(list(every)[5::17])
 
 
+@pytest.mark.parametrize("cores", [1, 4])
+def test_every_picture_of_a_film_that_refreshes_bit_by_bit_is_found(
+    monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    """The header counts reference frames until all is whole, and FFmpeg's threads lose what is skipped in between."""
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    media, _ = identify_media(ODD / "gdr.mp4", "yard")
+    for frame in read_frames(media, 0, 144):
+        alone = read_image_at(ODD / "gdr.mp4", Kind.VIDEO, frame.offset, 144)
+        assert np.abs(alone.astype(int) - frame.image).max() == 0, frame.offset
+
+
 def test_a_thumbnail_is_not_the_film() -> None:
     media, probe = identify_media(ODD / "thumb_first.mov", "yard")
     assert (probe.width, probe.height, media.duration) == (192, 144, 8.0)
