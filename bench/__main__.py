@@ -1,8 +1,8 @@
 """Runs the measurements of docs/performance.md, one after the other, and says on which machine and when.
 
 Run ``python -m bench``, or ``python -m bench cold index`` for some of them. What a measurement needs and is not there
-(an RTSP server, Java for Cassandra) ends that measurement only; the exit code is 1 then. What other pages tell and what
-takes an hour, runs only when it is named: ``python -m bench soak``.
+(an RTSP server, Java for Cassandra, an NVIDIA card) ends that measurement only; the exit code is 1 then. What other
+pages tell and what takes an hour, runs only when it is named: ``python -m bench soak``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ MEASUREMENTS = {
     "cold": "bench.cold",
     "index": "bench.index",
     "decoding": "bench.decoding",
+    "hardware": "bench.hardware",
     "tutorial": "bench.tutorial",
 }
 """By name, the module and its arguments."""

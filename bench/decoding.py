@@ -18,7 +18,8 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from bench.index import cpu, make_video
+from bench.films import make_video
+from bench.index import cpu
 
 from footage.indexer.embed.base import Vectors
 from footage.indexer.embed.lite import IMAGE_SIDE, LiteEmbedder

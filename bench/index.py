@@ -9,19 +9,14 @@ import argparse
 import resource
 import tempfile
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
-import numpy as np
-import skimage.data
 import supervision as sv
-from av.video.stream import VideoStream
+from bench.films import make_video
 from bench.throughput import measure_throughput
 
 from footage.stream.files.decode import read_frames
-from footage.stream.frame import Image
 from footage.stream.source import identify_media
 
 SIDE = 224  # pixels: what CLIP takes
@@ -76,36 +71,6 @@ def cpu(work: Callable[[], int]) -> tuple[float, int]:
     result = work()
     after = resource.getrusage(resource.RUSAGE_SELF)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, result
-
-
-def make_video(
-    folder: Path, seconds: int, gop: int, size: tuple[int, int] = (1920, 1080), fps: int = 30, b_frames: int = 2
-) -> Path:
-    """A pan over photographs with sensor noise, in H.264 with B-frames as telephones write it, or without."""
-    path = folder / f"gop{gop}-{b_frames}.mp4"
-    scene, noise = _scene(size), np.random.default_rng(0).integers(0, 9, (8, size[1], size[0], 3), np.uint8)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=fps)
-        assert isinstance(stream, VideoStream)
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        every = {"g": str(gop * fps), "sc_threshold": "0", "bf": str(b_frames)}
-        stream.options = {"preset": "veryfast", "crf": "26", **every}
-        for i in range(seconds * fps):
-            left = 2 * i % (scene.shape[1] - size[0])
-            picture: Image = cv2.add(scene[:, left : left + size[0]], noise[i % len(noise)]).astype(
-                np.uint8, copy=False
-            )
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = i, Fraction(1, fps)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
-
-
-def _scene(size: tuple[int, int]) -> Image:
-    names = ("astronaut", "coffee", "chelsea", "rocket")
-    pictures = [cv2.resize(getattr(skimage.data, name)(), size, interpolation=cv2.INTER_AREA) for name in names]
-    return np.hstack(pictures)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ import requests
 import supervision as sv
 from aiohttp import web
 from bench.embed import model
-from bench.index import make_video
+from bench.films import make_video
 from cassandra.cluster import Cluster, Session
 from PIL import Image as Pillow
 from tests.cassandra.server import Contact, Server

@@ -74,7 +74,12 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class SearchServices:
-    """An opened index with its embedder and what searches it; ``model`` says in one line which model it is and why."""
+    """An opened index with its embedder and what searches it.
+
+    Attributes:
+        model: says in one line which model it is and why.
+        decoder: the setting that says what decodes what is indexed.
+    """
 
     store: Store
     catalog: Catalog
@@ -86,6 +91,7 @@ class SearchServices:
     health: IndexHealth
     peers: Peers | None
     refused: RefusedRecords | None = None
+    decoder: str = "software"
 
 
 def model_cache(settings: Settings) -> Path:
@@ -360,4 +366,5 @@ async def open_services(settings: Settings, name: str = "", lazy: bool = False) 
         at_once = 4 if settings.store == "embedded" else 16  # in a cluster its nodes compute
         engine = SearchEngine(chosen.embedder, store, catalog, bank, get_frame, health.damage, at_once)
         refused = RefusedRecords(settings.data, chosen.embedder.space)
-        yield SearchServices(store, catalog, chosen.embedder, bank, engine, clips, chosen.line, health, peers, refused)
+        parts = (store, catalog, chosen.embedder, bank, engine, clips, chosen.line, health, peers, refused)
+        yield SearchServices(*parts, decoder=settings.decoder)

@@ -42,6 +42,7 @@ async def doctor(
     findings = [_check_python(), _check_packages(), _check_extras(), _check_folder(settings)]
     findings += [
         _check_cameras(settings),
+        _check_decoder(settings),
         await _check_model(settings),
         await _check_index(settings, deep),
         await _check_load(settings),
@@ -134,6 +135,20 @@ def _check_folder(settings: Settings) -> Finding:
 def _check_cameras(settings: Settings) -> Finding:
     wrong = "\n".join(str(problem) for problem in settings.camera_problems)
     return "cameras", not wrong, wrong or f"{len(settings.cameras)} in the settings"
+
+
+def _check_decoder(settings: Settings) -> Finding:
+    from footage.stream.hardware import DecoderError, find_decoder
+
+    try:
+        found = find_decoder("cuda")
+    except DecoderError as error:
+        if settings.decoder == "cuda":
+            return "decoder", False, str(error)
+        return "decoder", True, "the processor; no hardware decoder works here"
+    if settings.decoder == "software":
+        return "decoder", True, f"the processor; {found.device} works here: set decoder: {found.device}"
+    return "decoder", True, f"{found.device}, which has decoded a test picture"
 
 
 async def _check_model(settings: Settings) -> Finding:

@@ -18,6 +18,7 @@ from footage.commands.errors import print_message
 from footage.indexer.files.file_indexer import FileIndexer, IndexReport, Job
 from footage.indexer.store.base import StoreError
 from footage.indexer.supervisor import Supervisor
+from footage.stream.hardware import find_decoder
 from footage.stream.printable import printable
 
 INDEXING_MAINTENANCE_INTERVAL = 20.0
@@ -25,8 +26,13 @@ INDEXING_MAINTENANCE_INTERVAL = 20.0
 
 
 def make_indexer(services: SearchServices) -> FileIndexer:
-    """An indexer of files that sets aside what the store refuses."""
-    return FileIndexer(services.embedder, services.store, services.catalog, refused=services.refused)
+    """An indexer of files that sets aside what the store refuses.
+
+    Raises:
+        DecoderError: the decoder of the settings cannot be used.
+    """
+    parts = (services.embedder, services.store, services.catalog)
+    return FileIndexer(*parts, refused=services.refused, decoder=find_decoder(services.decoder))
 
 
 async def index_files(services: SearchServices, jobs: list[Job]) -> IndexReport:

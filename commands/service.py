@@ -33,6 +33,7 @@ from footage.query.watches.alert_stream import AlertStream
 from footage.query.watches.evaluator import WatchEvaluator
 from footage.query.watches.scoring import WatchScorer
 from footage.query.watches.webhook import WebhookSender
+from footage.stream.hardware import find_decoder
 from footage.stream.recording.archive import SegmentArchive
 
 log = logging.getLogger(__name__)
@@ -231,6 +232,7 @@ async def _start_live(
         fence=fence,
         refused=services.refused,
         on_written=on_written,
+        decoder=find_decoder(settings.decoder),
     )
     metrics.add_cameras(live)
     metrics.add_backlog(lambda: {**live.backlog(), "watches": watches.backlog})

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     inference_limit: int = Field(8, ge=1, description="images in one request to the server")
     inference_quality: int | None = Field(None, ge=1, le=100, description="JPEG quality to the server; none: PNG")
     inference_usage: bool = Field(False, description="let Inference in this process report its use to Roboflow")
+    decoder: Literal["software", "auto", "cuda"] = Field(
+        "software", description="what decodes video: the processor, cuda (NVIDIA), or auto: cuda where it works"
+    )
     every: Seconds = Field(1.0, description="time between samples, for example 1s or 500ms; 0 takes every frame")
     host: str = Field("127.0.0.1", description="address to serve on; any but loopback needs a token")
     port: int = Field(8710, description="port to serve on", ge=0, le=65535)

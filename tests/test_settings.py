@@ -41,6 +41,7 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path, monke
         ("every: 9999999999999w", ["every"]),
         ("disk_free: -1GB", ["disk_free"]),
         ("port: 70000", ["port"]),
+        ("decoder: vdpau", ["decoder", "software", "cuda"]),
     ],
 )
 def test_an_invalid_setting_is_refused_by_name(tmp_path, text, words):

@@ -24,6 +24,7 @@ from footage.stream.files import decode
 from footage.stream.files.unsampled import Gap
 from footage.stream.files.video_file import MediaError
 from footage.stream.frame import Kind, Media
+from footage.stream.hardware import SOFTWARE, Decoder
 from footage.stream.printable import printable
 
 log = logging.getLogger(__name__)
@@ -97,8 +98,10 @@ class FileIndexer:
         *,
         workers: int = 2,
         refused: RefusedRecords | None = None,
+        decoder: Decoder = SOFTWARE,
     ) -> None:
         self._embedder, self._store, self._catalog, self._workers = embedder, store, catalog, workers
+        self._decoder = decoder
         self._writer = SpoolingWriter(store, refused=refused)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -236,7 +239,7 @@ class FileIndexer:
         readable = media.duration
         self._advance(position or 0.0)
         try:
-            for frame in decode.read_frames(media, every, self._embedder.side, after, read):
+            for frame in decode.read_frames(media, every, self._embedder.side, after, read, self._decoder):
                 if self._stopping.is_set() or not channel.put(PipelineItem(frame)):
                     return
                 self._advance(frame.offset - (position or 0.0), frames=1)

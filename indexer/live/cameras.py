@@ -13,6 +13,7 @@ from footage.indexer.live.capture import CameraCapture, MakeRecorder
 from footage.indexer.live.catalog_writer import CatalogWriter
 from footage.indexer.pipeline.pipeline import CROP_SOURCE_SIDE, FrameChannel
 from footage.indexer.store.base import Catalog
+from footage.stream.hardware import SOFTWARE, Decoder
 from footage.stream.instants import EPOCH
 from footage.stream.live.contracts import ConnectionState, ConnectionStatus
 from footage.stream.live.reader import Reader
@@ -71,6 +72,7 @@ class LiveCameras:
         notes: where the captures note media and coverage.
         side: shorter side in pixels of the images that the embedder wants.
         least_free: bytes that must be free on the disk for recording to go on.
+        decoder: what decodes.
 
     Attributes:
         dropped: frames dropped so far because the channel was full.
@@ -84,8 +86,10 @@ class LiveCameras:
         archive: SegmentArchive,
         side: int,
         least_free: int,
+        decoder: Decoder = SOFTWARE,
     ) -> None:
         self.dropped = 0
+        self._decoder = decoder
         self._catalog, self._channel, self._notes, self._archive = catalog, channel, notes, archive
         self._side, self._least_free = side, least_free
         self._running: dict[str, RunningCamera] = {}
@@ -105,6 +109,7 @@ class LiveCameras:
             transport=camera.transport,
             stall=camera.stall,
             after=last,
+            decoder=self._decoder,
         )
         self._running[camera.name] = RunningCamera(reader, capture)
         reader.start()

@@ -22,6 +22,7 @@ from footage.indexer.pipeline.retry import RetryingEmbedder, SpoolingWriter
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Catalog, Store, StoreError
 from footage.indexer.supervisor import Supervisor
+from footage.stream.hardware import SOFTWARE, Decoder
 from footage.stream.processors import read_processor_time
 from footage.stream.recording.archive import SegmentArchive
 
@@ -86,6 +87,7 @@ class LiveService:
         fence: Fence | None = None,
         refused: RefusedRecords | None = None,
         on_written: OnWritten | None = None,
+        decoder: Decoder = SOFTWARE,
     ) -> LiveService:
         """Recover what a killed service left, then start every camera.
 
@@ -96,13 +98,14 @@ class LiveService:
             refused: where records are set aside that the store refuses for good; without it they are tried for ever.
             fence: keeps out what may not be written any more, where cameras are shared with other workers.
             on_written: awaited with records once they are durable.
+            decoder: what decodes the cameras' video.
         """
         await recover_segments(catalog, archive, store)
         if fence is None and cameras:  # else a segment whose file is not here may be another worker's
             await remove_missing_segments(catalog, archive, store, [camera.name for camera in cameras])
         channel: FrameChannel = Channel(max(8 * embedder.batch, 2 * len(cameras)))
         notes = CatalogWriter(catalog, fence)
-        running = LiveCameras(catalog, channel, notes, archive, embedder.side, least_free)
+        running = LiveCameras(catalog, channel, notes, archive, embedder.side, least_free, decoder)
         errors = WAITING_ERRORS if refused else StoreError
         fenced = FencedWriter(store, fence) if fence else store
         writer = SpoolingWriter(fenced, spool, refused, errors, supervisor=supervisor)

@@ -17,6 +17,7 @@ from footage.stream.files.keyframe_groups import FLUSH, INTERVAL_TOLERANCE, Deco
 from footage.stream.files.unsampled import Gap, SamplingLog
 from footage.stream.files.video_file import MediaError, VideoFile, presentation_time
 from footage.stream.frame import Frame, Kind, Media
+from footage.stream.hardware import SOFTWARE, Decoder, HardwareFailureError
 from footage.stream.printable import printable
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,12 @@ class ReadReport:
 
 
 def read_frames(
-    media: Media, every: float, side: int, after: float | None = None, report: ReadReport | None = None
+    media: Media,
+    every: float,
+    side: int,
+    after: float | None = None,
+    report: ReadReport | None = None,
+    decoder: Decoder = SOFTWARE,
 ) -> Iterator[Frame]:
     """Decode a file's frames at a sampling interval.
 
@@ -110,6 +116,7 @@ def read_frames(
         side: length in pixels of the shorter side; a smaller image keeps its size.
         after: continue after the frame of this offset.
         report: filled with what was not looked at.
+        decoder: what decodes; where hardware fails the processor goes on, and what is damaged is for it to say.
 
     Yields:
         Frames in order of time: RGB, upright.
@@ -125,7 +132,24 @@ def read_frames(
                 raise MediaError(media.path, damage, 0.0)
         return
     report = ReadReport() if report is None else report
-    with VideoFile(media.path) as video:
+    if decoder.device:
+        taken = list(report.earlier)
+        try:
+            for frame in _read_video(media, every, side, after, report, decoder):
+                after = frame.offset
+                taken.append(after)
+                yield frame
+            return
+        except (HardwareFailureError, MediaError) as error:
+            decoder.note_failure(f"{printable(media.path)}, after {len(taken) - len(report.earlier)} frames: {error}")
+        report.earlier = taken
+    yield from _read_video(media, every, side, after, report, SOFTWARE)
+
+
+def _read_video(
+    media: Media, every: float, side: int, after: float | None, report: ReadReport, decoder: Decoder
+) -> Iterator[Frame]:
+    with VideoFile(media.path, decoder) as video:
         grid, log = SamplingGrid(video, every, after), SamplingLog(every, _is_continuous(video))
         _log_earlier(video, grid, log, report.earlier)
         last = video.origin

@@ -36,6 +36,7 @@ from footage.stream.files.scan import MPEG_FORMATS, Scan, frame_step, needs_scan
 from footage.stream.files.timeline import Timeline
 from footage.stream.files.track import choose_track, describe_audio
 from footage.stream.frame import Image
+from footage.stream.hardware import SOFTWARE, Decoder, HardwareFailureError
 from footage.stream.printable import printable
 
 MAX_REORDERING = 32  # packets; H.264 and HEVC reorder at most 16 frames
@@ -86,13 +87,13 @@ class VideoFile:
         notes: what a user is told about the file: what of it is left out.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, decoder: Decoder = SOFTWARE) -> None:
         """Open a file.
 
         Raises:
             MediaError: not a video, or one without a frame that could be decoded.
         """
-        self.path = Path(path)
+        self.path, self.decoder = Path(path), decoder
         self.read_error: str | None = None
         self.decode_errors = self.decoded_frames = 0
         self._saw_untimed = False
@@ -208,12 +209,17 @@ class VideoFile:
 
         Args:
             needed: False allows the decoder to skip this frame when no other refers to it.
+
+        Raises:
+            HardwareFailureError: decoding by hardware does not give whole frames, so the processor is to judge.
         """
         context = self.stream.codec_context
         context.skip_frame = "DEFAULT" if needed or context.name not in CODECS_WITH_SKIPPABLE_FRAMES else "NONREF"
         try:
             frames = context.decode(packet)
-        except (FFmpegError, EOFError):
+        except (FFmpegError, EOFError) as error:
+            if context.is_hwaccel and packet is not None:
+                raise HardwareFailureError(_describe(error)) from error
             self.decode_errors += packet is not None
             frames = []
         if packet is None:
@@ -221,16 +227,28 @@ class VideoFile:
         self.decoded_frames += len(frames)
         whole = [f for f in frames if not f.is_corrupt and presentation_time(f) is not None]
         self.decode_errors += len(frames) - len(whole)
+        if context.is_hwaccel and len(whole) < len(frames):
+            raise HardwareFailureError("a frame is damaged")
         return whole
 
     def to_image(self, frame: VideoFrame, side: int | None) -> Image:
-        """Convert a frame to RGB, upright, its shorter side ``side`` pixels (never enlarged; None keeps the size)."""
-        return upright_image(frame, self.stream, side, self._scaler)
+        """Convert a frame to RGB, upright, its shorter side ``side`` pixels (never enlarged; None keeps the size).
+
+        Raises:
+            HardwareFailureError: it cannot be fetched from the hardware that decoded it.
+        """
+        try:
+            return upright_image(frame, self.stream, side, self._scaler)
+        except FFmpegError as error:
+            if not self.stream.codec_context.is_hwaccel:
+                raise
+            raise HardwareFailureError(_describe(error)) from error
 
     def _open(self) -> None:
         try:
             _refuse_playlist(self.path)
-            self._container: InputContainer = av.open(str(self.path.absolute()), **input_options(LOCAL_FILE_ONLY))
+            options = input_options(LOCAL_FILE_ONLY) | self.decoder.open_keywords()
+            self._container: InputContainer = av.open(str(self.path.absolute()), **options)
         except (FFmpegError, OSError, ValueError) as error:
             raise MediaError(
                 self.path, f"cannot be opened as video ({_describe(error)}): {_suggest(self.path)}"
@@ -241,7 +259,9 @@ class VideoFile:
             self.close()
             raise
         self.stream.thread_type = "AUTO"
-        self.stream.codec_context.thread_count = min(4, os.cpu_count() or 1)
+        self.stream.codec_context.thread_count = (
+            1 if self.stream.codec_context.is_hwaccel else min(4, os.cpu_count() or 1)
+        )
         self.stream.codec_context.options = DECODER_OPTIONS
         self.time_base = Fraction(self.stream.time_base or Fraction(1, 90000))
         self._step = frame_step(self.stream)

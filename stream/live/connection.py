@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from footage.stream.av_options import DECODER_OPTIONS, input_options
 from footage.stream.demux import demux
 from footage.stream.errors import FootageError
+from footage.stream.hardware import SOFTWARE, Decoder
 from footage.stream.live.contracts import LivePacket
 from footage.stream.live.url import describe_error, encode_login
 
@@ -66,8 +67,10 @@ class Connection(Protocol):
         """End the connection."""
 
 
-def connect(url: str, transport: str, options: dict[str, str], stopped: Event) -> Connection:
-    """Open a source.
+def connect(
+    url: str, transport: str, options: dict[str, str], stopped: Event, decoder: Decoder = SOFTWARE
+) -> Connection:
+    """Open a source, whose video is to be decoded by ``decoder``.
 
     Raises:
         ConnectionLostError: it cannot be opened.
@@ -75,10 +78,11 @@ def connect(url: str, transport: str, options: dict[str, str], stopped: Event) -
     """
     name, format_, given = _ffmpeg_input(url, transport)
     all_options = {**DECODER_OPTIONS, **given, **options}
+    keywords = input_options(all_options) | decoder.open_keywords()
     timeout = (OPEN_TIMEOUT, READ_TIMEOUT if is_rtsp(url) else SEGMENT_SILENCE)
     try:
         container = run_until_stopped(
-            lambda: av.open(name, format=format_, timeout=timeout, **input_options(all_options)),
+            lambda: av.open(name, format=format_, timeout=timeout, **keywords),
             stopped,
             lambda opened: opened.close(),
         )

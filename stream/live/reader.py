@@ -11,6 +11,7 @@ from threading import Event, Lock, Thread
 from time import monotonic, time
 from typing import Any
 
+from footage.stream.hardware import SOFTWARE, Decoder
 from footage.stream.live.clock import MAX_SKEW
 from footage.stream.live.connection import (
     READ_TIMEOUT,
@@ -23,7 +24,7 @@ from footage.stream.live.connection import (
 )
 from footage.stream.live.contracts import ConnectionState, ConnectionStatus, Sink
 from footage.stream.live.read_ahead import ReadAhead
-from footage.stream.live.session import LiveSession, ReconnectError
+from footage.stream.live.session import HardwareGivenUpError, LiveSession, ReconnectError
 from footage.stream.live.url import host_and_port, probe_port, redact_url
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ LONGEST_READ = 1.5 * READ_TIMEOUT  # seconds that a read takes; in what is more 
 CLOCKS_APART = 0.5  # seconds that may pass while both clocks are read
 STALLED_AFTER = READ_TIMEOUT  # seconds without video after which the state says so
 
-Connect = Callable[[str, str, dict[str, str], Event], Connection]
+Connect = Callable[[str, str, dict[str, str], Event, Decoder], Connection]
 
 
 def read_clocks() -> tuple[float, float]:
@@ -80,6 +81,7 @@ class Reader:
         options: dict[str, str] | None = None,
         after: datetime | None = None,
         connect: Connect = connect,
+        decoder: Decoder = SOFTWARE,
     ) -> None:
         """Args:
         camera: its name, for the log.
@@ -93,11 +95,13 @@ class Reader:
         options: more options for FFmpeg.
         after: every time given is later than this, unless it is far ahead (see ``LiveClock``).
         connect: opens the source.
+        decoder: what decodes; where hardware gives no pictures of this camera, the processor does.
         """
         self._camera, self._url, self._sink = camera, url, sink
         self._every, self._side, self._stall = every, side, stall
         self._backoff, self._healthy = backoff, healthy
         self._transport, self._options, self._connect = transport, options or {}, connect
+        self._decoder = decoder
         self._last_time = after.timestamp() if after else None
         self._stopped = Event()
         self._lock = Lock()
@@ -166,7 +170,7 @@ class Reader:
     def _connect_and_read(self) -> str:
         """Connect and read until the connection ends; returns why."""
         try:
-            connection = self._connect(self._url, self._transport, self._options, self._stopped)
+            connection = self._connect(self._url, self._transport, self._options, self._stopped, self._decoder)
             connection = connection if is_rtsp(self._url) else ReadAhead(connection, READ_TIMEOUT)
         except ConnectionLostError as error:
             self._live_seconds = 0.0
@@ -204,6 +208,8 @@ class Reader:
             except ConnectionLostError as error:
                 return f"connection lost: the camera {error}"
             except ReconnectError as error:
+                if isinstance(error, HardwareGivenUpError):
+                    self._decoder = SOFTWARE
                 return str(error)
             silent += min(monotonic() - looked, LONGEST_READ)
             looked = monotonic()

@@ -22,6 +22,7 @@ from footage.stream.frame import Image
 GROUPS_MEASURED = 4  # latest groups of pictures, whose longest decides
 MAX_PENDING_TIMES = 64  # packets whose times are remembered until their frames come out
 MAX_FAILED_KEYFRAMES = 2  # in a row that gave no frame alone: this stream needs more
+MAX_HARDWARE_ERRORS = 8  # in a row without a frame, after which a hardware decoder is given up
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"  # not subscriptable at run time
 
@@ -61,12 +62,18 @@ class Sampler:
         self._failed_keyframes = 0
         self._length_size = length_size(self._context.extradata, "h264") if self._context.name == "h264" else None
         self._refreshes = False  # the stream has recovery points for keyframes, and none is whole alone
+        self._hardware_errors = 0
         self.decodes_all = self.size_changed = False
 
     @property
     def gop(self) -> float | None:
         """Seconds of the longest of the last few groups of pictures; None until one has ended."""
         return max(self._gaps, default=None)
+
+    @property
+    def hardware_failed(self) -> bool:
+        """Whether a hardware decoder is to be given up."""
+        return self._hardware_errors >= MAX_HARDWARE_ERRORS
 
     def add(self, packet: VideoPacket, time: float) -> Iterator[tuple[Image, float]]:
         """Take the next packet; yields the wanted frames as images, with their UTC in seconds."""
@@ -129,6 +136,7 @@ class Sampler:
         try:
             frames = self._context.decode(packet)
         except (FFmpegError, EOFError):
+            self._hardware_errors += self._context.is_hwaccel
             return
         yield from self._convert(frames)
 
@@ -144,6 +152,7 @@ class Sampler:
 
     def _convert(self, frames: list[VideoFrame]) -> Iterator[tuple[Image, float]]:
         for frame in frames:
+            self._hardware_errors = 0
             time = None if frame.pts is None else self._times.pop(frame.pts, None)
             self.size_changed = self.size_changed or (frame.width, frame.height) != self._size
             if time is not None and not frame.is_corrupt and not self.size_changed and self._wants(time):

@@ -24,6 +24,10 @@ class ReconnectError(Exception):
     """A new connection is needed; the message is the cause."""
 
 
+class HardwareGivenUpError(ReconnectError):
+    """A new connection is needed whose video the processor decodes."""
+
+
 class LiveSession:
     """Processes the packets of one connection, from the first to the last. Used by the reader's thread.
 
@@ -181,6 +185,10 @@ class LiveSession:
             self._sink.frame(image, to_utc(taken))
         if self._sampler.size_changed:
             raise ReconnectError("stream changed")
+        if self._sampler.hardware_failed:
+            raise HardwareGivenUpError(
+                "the hardware decoder gives no pictures of it: the processor decodes from now on"
+            )
         self._update(
             last_packet=to_utc(self.last_time),
             gop=self._sampler.gop,

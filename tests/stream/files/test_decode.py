@@ -15,6 +15,7 @@ from footage.stream.files import decode
 from footage.stream.files.decode import read_frames
 from footage.stream.files.video_file import VideoFile
 from footage.stream.frame import Media
+from footage.stream.hardware import SOFTWARE, Decoder
 from footage.stream.source import identify_media
 from tests import films
 from tests.stream.conftest import COUNT, MAKERS
@@ -77,8 +78,8 @@ def count_decoded(monkeypatch: pytest.MonkeyPatch, media: Media, every: float) -
     opened: list[VideoFile] = []
 
     class Counted(VideoFile):
-        def __init__(self, path: Path | str) -> None:
-            super().__init__(path)
+        def __init__(self, path: Path | str, decoder: Decoder = SOFTWARE) -> None:
+            super().__init__(path, decoder)
             opened.append(self)
 
     monkeypatch.setattr(decode, "VideoFile", Counted)

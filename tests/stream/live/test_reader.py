@@ -10,14 +10,17 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 from time import monotonic, time
 
 import pytest
 from av.container import InputContainer
 
 from footage.stream.frame import Clock
+from footage.stream.hardware import Decoder
 from footage.stream.live.contracts import ConnectionState, ConnectionStatus, LivePacket
 from footage.stream.live.reader import Reader
+from footage.stream.live.sampler import Sampler
 from footage.stream.live.session import HOLD_SECONDS
 from tests.films import number
 from tests.ports import free_port
@@ -135,6 +138,22 @@ def test_a_wrong_camera_clock_is_reported_once_and_not_used(
     assert abs((datetime.now(UTC) - notes.times[-1]).total_seconds()) < 60
     assert reader.stop(60)
     assert len([r for r in caplog.records if re.search(r"its clock is 3[56]\d\d\.\d s behind", r.getMessage())]) == 1
+
+
+def test_a_camera_that_hardware_does_not_decode_is_decoded_by_the_processor(
+    films: Films, monkeypatch: pytest.MonkeyPatch, watch: Watch
+) -> None:
+    used: list[str] = []
+    monkeypatch.setattr(Sampler, "hardware_failed", property(lambda _: used[-1] == "cuda"))
+
+    def connect(url: str, transport: str, options: dict[str, str], stopped: Event, decoder: Decoder) -> FileConnection:
+        used.append(decoder.device)
+        return _paced(FileConnection(films["yard"]))
+
+    _, notes = watch("rtsp://cam.invalid/yard", connect=connect, decoder=Decoder("cuda"), backoff=(0.05, 0.1))
+    until(lambda: len(used) >= 2 and len(notes.spans) >= 2 and len(notes.spans[1].frames) >= 2)
+    assert used[:2] == ["cuda", ""]
+    assert "hardware" in notes.spans[0].cause
 
 
 def _paced(feed: FileConnection) -> FileConnection:

@@ -12,6 +12,7 @@ import pytest
 
 from footage.stream.live.connection import ConnectionLostError
 from footage.stream.live.contracts import LivePacket
+from footage.stream.live.sampler import Sampler
 from footage.stream.live.session import LiveSession, ReconnectError
 from tests.films import encode, number, numbered
 from tests.rtsp.film import encode_elementary_stream
@@ -274,3 +275,11 @@ def test_audio_gets_the_clock_of_the_video(tmp_path: Path) -> None:
     assert len(span.packets) == 4 * FPS
     assert len(span.sounds) > 50
     assert span.sounds[0].timestamp() == pytest.approx(span.start.timestamp(), abs=0.2)
+
+
+def test_a_camera_that_hardware_does_not_decode_gets_another_connection(
+    yard: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sampler, "hardware_failed", True)
+    notes, _, _ = play(yard)
+    assert [span.cause.partition(":")[0] for span in notes.spans] == ["the hardware decoder gives no pictures of it"]
