@@ -20,10 +20,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("stream", "indexer", "query", "config", "commands")
 AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "segmentation": (
-        ("query/moments/segmentation.py", "query/scoring/hysteresis.py"),
-        ("tests/query/moments/test_segmentation.py", "tests/query/scoring/test_hysteresis.py"),
-    ),
+    "segmentation": (("query/moments/segmentation.py",), ("tests/query/moments/test_segmentation.py",)),
+    "hysteresis": (("query/scoring/hysteresis.py",), ("tests/query/scoring/test_hysteresis.py",)),
     "calibration": (("query/scoring/calibration.py",), ("tests/query/scoring/test_null_distribution.py",)),
     "clock": (("stream/live/clock.py",), ("tests/stream/live/test_clock.py",)),
     "gate": (("stream/motion/gate.py", "stream/motion/difference.py"), ("tests/stream/motion",)),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from footage.stream.frame import Clock
-from footage.stream.live.clock import MAX_SKEW, LiveClock
+from footage.stream.live.clock import MAX_SKEW, LiveClock, MinimumDelayFit
 
 BEGIN = 1_800_000_000.0  # UTC seconds
 
@@ -191,3 +191,15 @@ def test_a_last_time_that_is_far_ahead_was_a_wrong_clock_s(ahead: float) -> None
 def test_a_clock_without_observations_raises_an_error() -> None:
     with pytest.raises(ValueError, match="no packet"):
         LiveClock().time(0.0)
+
+
+def test_a_time_stamp_that_comes_twice_counts_as_the_earlier_packet() -> None:
+    once, twice = MinimumDelayFit(), MinimumDelayFit()
+    for second in range(0, 24, 2):
+        utc = 1000 + 1.01 * second + (0.3 if second % 4 else 0.0)
+        once.add(second, utc, utc)
+        twice.add(second, utc, utc)
+        twice.add(second, utc + 0.4, utc + 1.2)  # another second of arrivals
+    found, rate = twice.fit(18) or (0.0, 0.0)
+    assert (found, rate) == pytest.approx(once.fit(18), abs=1e-6)
+    assert rate == pytest.approx(1.01, abs=1e-3)
