@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 import time
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
 from footage.stream.files.decode import read_frames
 from footage.stream.frame import Clock, Frame, Image, Kind, Media
+from footage.stream.processors import usable_processors
 from footage.stream.source import identify_media
 
 ROUNDS = 3
@@ -123,7 +123,7 @@ def measure_throughput(path: Path, size: tuple[int, int]) -> None:
     for every in (0.1, 1.0, 2.0):
         decoding, (frames, passed, seconds) = decoding_rate(path, every), asyncio.run(index_video(path, every))
         slower = min(decoding.each_second, bare.each_second)
-        most = min(slower, (os.cpu_count() or 1) / (decoding.cpu + bare.cpu))
+        most = min(slower, usable_processors() / (decoding.cpu + bare.cpu))
         print(f"End to end, a frame every {every:g} s: {seconds / passed:.1f} x real time; frames/s:", end=" ")
         print(f"decoding alone {decoding.each_second:.0f}, embedding alone {bare.each_second:.0f},", end=" ")
         print(f"both {frames / passed:.0f}: {frames / passed / slower:.2f} of the slower,", end=" ")

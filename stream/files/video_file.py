@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -38,6 +37,7 @@ from footage.stream.files.track import choose_track, describe_audio
 from footage.stream.frame import Image
 from footage.stream.hardware import SOFTWARE, Decoder, HardwareFailureError
 from footage.stream.printable import printable
+from footage.stream.processors import available_processors
 
 MAX_REORDERING = 32  # packets; H.264 and HEVC reorder at most 16 frames
 SEEK_MARGINS = (0, 5, 30)  # seconds before the wanted time, tried in turn where an index is imprecise
@@ -260,7 +260,7 @@ class VideoFile:
             raise
         self.stream.thread_type = "AUTO"
         self.stream.codec_context.thread_count = (
-            1 if self.stream.codec_context.is_hwaccel else min(4, os.cpu_count() or 1)
+            1 if self.stream.codec_context.is_hwaccel else min(4, available_processors())
         )
         self.stream.codec_context.options = DECODER_OPTIONS
         self.time_base = Fraction(self.stream.time_base or Fraction(1, 90000))
