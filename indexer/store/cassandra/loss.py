@@ -31,7 +31,7 @@ LOOKED_SECONDS = 60.0
 """Seconds for which a partition that was looked at is not looked at again by searches."""
 LOOKED_MOST = 20_000
 """Partitions of which a process remembers when it looked at them."""
-WAVE = 16
+READ_AT_ONCE = 16
 """Partitions that are read at once."""
 SUSPECTS = 16
 """Partitions that one search looks at, at most."""
@@ -223,8 +223,8 @@ class LossFinder:
 async def _each(read: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
     """Return what is read of each, a few at a time, so that it does not pile up."""
     found: list[R] = []
-    for i in range(0, len(items), WAVE):
-        found += await gather_all(read(one) for one in items[i : i + WAVE])
+    for i in range(0, len(items), READ_AT_ONCE):
+        found += await gather_all(read(one) for one in items[i : i + READ_AT_ONCE])
     return found
 
 
