@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -124,16 +125,26 @@ class FrameTime:
 
 
 class Store(Protocol):
-    """Stores vectors of one space with their times. Append-only: a record is never updated."""
+    """Stores vectors of one space with their times. Append-only: a record is never updated.
+
+    Attributes:
+        heeds_least: whether ``nearest`` leaves out what scores less than ``least``: asking for many then costs little
+            more than what there is.
+    """
 
     space: Space
+    heeds_least: bool
 
     async def write(self, records: Sequence[Record]) -> None:
         """Store records, durably when it returns; a key that exists already is not stored twice."""
         ...
 
-    async def nearest(self, vector: Vector, k: int, where: Where = Where()) -> list[Hit]:
-        """Return the ``k`` best of the records that match ``where``, best first; filters apply before ranking."""
+    async def nearest(self, vector: Vector, k: int, where: Where = Where(), least: float = -inf) -> list[Hit]:
+        """Return the ``k`` best of the records that match ``where``, best first; filters apply before ranking.
+
+        Args:
+            least: records of lower scores are of no use, and may be left out.
+        """
         ...
 
     def scan(self, where: Where) -> AsyncIterator[Record]:

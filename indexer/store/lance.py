@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -55,6 +56,7 @@ class LanceStore:
     """
 
     space: Space
+    heeds_least = True
 
     def __init__(self, folder: Path, space: Space, reader: TableReader, column: ScanColumn) -> None:
         """Use ``open`` instead."""
@@ -117,12 +119,12 @@ class LanceStore:
                     async with self._column.adding(batch), self._durable():
                         await table.add(batch)
 
-    async def nearest(self, vector: Vector, k: int, where: Where = Where()) -> list[Hit]:
+    async def nearest(self, vector: Vector, k: int, where: Where = Where(), least: float = -inf) -> list[Hit]:
         """Return the ``k`` best of the records that match, best first; filters apply before ranking."""
         if k < 1:
             return []
         row = rows.check_unit_vector(vector, self.space.dim, "the question")
-        found = await self._column.nearest(row, k, where)
+        found = await self._column.nearest(row, k, where, least)
         hits = found.hits if found else []
         if found is None or found.rest is not None:
             rest = await self._reader.nearest(row, k, rows.sql_filter(found.rest if found and found.rest else where))

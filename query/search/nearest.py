@@ -7,11 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import inf
 
 from footage.indexer.store.base import Catalog, Hit, Store
 from footage.query.moments.reviews import ReviewLog
 from footage.query.moments.segmentation import MATCH_CUTOFF, Segmenter
 from footage.query.scoring.embedding import load_vector
+from footage.query.search import cursor as tiers
 from footage.query.search.coverage import load_coverage
 from footage.query.search.cursor import Cursor, SortKey, oldest_key, score_key, time_key
 from footage.query.search.prepare import PreparedQuestion
@@ -79,22 +81,61 @@ class NearestSearch:
     ) -> _Candidates:
         """Search tier after tier until there are enough moments for a page."""
         question, cursor = prepared.question, prepared.cursor
+        nearest = _NearestHits(self._store, prepared)
+        if question.limit > tiers.FIRST_HITS or question.sort != "score":
+            all_found = await self._search_last_tier(prepared, nearest, segmenter, order)
+            if all_found and (question.sort != "score" or len(all_found.current) < question.limit):
+                return all_found  # and so would have been the tiers before
         earlier: list[Moment] = []
         while True:
-            hits = await self._store.nearest(prepared.direction, cursor.k, prepared.where)
-            seen = _HitTimes(hits[: cursor.seen])
-            may_match = _may_match(hits, prepared.scorer.least_cosine)
-            moments = [m for m in await segmenter.find_moments(_by_camera(may_match)) if not seen.in_moment(m)]
-            current = sorted(await self._reviews.keep_only(moments, question.mark), key=order)
-            if cursor.after is not None:
-                current = [m for m in current if order(m) > cursor.after]
-            beyond = len(hits) == cursor.k and await self._may_match_beyond(prepared, moments, hits[-1])
-            found = _Candidates(cursor, hits, earlier, current, beyond)
-            if not found.more or (question.sort == "score" and len(earlier) + len(current) >= question.limit):
+            found = await self._search_tier(prepared, cursor, nearest, segmenter, order, earlier)
+            enough = question.sort == "score" and len(earlier) + len(found.current) >= question.limit
+            if not found.more or enough:
                 return found
             if not cursor.nothing_shown:
-                earlier = earlier + current
+                earlier = earlier + found.current
             cursor = cursor.next_tier()
+
+    async def _search_last_tier(
+        self,
+        prepared: PreparedQuestion,
+        nearest: _NearestHits,
+        segmenter: Segmenter,
+        order: Callable[[Moment], SortKey],
+    ) -> _Candidates | None:
+        """Search at once the tier that leaves nothing, for a first page of which that may be needed.
+
+        None where the cosine alone does not tell which tier that is.
+        """
+        cursor, least = prepared.cursor, prepared.scorer.least_cosine
+        if least is None or not cursor.nothing_shown:
+            return None
+        while not cursor.is_last_tier and len(hits := await nearest.first(cursor.k)) == cursor.k:
+            if hits[-1].score < least:
+                break
+            if self._store.heeds_least:
+                await nearest.first(tiers.MAX_HITS)
+            cursor = cursor.next_tier()
+        return await self._search_tier(prepared, cursor, nearest, segmenter, order, [])
+
+    async def _search_tier(
+        self,
+        prepared: PreparedQuestion,
+        cursor: Cursor,
+        nearest: _NearestHits,
+        segmenter: Segmenter,
+        order: Callable[[Moment], SortKey],
+        earlier: list[Moment],
+    ) -> _Candidates:
+        hits = await nearest.first(cursor.k)
+        seen = _HitTimes(hits[: cursor.seen])
+        may_match = _may_match(hits, prepared.scorer.least_cosine)
+        moments = [m for m in await segmenter.find_moments(_by_camera(may_match)) if not seen.in_moment(m)]
+        current = sorted(await self._reviews.keep_only(moments, prepared.question.mark), key=order)
+        if cursor.after is not None:
+            current = [m for m in current if order(m) > cursor.after]
+        beyond = len(hits) == cursor.k and await self._may_match_beyond(prepared, moments, hits[-1])
+        return _Candidates(cursor, hits, earlier, current, beyond)
 
     async def _may_match_beyond(self, prepared: PreparedQuestion, moments: Sequence[Moment], last: Hit) -> bool:
         """Whether hits beyond the last may match: it may itself, so far as that can be known.
@@ -109,6 +150,24 @@ class NearestSearch:
             return False
         vector = await load_vector(self._store, FrameId(last.camera, last.time, last.region))
         return bool(prepared.scorer.score_parts(vector[None])[0][0] >= MATCH_CUTOFF)
+
+
+class _NearestHits:
+    """The hits of a question. Beyond the first tier those that cannot match are left out, where the store does that."""
+
+    def __init__(self, store: Store, prepared: PreparedQuestion) -> None:
+        self._store, self._prepared = store, prepared
+        self._hits: Sequence[Hit] = ()
+        self._asked = 0
+
+    async def first(self, k: int) -> Sequence[Hit]:
+        """Return so many, or all that there are; more are read only where fewer were."""
+        if k > self._asked:
+            prepared, least = self._prepared, self._prepared.scorer.least_cosine
+            useful = -inf if least is None or k <= tiers.FIRST_HITS else least
+            self._hits = await self._store.nearest(prepared.direction, k, prepared.where, useful)
+            self._asked = k
+        return self._hits[:k]
 
 
 async def _near_misses(segmenter: Segmenter, hits: Sequence[Hit]) -> list[Moment]:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
+from math import inf
 from typing import Any, TypeVar
 
 import numpy as np
@@ -52,6 +53,7 @@ class CassandraStore:
     """
 
     space: Space
+    heeds_least = False
     losses: LossFinder
 
     def __init__(
@@ -137,7 +139,7 @@ class CassandraStore:
         async with self._inserts:
             await self._session.write_batch(statements)
 
-    async def nearest(self, vector: Vector, k: int, where: Where = Where()) -> list[Hit]:
+    async def nearest(self, vector: Vector, k: int, where: Where = Where(), least: float = -inf) -> list[Hit]:  # noqa: ARG002
         """Return the ``k`` best of the records that match, best first; filters apply before ranking.
 
         Slices of up to ten minutes of one camera, and slices filtered by media, are scored exactly.

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -43,6 +44,8 @@ BLOCK_ROWS = 4096
 """Rows that are compared at once; 2 MB of codes, which stay in a core's cache for the next question."""
 MIN_EXTRA = 64
 """Candidates beyond ``k`` that are ranked again: as many as ``k``, and at least this many (decision 0032)."""
+CODE_ERROR = 0.02
+"""By how much the score of a code may be wrong: six to ten standard deviations, which are 0.002 to 0.003."""
 MIN_BLOCKS = 8
 """Blocks from which on another thread takes its share: half a millisecond of comparing."""
 LARGE_RANGE = 1024
@@ -64,6 +67,7 @@ class _Job:
     vector: Vector
     k: int
     wanted: Filter
+    least: float
     future: Future[Ranked | None]
     picked: Picked = field(default_factory=list)
     since: int | None = None
@@ -84,9 +88,12 @@ class Scanner:
         self._waiting: list[_Job] = []
         self._turn = threading.Lock()
 
-    def nearest(self, vector: Vector, k: int, wanted: Filter) -> Future[Ranked | None]:
-        """Find the ``k`` rows nearest to a unit vector; of equal scores the first by time, camera and region."""
-        job = _Job(vector, k, wanted, Future())
+    def nearest(self, vector: Vector, k: int, wanted: Filter, least: float = -inf) -> Future[Ranked | None]:
+        """Find the ``k`` rows nearest to a unit vector; of equal scores the first by time, camera and region.
+
+        Rows that score less than ``least`` are left out.
+        """
+        job = _Job(vector, k, wanted, least, Future())
         with self._turn:
             self._waiting.append(job)
         self._leader.submit(self._work)
@@ -153,7 +160,7 @@ class Scanner:
         shares = [blocks[i::threads] for i in range(threads)] if blocks else []
         others = [self._workers.submit(_scan_blocks, share, codes, wants) for share in shares[1:]]
         parts = [_scan_blocks(shares[0], codes, wants), *(other.result() for other in others)] if shares else []
-        return [_best([part[i] for part in parts], wants[i]) for i in range(len(jobs))]
+        return [_best([part[i] for part in parts], wants[i], jobs[i].least - CODE_ERROR) for i in range(len(jobs))]
 
 
 ScoredRows = list[tuple[Segment, NDArray[np.intp], NDArray[np.float32]]]
@@ -252,13 +259,13 @@ class _Top:
         self._count = sum(len(part[1]) for part in self._parts)
 
 
-def _best(tops: Sequence[_Top], want: int) -> Picked:
-    """Return the best rows of all threads, as ranges, by segment."""
+def _best(tops: Sequence[_Top], want: int, floor: float) -> Picked:
+    """Return the best rows of all threads, of those that score at least ``floor``, as ranges, by segment."""
     parts = [part for top in tops for part in top.found()]
     if not parts:
         return []
     scores = np.concatenate([part[2] for part in parts])
-    least = np.partition(scores, -want)[-want] if len(scores) > want else -np.inf
+    least = max(floor, float(np.partition(scores, -want)[-want])) if len(scores) > want else floor
     rows: dict[int, tuple[Segment, list[NDArray[np.intp]]]] = {}
     for segment, at, found in parts:
         rows.setdefault(id(segment), (segment, []))[1].append(at[found >= least])
@@ -271,6 +278,7 @@ def _rank(job: _Job, candidates: Picked) -> Ranked:
     scores = exact_scores(rows.vectors, job.vector)
     order = rows.time_order()
     order = order[np.argsort(-scores[order], kind="stable")][: job.k]
+    order = order[scores[order] >= job.least]
     keys = replace(rows, vectors=rows.vectors[:, :0])
     return Ranked(keys.take(order), scores[order], job.since)
 

@@ -111,12 +111,12 @@ class ScanColumn:
         """Return whether the column is that of the table with this version and so many rows, whole and up to date."""
         return bool(self._max_rows) and await asyncio.to_thread(self._column.verify, version, total)
 
-    async def nearest(self, vector: Vector, k: int, where: Where) -> Nearest | None:
-        """Return the best records, best first."""
+    async def nearest(self, vector: Vector, k: int, where: Where, least: float) -> Nearest | None:
+        """Return the best records, best first, of those whose scores are at least ``least``."""
         if not self._max_rows:
             return None
         await self._compare_with_table()
-        found = await asyncio.wrap_future(self._scanner.nearest(vector, k, Filter.of(where)))
+        found = await asyncio.wrap_future(self._scanner.nearest(vector, k, Filter.of(where), least))
         if found is None:
             self._tend()
             return None
