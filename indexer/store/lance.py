@@ -131,7 +131,7 @@ class LanceStore:
             if any(not abs(hit.score) <= MAX_COSINE for hit in rest):
                 await self.note_loss(1)
                 raise StoreDamaged(f"{self._folder}: {DAMAGED}")
-            hits = rows.best_hits([*hits, *rest], k)
+            hits = rows.best_hits([*hits, *(hit for hit in rest if hit.score >= least)], k)
         return hits
 
     async def scan(self, where: Where = Where()) -> AsyncIterator[Record]:

@@ -146,6 +146,19 @@ class StoreContract:
         assert len(await store.nearest(question, 1000)) == 300
         assert await store.nearest(question, 0) == []
 
+    async def test_nearest_may_leave_out_what_is_of_no_use(self, store: Store) -> None:
+        records = make_records(400)
+        await store.write(records)
+        question = unit_vectors(1, seed=8)[0]
+        every = await store.nearest(question, 400)
+        least = (every[19].score + every[20].score) / 2
+        few, cut = await store.nearest(question, 400, least=least), await store.nearest(question, 7, least=least)
+        assert few[:20] == every[:20]
+        assert cut == every[:7]
+        if store.heeds_least:
+            assert len(few) == 20
+            assert await store.nearest(question, 400, least=every[0].score + 0.01) == []
+
     async def test_equal_scores_come_in_order_of_time_camera_and_region(self, store: Store) -> None:
         vector = unit_vectors(1)[0]
         order = [("a", 1, None), ("b", 1, None), ("b", 1, BOX), ("a", 2, None)]
