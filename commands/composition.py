@@ -57,6 +57,11 @@ class Index:
 
             raise StoreDamaged(damage)
 
+    async def list_partitions(self) -> None:
+        """List what a cluster holds and does not list, so that it is found, counted and forgotten."""
+        if self.backend.session:
+            await self.backend.cluster(self.store).list_partitions()
+
     async def recheck_losses(self, cameras: Sequence[str]) -> None:
         """Look again at what is noted as lost of these cameras, of which something was forgotten."""
         if self.backend.session:

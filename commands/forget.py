@@ -11,7 +11,7 @@ from footage.commands.errors import NOTHING, print_message, reports_errors
 from footage.commands.options import Config, Data, FromOption, ToOption, option, resolve_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from footage.commands.composition import Index
     from footage.config.settings import Settings
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = timedelta(minutes=1)
 """Age at which a live camera's record has been written; what is younger may come while its time is forgotten."""
+VERIFY_BATCH, VERIFY_SPANS = 1_000, 50
+"""Records, and spans of time, that are read at once to see that none is left."""
 
 
 @reports_errors
@@ -70,11 +72,13 @@ async def _forget(index: Index, settings: Settings, camera: str, start: datetime
     from footage.stream.frame import Kind
 
     begun = datetime.now(UTC)
+    await index.list_partitions()
     for path in clip_cache(settings).glob("*"):
         path.unlink(missing_ok=True)
     media = [e.media for e in await index.catalog.media_between([camera], start, end)]
     segments = [m for m in media if m.kind is Kind.SEGMENT]
-    inside = [m.id for m in media if m.kind is not Kind.SEGMENT and start <= m.start and m.end <= end]
+    whole = [m for m in media if m.kind is not Kind.SEGMENT and start <= m.start and m.end <= end]
+    inside = [m.id for m in whole]
     records = 0
     if segments:
         records += await index.store.forget(Where(media=tuple(m.id for m in segments)))
@@ -86,20 +90,51 @@ async def _forget(index: Index, settings: Settings, camera: str, start: datetime
     await ReviewLog(index.catalog).forget(camera, start, end)
     await index.recheck_losses([camera])
     await _verify_forgotten(index, camera, start, min(end, begun - IN_FLIGHT))
+    files = (Kind.VIDEO, Kind.PHOTO)  # nothing comes to the others any more where they ended long ago
+    settled = [m for m in (*whole, *segments) if m.kind in files or m.end <= begun - IN_FLIGHT]
+    await _verify_media_forgotten(index, settled, {m.id for m in settled} & {*inside, *deleted})
     return records, len(inside) + len(deleted)
 
 
 async def _verify_forgotten(index: Index, camera: str, start: datetime, end: datetime) -> None:
-    """Read again that nothing is left.
+    """Read again that nothing of a camera's time is left.
 
     Raises:
         StoreError: something is.
     """
     from footage.indexer.store.base import StoreError, Where
 
+    await index.list_partitions()
     left = await index.store.count(Where((camera,), ((start, end),))) if start < end else 0
     if left:
         raise StoreError(f"{left} records of camera '{camera}' are still there, or came meanwhile; forget them again")
+
+
+async def _verify_media_forgotten(index: Index, media: Sequence[Media], removed: Collection[str]) -> None:
+    """Read again, by time and not by the list of a media's records, that no record of these media is left.
+
+    Args:
+        media: whose records were forgotten.
+        removed: those whose rows were removed too.
+
+    Raises:
+        StoreError: something is left.
+    """
+    from footage.indexer.store.base import StoreError, Where
+    from footage.stream.spans import merge
+
+    ids, left = {m.id for m in media}, 0
+    for camera in sorted({m.camera for m in media}):
+        spans = merge((m.start, m.end + timedelta(seconds=1)) for m in media if m.camera == camera)
+        for i in range(0, len(spans), VERIFY_SPANS):
+            where = Where((camera,), tuple(spans[i : i + VERIFY_SPANS]))
+            async for batch in index.store.batches(where, VERIFY_BATCH):
+                left += sum(batch.medias[number] in ids for number in batch.media.tolist())
+    rows = len(await index.catalog.media(list(removed)))
+    if left or rows:
+        raise StoreError(
+            f"{left} records and {rows} of the files are still there, or came meanwhile; forget them again"
+        )
 
 
 async def _forget_gone(index: Index, settings: Settings, cameras: list[str], start: datetime, end: datetime) -> None:
@@ -118,6 +153,7 @@ async def _forget_gone(index: Index, settings: Settings, cameras: list[str], sta
     if not deleted:
         print_message("no file of the index was deleted")
         raise typer.Exit(NOTHING)
+    await index.list_partitions()
     for path in clip_cache(settings).glob("*"):
         path.unlink(missing_ok=True)
     records = await index.store.forget(Where(media=tuple(m.id for m in deleted)))
@@ -126,6 +162,7 @@ async def _forget_gone(index: Index, settings: Settings, cameras: list[str], sta
         if not await index.catalog.media_between([one.camera], one.start, one.end):
             await index.catalog.clear_coverage([one.camera], one.start, one.end)
     await index.recheck_losses([m.camera for m in deleted])
+    await _verify_media_forgotten(index, deleted, [m.id for m in deleted])
     print_message(f"forgot {records} records of {len(deleted)} files that were deleted")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
-from footage.indexer.store.base import Catalog, CatalogEntry, Store, StoreError, Where
+from footage.indexer.store.base import Catalog, CatalogEntry, Coverage, Store, StoreError, Where
 from footage.indexer.store.batching import in_batches
 from footage.indexer.store.times import micros
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST
@@ -17,8 +18,11 @@ DOCUMENT_KINDS = ("camera", "share", "token", "watch")
 PARTED_KINDS = ("mark", "export")
 """Kinds whose documents name further kinds, ``KIND/NAME``, as those of marks do by camera and month."""
 WRITE_BATCH = 500  # records per write
+_DIFFERS = "is not in the target as it is in the source; copy into an empty index, and while nobody writes to either"
 ONE_DAY = timedelta(days=1)
 Interval = tuple[datetime, datetime]
+Document = tuple[str, str, Mapping[str, Any]]
+"""Kind, name and content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +43,15 @@ async def copy_index(
     progress: Callable[[int], None] = lambda _: None,
     kinds: Sequence[str] = DOCUMENT_KINDS,
 ) -> CopyResult:
-    """Copy records, media, coverage and documents, and compare each day's records by number and checksum.
+    """Copy records, media, coverage and documents; compare each day's records by number and checksum, and the rest too.
 
     It can be interrupted and started again: a day that is already in the target is compared and not written. Other
     records of the target on the copied days are an error. The target is bound to the space of the source first, so that
     no other model can take it meanwhile. Leases are not copied. Neither side should be written to meanwhile.
 
     Number and checksum of both sides are read after the write, not counted while it runs; and each side is counted in a
-    second way, so that a read that ends early is noticed.
+    second way, so that a read that ends early is noticed, and at last as a whole, so that a list of partitions that is
+    not complete is. What the target's catalog has may be more than the source's, and must not be less or different.
 
     Args:
         source, source_catalog: what is copied.
@@ -67,17 +72,54 @@ async def copy_index(
     for span in _split_days(entries):
         records += await _copy_span(source, target, span)
         progress(records)
+    for side, store in (("source", source), ("target", target)):
+        if (counted := await store.count()) != records:
+            raise StoreError(
+                f"{records} records were compared and the {side} holds {counted}; is somebody writing? Otherwise "
+                "something is wrong with the index"
+            )
     for entry in entries:
         await _copy_entry(entry, target_catalog)
     covered = await source_catalog.coverage([], DISTANT_PAST, DISTANT_FUTURE)
     for coverage in covered:
         await target_catalog.set_coverage(coverage)
-    parts = [f"{kind}/{name}" for kind in PARTED_KINDS for name in await source_catalog.documents(kind)]
-    copied = (*kinds, *PARTED_KINDS, *parts)
-    documents = [(kind, name, text) for kind in copied for name, text in (await source_catalog.documents(kind)).items()]
+    documents = await _read_documents(source_catalog, kinds)
     for kind, name, text in documents:
         await target_catalog.put_document(kind, name, text)
+    await _compare_catalogs(entries, covered, documents, target_catalog)
     return CopyResult(records, len(entries), len(covered), len(documents))
+
+
+async def _read_documents(catalog: Catalog, kinds: Sequence[str]) -> list[Document]:
+    parts = [f"{kind}/{name}" for kind in PARTED_KINDS for name in await catalog.documents(kind)]
+    return [
+        (kind, name, text)
+        for kind in (*kinds, *PARTED_KINDS, *parts)
+        for name, text in (await catalog.documents(kind)).items()
+    ]
+
+
+async def _compare_catalogs(
+    entries: Sequence[CatalogEntry], covered: Sequence[Coverage], documents: Sequence[Document], target: Catalog
+) -> None:
+    """Read the target's catalog and compare what was copied with it.
+
+    Raises:
+        StoreError: something is missing or different.
+    """
+    there = {e.media.id: e for e in await target.media_between([], DISTANT_PAST, DISTANT_FUTURE)}
+    for entry in entries:
+        found = there.get(entry.media.id)
+        # How many records a media has is kept by the embedded catalog alone.
+        if found is None or replace(found, records=None) != replace(entry, records=None):
+            raise StoreError(f"{entry.media.path or entry.media.id} of {entry.media.camera} {_DIFFERS}")
+    cameras = sorted({c.camera for c in covered})
+    if cameras and await target.coverage(cameras, DISTANT_PAST, DISTANT_FUTURE) != list(covered):
+        raise StoreError(f"the coverage of {', '.join(cameras)} {_DIFFERS}")
+    kinds = {kind: await target.documents(kind) for kind in {kind for kind, _, _ in documents}}
+    for kind, name, text in documents:
+        if kinds[kind].get(name) != text:
+            raise StoreError(f"the {kind.partition('/')[0]} {name} {_DIFFERS}")
 
 
 async def _copy_span(source: Store, target: Store, span: Interval) -> int:
@@ -104,7 +146,7 @@ async def _copy_entry(entry: CatalogEntry, target: Catalog) -> None:
         )
     if known.media != entry.media:
         await target.update_media(entry.media)
-    if entry.done and not known.done:
+    if entry.done and (not known.done or known.note != entry.note):
         await target.finish_media(entry.media.id, entry.note, records=entry.records)
 
 

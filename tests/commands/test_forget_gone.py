@@ -8,6 +8,7 @@ import typer
 from PIL import Image as Pillow
 
 from footage.commands.forget import forget
+from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST
 from tests import films
@@ -50,6 +51,24 @@ def test_deleted_files_are_forgotten_and_those_of_a_disk_that_is_away_are_not(in
     assert "1 records of 1 files" in told
     assert "2 more files" in told
     assert names(data) == ["b.jpg", "c.jpg", "d.jpg"]
+
+
+def test_records_that_are_left_are_told_of(indexed, monkeypatch, capsys):
+    """Each form of the command reads again; here what it reads was never deleted."""
+
+    async def forget_nothing(*_):
+        return 7
+
+    data = indexed / "data"
+    (indexed / "kept" / "a.jpg").unlink()
+    monkeypatch.setattr(LanceStore, "forget", forget_nothing)
+    for options in ({"gone": True}, {"camera": "kept"}):
+        with pytest.raises(typer.Exit) as ended:
+            forget(data=data, **options)
+        assert ended.value.exit_code == 1, options
+        said = capsys.readouterr().err
+        assert "are still there" in said
+        assert "forgot" not in said
 
 
 def test_a_camera_or_gone_is_needed(tmp_path):

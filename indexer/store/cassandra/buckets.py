@@ -77,7 +77,7 @@ class BucketIndex:
 
         Called again with each write, so that neither a time to live nor ``remove_if_empty`` outruns the records.
         """
-        await gather_all(self._add_camera(camera) for camera in {camera for camera, _ in partitions} - self._known)
+        await gather_all(self.add_camera(camera) for camera in {camera for camera, _ in partitions} - self._known)
         row = "INSERT INTO @partitions (space, camera, bucket) VALUES (?, ?, ?) USING TTL ?"
         holding = "INSERT INTO @holdings (space, media, camera, bucket) VALUES (?, ?, ?, ?) USING TTL ?"
         groups: list[list[Statement]] = []
@@ -170,7 +170,8 @@ class BucketIndex:
         )
         return Counter([row[2] async for page in pages for row in page])
 
-    async def _add_camera(self, camera: str) -> None:
+    async def add_camera(self, camera: str) -> None:
+        """List a camera."""
         cql = "INSERT INTO @space_cameras (space, shard, camera) VALUES (?, ?, ?)"
         await self._session.write(cql, self._space, shard_of(camera), camera)
         self._known.add(camera)

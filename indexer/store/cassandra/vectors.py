@@ -24,6 +24,7 @@ from footage.indexer.store.cassandra.frame_times import find_times
 from footage.indexer.store.cassandra.loss import LossFinder
 from footage.indexer.store.cassandra.merge import merge_streams
 from footage.indexer.store.cassandra.nearest import VectorSearch
+from footage.indexer.store.cassandra.partitions import find_partitions, list_partitions
 from footage.indexer.store.cassandra.session import KEYS_PER_QUERY, CassandraSession, Statement, gather_all
 from footage.indexer.store.cassandra.version import bucket_duration
 from footage.indexer.store.row_arrays import RowArrays, collect, from_records
@@ -255,10 +256,17 @@ class CassandraStore:
         return None
 
     async def count(self, where: Where = Where()) -> int:
-        """Count the records that match; the server reads them all."""
+        """Count the records that match; the server reads them all.
+
+        Without a filter, the partitions are those that the table has, not those that are listed: so the number does not
+        agree with what a scan finds when a list is not whole.
+        """
         inside = "camera = ? AND bucket = ? AND time >= ? AND time < ?"
         cql = f"SELECT count(*) FROM @{self._table} WHERE {inside}"
-        slices = await self._buckets.find(where)
+        if where == Where():
+            slices = [BucketSlice(*one, *ALL_TIME) for one in await find_partitions(self._session, self._table)]
+        else:
+            slices = await self._buckets.find(where)
         asked: list[Statement] = [(cql, tuple(bucket_slice)) for bucket_slice in slices]
         if where.media:
             cql += " AND media = ? ALLOW FILTERING"
@@ -281,6 +289,10 @@ class CassandraStore:
             gone[bucket_slice.camera] -= count
         await self._buckets.count(gone)
         return sum(counts)
+
+    async def list_partitions(self) -> int:
+        """List partitions that hold records and are not listed, which nothing finds; returns how many there were."""
+        return await list_partitions(self._session, self._table, self._buckets, self._ttl)
 
     async def _forget(self, bucket_slice: BucketSlice, where: Where) -> int:
         """Delete rows as ranges of keys: one mark for a range instead of one a row.

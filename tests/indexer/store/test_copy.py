@@ -161,3 +161,56 @@ async def test_other_content_of_the_target_is_reported(full: Index, tmp_path: Pa
     await target[0].write(make_records(1, seed=99))
     with pytest.raises(StoreError, match="target holds"):
         await copy_index(*full, *target)
+
+
+@pytest.mark.parametrize(
+    ("lost", "told"),
+    [("set_coverage", "coverage of gate"), ("finish_media", "gate-0"), ("put_document", "watch cat")],
+)
+async def test_what_the_catalog_of_the_target_lacks_is_reported(
+    full: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str, told: str
+) -> None:
+    target = await embedded(tmp_path / "new")
+
+    async def lose(*_: object, **__: object) -> None:
+        """Store nothing."""
+
+    monkeypatch.setattr(target[1], lost, lose)
+    with pytest.raises(StoreError, match=f"{told}.* is not in the target as it is in the source"):
+        await copy_index(*full, *target)
+    monkeypatch.undo()
+    await copy_index(*full, *target)
+    await same(full, target)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+async def test_records_that_no_day_shows_are_reported(
+    full: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str
+) -> None:
+    """As they are in a cluster whose lists of partitions are not whole."""
+    target = await embedded(tmp_path / "new")
+    store = full[0] if side == "source" else target[0]
+    count = store.count
+
+    async def more(where: Where = Where()) -> int:
+        return await count(where) + (where == Where())
+
+    monkeypatch.setattr(store, "count", more)
+    with pytest.raises(StoreError, match=f"2117 records were compared and the {side} holds 2118"):
+        await copy_index(*full, *target)
+
+
+async def test_records_of_the_cluster_that_are_not_listed_are_not_left_behind_in_silence(
+    full: Index, cluster: Index, tmp_path: Path
+) -> None:
+    from footage.indexer.store.cassandra import CassandraStore
+
+    await copy_index(*full, *cluster)
+    store = cast(CassandraStore, cluster[0])
+    await store._session.execute_ddl("TRUNCATE @partitions")
+    target = await embedded(tmp_path / "back")
+    with pytest.raises(StoreError, match="0 records were compared and the source holds 2117"):
+        await copy_index(*cluster, *target)
+    assert await store.list_partitions() > 0
+    assert (await copy_index(*cluster, *target)).records == 2117
+    await same(full, target)
