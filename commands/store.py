@@ -31,15 +31,19 @@ async def init_store(
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Make keyspace, tables and vector index; safe to repeat."""
+    """Make keyspace, tables and vector index; safe to repeat; exits with 1 when they cannot be used."""
     from footage.indexer.store.cassandra import schema
 
     settings = resolve_settings(config, data=data)
     async with _open_cluster(settings) as session:
+        await schema.create_shared_tables(session, replication=settings.cassandra.replication, rate=rate)
         space = await _model_space(settings)
-        await schema.create_tables(session, space, replication=settings.cassandra.replication, rate=rate)
+        await schema.create_frames_table(session, space)
         problems = await schema.find_errors(session, space)
-    print_message("\n".join([f"{session.location} is ready for {space.name}", *problems]))
+    if problems:
+        print_message("\n".join([f"{session.location} has its tables, and is not ready for {space.name}:", *problems]))
+        raise typer.Exit(FAILED)
+    print_message(f"{session.location} is ready for {space.name}")
 
 
 @app.command("check")
@@ -69,7 +73,9 @@ async def copy_store(
 ) -> None:
     """Copy an index to a cluster or back; verified, resumable."""
     records = await _copy(resolve_settings(source), resolve_settings(target))
-    print_message(f"{records} records are in both, the same by number and checksum on every day")
+    print_message(
+        f"{records} records are in both, the same by number and checksum on every day, and the catalog is too"
+    )
 
 
 @app.command("replay")

@@ -94,14 +94,15 @@ def translate_error(error: Exception, location: str) -> StoreError:
         )
     if isinstance(error, (AuthenticationFailed, Unauthorized)):
         return StoreBlocked(f"{location}: it refuses this user and password (or token), or does not let it do this")
-    if isinstance(error, InvalidRequest) and re.search("unconfigured table|does not exist|keyspace", str(error), re.I):
+    if isinstance(error, InvalidRequest) and re.search("unconfigured table|does not exist", str(error), re.I):
         return StoreBlocked(f"{location}: {first_line}; run `footage store init`")
     return StoreError(f"{location}: {first_line}")
 
 
 def _translate_no_host(error: NoHostAvailable, location: str) -> StoreError:
     if is_overloaded(error):
-        return StoreUnreachable(f"{location}: it is overloaded; send less or add capacity")
+        said = next(str(cause.message) for cause in _causes(error) if isinstance(cause, OverloadedErrorMessage))
+        return StoreUnreachable(f"{location}: it is overloaded ({said[:200]}); send less or add capacity")
     for cause in _causes(error):
         if isinstance(cause, (ErrorMessage, DriverException)) and not isinstance(cause, TRANSIENT_ERRORS):
             return translate_error(cause, location)

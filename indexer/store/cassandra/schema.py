@@ -56,6 +56,14 @@ async def create_tables(
         StoreError: the keyspace is missing on Astra, a newer version of Footage created the tables, or services of an
             older one still use them.
     """
+    await create_shared_tables(session, replication=replication, rate=rate)
+    await create_frames_table(session, space)
+
+
+async def create_shared_tables(
+    session: CassandraSession, *, replication: str = DEFAULT_REPLICATION, rate: float = 1.0
+) -> None:
+    """Do what ``create_tables`` does before it needs to know the space: keyspace, tables of all spaces, upgrades."""
     if not await keyspace_exists(session):
         if session.astra:
             raise StoreError(f"{session.location}: make the keyspace {session.keyspace} in Astra's console first")
@@ -68,7 +76,6 @@ async def create_tables(
     elif await bucket_duration(session) is None:
         insert = "INSERT INTO @about (part, version, bucket) VALUES ('all', ?, ?)"
         await session.write(insert, SCHEMA_VERSION, bucket_for(rate))
-    await _create_frames_table(session, space)
 
 
 async def tables_exist(session: CassandraSession) -> bool:
@@ -152,7 +159,8 @@ async def keyspace_exists(session: CassandraSession) -> bool:
     return bool(await session.select(asked, session.keyspace))
 
 
-async def _create_frames_table(session: CassandraSession, space: Space) -> None:
+async def create_frames_table(session: CassandraSession, space: Space) -> None:
+    """Create the table and the indexes of a space's vectors, unless they are there; the shared tables must be."""
     table = await _claim_frames_table(session, space)
     create = f"CREATE TABLE IF NOT EXISTS @{table} ({FRAMES_COLUMNS.format(dim=space.dim)})"
     if session.astra:

@@ -163,6 +163,11 @@ class CassandraSession:
             except self._driver.UNCERTAIN_ERRORS:
                 await asyncio.sleep(0.1)  # it may have been applied, and two at once hinder each other
                 return False
+            except self._driver.DRIVER_ERRORS as error:
+                if not self._driver.is_overloaded(error):
+                    raise
+                await asyncio.sleep(BUSY_PAUSE * random.uniform(1.0, 1.5))  # the read that follows tells if it lasts
+                return False
 
     async def close(self) -> None:
         """Disconnect. Calling it twice does no harm."""
