@@ -27,7 +27,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 PAGE = Path(__file__).parent / "query" / "web"
-SERVERS = {"cassandra", "cassandra3", "astra_database"}
+SERVERS = {"cassandra", "cassandra3", "astra_database", "astra_or_real"}
 """Fixtures of servers that take half a minute of both cores before their first test."""
 
 

@@ -1,10 +1,16 @@
-"""Fixture ``astra``: a database of the module's own that behaves as Astra does, in front of the run's Cassandra."""
+"""Fixtures of an Astra DB.
+
+``astra`` is a database of the module's own that behaves as Astra does, in front of the run's Cassandra.
+``astra_or_real`` is the same, or where ``FOOTAGE_ASTRA_BUNDLE`` names one, a real Astra DB.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -37,6 +43,43 @@ def astra(astra_database: Astra) -> Iterator[Astra]:
     """The module's database, without any fault before and after the test."""
     yield astra_database
     astra_database.recover()
+
+
+@pytest.fixture(scope="module")
+def astra_or_real(request: pytest.FixtureRequest) -> Iterator[AstraOrReal]:
+    """A keyspace without tables, of the real Astra DB that the environment names, or else of the stand-in.
+
+    In a real one ``FOOTAGE_ASTRA_KEYSPACE`` must be empty, or hold only what the contract tests left, which is dropped
+    first; so is at the end what the module made. See ``owned``.
+    """
+    if not os.environ.get("FOOTAGE_ASTRA_BUNDLE"):
+        stand_in: Astra = request.getfixturevalue("astra_database")
+        yield AstraOrReal(stand_in.contact, stand_in)
+        return
+    from tests.astra import owned
+
+    contact: Contact = request.getfixturevalue("cassandra")
+    asyncio.run(owned.take(contact))
+    yield AstraOrReal(contact)
+    asyncio.run(owned.drop(contact))
+
+
+@dataclass(frozen=True, slots=True)
+class AstraOrReal:
+    """Where a database is, and the stand-in that it is, if it is one."""
+
+    contact: Contact
+    stand_in: Astra | None = None
+
+    def forget_refusals(self) -> None:
+        """Begin to note what is refused; a real database tells only by its errors."""
+        if self.stand_in:
+            self.stand_in.refused.clear()
+
+    @property
+    def refused(self) -> list[tuple[str, str]]:
+        """What the stand-in has refused."""
+        return self.stand_in.refused if self.stand_in else []
 
 
 @asynccontextmanager

@@ -14,6 +14,8 @@ PROTOCOL_ERROR, OVERLOADED, UNAUTHORIZED, INVALID = 0x000A, 0x1001, 0x2100, 0x22
 CONSISTENCY = {0x0000: "ANY", 0x0001: "ONE", 0x000A: "LOCAL_ONE"}
 """Levels at which Astra takes no writes; the others do not matter here."""
 _VALUES, _SKIP_METADATA, _PAGE_SIZE, _NAMES = 0x01, 0x02, 0x04, 0x40
+_TRACED, _PAYLOAD, _WARNED = 0x02, 0x04, 0x08
+"""Flags of a response (2.2): what precedes its body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +116,40 @@ def _batch(reader: Reader) -> list[Request]:
     return [Request(query, prepared, values, consistency, None) for query, prepared, values in parts]
 
 
-def prepared_id(frame: Frame) -> bytes | None:
-    """The id in a RESULT of the kind Prepared (4.2.5.4)."""
-    reader = Reader(frame.body)
-    if frame.opcode != RESULT or reader.int() != 0x0004:
+def prepared(frame: Frame) -> tuple[bytes, list[int]] | None:
+    """The id in a RESULT of the kind Prepared (4.2.5.4), and which of its values make the partition key."""
+    reader = _result(frame, 0x0004)
+    if reader is None:
         return None
-    return reader.take(reader.short())
+    statement = reader.take(reader.short())
+    reader.int(), reader.int()
+    return statement, [reader.short() for _ in range(reader.int())]
+
+
+def _result(frame: Frame, kind: int) -> Reader | None:
+    """A reader of a RESULT of a kind, behind its kind; None for other frames."""
+    if frame.opcode != RESULT:
+        return None
+    reader = Reader(frame.body)
+    if frame.flags & _TRACED:
+        reader.take(16)
+    if frame.flags & _WARNED:
+        for _ in range(reader.short()):
+            reader.string()
+    if frame.flags & _PAYLOAD:
+        for _ in range(reader.short()):
+            reader.string(), reader.value()
+    return reader if reader.int() == kind else None
+
+
+def with_warning(frame: Frame, text: str) -> Frame:
+    """The response with a warning (2.2, flag 0x08), in front of those that it has."""
+    at = 16 if frame.flags & _TRACED else 0
+    traced, body, count = frame.body[:at], frame.body[at:], 0
+    if frame.flags & _WARNED:
+        count, body = int.from_bytes(body[:2]), body[2:]
+    told = (count + 1).to_bytes(2) + _string(text)
+    return Frame(frame.version, frame.flags | _WARNED, frame.stream, frame.opcode, traced + told + body)
 
 
 def with_page_size(frame: Frame, at: int, size: int) -> Frame:
@@ -164,8 +194,8 @@ def _string(text: str) -> bytes:
 
 def row_count(frame: Frame) -> int | None:
     """The number of rows in a RESULT of the kind Rows (4.2.5.2); None for other frames."""
-    reader = Reader(frame.body)
-    if frame.opcode != RESULT or reader.int() != 0x0002:
+    reader = _result(frame, 0x0002)
+    if reader is None:
         return None
     flags, columns = reader.int(), reader.int()
     if flags & 0x02:  # has more pages: [bytes]

@@ -15,21 +15,18 @@ import threading
 import zipfile
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.astra import frames, limits
 from tests.astra.certificates import Authority, authority
 from tests.astra.frames import Frame
+from tests.astra.judge import Judge
 from tests.cassandra.server import Contact, free_port
 
 T = TypeVar("T")
 DATACENTER = "datacenter1"
 TOKEN = "AstraCS:stand-in"  # one for all databases in front of a server, since the role `token` is the server's
-DISALLOWED = (
-    "Provided value {} is not allowed for Write Consistency Level (disallowed values are: [ANY, ONE, LOCAL_ONE])"
-)
 
 
 class Astra:
@@ -46,8 +43,12 @@ class Astra:
         building: searches by vector are answered with Read_failure, as while an index is built.
         silent: connections stay open and nothing is answered, as when the network drops every packet.
         hibernated: the metadata service answers 503 and the proxy takes no connection.
+        rate: most statements a second; more are answered with Overloaded, as by a plan's limit. 0 for no limit.
+        warning: every answer to a statement carries this warning, if it is not empty.
         page_size: given the rows that a client asks for a page, how many it gets; None: as many as 512 KiB hold.
         refused: what was refused, in order: the CQL and why.
+        warned: the warnings of the stand-in's own accord, in order.
+        judge: decides what is refused.
         requests: statements that were executed.
     """
 
@@ -55,7 +56,9 @@ class Astra:
         self.delay = 0.0
         self.overloaded = self.building = self.hibernated = self.silent = False
         self.page_size: Callable[[int], int] | None = None
+        self.warning = ""
         self.refused: list[tuple[str, str]] = []
+        self.warned: list[str] = []
         self.requests = 0
         self._server = server
         self._admin = server.cluster()
@@ -69,13 +72,21 @@ class Astra:
         self._prepare(keyspace, {"token": TOKEN, self.client_id: self.secret})
         bundle = _bundle(folder / "secure-connect-footage.zip", self._authority, self._metadata_port, keyspace)
         self.contact = Contact("", 0, "", "", bundle, TOKEN, keyspace)
-        self._prepared: dict[bytes, str] = {}
+        self.judge = Judge(self._session, keyspace)
         self._connections: set[asyncio.Task[None]] = set()
         self._listening: list[asyncio.Server] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="astra", daemon=True)
         self._thread.start()
         self.come_back()
+
+    @property
+    def rate(self) -> float:  # documented with the attributes
+        return self.judge.rate
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        self.judge.rate = rate
 
     def go_away(self) -> None:
         """Take no connection and drop those that there are."""
@@ -87,9 +98,10 @@ class Astra:
 
     def recover(self) -> None:
         """Serve without any fault, and forget what was refused."""
-        self.delay, self.page_size = 0.0, None
+        self.delay, self.page_size, self.rate, self.warning = 0.0, None, 0.0, ""
         self.overloaded = self.building = self.hibernated = self.silent = False
         self.refused.clear()
+        self.warned.clear()
         self.come_back()
 
     def close(self) -> None:
@@ -163,72 +175,6 @@ class Astra:
             self._connections.discard(task)
             writer.transport.abort()
 
-    async def refusal(self, query: str, request: frames.Request) -> str | None:
-        """Why Astra does not execute a statement; None if it does."""
-        if limits.is_write(query) and request.consistency in frames.CONSISTENCY:
-            return DISALLOWED.format(frames.CONSISTENCY[request.consistency])
-        if (count := limits.in_product(query, request.values)) > limits.IN_VALUES:
-            return (
-                f"The cartesian product of the IN restrictions has {count} values, "
-                f"this exceeds the failure threshold of {limits.IN_VALUES}."
-            )
-        if max((n for _, n in limits.in_lists(query, request.values)), default=0) > limits.IN_PARTITIONS:
-            keys = await asyncio.to_thread(self._partition_keys, limits.selected_table(query))
-            count = prod(n for column, n in limits.in_lists(query, request.values) if column in keys)
-            if count > limits.IN_PARTITIONS:
-                return f"Select query has {count} partition keys, this exceeds the failure threshold of 20."
-        return None
-
-    async def preparation_refusal(self, query: str) -> tuple[int, str] | None:
-        """Why Astra does not take CQL at all: code and message."""
-        if limits.is_keyspace_change(query):
-            return frames.UNAUTHORIZED, f"Missing correct permission on {self.contact.keyspace}."
-        if search := limits.restricted(query):
-            missing = await asyncio.to_thread(self._unindexed, *search)
-            if missing:
-                text = "ANN ordering by vector requires each restricted column to be indexed; no index on: "
-                return frames.INVALID, text + ", ".join(missing)
-        return await asyncio.to_thread(self._too_many, query)
-
-    def prepared(self, statement: bytes) -> str | None:
-        """The CQL of a prepared statement."""
-        return self._prepared.get(statement)
-
-    def remember(self, statement: bytes, query: str) -> None:
-        """Note the id that the server gave to CQL."""
-        self._prepared[statement] = query
-
-    def _unindexed(self, table: str, columns: list[str]) -> list[str]:
-        """Restricted columns that have no SAI index and are not the whole partition key's."""
-        partition, where = self._partition_keys(table), self._names(table)
-        asked = "SELECT options FROM system_schema.indexes WHERE keyspace_name = %s AND table_name = %s"
-        indexed = {dict(row[0]).get("target", "") for row in self._session.execute(asked, where)}
-        free = partition if partition <= set(columns) else set()
-        return sorted(set(columns) - indexed - free)
-
-    def _partition_keys(self, table: str) -> set[str]:
-        """Columns of a table's partition key."""
-        asked = "SELECT column_name, kind FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
-        return {row[0] for row in self._session.execute(asked, self._names(table)) if row[1] == "partition_key"}
-
-    def _names(self, table: str) -> tuple[str, str]:
-        keyspace, _, name = table.rpartition(".")
-        return keyspace or self.contact.keyspace, name
-
-    def _too_many(self, query: str) -> tuple[int, str] | None:
-        words = query.upper().split()
-        if words[:2] == ["CREATE", "TABLE"]:
-            asked = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
-            count = len(list(self._session.execute(asked, (self.contact.keyspace,))))
-            if count >= limits.TABLES:
-                return frames.INVALID, f"Cannot have more than {limits.TABLES} tables, failed to create table"
-        if words[:1] == ["CREATE"] and "INDEX" in words[:3]:
-            asked = "SELECT table_name FROM system_schema.indexes WHERE keyspace_name = %s"
-            tables = [row[0] for row in self._session.execute(asked, (self.contact.keyspace,))]
-            if len(tables) >= limits.SAI or any(tables.count(t) >= limits.SAI_A_TABLE for t in set(tables)):
-                return frames.INVALID, "Cannot have more storage-attached indexes, failed to create index"
-        return None
-
 
 class _Connection:
     """One client's connection: requests are judged on the way in, pages are cut on the way out."""
@@ -237,6 +183,7 @@ class _Connection:
         self._astra, self._reader, self._writer = astra, reader, writer
         self._preparing: dict[int, str] = {}
         self._paged: dict[int, tuple[Frame, int]] = {}
+        self._warnings: dict[int, list[str]] = {}
 
     async def run(self, server: Contact) -> None:
         """Forward until one side leaves."""
@@ -278,8 +225,11 @@ class _Connection:
     async def _defined(self, frame: Frame) -> tuple[Frame, Frame | None]:
         """A QUERY or PREPARE as it may go on, or the refusal."""
         query = frames.Reader(frame.body).long_string()
-        if refused := await self._astra.preparation_refusal(query):
+        if refused := await self._astra.judge.definition(query):
             return frame, self._refuse(frame, query, *refused)
+        if frame.opcode == frames.QUERY and (told := await self._astra.judge.warnings(query)):
+            self._warnings[frame.stream] = told
+            self._astra.warned += told
         kept, _ = limits.kept_properties(query)
         if "VECTOR<" in kept.upper() and kept.upper().lstrip().startswith("CREATE TABLE"):
             # The server behind has a bug that Astra's fork has not (CASSANDRA-21644), but not with this memtable.
@@ -296,12 +246,13 @@ class _Connection:
         if self._astra.overloaded:
             return frame, frames.error(frame, frames.OVERLOADED, "Request rejected: the database is overloaded")
         requests = frames.requests(frame)
-        for request in requests:
-            query = request.query or self._astra.prepared(request.prepared) or ""
-            if self._astra.building and limits.restricted(query):
-                return frame, frames.read_failure(frame)
-            if why := await self._astra.refusal(query, request):
-                return frame, self._refuse(frame, query, frames.INVALID, why)
+        if self._astra.judge.is_too_fast(len(requests)):
+            return frame, frames.error(frame, frames.OVERLOADED, limits.TOO_FAST)
+        queries = [self._astra.judge.query(request) for request in requests]
+        if self._astra.building and any(limits.restricted(query) for query in queries):
+            return frame, frames.read_failure(frame)
+        if refused := await self._astra.judge.execution(requests):
+            return frame, self._refuse(frame, "; ".join(queries), *refused)
         at = requests[0].page_at if len(requests) == 1 else None
         if at is not None:
             if self._astra.page_size:
@@ -327,9 +278,16 @@ class _Connection:
                 await out.drain()
                 continue
             query = self._preparing.pop(frame.stream, None)
-            if query is not None and (statement := frames.prepared_id(frame)) is not None:
-                self._astra.remember(statement, query)
-            await self._reply(frames.without_compression(frame) if frame.opcode == frames.SUPPORTED else frame)
+            if query is not None and (prepared := frames.prepared(frame)) is not None:
+                statement, keys = prepared
+                self._astra.judge.remember(statement, query, keys)
+            if frame.opcode == frames.SUPPORTED:
+                frame = frames.without_compression(frame)
+            if frame.opcode == frames.RESULT:
+                told = self._warnings.pop(frame.stream, [])
+                for text in [*told, self._astra.warning] if self._astra.warning else told:
+                    frame = frames.with_warning(frame, text)
+            await self._reply(frame)
 
     async def _reply(self, frame: Frame) -> None:
         self._writer.write(bytes(frame))

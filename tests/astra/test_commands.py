@@ -1,16 +1,14 @@
-"""The way of a new user of Astra DB from the command line: from an empty keyspace to answers, and back."""
+"""What commands say of an Astra DB that they cannot use: incomplete settings, wrong tokens, no keyspace, no answer."""
 
 from __future__ import annotations
 
-import json
+import asyncio
 
 import pytest
 
-from tests import films
+from footage.indexer.store.cassandra import connect_cassandra
 from tests.astra.server import Astra
 from tests.commands.runner import footage
-
-START = ("--start", "2026-05-04T12:00:00Z")
 
 
 @pytest.fixture
@@ -57,54 +55,33 @@ def test_a_database_that_sleeps_or_is_away_is_exit_code_5(astra, settings):
     assert "Traceback" not in away.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)  # thirty commands
-def test_from_an_empty_keyspace_to_answers_and_back(astra, settings, tmp_path):
-    there, here = settings(), tmp_path / "embedded.yaml"
-    here.write_text(f"data: {tmp_path / 'embedded'}\nembedder: lite\n")
-    check = footage("store", "check", "--config", there)
-    assert check.returncode == 1, check.stderr
-    assert "footage store init" in check.stderr
-    early = footage("search", "a cat", "--config", there)
-    assert early.returncode != 0
-    assert "footage store init" in early.stderr
-    for _ in range(2):
-        init = footage("store", "init", "--config", there)
-        assert init.returncode == 0, init.stderr
-    assert footage("store", "check", "--config", there).returncode == 0
-    by_secret = settings("secret.yaml", token=None, user=astra.client_id, password=astra.secret)
-    assert footage("store", "check", "--config", by_secret).returncode == 0
+def test_what_init_needs_is_told_before_a_model_is_opened(astra, settings):
+    path = settings(keyspace="nobody_made_it")
+    path.write_text(path.read_text().replace("embedder: lite", "embedder: clip\nmodel: /nowhere/model"))
+    for command in ("init", "check"):
+        done = footage("store", command, "--config", path)
+        assert done.returncode == 1, done.stderr
+        assert ("nobody_made_it" in done.stderr, "/nowhere" in done.stderr) == (True, False), done.stderr
+    path = settings()
+    path.write_text(path.read_text().replace("embedder: lite", "embedder: clip\nmodel: /nowhere/model"))
+    done = footage("store", "init", "--config", path)
+    assert done.returncode != 0
+    assert "/nowhere/model" in done.stderr
+    assert "is ready" not in done.stderr
 
-    film = films.compose(tmp_path / "film.mp4", [("black", 4), ("coffee", 3), ("cat", 3), ("black", 4)])
-    index = footage("index", film, *START, "--every", "200ms", "--config", there)
-    assert index.returncode == 0, index.stderr
-    assert "known already" in footage("index", film, *START, "--every", "200ms", "--config", there).stderr
-    astra.refused.clear()
-    for filters in (
-        (),
-        ("--camera", "film"),
-        ("--from", "2026-05-04T11:00:00Z", "--to", "2026-05-04T13:00:00Z"),
-        ("--camera", "film", "--from", "2026-05-04T11:00:00Z", "--to", "2026-05-04T13:00:00Z"),
-        ("--days", "mon,tue,wed,thu,fri,sat,sun", "--hours", "0-24"),
-        ("--sort", "time"),
-        ("--last",),
-    ):
-        done = footage("search", "a cat", "--json", *filters, "--config", there)
-        assert done.returncode == 0, (filters, done.stderr)
-        assert len(json.loads(done.stdout)["moments"]) == 1, filters
-    counted = json.loads(footage("search", "a cat", "--count", "--json", "--config", there).stdout)
-    assert (counted["count"], counted["looked"]) == (1, 70)
-    assert footage("token", "add", "anna", "--config", there).returncode == 0
-    assert footage("watch", "add", "cats", "a cat", "--camera", "film", "--config", there).returncode == 0
 
-    copied = footage("store", "copy", "--from", there, "--to", here)
-    assert copied.returncode == 0, copied.stderr
-    assert "70 records are in both" in copied.stderr
-    ours, theirs = (json.loads(footage("search", "a cat", "--json", "--config", c).stdout) for c in (here, there))
-    assert ours == theirs
-    assert footage("forget", "--camera", "film", "--config", there).returncode == 0
-    assert footage("search", "a cat", "--config", there).returncode == 3
-    back = footage("store", "copy", "--from", here, "--to", there)
-    assert back.returncode == 0, back.stderr
-    assert json.loads(footage("search", "a cat", "--json", "--config", there).stdout) == ours
-    assert astra.refused == []
+def test_init_that_leaves_a_problem_does_not_say_that_all_is_well(astra, settings):
+    path = settings()
+    assert footage("store", "init", "--config", path).returncode == 0
+    asyncio.run(execute(astra, "ALTER TABLE @documents ADD by_hand int"))
+    done = footage("store", "init", "--config", path)
+    assert done.returncode == 1, done.stderr
+    assert "by_hand" in done.stderr
+    assert "not ready" in done.stderr
+
+
+async def execute(astra, cql):
+    to = astra.contact
+    session = await connect_cassandra(keyspace=to.keyspace, bundle=to.bundle, token=to.token)
+    await session.execute_ddl(cql)
+    await session.close()

@@ -1,4 +1,4 @@
-"""What the stand-in takes for a write, a keyspace's change, too many values, an ignored property, a filtered search."""
+"""What the stand-in takes for a write, too many values, columns or indexes, an ignored property, a filtered search."""
 
 from __future__ import annotations
 
@@ -69,10 +69,62 @@ def test_restricted_columns_of_a_search(query, found):
     assert limits.restricted(query) == found
 
 
-@pytest.mark.parametrize("query", ["CREATE KEYSPACE a", "alter keyspace a", " DROP SCHEMA a"])
-def test_a_keyspace_is_not_changed_by_cql(query):
-    assert limits.is_keyspace_change(query)
-    assert not limits.is_keyspace_change("CREATE TABLE keyspace (a int PRIMARY KEY)")
+@pytest.mark.parametrize(
+    "query",
+    ["CREATE KEYSPACE a", "alter keyspace a", " DROP SCHEMA a", "CREATE ROLE b", "CREATE OR REPLACE FUNCTION c"],
+)
+def test_keyspaces_roles_and_functions_are_not_made_by_cql(query):
+    assert limits.is_forbidden(query)
+    assert not limits.is_forbidden("CREATE TABLE keyspace (a int PRIMARY KEY)")
+
+
+@pytest.mark.parametrize(
+    ("query", "defined"),
+    [
+        ("CREATE TABLE IF NOT EXISTS k.t (a int, b map<int, text>, PRIMARY KEY (a)) WITH x = {'a': 1, 'b': 2}", 2),
+        ("create table t (a int PRIMARY KEY, v VECTOR<FLOAT, 3>, c set<text>)", 3),
+        ("ALTER TABLE t ADD a int", 1),
+        ("ALTER TABLE k.t ADD (a int, b frozen<tuple<int, int>>)", 2),
+        ("SELECT a, b FROM t", None),
+    ],
+)
+def test_columns_are_counted(query, defined):
+    found = limits.defined_columns(query)
+    assert (found and found[1]) == defined
+    assert found is None or found[0].endswith("t")
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("CREATE INDEX ON t (a)", ("t", "plain")),
+        ("CREATE INDEX i ON k.t (values(a))", ("k.t", "plain")),
+        (
+            "CREATE CUSTOM INDEX IF NOT EXISTS i ON k.t (a) USING 'StorageAttachedIndex' WITH OPTIONS = {}",
+            ("k.t", "sai"),
+        ),
+        ("CREATE CUSTOM INDEX i ON t (a) USING 'org.apache.cassandra.index.sasi.SASIIndex'", ("t", "sasi")),
+        ("CREATE TABLE index (a int PRIMARY KEY)", None),
+    ],
+)
+def test_the_kind_of_an_index(query, index):
+    assert limits.defined_index(query) == index
+
+
+def test_only_what_is_written_counts_as_a_value():
+    assert limits.largest_value("INSERT INTO t (a, b) VALUES (?, ?)", [b"x" * 7, None]) == 7
+    assert limits.largest_value("SELECT a FROM t WHERE b = ?", [b"x" * 7]) == 0
+
+
+def test_a_warning_precedes_a_result_and_what_follows_is_read_as_before():
+    body = (4).to_bytes(4) + (2).to_bytes(2) + b"id" + bytes(8) + (1).to_bytes(4) + (3).to_bytes(2)
+    plain = Frame(0x84, 0, 7, frames.RESULT, body)
+    assert frames.prepared(plain) == (b"id", [3])
+    once = frames.with_warning(plain, "much")
+    twice = frames.with_warning(once, "slow")
+    assert twice.body == (2).to_bytes(2) + b"\0\4slow" + b"\0\4much" + body
+    assert (once.flags, twice.flags) == (8, 8)
+    assert frames.prepared(twice) == (b"id", [3])
 
 
 @pytest.mark.parametrize(
