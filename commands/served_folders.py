@@ -68,7 +68,7 @@ class ServedFolders:
 
     def watch(self, name: str, folder: Path) -> None:
         """Begin to index a folder."""
-        self._stages[name] = self._supervisor.start(f"folder {name}", lambda: self._index_folder(name, folder))
+        self._stages[name] = self._supervisor.start("folder", lambda: self._index_folder(name, folder), camera=name)
 
     async def remove(self, name: str) -> None:
         """Stop indexing a folder, if it is indexed."""

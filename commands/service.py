@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 SPOOL_SIZE = 1 << 30
 """Bytes of records that wait while a cluster is unreachable: at 2 kB each, half a million."""
+CLOCK_FILE = "clock.json"
+"""In the data folder: what the service believes of the machine's clock."""
 STOP_TIMEOUT = 10.0
 """Seconds in which everything in flight is finished after SIGTERM."""
 MAINTENANCE_INTERVAL = 60.0
@@ -49,7 +51,7 @@ MAINTENANCE_INTERVAL = 60.0
 @asynccontextmanager
 async def run_service(settings: Settings, services: SearchServices) -> AsyncIterator[AppServices]:
     """Run watches, live cameras and the audit log while the block runs; what the HTTP routes need of them."""
-    metrics, alerts, clock = Metrics(), AlertStream(), ExpiryClock()
+    metrics, alerts, clock = Metrics(), AlertStream(), ExpiryClock(file=settings.data / CLOCK_FILE)
     async with (
         Supervisor() as supervisor,
         worker.open_leases(settings, services.catalog, supervisor) as leases,
@@ -80,6 +82,7 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
             supervisor=supervisor,
             model=services.model,
             camera_admin=cameras,
+            expiry_clock=clock,
         )
 
 

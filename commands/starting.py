@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from footage.commands.composition import audit_log, open_catalog
 from footage.config.settings import Settings
 from footage.query.http import auth, server
+from footage.query.http.page_schemas import State
 from footage.query.http.starting import Startup, build_starting_app
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+NOT_STARTED = "the service could not start; its log says why"
 LAST_WORDS = 15.0
 """Seconds for which a service that could not start waits for an open page to ask why; it asks every 5."""
 
@@ -30,18 +32,22 @@ class StartingPage:
     def tell_other_model(self, problem: str) -> None:
         """Say from now on that the index is of another model."""
         hint = "start footage serve with the index's model, or take the index to the new one: footage model migrate"
-        self._startup.state, self._startup.problem, self._startup.hint = "other_model", problem, hint
+        self._tell("other_model", problem, problem, hint)
 
     async def tell_failure(self, problem: str, stop: asyncio.Event) -> None:
         """Say why the service cannot start to the page that somebody has open, if one is; until ``stop`` at most."""
         hint = "put this right and start footage serve again; this page goes on by itself"
-        self._startup.state, self._startup.problem, self._startup.hint = "failed", problem, hint
+        self._tell("failed", problem, NOT_STARTED, hint)
         if not self._startup.is_watched():
             return
         waits = [asyncio.ensure_future(event.wait()) for event in (stop, self._startup.shown)]
         await asyncio.wait(waits, timeout=LAST_WORDS, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
+
+    def _tell(self, state: State, problem: str, public: str, hint: str) -> None:
+        self._startup.state, self._startup.hint = state, hint
+        self._startup.problem, self._startup.public = problem, public
 
     async def hand_over(self) -> list[socket.socket]:
         """Stop answering; the service is to listen with these sockets, so that no client is refused in between."""

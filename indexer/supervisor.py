@@ -40,16 +40,20 @@ class Stage:
 
     Attributes:
         name: what it does; several stages may have the same name.
+        camera: the camera that it is about; empty for all.
         state: what it does now. After a restart it is ``RESTARTING`` until it has run as long as it had paused.
         since: when that began.
         error: why it died last, for people and without details; empty while it runs.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name, self.error = name, ""
+    def __init__(self, name: str, camera: str = "") -> None:
+        self.name, self.camera, self.error = name, camera, ""
         self.state, self.since = StageState.RUNNING, datetime.now(UTC)
         self.task: asyncio.Task[None]
         self._finishing = asyncio.Event()
+
+    def __str__(self) -> str:
+        return f"'{self.name}'" + (f" of camera '{self.camera}'" if self.camera else "")
 
     def change(self, state: StageState, error: str = "") -> None:
         """Note what it does from now on."""
@@ -127,6 +131,7 @@ class Supervisor:
         name: str,
         work: Work,
         *,
+        camera: str = "",
         restart: bool = True,
         max_pause: float | None = None,
         on_failed: Callable[[str], None] = lambda _: None,
@@ -134,11 +139,12 @@ class Supervisor:
         """Run ``work`` as a stage.
 
         Args:
+            camera: that it is about; empty for all.
             restart: start it again when it dies; else its death ends the service.
             max_pause: seconds before a restart at most, for a stage that cannot be away for long.
             on_failed: called with the cause when it is dead for good.
         """
-        stage = Stage(name)
+        stage = Stage(name, camera)
         pauses = self._pauses if max_pause is None else (min(self._pauses[0], max_pause), max_pause)
         stage.task = self._group.create_task(self._run(stage, work, pauses if restart else None, on_failed), name=name)
         stage.task.add_done_callback(lambda _: self._forget(stage))
@@ -213,7 +219,7 @@ class Supervisor:
         return error
 
     def _fail(self, stage: Stage, error: BaseException, on_failed: Callable[[str], None]) -> None:
-        log.error("the stage '%s' died and cannot be restarted", stage.name, exc_info=error)
+        log.error("the stage %s died and cannot be restarted", stage, exc_info=error)
         stage.change(StageState.FAILED, _describe(error))
         on_failed(stage.error)
         if not self._failed.done():
@@ -241,9 +247,9 @@ def _log_death(stage: Stage, error: BaseException, told: str, pause: float) -> s
     """Log a death, with its trace unless that was logged for the death before; returns what was logged."""
     text = _summary(error)
     if text == told and stage.error:
-        log.error("the stage '%s' died again (%s); it is started again in %.3g s", stage.name, text, pause)
+        log.error("the stage %s died again (%s); it is started again in %.3g s", stage, text, pause)
     else:
-        log.error("the stage '%s' died; it is started again in %.3g s", stage.name, pause, exc_info=error)
+        log.error("the stage %s died; it is started again in %.3g s", stage, pause, exc_info=error)
     return text
 
 

@@ -15,11 +15,14 @@ class FootageError(Exception):
         exit_code: of a command that it ends.
         http_status: of the answer to a request that it ends.
         hint: what a client can do about it; may be empty.
+        public: what is sent in place of the message to a client that may not know this installation's machines, folders
+            and other cameras; empty where the message names none of them.
     """
 
     exit_code: int = FAILED
     http_status: int = 500
     hint: str = ""
+    public: str = ""
 
 
 class InvalidInput(FootageError, ValueError):

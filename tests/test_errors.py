@@ -12,6 +12,8 @@ from aiohttp.test_utils import TestClient, TestServer
 import footage
 from footage.commands.errors import exit_code, reports_errors
 from footage.query.http.app import convert_errors
+from footage.query.http.auth import IDENTITY
+from footage.query.http.tokens import Identity
 from footage.stream.errors import FootageError
 from footage.stream.files.video_file import MediaError
 
@@ -56,14 +58,32 @@ async def test_an_error_has_the_exit_code_status_and_hint_that_it_always_had(nam
     error = kind(*["the text"] * (2 if kind is MediaError else 1))
     code, status, hint = KNOWN[name]
     assert exit_code(error) == code
-    answer = await answer_to(error)
-    assert answer == (status, {"ok": False, "error": str(error), "hint": hint, "status": status})
+    for caller in (Identity("boss"), Identity("boss", "admin", ("yard",)), Identity("anna", "view"), None):
+        told = str(error) if not error.public or (caller and caller.sees_all) else error.public
+        answer = await answer_to(error, caller)
+        assert answer == (status, {"ok": False, "error": told, "hint": hint, "status": status})
 
 
-async def answer_to(error):
-    """Status and JSON of the answer to a request that ends with this error."""
+ROOMS = ("indexer.store.", "indexer.embed.", "indexer.pipeline.", "query.clips.service.FootageUnreachable")
+NAMING = [n for n in KNOWN if n.startswith(ROOMS) and not n.endswith(("SpaceMismatch", "TextTooLong"))]
+"""Errors that may name machines, folders or cameras of others; not those of a model's name or a text alone."""
 
-    async def fail(_):
+
+@pytest.mark.parametrize("name", NAMING)
+async def test_what_names_machines_and_folders_is_told_to_admins_of_all_cameras_alone(name):
+    error = pkgutil.resolve_name(f"footage.{name}")("Cassandra 10.0.0.7:9042/footage: /srv/index, camera 'gate'")
+    assert "10.0.0.7" in str(await answer_to(error, Identity("boss")))
+    for caller in (None, Identity("anna", "review"), Identity("boss", "admin", ("yard",))):
+        told = str(await answer_to(error, caller))
+        assert not any(word in told for word in ("10.0.0.7", "/footage", "/srv", "gate"))
+
+
+async def answer_to(error, caller=None):
+    """Status and JSON of the answer to a request of this caller that ends with this error."""
+
+    async def fail(request):
+        if caller:
+            request[IDENTITY] = caller
         raise error
 
     app = web.Application(middlewares=[convert_errors])

@@ -34,6 +34,7 @@ class EmbedderError(FootageError):
     """Raised when the embedder cannot work; the message says what to do."""
 
     http_status, hint = 503, "try again later; /readyz tells when it is back"
+    public = "the model cannot answer; an administrator can see why"
 
 
 class EmbedderUnreachable(EmbedderError):

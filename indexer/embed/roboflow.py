@@ -31,6 +31,8 @@ KEY_HINT = "set ROBOFLOW_API_KEY to a key of your Roboflow workspace (app.robofl
 class TextTooLong(EmbedderError):
     """Raised when the model refuses a text that is longer than its context."""
 
+    public = ""
+
 
 def inference_version(model: str) -> str:
     """Return Inference's name of a model: ``ViT-B-16`` for ``clip/ViT-B-16`` or itself.

@@ -64,6 +64,7 @@ class Retention:
         """Delete every ``every`` seconds, and at once when a check, each ``check`` seconds, finds the disk too full."""
         waited = every
         while True:
+            self._clock()  # what it believes is noted every few minutes
             if waited >= every or not await asyncio.to_thread(self._archive.has_room, self._free):
                 waited = 0.0
                 try:

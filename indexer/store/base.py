@@ -31,11 +31,14 @@ NOT_WRITTEN = "the service was killed before this footage was on the disk"
 class StoreError(FootageError):
     """Raised when the store cannot do what was asked; the message says what failed and why."""
 
+    public = "the index cannot do this; an administrator can see why"
+
 
 class StoreUnreachable(StoreError):
     """Raised when the store cannot be reached now (exit code 5, HTTP 503)."""
 
     exit_code, http_status, hint = AWAY, 503, "try again later; /readyz tells when it is back"
+    public = "the index cannot be reached"
 
 
 class StoreBlocked(StoreError):
@@ -53,11 +56,14 @@ PASSING = (StoreUnreachable, StoreFull)
 class StoreDamaged(StoreError):
     """Raised when what is stored cannot be read back; the message says what repairs it."""
 
+    public = "the index is damaged; an administrator can see how to mend it"
+
 
 class SpaceMismatch(StoreError):
     """Raised when the index was made with another model (exit code 4); the message names both."""
 
     exit_code = MODEL
+    public = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class FootageUnreachable(FootageError):
 
     exit_code, http_status = AWAY, 503
     hint = "its footage can be had again when that service is back"
+    public = "the footage is on another machine, which does not answer"
 
 
 def _is_being_written(media: Media) -> bool:

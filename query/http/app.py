@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -48,6 +49,7 @@ from footage.query.http.audit import AuditLog
 from footage.query.http.auth import authenticate_requests
 from footage.query.http.camera_contract import CameraAdmin
 from footage.query.http.export_routes import EXPORT_LOCK
+from footage.query.http.lifetimes import utc_now
 from footage.query.http.limits import RETRY_AFTER
 from footage.query.http.metrics import Metrics
 from footage.query.http.origin import add_safe_headers
@@ -55,6 +57,7 @@ from footage.query.http.routing import add_routes, public_routes
 from footage.query.http.schemas import ErrorOut
 from footage.query.http.sessions import Sessions
 from footage.query.http.shares import Shares
+from footage.query.http.telling import tell_error
 from footage.query.http.tokens import Authenticator
 from footage.query.http.watch_routes import WATCH_CONTEXT, WatchContext
 from footage.query.peers.peers import Peers
@@ -78,6 +81,7 @@ class AppServices:
     Attributes:
         clip_service: of this machine's footage.
         export_clips: of the footage of every machine; default: of this one's.
+        expiry_clock: UTC time by which what has expired is deleted.
     """
 
     store: Store
@@ -98,6 +102,7 @@ class AppServices:
     refused: RefusedRecords | None = None
     model: str = ""
     camera_admin: CameraAdmin | None = None
+    expiry_clock: Callable[[], datetime] = utc_now
 
 
 def build_app(services: AppServices, token: str | None = None, local: bool = True) -> web.Application:
@@ -115,10 +120,10 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     app[SEARCH_ENGINE], app[REVIEWS] = services.search_engine, services.search_engine.reviews
     app[LIVE], app[METRICS], app[AUTHENTICATOR], app[AUDIT_LOG] = services.live, metrics, authenticator, services.audit
     app[HEALTH], app[DISK], app[SUPERVISOR] = services.health, services.disk, services.supervisor
-    app[REFUSED], app[SESSIONS] = services.refused, Sessions(services.catalog, authenticator)
+    app[REFUSED], app[SESSIONS] = services.refused, Sessions(services.catalog, authenticator, services.expiry_clock)
     app[DETECTOR] = LiteDetector(threads=2)
     app[CAMERA_ADMIN] = services.camera_admin
-    app[SHARES] = Shares(services.catalog, authenticator)
+    app[SHARES] = Shares(services.catalog, authenticator, services.expiry_clock)
     session_routes.prepare(app)
     app[WORKER], app[MISCONFIGURED], app[MODEL] = services.worker, services.misconfigured, services.model
     app[PEERS], app[EXPORT_CLIPS] = services.peers, services.export_clips or services.clip_service
@@ -146,7 +151,7 @@ async def convert_errors(request: web.Request, handler: Handler) -> web.StreamRe
     except FootageError as error:
         if error.http_status == 500:
             log.error("failed to answer %s %s", request.method, _safe_path(request), exc_info=error)
-        return error_response(error.http_status, str(error), error.hint)
+        return error_response(error.http_status, tell_error(request, error), error.hint)
     except asyncio.CancelledError:
         raise
     except Exception:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from footage.query.http.app_keys import CATALOG, LIVE, MISCONFIGURED, SESSIONS, WORKER
+from footage.indexer.store.base import StoreError
+from footage.query.http.app_keys import AUTHENTICATOR, CATALOG, LIVE, MISCONFIGURED, SESSIONS, WORKER
 from footage.query.http.camera_status import published_cameras
 from footage.query.http.origin import cookie_name, refuse_other_sites, requested_host, require_own_page
 from footage.query.http.service_auth import authenticate_service
@@ -20,6 +23,8 @@ from footage.stream.errors import USAGE, FootageError, InvalidInput
 
 IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
 """The key under which a request holds its caller."""
+IDENTIFY_SECONDS = 0.3
+"""Seconds in which the catalog must tell who the caller of a route without a token is."""
 SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)
 """Set on a request that was authenticated by its cookie."""
 
@@ -100,6 +105,13 @@ async def identify(request: web.Request, authenticator: Authenticator) -> Identi
     if not host.is_loopback:
         raise web.HTTPForbidden(reason=f"without a token only localhost is served, not {host.name!r}")
     return Identity(LOCAL_NAME)
+
+
+async def try_identify(request: web.Request) -> None:
+    """Note the caller of a route that needs no token, where it says who it is, for what it may be told."""
+    with suppress(web.HTTPException, StoreError, TimeoutError):
+        async with asyncio.timeout(IDENTIFY_SECONDS):
+            request[IDENTITY] = await identify(request, request.app[AUTHENTICATOR])
 
 
 async def _identify_by_cookie(request: web.Request) -> Identity | None:

@@ -97,7 +97,9 @@ async def list_cameras(
 def failing_stages(supervisor: Supervisor | None, live: LiveService | None = None) -> list[StageOut]:
     """The background stages that died and are not well again, and the cameras whose reader failed itself."""
     stages = [s for s in supervisor.stages if s.error] if supervisor else []
-    failing = [StageOut(stage=s.name, camera="", state=s.state.value, error=s.error, since=s.since) for s in stages]
+    failing = [
+        StageOut(stage=s.name, camera=s.camera, state=s.state.value, error=s.error, since=s.since) for s in stages
+    ]
     for name, status in ((c.name, c.status) for c in live.cameras()) if live else ():
         if status.fault:
             fault = StageOut(stage="camera", camera=name, state="restarting", error=status.fault, since=status.since)

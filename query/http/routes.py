@@ -23,7 +23,6 @@ from footage.query.http.app_keys import (
     CATALOG,
     CLIP_SERVICE,
     DETECTOR,
-    DISK,
     EXPORT_CLIPS,
     HEALTH,
     LIVE,
@@ -35,7 +34,7 @@ from footage.query.http.app_keys import (
     SUPERVISOR,
     WORKER,
 )
-from footage.query.http.auth import identity, require_visible, visible_moment
+from footage.query.http.auth import identity, require_visible, try_identify, visible_moment
 from footage.query.http.camera_routes import ROUTES as CAMERA_ROUTES
 from footage.query.http.camera_status import failing_stages, list_cameras
 from footage.query.http.export_routes import ROUTES as EXPORT_ROUTES
@@ -50,6 +49,7 @@ from footage.query.http.service_auth import is_from_service
 from footage.query.http.session_routes import ROUTES as SESSION_ROUTES
 from footage.query.http.share_routes import ROUTES as SHARE_ROUTES
 from footage.query.http.status_routes import ROUTES as STATUS_ROUTES
+from footage.query.http.telling import tell, tell_problem
 from footage.query.http.timeline_routes import ROUTES as TIMELINE_ROUTES
 from footage.query.http.watch_routes import ROUTES as WATCH_ROUTES
 from footage.query.peers.remote import (
@@ -206,7 +206,7 @@ async def cameras(request: web.Request, _: Params) -> CamerasOut:
     listed = await list_cameras(*parts, app[SUPERVISOR], refused.cameras)
     if not identity(request).cameras:  # the count is of all
         app[METRICS].records.set(sum(camera.records for camera in listed.cameras))
-    return listed.model_copy(update={"problem": await app[HEALTH].damage() or app[DISK].problem or refused.describe()})
+    return listed.model_copy(update={"problem": await tell_problem(request) or refused.describe()})
 
 
 async def _refused(request: web.Request) -> RefusedSummary:
@@ -222,6 +222,7 @@ async def healthz(request: web.Request, _: Params) -> Health:  # noqa: ARG001
 
 async def readyz(request: web.Request, _: Params) -> Ready:
     """Check that the background stages run, the store and the catalog answer, the index is whole, the disk has room."""
+    await try_identify(request)
     if failing := failing_stages(request.app[SUPERVISOR], request.app[LIVE]):
         raise web.HTTPServiceUnavailable(reason="; ".join(f"{s.stage}: {s.state}: {s.error}" for s in failing))
     try:
@@ -231,10 +232,11 @@ async def readyz(request: web.Request, _: Params) -> Ready:
     except TimeoutError:
         raise StoreUnreachable(f"the index did not answer within {READY_SECONDS:g} s") from None
     request.app[METRICS].damaged.set(bool(damage))
-    if problem := damage or request.app[DISK].problem:
+    if problem := await tell_problem(request):
         raise web.HTTPServiceUnavailable(reason=problem)
     live, refused = request.app[LIVE], await _refused(request)
-    waiting = f"new records wait: {live.problem}" if live and live.problem else ""
+    why = tell(request, live.problem, StoreUnreachable.public) if live else ""
+    waiting = f"new records wait: {why}" if why else ""
     return Ready(degraded=[text for text in (waiting, refused.describe()) if text])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from footage.query.http.auth import require_known, require_visible, visible_came
 from footage.query.http.pictures import FORM_SCHEMA, read_pictures
 from footage.query.http.routing import Params, Route, TimeParam, require_order
 from footage.query.http.schemas import AnswerOut
+from footage.query.http.telling import DAMAGED, tell
 from footage.query.scoring.expression import MAX_TERMS, Term
 from footage.query.search.options import SearchOptions, parse_sum
 from footage.query.values.times import parse_duration
@@ -109,7 +111,8 @@ async def _answer(request: web.Request, params: SearchParams, pictures: tuple[Te
     answer = await request.app[SEARCH_ENGINE].search(question)
     found = answer.moments or answer.pairs or answer.count
     request.app[METRICS].searches.labels("found" if found else "nothing").inc()
-    return AnswerOut.of(question, answer)
+    told = replace(answer, problem=tell(request, answer.problem, DAMAGED))
+    return AnswerOut.of(question, told)
 
 
 def _route(method: str, handler: SearchHandler, at_once: tuple[int, int], form: dict[str, Any] | None = None) -> Route:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
 from footage.indexer.store.base import Catalog
 from footage.query.http.cached_documents import CachedDocuments
+from footage.query.http.lifetimes import Lifetimes, utc_now
 from footage.query.http.tokens import CACHE_SECONDS, Authenticator, Identity, digest
 
 SESSION_KIND = "session"
@@ -45,8 +47,15 @@ class Session:
 class Sessions:
     """Begins, finds and ends sessions: they end with their token, after ``LIFETIME``, and when the user logs out."""
 
-    def __init__(self, catalog: Catalog, authenticator: Authenticator) -> None:
-        self._authenticator = authenticator
+    def __init__(
+        self,
+        catalog: Catalog,
+        authenticator: Authenticator,
+        expiry_clock: Callable[[], datetime] = utc_now,
+        lifetimes: Lifetimes | None = None,
+    ) -> None:
+        self._authenticator, self._expiry_clock = authenticator, expiry_clock
+        self._lifetimes = lifetimes or Lifetimes()
         self._documents = CachedDocuments(catalog, SESSION_KIND, _Stored)
 
     async def begin(self, token: str) -> tuple[str, Session] | None:
@@ -58,16 +67,18 @@ class Sessions:
         identity = await self._authenticator.authenticate(token)
         if identity is None:
             return None
-        secret, expires = secrets.token_urlsafe(32), datetime.now(UTC) + LIFETIME
+        secret, expires = secrets.token_urlsafe(32), self._lifetimes.now() + LIFETIME
         stored = _Stored(holder=identity.name, proof=_prove(secret, digest(token)), expires=expires)
         await self._remove_old(identity.name)
         await self._documents.put(digest(secret), stored)
+        self._lasts(digest(secret), stored)
         return secret, Session(identity, expires)
 
     async def find(self, secret: str) -> Session | None:
         """The session with this secret, if it has not ended."""
-        stored = await self._documents.get(digest(secret), CACHE_SECONDS)
-        if stored is None or stored.expires <= datetime.now(UTC):
+        name = digest(secret)
+        stored = await self._documents.get(name, CACHE_SECONDS)
+        if stored is None or not self._lasts(name, stored):
             return None
         proof = stored.proof
         identity = await self._authenticator.holder(
@@ -83,11 +94,14 @@ class Sessions:
 
     async def _remove_old(self, holder: str) -> None:
         """Remove sessions that ended by themselves, and the oldest of ``holder`` if there are too many."""
-        stored, now = await self._documents.all(), datetime.now(UTC)
+        stored, now = await self._documents.all(), self._expiry_clock()
         own = sorted((s.expires, name) for name, s in stored.items() if s.holder == holder and s.expires > now)
-        ended = [name for name, s in stored.items() if s.expires <= now]
+        ended = [name for name, s in stored.items() if s.expires <= now and not self._lasts(name, s)]
         for name in ended + [name for _, name in own[: max(0, len(own) - MAX_SESSIONS + 1)]]:
             await self._documents.put(name, None)
+
+    def _lasts(self, name: str, stored: _Stored) -> bool:
+        return self._lifetimes.lasts(name, stored.expires - LIFETIME, stored.expires)
 
 
 def _prove(secret: str, token_digest: str) -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from footage.indexer.store.base import Catalog
 from footage.query.http.cached_documents import CachedDocuments
+from footage.query.http.lifetimes import Lifetimes, utc_now
 from footage.query.http.tokens import CACHE_SECONDS, Authenticator, Identity, digest
 from footage.query.values.ids import MomentId
 from footage.stream.errors import InvalidInput
@@ -53,8 +55,15 @@ class Share(BaseModel):
 class Shares:
     """Makes, finds and withdraws shares."""
 
-    def __init__(self, catalog: Catalog, authenticator: Authenticator) -> None:
-        self._authenticator = authenticator
+    def __init__(
+        self,
+        catalog: Catalog,
+        authenticator: Authenticator,
+        expiry_clock: Callable[[], datetime] = utc_now,
+        lifetimes: Lifetimes | None = None,
+    ) -> None:
+        self._authenticator, self._expiry_clock = authenticator, expiry_clock
+        self._lifetimes = lifetimes or Lifetimes()
         self._documents = CachedDocuments(catalog, SHARE_KIND, Share)
         self._opened: dict[tuple[str, str], float] = {}
 
@@ -66,22 +75,24 @@ class Shares:
         """
         if not SHORTEST <= lasts <= LONGEST:
             raise InvalidInput(f"expires: a share lasts from a minute to {LONGEST.days} days; write 7d or 12h")
-        stored, now = await self._documents.all(), datetime.now(UTC)
-        for name in [name for name, share in stored.items() if share.expires <= now]:
+        stored, now = await self._documents.all(), self._lifetimes.now()
+        for name in [name for name, share in stored.items() if self._is_over(name, share)]:
             await self._documents.put(name, None)
             del stored[name]
         if len(stored) >= MAX_SHARES:
             raise InvalidInput(f"there are {len(stored)} shares already; withdraw some first")
         secret = secrets.token_urlsafe(32)
         id, expires = secrets.token_hex(8), now + lasts
-        share = Share(id=id, moment=str(moment), expires=expires, note=note, by=by.name, since=by.since)
+        share = Share(id=id, moment=str(moment), expires=expires, note=note, by=by.name, since=by.since, at=now)
         await self._documents.put(digest(secret), share)
+        self._lasts(digest(secret), share)
         return secret, share
 
     async def find(self, secret: str) -> Share | None:
         """The share of a link, while it is valid."""
-        share = await self._documents.get(digest(secret), CACHE_SECONDS)
-        if share is None or share.expires <= datetime.now(UTC):
+        name = digest(secret)
+        share = await self._documents.get(name, CACHE_SECONDS)
+        if share is None or not self._lasts(name, share):
             return None
         maker = await self._authenticator.named(share.by)
         if maker is None or maker.since != share.since:  # removed, or another of the same name
@@ -99,9 +110,15 @@ class Shares:
 
     async def all(self) -> list[Share]:
         """Every share that has not expired, the newest first."""
-        now = datetime.now(UTC)
-        found = [share for share in (await self._documents.all()).values() if share.expires > now]
+        found = [share for name, share in (await self._documents.all()).items() if self._lasts(name, share)]
         return sorted(found, key=lambda share: share.at, reverse=True)
+
+    def _lasts(self, name: str, share: Share) -> bool:
+        return self._lifetimes.lasts(name, share.at, share.expires)
+
+    def _is_over(self, name: str, share: Share) -> bool:
+        """Whether it can be removed: not only by a clock that may be wrong."""
+        return share.expires <= self._expiry_clock() and not self._lasts(name, share)
 
     async def remove(self, id: str) -> None:
         """Withdraw a share: here at once, at other services within seconds."""

@@ -14,7 +14,7 @@ from footage.query.http import session_routes
 from footage.query.http.app import MAX_BODY, convert_errors
 from footage.query.http.app_keys import AUDIT_LOG, AUTHENTICATOR, CATALOG, SESSIONS
 from footage.query.http.audit import AuditLog
-from footage.query.http.auth import authenticate_requests
+from footage.query.http.auth import authenticate_requests, try_identify
 from footage.query.http.origin import add_safe_headers
 from footage.query.http.page_routes import ROUTES as PAGE_ROUTES
 from footage.query.http.page_schemas import State, StatusOut
@@ -23,6 +23,7 @@ from footage.query.http.routing import Params, Route, add_routes, one_line, publ
 from footage.query.http.schemas import CamerasOut
 from footage.query.http.session_routes import ROUTES as SESSION_ROUTES
 from footage.query.http.sessions import Sessions
+from footage.query.http.telling import tell
 from footage.query.http.tokens import Authenticator
 from footage.query.values.zones import local_zone
 
@@ -35,11 +36,13 @@ class Startup:
     """How far the start is; whoever starts the service changes it.
 
     Attributes:
+        public: what is told in place of ``problem`` to a caller that may not know machines and folders.
         shown: is set once a page has shown that the start failed.
     """
 
     state: State = "starting"
     problem: str = ""
+    public: str = ""
     hint: str = "the model is being fetched or loaded, which may take minutes once; this page goes on by itself"
     shown: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: float = -WATCHED
@@ -60,8 +63,8 @@ STARTUP: web.AppKey[Startup] = web.AppKey("startup", Startup)
 
 async def readyz(request: web.Request, _: Params) -> Health:
     """Say that the service is not ready, and why."""
-    startup = request.app[STARTUP]
-    raise web.HTTPServiceUnavailable(reason=one_line(startup.problem or startup.state))
+    await try_identify(request)
+    raise web.HTTPServiceUnavailable(reason=one_line(_problem(request) or request.app[STARTUP].state))
 
 
 async def status(request: web.Request, _: Params) -> StatusOut:
@@ -77,7 +80,7 @@ async def status(request: web.Request, _: Params) -> StatusOut:
         zone=local_zone(),
         records=0,
         cameras=0,
-        problem=startup.problem,
+        problem=_problem(request),
         hint=startup.hint,
     )
 
@@ -88,8 +91,12 @@ async def cameras(request: web.Request, _: Params) -> CamerasOut:  # noqa: ARG00
 
 
 async def _refuse(request: web.Request) -> web.StreamResponse:
+    raise web.HTTPServiceUnavailable(reason=one_line(_problem(request) or "the service is starting"))
+
+
+def _problem(request: web.Request) -> str:
     startup = request.app[STARTUP]
-    raise web.HTTPServiceUnavailable(reason=one_line(startup.problem or "the service is starting"))
+    return tell(request, startup.problem, startup.public)
 
 
 ROUTES = (

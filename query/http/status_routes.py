@@ -6,10 +6,11 @@ from importlib.metadata import version
 
 from aiohttp import web
 
-from footage.query.http.app_keys import CATALOG, DISK, HEALTH, LIVE, MISCONFIGURED, MODEL, STORE
+from footage.query.http.app_keys import CATALOG, LIVE, MISCONFIGURED, MODEL, STORE
 from footage.query.http.auth import identity
 from footage.query.http.page_schemas import StatusOut
 from footage.query.http.routing import Params, Route
+from footage.query.http.telling import tell_problem
 from footage.query.values.zones import local_zone
 
 
@@ -22,7 +23,6 @@ async def status(request: web.Request, _: Params) -> StatusOut:
     counts = await app[STORE].counts(names) if names else {}
     records, cameras = sum(counts.get(name, 0) for name in names), {*names, *filter(can_see, watched)}
     bound = await app[CATALOG].bound_space()
-    problem = await app[HEALTH].damage() or app[DISK].problem
     hint = ""
     if not records:
         wrong = [name for name in app[MISCONFIGURED] if can_see(name)]
@@ -36,7 +36,7 @@ async def status(request: web.Request, _: Params) -> StatusOut:
         zone=local_zone(),
         records=records,
         cameras=len(cameras),
-        problem=problem,
+        problem=await tell_problem(request),
         hint=hint,
     )
 

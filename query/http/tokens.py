@@ -52,6 +52,11 @@ class Identity:
         """Whether the caller has ``role`` or a higher one."""
         return ROLES.index(self.role) >= ROLES.index(role)
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether the caller may know of machines, folders and all cameras: an admin that is limited to none."""
+        return self.role == "admin" and not self.cameras
+
     def can_see(self, camera: str) -> bool:
         """Whether the caller may see anything of this camera."""
         return not self.cameras or camera in self.cameras

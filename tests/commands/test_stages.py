@@ -14,8 +14,10 @@ import typer
 from aiohttp.test_utils import TestClient, TestServer
 
 from footage.commands import serve, service
+from footage.commands.camera_file import folder_file, write_cameras
 from footage.commands.composition import SearchServices
 from footage.commands.peers import open_peers
+from footage.commands.served_folders import ServedFolders
 from footage.commands.service import run_service
 from footage.config.settings import Settings
 from footage.indexer.cluster.directory import ServiceDirectory
@@ -65,8 +67,11 @@ RESTARTED = {
     "spool": (SpoolingWriter, "_drain"),
     "background": (WatchScorer, "_sample_again"),
     "webhooks": (WebhookSender, "_deliver_queue"),
+    "folder": (ServedFolders, "_index_folder"),
 }
 """Each stage that can be restarted, and the function that does its work."""
+UNSHARED = {"background", "webhooks", "folder"}
+"""Those that have nothing to do, or are not there, in a service of a cluster here."""
 SHARED = {"leases", "worker", "peers", "spool"}
 """Those that only a service of a cluster has."""
 ENDING = {"pipeline": (Pipeline, "_write_batches"), "embedding": (Pipeline, "_embed_batches")}
@@ -86,7 +91,7 @@ def test_every_stage_of_a_service_is_made_to_raise_here():
 @pytest.mark.parametrize("shared", [False, True])
 async def test_a_running_service_has_no_other_stages(shared, services, busy, tmp_path):
     async with running(settings(tmp_path, shared=shared), services) as (client, _):
-        expected = (set(RESTARTED) - (set() if shared else SHARED)) - ({"background", "webhooks"} if shared else set())
+        expected = set(RESTARTED) - (UNSHARED if shared else SHARED)
         async with asyncio.timeout(60):
             while True:
                 metrics = await (await client.get("/metrics")).text()
@@ -99,7 +104,9 @@ async def test_a_running_service_has_no_other_stages(shared, services, busy, tmp
 
 @pytest.fixture
 async def busy(services, tmp_path):
-    """What makes a service start all of its stages: records, a watch, an alert to deliver, and records that wait."""
+    """What starts all of a service's stages: records, a watch, an alert to deliver, records that wait, a folder."""
+    (tmp_path / "videos").mkdir()
+    write_cameras(folder_file(tmp_path / "index"), [{"name": "shed", "url": str(tmp_path / "videos")}])
     now = datetime.now(UTC)
     (red,) = await services.embedder.texts(["red"])
     records = [Record("yard", now - timedelta(seconds=600 - i), "m" * 16, float(i), red) for i in range(200)]

@@ -81,3 +81,113 @@ def test_a_clock_that_is_set_forward_again_is_doubted_anew():
     assert machine.off() == 0
     machine.elapsed += 22 * HOUR
     assert machine.off() == machine.error
+
+
+class Boots:
+    """A machine that is switched off and on; its clock may be wrong when it starts."""
+
+    def __init__(self, file):
+        self.file, self.passed, self.booted, self.error, self.boots = file, 0.0, 0.0, 0.0, 0
+
+    def start(self, off=0.0, error=0.0):
+        """The clock of a service that begins after the machine was off; 0: only the service was."""
+        if off:
+            self.boots += 1
+            self.booted = self.passed = self.passed + off
+        self.error = error
+        self.clock = ExpiryClock(
+            lambda: self.truth() + timedelta(seconds=self.error),
+            lambda: self.passed - self.booted,
+            self.file,
+            f"boot-{self.boots}",
+        )
+        return self.off()
+
+    def truth(self):
+        return START + timedelta(seconds=self.passed)
+
+    def off(self):
+        """By how many seconds footage expires too soon."""
+        return (self.clock() - self.truth()).total_seconds()
+
+    def run(self, seconds):
+        """Run so long, with a look each minute, as the service does; the most by which footage expires too soon."""
+        most = self.off()
+        for _ in range(round(seconds / 60)):
+            self.passed += 60
+            most = max(most, self.off())
+        return most
+
+
+DAY, YEAR = 24 * HOUR, 365 * 24 * HOUR
+
+
+@pytest.fixture
+def boots(tmp_path):
+    boots = Boots(tmp_path / "clock.json")
+    boots.start()
+    boots.run(HOUR)
+    return boots
+
+
+@pytest.mark.parametrize("error", [YEAR, 20 * YEAR, 2 * HOUR, -2 * HOUR, -56 * YEAR])
+@pytest.mark.parametrize("off", [60.0, HOUR, 14 * DAY])
+def test_a_clock_that_is_wrong_at_a_boot_until_a_time_server_sets_it_deletes_nothing_early(boots, error, off):
+    assert boots.start(off, error) <= 0
+    assert boots.run(HOUR / 2) <= 0
+    boots.error = 0.0
+    assert boots.run(HOUR) <= 0
+    boots.run(25 * HOUR)
+    assert boots.off() == 0, "and when the clock has been right for a day, footage expires by it"
+
+
+def test_a_machine_that_was_off_is_believed_after_an_hour_and_one_that_was_off_long_after_a_day(boots):
+    assert -HOUR - 601 <= boots.start(HOUR) <= -HOUR
+    boots.run(1.1 * HOUR)
+    assert boots.off() == 0
+    assert boots.start(14 * DAY) <= -14 * DAY
+    boots.run(23 * HOUR)
+    assert boots.off() <= -14 * DAY
+    boots.run(1.1 * HOUR)
+    assert boots.off() == 0
+
+
+def test_a_machine_that_runs_for_eight_hours_a_day_is_believed_each_day(boots):
+    for _ in range(5):
+        boots.start(16 * HOUR)
+        boots.run(8 * HOUR)
+        assert boots.off() == 0
+    for _ in range(3):  # after holidays it takes three of them
+        boots.start(14 * DAY if boots.off() == 0 else 16 * HOUR)
+        boots.run(8.2 * HOUR)
+    assert boots.off() == 0
+
+
+def test_a_service_that_starts_again_goes_on_as_if_it_had_not(boots):
+    boots.passed += 10 * DAY
+    assert boots.start() == 0
+    assert boots.start(error=YEAR) == 0, "the clock was set while it did not run"
+    assert boots.run(0.9 * HOUR) == 0
+
+
+def test_without_a_battery_it_is_known_at_each_boot_that_the_clock_is_wrong(boots, caplog):
+    for _ in range(3):
+        assert boots.start(HOUR / 2, -56 * YEAR) < -55 * YEAR
+        assert "shows a time before 2026-05-0" in caplog.text
+        caplog.clear()
+        boots.run(60)
+        boots.error = 0.0
+        boots.run(23 * HOUR)
+        assert boots.off() > -2 * HOUR
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[1]", b"\xff", b'{"boot": 1, "began": "x", "time": 3, "left": null}']
+)
+def test_a_file_that_cannot_be_read_is_told_and_the_clock_is_believed(tmp_path, content, caplog):
+    (tmp_path / "clock.json").write_bytes(content)
+    boots = Boots(tmp_path / "clock.json")
+    assert boots.start() == 0
+    assert "cannot be read" in caplog.text
+    boots.run(HOUR)
+    assert boots.start(HOUR) < 0
