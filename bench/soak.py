@@ -61,10 +61,15 @@ class Service:
         raise SystemExit(f"footage serve did not start: {log.read_text()}")
 
     def read(self) -> dict[str, float]:
-        """Memory in MB, handles, threads, and the processor seconds used so far."""
+        """Memory in MB, handles, threads, and the processor seconds used so far.
+
+        ``anon`` is what the process holds for itself; ``file`` are pages of files that it has mapped, which the system
+        may take back at any time: programs, networks, and the index, with which they grow.
+        """
         about = Path(f"/proc/{self.pid}")
         rollup, status = _fields(about / "smaps_rollup"), _fields(about / "status")
-        memory = {"rss": rollup["Rss"], "pss": rollup["Pss"], "anon": status["RssAnon"], "peak": status["VmHWM"]}
+        memory = {"rss": rollup["Rss"], "pss": rollup["Pss"], "anon": status["RssAnon"], "file": status["RssFile"]}
+        memory["peak"] = status["VmHWM"]
         return {
             **{name: round(kb * 1024 / 1e6, 1) for name, kb in memory.items()},
             "handles": len(list((about / "fd").iterdir())),
@@ -162,7 +167,7 @@ def summarize(rows: list[dict[str, Any]]) -> str:
     minutes = np.array([float(row["minute"]) for row in rows])
     late = minutes >= min(WARM_UP, minutes[-1] / 3)
     lines = [f"{minutes[-1]:.0f} minutes, {rows[-1]['kept']:.0f} frames indexed, {rows[-1]['asked']} searches"]
-    for name in ("rss", "pss", "anon", "handles", "threads"):
+    for name in ("rss", "anon", "file", "handles", "threads"):
         values = np.array([float(row[name]) for row in rows])
         slope = float(np.polyfit(minutes[late], values[late], 1)[0]) * 60
         mean = float(values[late].mean())

@@ -11,8 +11,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 PANELS = (
-    ("rss", "memory (RSS), MB"),
-    ("anon", "of it not files, MB"),
+    ("anon", "memory of its own, MB"),
+    ("file", "pages of mapped files, MB"),
     ("handles", "open handles"),
     ("threads", "threads"),
 )
@@ -26,7 +26,7 @@ def plot(files: dict[str, Path], out: Path) -> None:
             rows = list(csv.DictReader(file))
         minutes = [float(row["minute"]) for row in rows]
         for axis, (column, title) in zip(axes.flat, PANELS, strict=True):
-            axis.plot(minutes, [float(row[column]) for row in rows], label=name, linewidth=1.2)
+            axis.plot(minutes, [_value(row, column) for row in rows], label=name, linewidth=1.2)
             axis.set_title(title, fontsize=9)
             axis.grid(alpha=0.3)
     for axis in axes.flat:
@@ -37,3 +37,10 @@ def plot(files: dict[str, Path], out: Path) -> None:
     figure.tight_layout()
     figure.savefig(out)
     pyplot.close(figure)
+
+
+def _value(row: dict[str, str], column: str) -> float:
+    """A reading; older files hold no column of what is of files."""
+    if column == "file" and column not in row:
+        return float(row["rss"]) - float(row["anon"])
+    return float(row[column])

@@ -7,6 +7,8 @@ from contextlib import suppress
 
 import pyarrow as pa
 
+from footage.indexer.embed import network_memory
+
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 """As in glibc's malloc.h."""
 LARGE = 256 << 10
@@ -29,10 +31,11 @@ def limit_arenas() -> None:
 
 
 def give_back() -> None:
-    """Give the system what was freed: glibc keeps the holes between what is in use, and Arrow its pools.
+    """Give the system what was freed: glibc keeps the holes between what is in use, Arrow its pools, networks all.
 
     Takes some milliseconds, in which other threads that allocate may wait; elsewhere than on glibc only Arrow's.
     """
+    network_memory.release()
     pa.default_memory_pool().release_unused()
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from footage.indexer.embed.network_memory import tracked
 from footage.indexer.embed.openvino_core import core, describe_processor
 from footage.indexer.embed.openvino_core import openvino as ov
 from footage.stream.atomic import atomic_write
@@ -55,6 +56,12 @@ def compile_cached(
     Raises:
         RuntimeError: OpenVINO cannot compile it; what ``read`` raises.
     """
+    return tracked(_compile(read, source, options, cache))
+
+
+def _compile(
+    read: Callable[[], ov.Model], source: str, options: Mapping[str, Any], cache: Path | None
+) -> ov.CompiledModel:
     if cache is None:
         return core().compile_model(read(), "CPU", dict(options))
     key = repr((source, ov.__version__, describe_processor(), sorted(options.items())))

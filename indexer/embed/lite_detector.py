@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from footage.indexer.embed.network_memory import tracked
 from footage.stream.frame import Image
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class LiteDetector:
             if node.get_type_name() == "Add" and _channels(node.output(0)) == channels
         ]
         detector = openvino.Model(ends, model.get_parameters(), "detector")
-        return core().compile_model(detector, "CPU", cpu_options(self._threads, LITE_PRECISION))
+        return tracked(core().compile_model(detector, "CPU", cpu_options(self._threads, LITE_PRECISION)))
 
 
 def _channels(output: Any) -> int:
