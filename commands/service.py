@@ -83,6 +83,7 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
             model=services.model,
             camera_admin=cameras,
             expiry_clock=clock,
+            clock_problem=lambda: clock.problem,
         )
 
 

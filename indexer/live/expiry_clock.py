@@ -38,6 +38,9 @@ class ExpiryClock:
         elapsed: seconds of a clock that nobody sets, which counts suspension too, since the machine's boot.
         file: where what is believed is kept; None: the clock that the machine shows at the start is believed.
         boot: names the boot; empty where that is not known.
+
+    Attributes:
+        problem: that the machine's clock is behind what it showed before, for people; empty when it is not.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class ExpiryClock:
         self._doubted: tuple[datetime, float] | None = None  # a beginning that is not believed yet, and since when
         self._left = TRUSTED_AFTER  # for how long it must stay so
         self._noted = float("-inf")
+        self.problem = ""
         self._take_over()
 
     def __call__(self) -> datetime:
@@ -67,6 +71,8 @@ class ExpiryClock:
         elif elapsed - self._doubted[1] >= self._left.total_seconds():
             self._began, self._doubted, self._left = began, None, TRUSTED_AFTER
         self._note(elapsed)
+        if began - self._began >= -MAX_STEP:
+            self.problem = ""
         return min(began, self._began) + timedelta(seconds=elapsed)
 
     def _doubt(self, began: datetime, elapsed: float) -> None:
@@ -79,12 +85,13 @@ class ExpiryClock:
                 timedelta(seconds=round((began - self._began).total_seconds())),
                 self._left / timedelta(hours=1),
             )
-        elif self._noted == float("-inf"):
-            log.warning(
-                "the clock of this machine shows a time before %s, when footage ran last: set it (NTP); until then new "
-                "footage has wrong times",
-                (self._began + timedelta(seconds=elapsed)).isoformat(timespec="seconds"),
+        else:
+            last = (self._began + timedelta(seconds=elapsed)).isoformat(timespec="seconds")
+            self.problem = (
+                f"the clock of this machine is behind: it showed {last} before; new footage may have wrong times until "
+                "it is set (NTP)"
             )
+            log.warning(self.problem)
 
     def _read(self) -> datetime:
         return self._now() - timedelta(seconds=self._elapsed())

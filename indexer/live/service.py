@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 
 from footage.indexer.camera import Camera
@@ -12,6 +13,7 @@ from footage.indexer.cluster.fence import Fence, FencedWriter
 from footage.indexer.embed.base import Embedder
 from footage.indexer.live.cameras import CameraState, LiveCameras
 from footage.indexer.live.catalog_writer import CatalogWriter
+from footage.indexer.live.clock_notes import ClockNotes
 from footage.indexer.live.load import Load, LoadMeter, Reading
 from footage.indexer.live.progress import OnWritten, WrittenProgress
 from footage.indexer.live.recovery import recover_segments, remove_missing_segments
@@ -60,13 +62,14 @@ class LiveService:
         archive: SegmentArchive,
         spool: Spool | None,
         fence: Fence | None,
+        clock_notes: ClockNotes,
         supervisor: Supervisor,
     ) -> None:
         """Run composed parts, as stages of the supervisor; ``start`` composes them."""
         self.archive = archive
         self._cameras, self._notes, self._channel, self._pipeline = cameras, notes, channel, pipeline
         self._writer, self._spool, self._fence = writer, spool, fence
-        self._meter = LoadMeter()
+        self._meter, self._clock_notes = LoadMeter(), clock_notes
         self._loop = asyncio.get_running_loop()
         self._embedding = supervisor.start("pipeline", pipeline.run, restart=False, on_failed=self._note_lost)
         self._noting = supervisor.start("catalog", notes.run)
@@ -112,7 +115,12 @@ class LiveService:
         progress = WrittenProgress(running, notes, fence, on_written)
         pipeline = Pipeline(channel, RetryingEmbedder(embedder), writer, wait=0.1, seconds=0.5, on_written=progress)
         service = cls(
-            running, notes, channel, pipeline, writer, archive=archive, spool=spool, fence=fence, supervisor=supervisor
+            *(running, notes, channel, pipeline, writer),
+            archive=archive,
+            spool=spool,
+            fence=fence,
+            clock_notes=ClockNotes(catalog, notes),
+            supervisor=supervisor,
         )
         for camera in cameras:
             await service.add(camera)
@@ -202,3 +210,5 @@ class LiveService:
             own, others = read_processor_time()
             embed, dropped = self._pipeline.stats.embed_seconds, self._cameras.dropped
             self._meter.add(Reading(self._loop.time(), embed, own, others, dropped))
+            with suppress(StoreError):  # it is read again at the next tick; that the catalog is away is told elsewhere
+                await self._clock_notes.look([camera.name for camera in self._cameras.states()])

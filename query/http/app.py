@@ -27,6 +27,7 @@ from footage.query.http.app_keys import (
     CAMERA_ADMIN,
     CATALOG,
     CLIP_SERVICE,
+    CLOCK_PROBLEM,
     DETECTOR,
     DISK,
     EXPORT_CLIPS,
@@ -82,6 +83,7 @@ class AppServices:
         clip_service: of this machine's footage.
         export_clips: of the footage of every machine; default: of this one's.
         expiry_clock: UTC time by which what has expired is deleted.
+        clock_problem: what is wrong with the clock of this machine; empty when nothing is known.
     """
 
     store: Store
@@ -103,6 +105,7 @@ class AppServices:
     model: str = ""
     camera_admin: CameraAdmin | None = None
     expiry_clock: Callable[[], datetime] = utc_now
+    clock_problem: Callable[[], str] = str
 
 
 def build_app(services: AppServices, token: str | None = None, local: bool = True) -> web.Application:
@@ -122,7 +125,7 @@ def build_app(services: AppServices, token: str | None = None, local: bool = Tru
     app[HEALTH], app[DISK], app[SUPERVISOR] = services.health, services.disk, services.supervisor
     app[REFUSED], app[SESSIONS] = services.refused, Sessions(services.catalog, authenticator, services.expiry_clock)
     app[DETECTOR] = LiteDetector(threads=2)
-    app[CAMERA_ADMIN] = services.camera_admin
+    app[CAMERA_ADMIN], app[CLOCK_PROBLEM] = services.camera_admin, services.clock_problem
     app[SHARES] = Shares(services.catalog, authenticator, services.expiry_clock)
     session_routes.prepare(app)
     app[WORKER], app[MISCONFIGURED], app[MODEL] = services.worker, services.misconfigured, services.model

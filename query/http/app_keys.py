@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
@@ -45,6 +45,8 @@ REVIEWS: web.AppKey[ReviewLog] = web.AppKey("reviews", ReviewLog)
 DETECTOR: web.AppKey[LiteDetector] = web.AppKey("detector", LiteDetector)
 CAMERA_ADMIN: web.AppKey[CameraAdmin | None] = web.AppKey("camera_admin", CameraAdmin)
 """Changes the cameras that this service reads; None where it reads none of its own."""
+CLOCK_PROBLEM: web.AppKey[Callable[[], str]] = web.AppKey("clock_problem", Callable)  # type: ignore[arg-type]
+"""Says what is wrong with the clock of this machine; empty when nothing is known."""
 SHARES: web.AppKey[Shares] = web.AppKey("shares", Shares)
 SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions", Sessions)
 MISCONFIGURED: web.AppKey[Mapping[str, str]] = web.AppKey("misconfigured", Mapping)

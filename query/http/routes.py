@@ -22,6 +22,7 @@ from footage.query.http.app_keys import (
     AUTHENTICATOR,
     CATALOG,
     CLIP_SERVICE,
+    CLOCK_PROBLEM,
     DETECTOR,
     EXPORT_CLIPS,
     HEALTH,
@@ -206,7 +207,9 @@ async def cameras(request: web.Request, _: Params) -> CamerasOut:
     listed = await list_cameras(*parts, app[SUPERVISOR], refused.cameras)
     if not identity(request).cameras:  # the count is of all
         app[METRICS].records.set(sum(camera.records for camera in listed.cameras))
-    return listed.model_copy(update={"problem": await tell_problem(request) or refused.describe()})
+    return listed.model_copy(
+        update={"problem": await tell_problem(request) or refused.describe() or app[CLOCK_PROBLEM]()}
+    )
 
 
 async def _refused(request: web.Request) -> RefusedSummary:
@@ -237,7 +240,8 @@ async def readyz(request: web.Request, _: Params) -> Ready:
     live, refused = request.app[LIVE], await _refused(request)
     why = tell(request, live.problem, StoreUnreachable.public) if live else ""
     waiting = f"new records wait: {why}" if why else ""
-    return Ready(degraded=[text for text in (waiting, refused.describe()) if text])
+    clock = request.app[CLOCK_PROBLEM]()
+    return Ready(degraded=[text for text in (waiting, refused.describe(), clock) if text])
 
 
 async def audit(request: web.Request, params: AuditParams) -> AuditOut:

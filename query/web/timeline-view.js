@@ -237,7 +237,7 @@ class TimelineView {
 function describe({ ms, camera, moment, span }) {
   const lines = [camera, `${dayOf(ms)} ${clockOf(ms)}`];
   if (moment) lines.push([`${text.kinds[moment.kind]}: ${preciseOf(moment.best.time)}`, ...scoreOf(moment)].join(', '));
-  else if (span?.state === 'watched') lines.push(text.wasWatched);
+  else if (span?.state === 'watched') lines.push(span.cause ? `${text.wasWatched} (${span.cause})` : text.wasWatched);
   else if (span) lines.push(`${text.noFootage}: ${span.cause || text.noCause}`, `${clockOf(span.start)} – ${clockOf(span.end)}`);
   else lines.push(text.unknown);
   return [...lines, utcOf(ms).replace(/\.\d+/, '')];

@@ -90,3 +90,32 @@ def test_a_clock_that_is_set_an_hour_forward_and_back_is_followed(rtsp, films, t
         assert len(mine) >= 3
         assert [t for c, t in keys if c == camera and not any(w.start <= t <= w.end for w in watched)] == []
     print(f"{len(keys)} records, {len(media)} segments, {len(coverage)} spans, {stopped - began}")
+
+
+def test_a_clock_that_is_wrong_at_the_start_deletes_nothing_and_is_told(rtsp, films, tiny_clip, tmp_path, machine):
+    clock, before = machine
+    cameras = rtsp({"yard": films["yard"], "gate": films["yard"]}, login="user:secret")
+    settings = write_settings(cameras, tmp_path, tiny_clip)
+    settings.write_text(settings.read_text().replace("stall: 20s}", "stall: 20s, keep: 1d}"))
+    service = Service(settings, before=before)
+    service.until(lambda c: all(c.get(name, {}).get("records", 0) > 5 for name in ("yard", "gate")))
+    assert service.end() == 0
+    keys, media, _ = stored(settings)
+    for error, way in ((365 * 24 * HOUR, "back"), (-55 * 365 * 24 * HOUR, "forward")):
+        clock.write_text(f"{error.total_seconds():+.0f}")
+        service = Service(settings, before=before)
+        service.until(lambda c, then=datetime.now(UTC) + error: then < newest(c) < then + HOUR / 2)
+        listed = json.loads(service.get("/api/cameras"))["problem"]
+        assert ("the clock of this machine is behind" in listed) == (way == "forward"), listed
+        clock.with_suffix(".new").write_text("+0")
+        clock.with_suffix(".new").replace(clock)
+        service.until(lambda c, then=datetime.now(UTC): then - SLACK < newest(c) < then + HOUR / 2)
+        told = f"by a clock that was then set {way} by {round(abs(error) / (24 * HOUR))} days"
+        span = {"from": "1970-01-01T00:00Z", "to": "2040-01-01T00:00Z"}
+        service.until(lambda _, told=told, span=span, one=service: told.encode() in one.get("/api/coverage", **span))
+        assert "Traceback" not in service.told
+        assert service.end() == 0
+    left, kept, _ = stored(settings)
+    assert set(keys) <= set(left)
+    assert {m.id for m in media} <= {m.id for m in kept}
+    assert all(Path(m.path).exists() for m in media)

@@ -173,11 +173,13 @@ def test_a_service_that_starts_again_goes_on_as_if_it_had_not(boots):
 def test_without_a_battery_it_is_known_at_each_boot_that_the_clock_is_wrong(boots, caplog):
     for _ in range(3):
         assert boots.start(HOUR / 2, -56 * YEAR) < -55 * YEAR
-        assert "shows a time before 2026-05-0" in caplog.text
+        assert "the clock of this machine is behind: it showed 2026-05-0" in boots.clock.problem
+        assert boots.clock.problem in caplog.text
         caplog.clear()
         boots.run(60)
         boots.error = 0.0
         boots.run(23 * HOUR)
+        assert boots.clock.problem == ""
         assert boots.off() > -2 * HOUR
 
 

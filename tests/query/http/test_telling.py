@@ -133,3 +133,12 @@ async def test_without_tokens_whoever_is_on_this_machine_is_told_all_and_other_h
     elsewhere = await told(client, "/readyz", {"Host": "evil.example"})
     assert "damaged" in elsewhere
     assert "10.0.0.7" not in elsewhere
+
+
+async def test_a_clock_that_is_behind_is_told_to_everybody_and_the_service_is_ready(serve, tokens):
+    client = await serve(clock_problem=lambda: "the clock of this machine is behind")
+    for name, headers in tokens.items():
+        async with client.get("/readyz", headers=headers) as response:
+            assert (await response.json())["degraded"] == ["the clock of this machine is behind"]
+        if name != "nobody":
+            assert "is behind" in await told(client, "/api/cameras", headers)
