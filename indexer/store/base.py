@@ -222,7 +222,7 @@ class Coverage:
 
     Attributes:
         start, end: UTC, half-open.
-        cause: why not, for a gap ("connection lost", "file damaged"); empty when watched.
+        cause: why not, for a gap ("connection lost", "file damaged"); when watched, why times may be wrong, or empty.
     """
 
     camera: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -96,8 +97,8 @@ def _without(watched: Coverage, lost: Iterable[Span]) -> Iterator[Coverage]:
         start, end = max(start, at), min(end, watched.end)
         if start < end:
             if at < start:
-                yield Coverage(camera, at, start, CoverageState.WATCHED)
+                yield replace(watched, start=at, end=start)
             yield Coverage(camera, start, end, CoverageState.GAP, LOST)
             at = end
     if at < watched.end:
-        yield Coverage(camera, at, watched.end, CoverageState.WATCHED)
+        yield replace(watched, start=at)

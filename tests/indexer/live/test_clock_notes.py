@@ -6,6 +6,7 @@ import pytest
 
 from footage.indexer.live.clock_notes import ClockNotes
 from footage.indexer.store.base import Coverage, CoverageState, StoreUnreachable
+from footage.indexer.store.lost_vectors import shown_coverage
 
 BOOT = datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -38,7 +39,8 @@ class Machine:
                 await self.catalog.set_coverage(self.noted.pop(0))
 
     async def causes(self):
-        spans = await self.catalog.coverage([], datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+        ever = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+        spans = await shown_coverage(self.catalog, [], *ever)
         return [(c.start, c.end, c.state, c.cause) for c in spans]
 
 
