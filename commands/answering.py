@@ -87,11 +87,12 @@ def describe_no_match(answer: AnswerOut) -> str:
 
 
 def describe_gaps(answer: AnswerOut) -> list[str]:
-    """Sentences on when the searched cameras were not watched, and why; the latest five one by one."""
+    """Sentences on when the searched cameras were not watched, or by a wrong clock, and why; the latest five."""
     lines = [
-        f"camera {c.camera} was not watched from {local_time(c.start)} to {local_time(c.end)}: {c.cause}"
+        f"camera {c.camera} was {'not watched' if c.state == 'gap' else 'watched'} from {local_time(c.start)} to "
+        f"{local_time(c.end)}{':' if c.state == 'gap' else ''} {c.cause}"
         for c in answer.coverage
-        if c.state == "gap"
+        if c.state == "gap" or c.cause
     ]
     more = len(lines) - MAX_GAPS
     return [*lines[-MAX_GAPS:], f"and {more} earlier gaps"] if more > 0 else lines

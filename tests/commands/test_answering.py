@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from footage.commands.answering import answer_question, file_position
+from footage.commands.answering import answer_question, describe_gaps, file_position
 from footage.indexer.store.sqlite import SqliteCatalog
 from footage.query.http.schemas import MomentOut
 from footage.query.scoring.expression import parse_query
@@ -59,3 +59,20 @@ async def test_of_files_that_overlap_the_one_with_the_best_frame_is_named(tmp_pa
     shown = [file_position(m, files[m.id]) for m in answer.moments]
     await catalog.close()
     assert shown == ["bbbb.mp4 0:08-0:13", "aaaa.mp4 0:48-0:53"]
+
+
+def test_what_was_not_watched_or_by_a_wrong_clock_is_told():
+    spans = [
+        ("watched", ""),
+        ("gap", "no picture for 10 s"),
+        ("watched", "by a clock that was then set back by 1:00:00"),
+    ]
+    coverage = [
+        SimpleNamespace(camera="yard", start=at(60 * i), end=at(60 * i + 60), state=state, cause=cause)
+        for i, (state, cause) in enumerate(spans)
+    ]
+    gap, doubtful = describe_gaps(SimpleNamespace(coverage=coverage))
+    assert gap.startswith("camera yard was not watched from ")
+    assert gap.endswith(": no picture for 10 s")
+    assert doubtful.startswith("camera yard was watched from ")
+    assert doubtful.endswith(" by a clock that was then set back by 1:00:00")
