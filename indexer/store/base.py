@@ -56,7 +56,7 @@ PASSING = (StoreUnreachable, StoreFull)
 class StoreDamaged(StoreError):
     """Raised when what is stored cannot be read back; the message says what repairs it."""
 
-    public = "the index is damaged; an administrator can see how to mend it"
+    public = "the index is damaged; an administrator can see how to repair it"
 
 
 class SpaceMismatch(StoreError):

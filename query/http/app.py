@@ -49,6 +49,7 @@ from footage.query.http.app_keys import (
 from footage.query.http.audit import AuditLog
 from footage.query.http.auth import authenticate_requests
 from footage.query.http.camera_contract import CameraAdmin
+from footage.query.http.disclosure import shown_error
 from footage.query.http.export_routes import EXPORT_LOCK
 from footage.query.http.lifetimes import utc_now
 from footage.query.http.limits import RETRY_AFTER
@@ -58,7 +59,6 @@ from footage.query.http.routing import add_routes, public_routes
 from footage.query.http.schemas import ErrorOut
 from footage.query.http.sessions import Sessions
 from footage.query.http.shares import Shares
-from footage.query.http.telling import tell_error
 from footage.query.http.tokens import Authenticator
 from footage.query.http.watch_routes import WATCH_CONTEXT, WatchContext
 from footage.query.peers.peers import Peers
@@ -154,7 +154,7 @@ async def convert_errors(request: web.Request, handler: Handler) -> web.StreamRe
     except FootageError as error:
         if error.http_status == 500:
             log.error("failed to answer %s %s", request.method, _safe_path(request), exc_info=error)
-        return error_response(error.http_status, tell_error(request, error), error.hint)
+        return error_response(error.http_status, shown_error(request, error), error.hint)
     except asyncio.CancelledError:
         raise
     except Exception:

@@ -38,6 +38,7 @@ from footage.query.http.app_keys import (
 from footage.query.http.auth import identity, require_visible, try_identify, visible_moment
 from footage.query.http.camera_routes import ROUTES as CAMERA_ROUTES
 from footage.query.http.camera_status import failing_stages, list_cameras
+from footage.query.http.disclosure import details_for, shown_problem
 from footage.query.http.export_routes import ROUTES as EXPORT_ROUTES
 from footage.query.http.forward import Forwarding
 from footage.query.http.limits import FileResponse
@@ -50,7 +51,6 @@ from footage.query.http.service_auth import is_from_service
 from footage.query.http.session_routes import ROUTES as SESSION_ROUTES
 from footage.query.http.share_routes import ROUTES as SHARE_ROUTES
 from footage.query.http.status_routes import ROUTES as STATUS_ROUTES
-from footage.query.http.telling import tell, tell_problem
 from footage.query.http.timeline_routes import ROUTES as TIMELINE_ROUTES
 from footage.query.http.watch_routes import ROUTES as WATCH_ROUTES
 from footage.query.peers.remote import (
@@ -208,7 +208,7 @@ async def cameras(request: web.Request, _: Params) -> CamerasOut:
     if not identity(request).cameras:  # the count is of all
         app[METRICS].records.set(sum(camera.records for camera in listed.cameras))
     return listed.model_copy(
-        update={"problem": await tell_problem(request) or refused.describe() or app[CLOCK_PROBLEM]()}
+        update={"problem": await shown_problem(request) or refused.describe() or app[CLOCK_PROBLEM]()}
     )
 
 
@@ -235,10 +235,10 @@ async def readyz(request: web.Request, _: Params) -> Ready:
     except TimeoutError:
         raise StoreUnreachable(f"the index did not answer within {READY_SECONDS:g} s") from None
     request.app[METRICS].damaged.set(bool(damage))
-    if problem := await tell_problem(request):
+    if problem := await shown_problem(request):
         raise web.HTTPServiceUnavailable(reason=problem)
     live, refused = request.app[LIVE], await _refused(request)
-    why = tell(request, live.problem, StoreUnreachable.public) if live else ""
+    why = details_for(request, live.problem, StoreUnreachable.public) if live else ""
     waiting = f"new records wait: {why}" if why else ""
     clock = request.app[CLOCK_PROBLEM]()
     return Ready(degraded=[text for text in (waiting, refused.describe(), clock) if text])

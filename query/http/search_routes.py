@@ -12,10 +12,10 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from footage.query.http.app_keys import METRICS, SEARCH_ENGINE
 from footage.query.http.auth import require_known, require_visible, visible_cameras
+from footage.query.http.disclosure import DAMAGED, details_for
 from footage.query.http.pictures import FORM_SCHEMA, read_pictures
 from footage.query.http.routing import Params, Route, TimeParam, require_order
 from footage.query.http.schemas import AnswerOut
-from footage.query.http.telling import DAMAGED, tell
 from footage.query.scoring.expression import MAX_TERMS, Term
 from footage.query.search.options import SearchOptions, parse_sum
 from footage.query.values.times import parse_duration
@@ -111,7 +111,7 @@ async def _answer(request: web.Request, params: SearchParams, pictures: tuple[Te
     answer = await request.app[SEARCH_ENGINE].search(question)
     found = answer.moments or answer.pairs or answer.count
     request.app[METRICS].searches.labels("found" if found else "nothing").inc()
-    told = replace(answer, problem=tell(request, answer.problem, DAMAGED))
+    told = replace(answer, problem=details_for(request, answer.problem, DAMAGED))
     return AnswerOut.of(question, told)
 
 

@@ -15,6 +15,7 @@ from footage.query.http.app import MAX_BODY, convert_errors
 from footage.query.http.app_keys import AUDIT_LOG, AUTHENTICATOR, CATALOG, SESSIONS
 from footage.query.http.audit import AuditLog
 from footage.query.http.auth import authenticate_requests, try_identify
+from footage.query.http.disclosure import details_for
 from footage.query.http.origin import add_safe_headers
 from footage.query.http.page_routes import ROUTES as PAGE_ROUTES
 from footage.query.http.page_schemas import State, StatusOut
@@ -23,7 +24,6 @@ from footage.query.http.routing import Params, Route, add_routes, one_line, publ
 from footage.query.http.schemas import CamerasOut
 from footage.query.http.session_routes import ROUTES as SESSION_ROUTES
 from footage.query.http.sessions import Sessions
-from footage.query.http.telling import tell
 from footage.query.http.tokens import Authenticator
 from footage.query.values.zones import local_zone
 
@@ -96,7 +96,7 @@ async def _refuse(request: web.Request) -> web.StreamResponse:
 
 def _problem(request: web.Request) -> str:
     startup = request.app[STARTUP]
-    return tell(request, startup.problem, startup.public)
+    return details_for(request, startup.problem, startup.public)
 
 
 ROUTES = (

@@ -8,9 +8,9 @@ from aiohttp import web
 
 from footage.query.http.app_keys import CATALOG, LIVE, MISCONFIGURED, MODEL, STORE
 from footage.query.http.auth import identity
+from footage.query.http.disclosure import shown_problem
 from footage.query.http.page_schemas import StatusOut
 from footage.query.http.routing import Params, Route
-from footage.query.http.telling import tell_problem
 from footage.query.values.zones import local_zone
 
 
@@ -36,7 +36,7 @@ async def status(request: web.Request, _: Params) -> StatusOut:
         zone=local_zone(),
         records=records,
         cameras=len(cameras),
-        problem=await tell_problem(request),
+        problem=await shown_problem(request),
         hint=hint,
     )
 

@@ -9,24 +9,24 @@ from footage.query.http.auth import IDENTITY
 from footage.query.http.service_auth import is_from_service
 from footage.stream.errors import FootageError
 
-DAMAGED = "the index is damaged, so answers are not complete; an administrator can see how to mend it"
+DAMAGED = "the index is damaged, so answers are not complete; an administrator can see how to repair it"
 DISK_FULL = "a disk is full: nothing new is indexed or recorded; an administrator can see which"
 
 
-def tell(request: web.Request, text: str, public: str) -> str:
+def details_for(request: web.Request, text: str, public: str) -> str:
     """The text for a caller that may know all, else ``public`` in place of it; an empty text stays empty."""
     return text if not text or _may_know_all(request) else public
 
 
-def tell_error(request: web.Request, error: FootageError) -> str:
+def shown_error(request: web.Request, error: FootageError) -> str:
     """The message of an error for the caller of a request, which may not be known."""
-    return tell(request, str(error), error.public or str(error))
+    return details_for(request, str(error), error.public or str(error))
 
 
-async def tell_problem(request: web.Request) -> str:
+async def shown_problem(request: web.Request) -> str:
     """What is wrong with the index or a disk, for the caller of a request; empty when nothing is."""
     damage = await request.app[HEALTH].damage()
-    return tell(request, damage, DAMAGED) or tell(request, request.app[DISK].problem, DISK_FULL)
+    return details_for(request, damage, DAMAGED) or details_for(request, request.app[DISK].problem, DISK_FULL)
 
 
 def _may_know_all(request: web.Request) -> bool:
