@@ -48,7 +48,10 @@ KNOWN = {
     "stream.source.SourceError": (1, 500, ""),
 }
 """Exit code, HTTP status and hint: what two tables of classes said before each class said it itself."""
-SIGNALS = {"StoppedError", "TimelineBreakError", "ReconnectError", "ColumnDamaged"}
+SIGNALS = {
+    *("StoppedError", "TimelineBreakError", "ReconnectError", "ColumnDamaged"),
+    *("HardwareFailureError", "HardwareGivenUpError"),
+}
 """Exceptions that never reach a person: they tell a caller in the same folder what happened."""
 
 
