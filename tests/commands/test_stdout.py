@@ -32,6 +32,7 @@ async def run(server, *args):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 async def test_retries_are_not_printed_on_standard_output(server, tmp_path):
     assert importlib.util.find_spec("structlog"), "stamina prints on standard output only where structlog is installed"
     film = films.encode(tmp_path / "film.mp4", films.numbered(20), fps=10, gop=10)

@@ -31,6 +31,7 @@ def live(rtsp, tmp_path):
     running.stop()
 
 
+@pytest.mark.slow
 async def test_a_watch_fires_into_an_open_page_and_is_tested_at_any_threshold(live, visit):
     page = await visit("/?view=live", url=live.url, allow=NOT_WRITTEN)
     away = page.locator(".camera", has=page.locator("h2", has_text="roof"))

@@ -111,7 +111,7 @@ async def test_what_the_browser_cannot_play_is_re_encoded_and_said(visit, number
 
 
 async def test_a_clip_for_every_browser_is_h264_and_the_download_keeps_the_original(visit, numbers):
-    page = await visit(url=numbers.url)
+    page = await visit("about:blank", url=numbers.url)
     for play, codec in ((0, "hevc"), (1, "h264")):
         answer = await page.request.get(f"/api/moments/{span('hevc', 2, 4)}/clip.mp4?pad=0&play={play}")
         assert answer.ok
@@ -152,7 +152,7 @@ async def test_speed_is_kept_and_the_bar_seeks_on_release(visit, numbers):
 
 
 async def test_the_bar_stays_under_the_pointer_while_the_other_cameras_are_looked_up(visit, numbers):
-    page = await visit(url=numbers.url, allow=("404",))  # of a time without a picture
+    page = await visit("about:blank", url=numbers.url, allow=("404",))  # of a time without a picture
     release = await hold(page, "**/api/frames?at=*")
     await page.goto(f"/?open={span('uneven', 1, 2)}&t={instant(1)}")
     await opened(page)
@@ -192,7 +192,7 @@ async def drag_back(page, x, y):
 
 
 async def test_pictures_of_the_bar_that_failed_are_asked_for_again_by_the_next_drag(visit, numbers):
-    page = await visit(url=numbers.url, allow=("ERR_",))
+    page = await visit("about:blank", url=numbers.url, allow=("ERR_",))
     for pattern in ("**/api/frames?camera=*", "**/*side=240"):
         await page.route(pattern, lambda route: route.abort(), times=1)
     await page.goto(f"/?open={span('uneven', 1, 2)}&t={instant(1)}")

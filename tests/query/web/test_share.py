@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from playwright.async_api import expect
 
 TOKEN = "a-long-random-text-for-the-tests"
@@ -60,6 +61,7 @@ async def test_a_link_shows_one_moment_until_it_is_revoked(visit, serve):
     assert await stranger.evaluate("fetch(location.pathname + '/clip.mp4').then((answer) => answer.status)") == 404
 
 
+@pytest.mark.slow
 async def test_a_link_ends_by_itself(visit, serve):
     """The shortest is a minute: here time is what is moved."""
     service = serve()
