@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -24,9 +25,13 @@ from footage.indexer.embed.runtime_benchmark import REFERENCE, RuntimeBenchmark,
 from footage.indexer.embed.tokenizer import TextTokenizer
 from footage.indexer.embed.tower import Tower
 from footage.stream.frame import Image
+from footage.stream.processors import available_processors
 
 TEXT_BATCH = 32
 """How many texts go through the text network at once."""
+STREAMS = 2
+"""Batches of images in the network at once, each on a part of the cores: cores that share one wait for each other after
+each layer, and for long where one of them decodes a film."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -34,8 +39,8 @@ T = TypeVar("T")
 class ClipEmbedder:
     """An ``Embedder`` that runs a CLIP model in ONNX.
 
-    Images are prepared on two threads and embedded on one, all owned by this object, so that one batch is prepared
-    while the batch before it is in the network. The text network is loaded at its first use and always runs in single
+    Images are prepared on two threads and embedded on two, all owned by this object, so that one batch is prepared
+    while those before it are in the network. The text network is loaded at its first use and always runs in single
     precision. ``close`` waits for running calls.
     """
 
@@ -57,7 +62,10 @@ class ClipEmbedder:
         self.batch = benchmark.plan.batch
         self.benchmark = benchmark
         self._layout, self._preprocessor, self._cache = layout, preprocessor, cache
-        self._network_pool = ThreadPoolExecutor(1, "clip")
+        on_cores = benchmark.plan.runtime == "openvino"
+        self._streams = min(STREAMS, benchmark.plan.threads or available_processors()) if on_cores else 1
+        self._network_pool = ThreadPoolExecutor(self._streams, "clip")
+        self._loading = Lock()  # of the networks, which any of these threads may find missing
         self._prepare_pool = ThreadPoolExecutor(2, "clip-prepare")
         self._closed = False
 
@@ -185,7 +193,7 @@ class ClipEmbedder:
 
     @cached_property
     def _run_image(self) -> NetworkRunner:
-        return compile_tower(self._image_tower, self.benchmark.plan)
+        return compile_tower(self._image_tower, self.benchmark.plan, streams=self._streams)
 
     @cached_property
     def _run_text(self) -> NetworkRunner:
@@ -203,11 +211,15 @@ class ClipEmbedder:
 
     def _embed(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         port = self._image_tower.inputs[0]
-        return self._run_image({port.name: pixels.astype(port.dtype, copy=False)})
+        with self._loading:
+            run = self._run_image
+        return run({port.name: pixels.astype(port.dtype, copy=False)})
 
     def _texts(self, texts: list[str]) -> Vectors:
         parts = [texts[first : first + TEXT_BATCH] for first in range(0, len(texts), TEXT_BATCH)]
-        rows = [self._run_text(self._text_feeds(part)) for part in parts]
+        with self._loading:
+            run = self._run_text
+        rows = [run(self._text_feeds(part)) for part in parts]
         return _unit_rows(rows, self.space.dim)
 
     def _text_feeds(self, texts: Sequence[str]) -> dict[str, NDArray[Any]]:

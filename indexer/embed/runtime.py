@@ -8,6 +8,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from queue import LifoQueue
 from typing import Any
 
 import numpy as np
@@ -89,19 +90,23 @@ def compile_model(path: Path, *, threads: int = 0, precision: str | None = None,
         raise EmbedderError(f"{path} cannot be loaded ({error}); install footage again") from error
 
 
-def compile_tower(tower: Tower, plan: Plan, cache: Path | None = None) -> NetworkRunner:
+def compile_tower(tower: Tower, plan: Plan, cache: Path | None = None, streams: int = 1) -> NetworkRunner:
     """Compile a network to run as the plan says.
 
     A network exported for one row at a time is reshaped to any number where its graph allows it, else run row by row.
 
     Args:
         cache: folder where what OpenVINO compiles is kept; None compiles it every time.
+        streams: how many calls OpenVINO computes at a time, each on its part of the cores; further ones wait.
+
+    Returns:
+        What runs it; any thread may call it.
 
     Raises:
         EmbedderError: the runtime cannot load it.
     """
     try:
-        return _openvino(tower, plan, cache) if plan.runtime == "openvino" else _onnxruntime(tower, plan)
+        return _openvino(tower, plan, cache, streams) if plan.runtime == "openvino" else _onnxruntime(tower, plan)
     except (RuntimeError, ValueError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise EmbedderError(f"{tower.path} cannot be run by {plan.runtime} on {plan.device}: {reason}") from error
@@ -112,22 +117,34 @@ def read_network(path: Path) -> ov.Model:
     return core().read_model(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path)
 
 
-def cpu_options(threads: int, precision: str | None) -> dict[str, Any]:
-    """Return OpenVINO's options for the CPU; arguments as of ``compile_model``."""
-    options: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": precision or hardware_precision(core()),
-        "PERFORMANCE_HINT": "LATENCY",  # one request at a time, on all threads
-    }
+def cpu_options(threads: int, precision: str | None, streams: int = 1) -> dict[str, Any]:
+    """Return OpenVINO's options for the CPU; arguments as of ``compile_model`` and ``compile_tower``."""
+    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision or hardware_precision(core())}
+    if streams > 1:
+        options["NUM_STREAMS"] = streams
+    else:
+        options["PERFORMANCE_HINT"] = "LATENCY"  # one request at a time, on all threads
     if threads:
         options["INFERENCE_NUM_THREADS"] = threads
     return options
 
 
-def _openvino(tower: Tower, plan: Plan, cache: Path | None) -> NetworkRunner:
+def _openvino(tower: Tower, plan: Plan, cache: Path | None, streams: int) -> NetworkRunner:
     def compile_network(read: Callable[[], ov.Model], form: str) -> NetworkRunner:
-        source, options = describe_file(tower.path) + form, cpu_options(plan.threads, plan.precision)
+        source, options = describe_file(tower.path) + form, cpu_options(plan.threads, plan.precision, streams)
         compiled = compile_cached(read, source, options, cache)
-        return lambda feeds: np.asarray(compiled(dict(feeds))[tower.output], np.float32)
+        idle: LifoQueue[Any] = LifoQueue()  # a request serves one call at a time
+        for _ in range(streams):
+            idle.put(compiled.create_infer_request())
+
+        def run(feeds: Feeds) -> NDArray[np.float32]:
+            request = idle.get()
+            try:
+                return np.asarray(request.infer(dict(feeds))[tower.output], np.float32)
+            finally:
+                idle.put(request)
+
+        return run
 
     as_it_is = compile_network(lambda: read_network(tower.path), "")
     if not tower.single_row:

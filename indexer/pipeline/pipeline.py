@@ -63,14 +63,15 @@ class Pipeline:
 
     One coroutine forms batches across cameras and starts embedding them; another awaits the batches in the order in
     which they were formed, collects records and writes them. ``ahead`` batches are in the embedder at once, so it is
-    never idle while a batch is formed or written. ``run`` ends when the channel is closed and everything is written,
+    never idle while a batch is formed or written. No other batch is formed meanwhile: frames that come join the next
+    one, and large batches cost less for each. ``run`` ends when the channel is closed and everything is written,
     or with the first error of either stage; then it closes the channel, so that capture threads stop as well.
 
     Args:
         wait: seconds after its first frame at which a batch is embedded even if it is not full.
         rows: records collected before a write...
         seconds: ...or time since the last write, whichever comes first: after a pause the first ones go at once.
-        ahead: batches in the embedder at once.
+        ahead: batches in the embedder at once: CLIP computes two and prepares one.
         on_written: awaited with the records of each write once they are durable (watches, freshness).
     """
 
@@ -83,13 +84,14 @@ class Pipeline:
         wait: float = 0.2,
         rows: int = 256,
         seconds: float = 1.0,
-        ahead: int = 2,
+        ahead: int = 3,
         on_written: Callable[[Sequence[Record]], Awaitable[None]] | None = None,
     ) -> None:
         self.stats = PipelineStats()
         self._channel, self._embedder, self._store = channel, embedder, store
         self._wait, self._rows, self._seconds, self._on_written = wait, rows, seconds, on_written
-        self._batches: asyncio.Queue[_Batch | None] = asyncio.Queue(ahead - 1)
+        self._batches: asyncio.Queue[_Batch | None] = asyncio.Queue()
+        self._turns = asyncio.Semaphore(ahead)
         self._buffer: list[Record] = []
         self._taken: deque[tuple[str, datetime] | None] = deque()  # frames and barriers until they are written
         self._collected = 0  # how many of them are frames in the buffer
@@ -125,11 +127,12 @@ class Pipeline:
     async def _embed_batches(self, group: asyncio.TaskGroup) -> None:
         try:
             while True:
+                await self._turns.acquire()
                 items = await self._channel.get(self._embedder.batch, self._wait)
                 self._taken += [_stamp(item) for item in items]
-                await self._batches.put((items, group.create_task(self._embed(items))))
+                self._batches.put_nowait((items, group.create_task(self._embed(items))))
         except EOFError:
-            await self._batches.put(None)
+            self._batches.put_nowait(None)
 
     async def _embed(self, items: Sequence[PipelineItem | Barrier]) -> Vectors:
         images = [image for item in items if isinstance(item, PipelineItem) for image in _images(item)]
@@ -155,7 +158,9 @@ class Pipeline:
             if batch is None:
                 await self._flush()
                 return
-            await self._collect(batch[0], await batch[1])
+            vectors = await batch[1]
+            self._turns.release()
+            await self._collect(batch[0], vectors)
 
     def _time_left(self) -> float | None:
         return max(0.0, self._last_write + self._seconds - time.monotonic()) if self._buffer else None

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,15 @@ def test_every_runtime_gives_the_same_vectors(either: Tower) -> None:
         vectors = compile_tower(either, plan)({"input": PIXELS})
         assert vectors.dtype == np.float32
         assert cosines(vectors, expected).min() > 0.995
+
+
+def test_two_streams_give_each_call_its_own_vectors(either: Tower) -> None:
+    expected = compile_tower(either, Plan())({"input": PIXELS})
+    run = compile_tower(either, Plan(), streams=2)
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(lambda i: run({"input": PIXELS[i % len(PIXELS) :]}), range(12)))
+    for i, vectors in enumerate(rows):
+        np.testing.assert_allclose(vectors, expected[i % len(PIXELS) :], atol=1e-4)
 
 
 def test_a_network_that_batches_wrongly_is_run_row_by_row(tower: Tower, monkeypatch: pytest.MonkeyPatch) -> None:

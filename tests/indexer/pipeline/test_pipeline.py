@@ -86,6 +86,34 @@ async def test_time_spent_embedding_is_counted_while_there_is_always_a_next_batc
     assert pipeline.stats.embedded == 3
 
 
+async def test_frames_that_come_while_the_embedder_is_busy_join_the_next_batch():
+    channel, turns, sizes = Channel(8), asyncio.Semaphore(0), []
+
+    class InTurn(ColorEmbedder):
+        batch = 4
+
+        async def images(self, batch):
+            sizes.append(len(batch))
+            await turns.acquire()
+            return await super().images(batch)
+
+    channel.put(PipelineItem(frame(0)))
+    pipeline = Pipeline(channel, InTurn(), FakeStore(), wait=0.001, ahead=1)
+    running = asyncio.create_task(pipeline.run())
+    async with asyncio.timeout(60):
+        while not sizes:
+            await asyncio.sleep(0.001)
+        for second in range(1, 5):
+            channel.put(PipelineItem(frame(second)))
+            for _ in range(10):  # much longer than it waits for a batch to fill
+                await asyncio.sleep(0.001)
+        channel.close()
+        turns.release()
+        turns.release()
+        await running
+    assert sizes == [1, 4]
+
+
 async def test_a_barrier_is_reached_only_when_all_before_it_is_durable():
     channel, store, seen = Channel(64), FakeStore(delay=0.01), []
 
