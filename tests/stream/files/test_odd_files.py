@@ -78,7 +78,7 @@ def test_every_picture_of_a_film_that_refreshes_bit_by_bit_is_found(
     monkeypatch: pytest.MonkeyPatch, cores: int
 ) -> None:
     """The header counts reference frames until all is whole, and FFmpeg's threads lose what is skipped in between."""
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("footage.stream.files.video_file.available_processors", lambda: cores)
     media, _ = identify_media(ODD / "gdr.mp4", "yard")
     for frame in read_frames(media, 0, 144):
         alone = read_image_at(ODD / "gdr.mp4", Kind.VIDEO, frame.offset, 144)
