@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any
@@ -136,21 +137,22 @@ def _openvino(tower: Tower, plan: Plan, cache: Path | None, streams: int) -> Net
         idle: LifoQueue[Any] = LifoQueue()  # a request serves one call at a time
         for _ in range(streams):
             idle.put(compiled.create_infer_request())
-
-        def run(feeds: Feeds) -> NDArray[np.float32]:
-            request = idle.get()
-            try:
-                return np.asarray(request.infer(dict(feeds))[tower.output], np.float32)
-            finally:
-                idle.put(request)
-
-        return run
+        return partial(_infer, compiled, idle, tower.output)
 
     as_it_is = compile_network(lambda: read_network(tower.path), "")
     if not tower.single_row:
         return as_it_is
     single = _row_by_row(as_it_is)
     return _widen_batch(tower, compile_network, single) or single
+
+
+def _infer(_network: ov.CompiledModel, idle: LifoQueue[Any], output: str, feeds: Feeds) -> NDArray[np.float32]:
+    """Run a network with a request that is idle; it is held for its memory, which its requests do not know of."""
+    request = idle.get()
+    try:
+        return np.asarray(request.infer(dict(feeds))[output], np.float32)
+    finally:
+        idle.put(request)
 
 
 def _widen_batch(
