@@ -1,7 +1,8 @@
 """Measures a service that many ask at once: answers and refusals, other routes meanwhile, long answers, memory.
 
 Run ``python -m bench.crowd``; the service and its 10^5 records are those of ``bench.search``, and ten records a second
-come in. ``--searches`` is how many questions the memory is watched over.
+come in. ``--searches`` is how many questions the memory is watched over. Answers of many moments are those of another
+such service, whose scenes are so short that there are 500 moments.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
 import aiohttp
 import numpy as np
-from bench.search import questions, serve
+from bench.search import SCENE, questions, serve
 
 RECORDS = 100_000
-LIMITS = (10, 200)
+LIMITS = (10, 100, 500)
+SHORT_SCENE = 12
+"""Seconds that a scene lasts on average where many moments are asked for."""
 ROUNDS = 9
 
 
@@ -75,12 +79,13 @@ async def crowd(asker: Asker, clients: int, seconds: float) -> None:
 
 
 async def long_answers(asker: Asker) -> None:
-    """The same question for few and for many moments."""
+    """The same question for few and for many moments, which take turns."""
     for words in ("a cat", "a person", "coffee"):
-        for limit in LIMITS:
-            found = [await asker.search(q=words, limit=limit) for _ in range(ROUNDS)]
-            median = float(np.median([waited for waited, *_ in found])) * 1000
-            print(f"{words}: {found[-1][2]} moments in {median:.0f} ms", flush=True)
+        await asker.search(q=words)
+        rounds = [[await asker.search(q=words, limit=limit) for limit in LIMITS] for _ in range(ROUNDS)]
+        medians = np.median([[waited for waited, *_ in found] for found in rounds], axis=0) * 1000
+        for (_, _, moments, _), median in zip(rounds[-1], medians.tolist(), strict=True):
+            print(f"{words}: {moments} moments in {median:.0f} ms, {median / medians[0]:.1f} times", flush=True)
 
 
 async def watch_memory(asker: Asker, pid: int, searches: int) -> None:
@@ -102,16 +107,43 @@ def _resident(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) // 1024
 
 
+def session() -> aiohttp.ClientSession:
+    """As many connections as there are clients."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(120))
+
+
 async def measure(port: int, pid: int, seconds: float, searches: int) -> None:
-    """Everything, one after the other."""
-    connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(120)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        asker = Asker(session, f"http://127.0.0.1:{port}")
+    """Crowds, and then memory."""
+    async with session() as client:
+        asker = Asker(client, f"http://127.0.0.1:{port}")
         await asker.search()  # the background is sampled once a minute
-        await long_answers(asker)
         for clients in (8, 64):
             await crowd(asker, clients, seconds)
         await watch_memory(asker, pid, searches)
+
+
+async def measure_long(port: int) -> None:
+    """Answers of many moments."""
+    async with session() as client:
+        await long_answers(Asker(client, f"http://127.0.0.1:{port}"))
+
+
+@contextmanager
+def running_service(load: str, scene: float = SCENE) -> Iterator[tuple[int, int]]:
+    """Run a service in a process of its own; yield its port and process id."""
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command does it
+        service = context.Process(target=serve, args=(Path(folder), RECORDS, theirs, scene), daemon=True)
+        service.start()
+        theirs.close()
+        port, _ = ours.recv()
+        ours.send(load)
+        assert service.pid
+        yield port, service.pid
+        ours.send("")
+        service.join()
 
 
 def main() -> None:
@@ -120,19 +152,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="for each crowd")
     parser.add_argument("--searches", type=int, default=10_000)
     args = parser.parse_args()
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command does it
-        service = context.Process(target=serve, args=(Path(folder), RECORDS, theirs), daemon=True)
-        service.start()
-        theirs.close()
-        port, _ = ours.recv()
-        ours.send("live")
-        assert service.pid
-        asyncio.run(measure(port, service.pid, args.seconds, args.searches))
-        ours.send("")
-        service.join()
+    with running_service("idle", SHORT_SCENE) as (port, _):
+        asyncio.run(measure_long(port))
+    with running_service("live") as (port, pid):
+        asyncio.run(measure(port, pid, args.seconds, args.searches))
 
 
 if __name__ == "__main__":

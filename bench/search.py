@@ -88,9 +88,10 @@ class Row:
 
 
 def questions() -> Iterator[str]:
-    """Endless queries; none repeats within a few hundred."""
+    """Endless queries; none repeats: the service keeps the vectors of the latest."""
     for i in count():
-        yield SUBJECTS[i % 10] + PLACES[i // 10 % 8] + EXTRA[i // 80 % 8]
+        again = f" on day {i // 640 + 1}" if i >= 640 else ""
+        yield SUBJECTS[i % 10] + PLACES[i // 10 % 8] + EXTRA[i // 80 % 8] + again
 
 
 async def real_vectors(lite: LiteEmbedder) -> Vectors:
@@ -102,9 +103,14 @@ async def real_vectors(lite: LiteEmbedder) -> Vectors:
 
 
 class RecordGenerator:
-    """Records of ten cameras, in order of time: scenes that last around real vectors, and frames near their scene."""
+    """Records of ten cameras, in order of time: scenes that last around real vectors, and frames near their scene.
 
-    def __init__(self, real_vectors: Vectors, seed: int = 0) -> None:
+    Args:
+        scene: seconds that one lasts on average.
+    """
+
+    def __init__(self, real_vectors: Vectors, seed: int = 0, scene: float = SCENE) -> None:
+        self._change = 1 / scene
         self._around, self._random, self._written = real_vectors, np.random.default_rng(seed), 0
         self._scenes = self._around[self._random.integers(len(real_vectors), size=CAMERAS)]
 
@@ -113,7 +119,7 @@ class RecordGenerator:
         made: list[Record] = []
         while len(made) < n:
             second = self._written // CAMERAS
-            new = self._random.random(CAMERAS) < 1 / SCENE
+            new = self._random.random(CAMERAS) < self._change
             drawn = self._around[self._random.integers(len(self._around), size=CAMERAS)]
             self._scenes = np.where(new[:, None], self._near(drawn, 0.6), self._scenes)
             for camera, vector in enumerate(self._near(self._scenes, 0.15)):
@@ -166,13 +172,13 @@ async def write_load(store: LanceStore, generator: RecordGenerator, load: str) -
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _service(folder: Path, records: int, pipe: Connection) -> None:
+async def _service(folder: Path, records: int, pipe: Connection, scene: float) -> None:
     """Make the index, serve it, and do what the pipe says: a load, or how long ``nearest`` takes."""
     lite = LiteEmbedder()
     store = await LanceStore.open(folder / "vectors", lite.space)
     catalog = await SqliteCatalog.open(folder / "catalog.sqlite")
     await catalog.bind_space(lite.space, await fingerprint(lite))
-    generator = RecordGenerator(await real_vectors(lite))
+    generator = RecordGenerator(await real_vectors(lite), scene=scene)
     began = time.monotonic()
     await fill_index(store, catalog, generator, records)
     clip_service = ClipService(store, catalog, folder / "clips")
@@ -199,9 +205,9 @@ async def _service(folder: Path, records: int, pipe: Connection) -> None:
     await asyncio.gather(store.close(), catalog.close(), lite.close())
 
 
-def serve(folder: Path, records: int, pipe: Connection) -> None:
+def serve(folder: Path, records: int, pipe: Connection, scene: float = SCENE) -> None:
     """The service's process."""
-    asyncio.run(_service(folder, records, pipe))
+    asyncio.run(_service(folder, records, pipe, scene))
 
 
 FILTERS: dict[str, tuple[dict[str, str], Where]] = {

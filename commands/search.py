@@ -70,7 +70,7 @@ async def search(
     days: Annotated[str, option("--days", text="Only on these days: mon-fri, or sat,sun.")] = "",
     sort: SortOption = SortName.SCORE,
     mark: MarkOption = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Most moments to answer with.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="Most moments to answer with.")] = 10,
     after: Annotated[str, option("--after", text="'next' of the last answer, for the page after it.")] = "",
     refine: Annotated[bool, typer.Option("--refine", help="Find starts and ends in the footage, to 0.2 s.")] = False,
     fold: Annotated[bool, typer.Option("--fold", help="One moment for all of its camera that look like it.")] = False,

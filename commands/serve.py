@@ -74,6 +74,7 @@ async def _serve(settings: Settings, token: str | None, open_page: bool) -> bool
     import asyncio
     import signal
 
+    from footage.commands import memory
     from footage.commands.composition import open_services
     from footage.commands.peers import service_name
     from footage.commands.service import run_service
@@ -98,6 +99,7 @@ async def _serve(settings: Settings, token: str | None, open_page: bool) -> bool
         try:
             if open_page:
                 _open_browser(_url(runner))
+            memory.freeze_loaded()
             print_message(f"serving {_url(runner)} (index {settings.data}, model {services.model})")
             async with _announced(settings, services, runner, supervisor):
                 return await _wait(stop, services, supervisor)

@@ -56,7 +56,7 @@ class SearchParams(Params):
     mark: Literal["", "keep", "dismiss", "none"] = Field(
         "", description="only moments that are kept, or dismissed, or not marked (none)"
     )
-    limit: int = Field(10, ge=1, le=200, description="largest number of moments in the answer")
+    limit: int = Field(10, ge=1, le=500, description="largest number of moments in the answer")
     after: str = Field("", max_length=1000, description="the value of 'next' in an answer, for the page after it")
     refine: bool = Field(False, description="find each moment's start and end in the footage, exact to 0.2 s")
     fold: bool = Field(False, description="merge moments of a camera that look alike into one result")

@@ -82,10 +82,9 @@ class NearestSearch:
         """Search tier after tier until there are enough moments for a page."""
         question, cursor = prepared.question, prepared.cursor
         nearest = _NearestHits(self._store, prepared)
-        if question.limit > tiers.FIRST_HITS or question.sort != "score":
-            all_found = await self._search_last_tier(prepared, nearest, segmenter, order)
-            if all_found and (question.sort != "score" or len(all_found.current) < question.limit):
-                return all_found  # and so would have been the tiers before
+        needs_all = question.limit > tiers.FIRST_HITS or question.sort != "score"
+        if needs_all and (found := await self._search_from_last_tier(prepared, nearest, segmenter, order)):
+            return found
         earlier: list[Moment] = []
         while True:
             found = await self._search_tier(prepared, cursor, nearest, segmenter, order, earlier)
@@ -96,17 +95,19 @@ class NearestSearch:
                 earlier = earlier + found.current
             cursor = cursor.next_tier()
 
-    async def _search_last_tier(
+    async def _search_from_last_tier(
         self,
         prepared: PreparedQuestion,
         nearest: _NearestHits,
         segmenter: Segmenter,
         order: Callable[[Moment], SortKey],
     ) -> _Candidates | None:
-        """Search at once the tier that leaves nothing, for a first page of which that may be needed.
+        """Search the tier that leaves nothing, and by score those before it while they have enough moments for a page.
 
-        None where the cosine alone does not tell which tier that is.
+        What is found is what tier after tier would find, since no tier has more moments than the next. None where
+        the cosine alone does not tell which tier is the last.
         """
+        question, tried = prepared.question, []
         cursor, least = prepared.cursor, prepared.scorer.least_cosine
         if least is None or not cursor.nothing_shown:
             return None
@@ -115,8 +116,15 @@ class NearestSearch:
                 break
             if self._store.heeds_least:
                 await nearest.first(tiers.MAX_HITS)
+            tried.append(cursor)
             cursor = cursor.next_tier()
-        return await self._search_tier(prepared, cursor, nearest, segmenter, order, [])
+        found = await self._search_tier(prepared, cursor, nearest, segmenter, order, [])
+        while tried and question.sort == "score" and len(found.current) >= question.limit:
+            earlier = await self._search_tier(prepared, tried.pop(), nearest, segmenter, order, [])
+            if len(earlier.current) < question.limit:
+                break
+            found = earlier
+        return found
 
     async def _search_tier(
         self,
