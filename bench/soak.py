@@ -166,6 +166,7 @@ def summarize(rows: list[dict[str, Any]]) -> str:
     """What the readings show, in a few lines."""
     minutes = np.array([float(row["minute"]) for row in rows])
     late = minutes >= min(WARM_UP, minutes[-1] / 3)
+    anon = np.array([float(row["anon"]) for row in rows])
     lines = [f"{minutes[-1]:.0f} minutes, {rows[-1]['kept']:.0f} frames indexed, {rows[-1]['asked']} searches"]
     for name in ("rss", "anon", "file", "handles", "threads"):
         values = np.array([float(row[name]) for row in rows])
@@ -175,6 +176,9 @@ def summarize(rows: list[dict[str, Any]]) -> str:
             f"  {name:8} first {values[0]:7.1f}, after {minutes[late][0]:.0f} minutes {values[late][0]:7.1f}, "
             f"last {values[-1]:7.1f}, most {values.max():7.1f}; {slope:+.1f} ({100 * slope / mean:+.1f} %) an hour"
         )
+    spans = [anon[(minutes >= first) & (minutes < first + 10)] for first in range(0, int(minutes[-1]), 10)]
+    means = ", ".join(f"{span.mean():.1f}" for span in spans if len(span))
+    lines.append(f"  anon     in the mean of each ten minutes: {means}")
     seconds = 60 * (minutes[-1] - minutes[0])
     lines.append(f"  cores    {(float(rows[-1]['cpu']) - float(rows[0]['cpu'])) / seconds:.2f}")
     return "\n".join(lines)

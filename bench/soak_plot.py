@@ -30,7 +30,7 @@ def plot(files: dict[str, Path], out: Path) -> None:
             axis.set_title(title, fontsize=9)
             axis.grid(alpha=0.3)
     for axis in axes.flat:
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.1 * axis.get_ylim()[1])
     for axis in axes[1]:
         axis.set_xlabel("minutes", fontsize=9)
     axes[0][0].legend(fontsize=8, loc="lower right")
