@@ -15,7 +15,7 @@ from footage.indexer.embed.base import Space
 from footage.indexer.files.file_indexer import Job
 from footage.indexer.store.base import Catalog, CatalogEntry, Coverage, CoverageState, Store, StoreDamaged
 from footage.indexer.store.integrity import Comparison, compare
-from footage.indexer.store.lost_vectors import LOST, describe_losses, read_losses
+from footage.indexer.store.lost_vectors import LOST, Spans, describe_losses, read_losses
 from footage.stream.frame import Kind
 
 LOCK_PATIENCE = 1.0
@@ -86,7 +86,8 @@ async def _index_lost(services: SearchServices, every: float) -> None:
     store, _ = Backend.embedded(services.store, services.catalog)
     compared = await _compare(services.store, services.catalog)
     lost = [*compared.missing, *compared.bare, *compared.silent]
-    jobs = [_job(entry, every) for entry in lost if _is_readable(entry)]
+    kept = [await _kept_part(services.catalog, entry) for entry in lost]
+    jobs = [_job(entry, every, part) for entry, part in zip(lost, kept, strict=True) if _is_readable(entry)]
     if jobs:
         print_message(f"{len(jobs)} files and recorded segments are indexed again")
         await index_files(services, jobs)
@@ -115,7 +116,7 @@ async def _repair_cluster(settings: Settings) -> bool:
         losses = Backend.cluster(services.store).losses
         cameras = sorted(await read_losses(services.catalog))
         entries = await losses.lost_media()
-        jobs = [_job(entry, settings.every) for entry in entries if _is_readable(entry)]
+        jobs = [_job(entry, settings.every, spans) for entry, spans in entries if _is_readable(entry)]
         if jobs:
             print_message(f"{len(jobs)} files and recorded segments are indexed again")
             await index_files(services, jobs)
@@ -134,11 +135,19 @@ def _is_readable(entry: CatalogEntry) -> bool:
     return entry.media.kind is not Kind.FEED and Path(entry.media.path).is_file()
 
 
-def _job(entry: CatalogEntry, every: float) -> Job:
+async def _kept_part(catalog: Catalog, entry: CatalogEntry) -> Spans | None:
+    """What of a file was not forgotten on purpose, which clears its coverage; None: all, as of what has none."""
+    media = entry.media
+    if media.kind is not Kind.VIDEO or media.start == media.end:
+        return None
+    known = await catalog.coverage([media.camera], media.start, media.end)
+    return [(each.start, each.end) for each in known if each.state is CoverageState.WATCHED]
+
+
+def _job(entry: CatalogEntry, every: float, within: Spans | None = None) -> Job:
     interval = entry.recipe.removeprefix("every=")
-    return Job(
-        Path(entry.media.path), entry.media.camera, every if interval == entry.recipe else float(interval), again=entry
-    )
+    every = every if interval == entry.recipe else float(interval)
+    return Job(Path(entry.media.path), entry.media.camera, every, again=entry, within=within)
 
 
 async def _give_up(catalog: Catalog, gone: list[CatalogEntry]) -> None:

@@ -29,6 +29,8 @@ from footage.stream.printable import printable
 
 log = logging.getLogger(__name__)
 
+Span = tuple[datetime, datetime]
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -38,6 +40,8 @@ class Job:
         start: UTC time of its first frame, where the user gave one.
         every: seconds between samples; 0 takes every frame.
         again: the catalog's entry of a media whose records were lost: it is read from its start, whatever is known.
+        within: only frames of these half-open spans are indexed again, and only their coverage is noted; what else
+            there was of the media may have been forgotten on purpose. None: all.
     """
 
     path: Path
@@ -45,6 +49,7 @@ class Job:
     every: float
     start: datetime | None = None
     again: CatalogEntry | None = None
+    within: Sequence[Span] | None = None
 
 
 @dataclass(slots=True)
@@ -168,7 +173,7 @@ class FileIndexer:
     async def _index_file(self, job: Job, channel: FrameChannel) -> None:
         if job.again:
             await self._growing.load()
-            await asyncio.to_thread(self._decode_again, job.again, job.every, channel)
+            await asyncio.to_thread(self._decode_again, job, job.again, channel)
             return
         media, _ = await asyncio.to_thread(source.identify_media, job.path, job.camera, job.start)
         self.report.cameras.add(job.camera)
@@ -216,7 +221,7 @@ class FileIndexer:
             await self._catalog.update_media(replace(old.media, path=media.path))
         return old
 
-    def _decode_again(self, entry: CatalogEntry, every: float, channel: FrameChannel) -> None:
+    def _decode_again(self, job: Job, entry: CatalogEntry, channel: FrameChannel) -> None:
         """Capture thread: read a media from its start, whose records were lost.
 
         Raises:
@@ -229,10 +234,16 @@ class FileIndexer:
             raise MediaError(Path(media.path), "is another file than the one that was indexed; index it anew")
         self.report.cameras.add(media.camera)
         self.report.total += media.duration
-        self._decode(entry, every, None, decode.ReadReport(), channel)
+        self._decode(entry, job.every, None, decode.ReadReport(), channel, job.within)
 
     def _decode(
-        self, entry: CatalogEntry, every: float, after: float | None, read: decode.ReadReport, channel: FrameChannel
+        self,
+        entry: CatalogEntry,
+        every: float,
+        after: float | None,
+        read: decode.ReadReport,
+        channel: FrameChannel,
+        within: Sequence[Span] | None = None,
     ) -> None:
         """Capture thread: put the file's frames into the channel, then a barrier behind the last of them."""
         media, note, position, records = entry.media, "", after, len(read.earlier)
@@ -240,11 +251,12 @@ class FileIndexer:
         self._advance(position or 0.0)
         try:
             for frame in decode.read_frames(media, every, self._embedder.side, after, read, self._decoder):
-                if self._stopping.is_set() or not channel.put(PipelineItem(frame)):
+                wanted = within is None or any(start <= frame.time < end for start, end in within)
+                if self._stopping.is_set() or (wanted and not channel.put(PipelineItem(frame))):
                     return
-                self._advance(frame.offset - (position or 0.0), frames=1)
+                self._advance(frame.offset - (position or 0.0), frames=int(wanted))
                 position = frame.offset
-                records += 1
+                records += wanted
         except OSError as error:  # the file was deleted, or its disk is gone
             if position is None:
                 raise MediaError(media.path, f"cannot be read: {error.strerror or error}") from error
@@ -255,7 +267,7 @@ class FileIndexer:
             note, readable = error.reason, position if error.readable_until is None else error.readable_until
         if not self._stopping.is_set():
             self._advance(max(0.0, media.duration - (position or 0.0)))
-            finish = partial(self._finish, entry, note, readable, read, records)
+            finish = partial(self._finish, entry, note, readable, read, records, within)
             channel.put(Barrier(lambda: retry_forever(finish, StoreUnreachable)))
 
     def _advance(self, seconds: float, frames: int = 0) -> None:
@@ -264,19 +276,28 @@ class FileIndexer:
             self.report.frames += frames
 
     async def _finish(
-        self, entry: CatalogEntry, note: str, readable: float, read: decode.ReadReport, records: int
+        self,
+        entry: CatalogEntry,
+        note: str,
+        readable: float,
+        read: decode.ReadReport,
+        records: int,
+        within: Sequence[Span] | None,
     ) -> None:
         """Note coverage: ``readable`` seconds were watched but for the gaps in them, and the rest is a gap too."""
         media = entry.media
+        spans = [(media.start, media.end)] if within is None else within
         if note:
             self.report.damaged[media.path] = note
         if media.kind is Kind.VIDEO:
             if note and media.at(readable) < media.end:
-                await self._set_gap(media, readable, media.duration, note)
+                await self._set_gap(media, readable, media.duration, note, spans)
             end = min(media.at(readable), media.end)
-            await self._catalog.set_coverage(Coverage(media.camera, media.start, end, CoverageState.WATCHED))
+            for since, until in spans:
+                watched = Coverage(media.camera, since, max(since, min(until, end)), CoverageState.WATCHED)
+                await self._catalog.set_coverage(watched)
             for gap in read.gaps:
-                await self._set_gap(media, gap.start, min(gap.end, readable), gap.cause)
+                await self._set_gap(media, gap.start, min(gap.end, readable), gap.cause, spans)
             notes = [*read.notes, *_describe_gaps(read.gaps)]
             if notes:
                 self.report.notes[media.path] = "; ".join(notes)
@@ -286,10 +307,12 @@ class FileIndexer:
             await self._growing.remember(media.id, Path(media.path), *seen)
         self.report.done += 1
 
-    async def _set_gap(self, media: Media, start: float, end: float, cause: str) -> None:
-        if start < end:
-            coverage = Coverage(media.camera, media.at(start), media.at(end), CoverageState.GAP, cause)
-            await self._catalog.set_coverage(coverage)
+    async def _set_gap(self, media: Media, start: float, end: float, cause: str, within: Sequence[Span]) -> None:
+        """Note a gap from ``start`` to ``end`` (seconds of the media), inside the spans."""
+        for since, until in within:
+            begin, close = max(media.at(start), since), min(media.at(end), until)
+            if begin < close:
+                await self._catalog.set_coverage(Coverage(media.camera, begin, close, CoverageState.GAP, cause))
 
 
 def _describe_gaps(gaps: Sequence[Gap]) -> list[str]:

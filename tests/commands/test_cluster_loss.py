@@ -292,6 +292,21 @@ def test_a_media_across_an_edge_that_is_lost_behind_it_is_a_loss(config, across)
     assert doctor(config)[0]
 
 
+def test_what_is_forgotten_of_a_file_stays_forgotten_when_the_rest_is_lost_and_indexed_again(config):
+    part = ("--from", (START + timedelta(seconds=1)).isoformat(), "--to", (START + timedelta(seconds=3)).isoformat())
+    before = search(config, "--count", "--camera", "one")[1]["coverage"]
+    assert run(config, "forget", "--camera", "one", *part)[0] == 0
+    kept = search(config, "--count", "--camera", "one")[1]["coverage"]
+    assert kept != before
+    lose(config, "one")
+    assert not doctor(config)[0]
+    code, _, told = run(config, "index")
+    assert (code, "1 files" in told, "whole again" in told) == (0, True, True), told
+    assert state(config) == ({**WHOLE, "one": 3}, set())
+    assert search(config, "--count", "--camera", "one", *part)[1]["coverage"] == []
+    assert search(config, "--count", "--camera", "one")[1]["coverage"] == kept
+
+
 def test_a_partition_that_is_forgotten_but_for_its_listing_is_no_loss(config, across):
     lose_after_the_edge(config, "one", EDGE + 6 * HOUR)  # by a ``forget`` that ended before it was unlisted
     until = (EDGE + 3 * HOUR).isoformat()

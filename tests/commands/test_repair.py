@@ -129,6 +129,18 @@ def test_lost_vectors_are_told_by_every_command_and_repaired_from_the_footage(fo
     assert (code, "not damaged" in told) == (2, True)
 
 
+def test_what_was_forgotten_of_a_file_is_not_indexed_again_with_the_rest(folder):
+    part = ("--from", "2026-05-04T12:00:01Z", "--to", "2026-05-04T12:00:03Z")
+    assert run(folder, "forget", "--camera", "one", *part)[0] == 0
+    before = records(folder)
+    assert before == ({"one": 3, "two": 5, "three": 5}, set())
+    shutil.rmtree(folder / "data" / "vectors")
+    code, _, told = run(folder, "index")
+    assert (code, "whole again" in told) == (0, True), told
+    assert records(folder) == before
+    assert json.loads(run(folder, "search", "red", "--json", "--camera", "one", *part)[1])["coverage"] == []
+
+
 def test_changed_bytes_are_found_by_a_deep_check_and_repaired(folder):
     before = records(folder)
     for path in (table(folder) / "data").iterdir():

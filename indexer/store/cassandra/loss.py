@@ -122,14 +122,21 @@ class LossFinder:
         found.lost = {camera: merge(each) for camera, each in spans.items() if each}
         return found
 
-    async def lost_media(self) -> list[CatalogEntry]:
-        """Return the media of the times that are noted as lost: what can be read of them is to be indexed again."""
+    async def lost_media(self) -> list[tuple[CatalogEntry, Spans]]:
+        """Return the media of the times that are noted as lost, and what of each is to be indexed again.
+
+        That is what was watched and not forgotten since; of the rest of a media nothing is to come back.
+        """
         entries: dict[str, CatalogEntry] = {}
+        lost: dict[str, list[Span]] = {}
         for camera, spans in (await read_losses(self._catalog)).items():
             for span in spans:
                 known, watched = await self._in_catalog(camera, *span)
-                entries |= {entry.media.id: entry for entry in known if _known_part(entry.media, watched)}
-        return list(entries.values())
+                for entry in known:
+                    if part := _known_part(entry.media, watched):
+                        entries[entry.media.id] = entry
+                        lost[entry.media.id] = merge([*lost.get(entry.media.id, ()), *part])
+        return [(entry, lost[id]) for id, entry in entries.items()]
 
     async def _find_lost(self, partitions: Sequence[Partition]) -> list[Partition]:
         """Return which of the partitions are listed and empty, although footage of their time was indexed."""
