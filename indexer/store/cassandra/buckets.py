@@ -68,9 +68,8 @@ class BucketIndex:
 
     async def cameras(self) -> list[str]:
         """Return the names of all cameras that have, or had, records."""
-        cql = "SELECT camera FROM @space_cameras WHERE space = ? AND shard = ?"
-        found = await gather_all(self._session.select(cql, self._space, shard) for shard in range(SHARDS))
-        return sorted(name for part in found for (name,) in part)
+        cql = "SELECT camera FROM @space_cameras WHERE space = ? AND shard IN ?"
+        return sorted(name for (name,) in await self._session.select(cql, self._space, list(range(SHARDS))))
 
     async def add(self, partitions: list[tuple[str, int]], media: list[tuple[str, str, int]], ttl: int) -> None:
         """List partitions, and (media, camera, bucket), that hold records with a time to live of ``ttl`` seconds.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from footage.indexer.store.base import CameraSummary
 from footage.indexer.store.cassandra.months import MonthRows
-from footage.indexer.store.cassandra.session import CassandraSession, Statement, gather_all
+from footage.indexer.store.cassandra.session import CassandraSession, Statement
 from footage.indexer.store.cassandra.tables import SHARDS, shard_of
 from footage.stream.frame import Clock
 from footage.stream.instants import from_micros
@@ -98,9 +98,8 @@ class CameraRows(MonthRows):
         return sorted(await self._all_facts())
 
     async def _all_facts(self) -> dict[str, Facts]:
-        cql = f"SELECT camera, {FACTS} FROM @camera_facts WHERE shard = ?"
-        rows = await gather_all(self._session.select(cql, shard) for shard in range(SHARDS))
-        return {row[0]: Facts(*row[1:]) for part in rows for row in part}
+        cql = f"SELECT camera, {FACTS} FROM @camera_facts WHERE shard IN ?"  # one request: every search waits for it
+        return {row[0]: Facts(*row[1:]) for row in await self._session.select(cql, list(range(SHARDS)))}
 
     async def _add_camera(self, camera: str) -> None:
         if camera not in self._known_cameras:

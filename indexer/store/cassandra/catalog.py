@@ -15,6 +15,7 @@ from footage.indexer.store.cassandra.media import MediaRows
 from footage.indexer.store.cassandra.session import CassandraSession
 from footage.indexer.store.cassandra.version import bucket_duration
 from footage.indexer.store.space_binding import check_binding
+from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST
 
 
 class CassandraCatalog(MediaRows, CoverageRows, DocumentRows, LeaseRows):
@@ -72,10 +73,13 @@ class CassandraCatalog(MediaRows, CoverageRows, DocumentRows, LeaseRows):
 
     async def cameras(self) -> list[CameraSummary]:
         """Return every camera that has media or coverage, by name; start and end are those of its media."""
+        known = await self._all_facts()
+        bare = [camera for camera, facts in known.items() if facts.start is None]
+        covered = {each.camera for each in await self.coverage(bare, DISTANT_PAST, DISTANT_FUTURE)} if bare else set()
         return [
             summarize(camera, facts)
-            for camera, facts in sorted((await self._all_facts()).items())
-            if facts.start is not None or await self._has_coverage(camera)
+            for camera, facts in sorted(known.items())
+            if facts.start is not None or camera in covered
         ]
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from footage.indexer.store.base import Coverage, CoverageState
 from footage.indexer.store.cassandra.cameras import CameraRows
 from footage.indexer.store.cassandra.months import month_of, month_start, split_by_month
-from footage.indexer.store.cassandra.session import Statement, gather_all
+from footage.indexer.store.cassandra.session import KEYS_PER_QUERY, Statement, gather_all
 from footage.indexer.store.coverage_spans import CoverageSpan, replay
 from footage.indexer.store.times import micros
 from footage.stream.instants import from_micros
@@ -74,11 +74,14 @@ class CoverageRows(CameraRows):
         if since >= until:
             return []
         names = sorted(set(cameras)) or await self._camera_names()
-        known = await gather_all(self._spans(camera, since, until) for camera in names)
+        groups = [names[i : i + KEYS_PER_QUERY] for i in range(0, len(names), KEYS_PER_QUERY)]
+        known: dict[str, list[CoverageSpan]] = {}
+        for part in await gather_all(self._spans(group, since, until) for group in groups):
+            known |= part
         return [
             Coverage(camera, from_micros(s.since), from_micros(s.until), CoverageState(s.state), s.cause)
-            for camera, spans in zip(names, known, strict=True)
-            for s in spans
+            for camera in names
+            for s in known.get(camera, ())
         ]
 
     async def clear_coverage(self, cameras: Sequence[str], start: datetime, end: datetime) -> None:
@@ -89,12 +92,6 @@ class CoverageRows(CameraRows):
                 since, until = max(span.since, month_start(month)), min(span.until, month_start(month + 1))
                 if since < until:
                     await self._write_note(camera, month, span._replace(since=since, until=until))
-
-    async def _has_coverage(self, camera: str) -> bool:
-        for month, _ in await self._months(camera):
-            if await self._replay(camera, month):
-                return True
-        return False
 
     async def _write(self, camera: str, span: CoverageSpan) -> None:
         for month, since, until in split_by_month(span.since, span.until):
@@ -126,7 +123,7 @@ class CoverageRows(CameraRows):
     async def _tidy(self, camera: str, month: int) -> None:
         """Write a month anew, as its notes leave it, if that leaves far fewer."""
         before = self._next_stamp()  # what others note from now on stays, and counts as later
-        notes = await self._read_notes(camera, month)
+        notes = (await self._read_notes([camera], month)).get(camera, [])
         spans = [span for span in replay(notes) if span.state]
         if 4 * len(spans) <= len(notes):
             await self._replace(camera, month, spans, before)
@@ -144,27 +141,36 @@ class CoverageRows(CameraRows):
         self._last_stamp = max(self._last_stamp + 2, time.time_ns() // 1000)
         return self._last_stamp
 
-    async def _spans(self, camera: str, since: int, until: int) -> list[CoverageSpan]:
-        """Return the spans of [since, until), clipped to it, by time."""
-        first, last = month_of(since), month_of(until - 1)
-        months = [month for month, _ in await self._months(camera) if first <= month <= last]
-        parts = await gather_all(self._replay(camera, month) for month in months)
-        spans: list[CoverageSpan] = []
-        for each in (span for part in parts for span in part if span.until > since and span.since < until):
+    async def _spans(self, cameras: list[str], since: int, until: int) -> dict[str, list[CoverageSpan]]:
+        """Return the spans of [since, until), clipped to it, by camera and time, of at most ``KEYS_PER_QUERY``."""
+        asked = "SELECT camera, month FROM @camera_months WHERE camera IN ? AND month >= ? AND month <= ?"
+        months: dict[int, list[str]] = {}
+        for camera, month in await self._session.select(asked, cameras, month_of(since), month_of(until - 1)):
+            months.setdefault(month, []).append(camera)
+        parts = await gather_all(self._replay(each, month) for month, each in sorted(months.items()))
+        spans: dict[str, list[CoverageSpan]] = {}
+        for camera, each in ((camera, each) for part in parts for camera, found in part.items() for each in found):
+            if each.until <= since or each.since >= until:
+                continue
             span = each._replace(since=max(each.since, since), until=min(each.until, until))
-            if spans and spans[-1].until == span.since and spans[-1][2:] == span[2:]:
-                span = span._replace(since=spans.pop().since)
-            spans.append(span)
+            before = spans.setdefault(camera, [])
+            if before and before[-1].until == span.since and before[-1][2:] == span[2:]:
+                span = span._replace(since=before.pop().since)
+            before.append(span)
         return spans
 
-    async def _replay(self, camera: str, month: int) -> list[CoverageSpan]:
-        """Return the spans of a month as its notes leave them."""
-        return [span for span in replay(await self._read_notes(camera, month)) if span.state]
+    async def _replay(self, cameras: list[str], month: int) -> dict[str, list[CoverageSpan]]:
+        """Return the spans of a month as its notes leave them, by camera."""
+        notes = await self._read_notes(cameras, month)
+        return {camera: [span for span in replay(each) if span.state] for camera, each in notes.items()}
 
-    async def _read_notes(self, camera: str, month: int) -> list[CoverageSpan]:
-        select, where = "stamp, writer, since, until, state, cause FROM @coverage_notes", "camera = ? AND month = ?"
-        pages = self._session.select_pages(select, where, (camera, month), "stamp, writer", (-(1 << 62), ""))
-        return [CoverageSpan(*row[2:]) async for page in pages for row in page]
+    async def _read_notes(self, cameras: list[str], month: int) -> dict[str, list[CoverageSpan]]:
+        """Return the notes of a month in order of writing, by camera."""
+        cql = "SELECT camera, since, until, state, cause FROM @coverage_notes WHERE camera IN ? AND month = ?"
+        notes: dict[str, list[CoverageSpan]] = {}
+        for camera, *note in await self._session.select(cql, cameras, month):
+            notes.setdefault(camera, []).append(CoverageSpan(*note))
+        return notes
 
 
 def _find_extensible(notes: Sequence[_Note], span: CoverageSpan) -> _Note | None:

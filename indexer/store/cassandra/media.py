@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from footage.indexer.store.base import CatalogEntry
 from footage.indexer.store.cassandra.cameras import CameraRows
 from footage.indexer.store.cassandra.months import month_of, month_start, split_by_month
 from footage.indexer.store.cassandra.removal import MediaRemoval
-from footage.indexer.store.cassandra.session import Row, Statement, gather_all
+from footage.indexer.store.cassandra.session import KEYS_PER_QUERY, Row, Statement, gather_all
 from footage.indexer.store.times import micros
 from footage.stream.frame import Clock, Kind, Media
 from footage.stream.instants import from_micros
@@ -79,11 +79,16 @@ class MediaRows(MediaRemoval, CameraRows):
 
     async def media(self, ids: Sequence[str]) -> dict[str, CatalogEntry]:
         """Return entries by id; unknown ids are left out."""
-        places = await self._places(ids)
+        months: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
+        for id, camera, given in await self._places(ids):
+            months[camera, month_of(given)].append((given, id))
+        cql = f"SELECT {ENTRY_COLUMNS} FROM @camera_media WHERE camera = ? AND month = ? AND (given, id) IN ?"
         found = await gather_all(
-            self._entry(MediaKey(camera, month_of(given), given, id)) for id, camera, given in places
+            self._session.select(cql, *month, keys[i : i + KEYS_PER_QUERY])
+            for month, keys in months.items()
+            for i in range(0, len(keys), KEYS_PER_QUERY)
         )
-        return {entry.media.id: entry for entry in found if entry}
+        return {row[0]: _entry(row) for rows in found for row in rows if row[3] is not None}
 
     async def media_at_path(self, path: str) -> list[CatalogEntry]:
         """Return the entries of files at ``path``, in order of start; recorded segments are not found by path."""

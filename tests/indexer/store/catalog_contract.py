@@ -340,6 +340,28 @@ class CatalogContract:
         await catalog.clear_coverage([], at(0), at(100))
         assert await catalog.coverage([], at(-10), at(100)) == []
 
+    async def test_what_is_read_of_many_cameras_over_two_months_is_complete(self, catalog: Catalog) -> None:
+        names, week = [f"camera{i:02}" for i in range(43)], 7 * 86_400.0
+        for i, name in enumerate(names):
+            await catalog.set_coverage(span(i, week + i, camera=name))
+            await catalog.set_coverage(span(i + 1, i + 2, "connection lost", camera=name))
+        expected = [
+            [span(i, i + 1, "", name), span(i + 1, i + 2, "connection lost", name), span(i + 2, week + i, "", name)]
+            for i, name in enumerate(names)
+        ]
+        assert await catalog.coverage([], at(0), at(2 * week)) == [each for part in expected for each in part]
+        assert await catalog.coverage(names[:30], at(week), at(2 * week)) == [
+            span(week, week + i, camera=name) for i, name in enumerate(names[:30]) if i
+        ]
+        assert await catalog.cameras() == [CameraSummary(name, 0, None, None) for name in names]
+        for i in range(66):
+            segment = replace(video(f"s{i}", i * week / 50, 10, names[i % 2]), kind=Kind.SEGMENT)
+            await catalog.add_media(segment, "live")
+        found = await catalog.media([f"s{i}" for i in range(66)] + ["nobody"])
+        assert {id: (entry.media.camera, entry.media.start) for id, entry in found.items()} == {
+            f"s{i}": (names[i % 2], at(i * week / 50)) for i in range(66)
+        }
+
     async def test_coverage_of_many_notes_is_what_they_leave(self, opening: Opening) -> None:
         """Notes of a live camera, of retention behind it and of another process, over two months."""
         catalog, other = await opening(), await opening()
