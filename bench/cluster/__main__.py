@@ -5,8 +5,9 @@ records behind the gate, coverage, leases, heartbeats, 20 watches, published sta
 classes in several processes. It prints statements and lightweight transactions a second and camera, how long each kind
 takes for who asks and on the node, the lag of notes, and the processor time of the node.
 
-``python -m bench.cluster month`` writes a month of 200 cameras as rows (media, coverage, what retention deletes) and
-vectors, half of them of one camera, as far as ``--minutes`` reach, and times what every search and ``/readyz`` ask.
+``python -m bench.cluster month`` imports 30 days of 20 cameras as rows (media, coverage, what retention deletes) and
+vectors, half of them of one camera, and times what every search and ``/readyz`` ask. With ``--full`` those of 200
+cameras, 52 million media, and a vector for each segment of one of them: half an hour and 15 GB of disk.
 
 ``python -m bench.cluster search`` measures p50, p99 and recall@10 of searches of 10^5 vectors, the search of the first
 tables and numpy's exact one beside them.
@@ -21,6 +22,7 @@ import asyncio
 
 from bench.cluster.live import live, simulate
 from bench.cluster.month import month
+from bench.cluster.rows import SEGMENTS_A_DAY
 from bench.cluster.search import search_vectors
 
 
@@ -32,18 +34,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=20)
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument(
-        "--whole", type=int, default=20, help="cameras of the month with segments of ten seconds, at most"
-    )
     parser.add_argument("--days", type=int, default=30)
-    parser.add_argument("--vectors", type=int, help="at most: 100,000 for search, 60,000 for month")
-    parser.add_argument("--minutes", type=float, default=10, help="that filling the month may take")
+    parser.add_argument("--vectors", type=int, help="100,000 for search, 20,000 for month")
+    parser.add_argument("--full", action="store_true", help="200 cameras, and as many vectors as a camera-month has")
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--port", type=int)
     parser.add_argument("--first", type=int)
     parser.add_argument("--step", type=int)
     given = parser.parse_args()
-    cameras = given.cameras or (200 if given.what == "month" else 1000)
+    cameras = given.cameras or (1000 if given.what != "month" else 200 if given.full else 20)
     if given.what == "live":
         asyncio.run(live(cameras, given.workers, given.processes, given.seconds))
     elif given.what == "simulate":
@@ -52,7 +51,8 @@ def main() -> None:
     elif given.what == "search":
         asyncio.run(search_vectors(given.vectors or 100_000, given.questions))
     else:
-        asyncio.run(month(cameras, given.whole, given.days, given.vectors or 60_000, given.minutes))
+        vectors = given.vectors or (2 * given.days * SEGMENTS_A_DAY if given.full else 20_000)
+        asyncio.run(month(cameras, given.days, vectors))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ async def connect(at: Any) -> CassandraSession:
 
 
 @asynccontextmanager
-async def running_node(folder: Path) -> AsyncIterator[tuple[Any, Callable[[], Awaitable[CassandraSession]]]]:
+async def running_node(
+    folder: Path, settings: Mapping[str, Any] | None = None
+) -> AsyncIterator[tuple[Any, Callable[[], Awaitable[CassandraSession]]]]:
     """A node, and how to connect to it."""
     from tests.cassandra.server import Server
 
-    with Server(folder, heap="3g") as node:
+    with Server(folder, heap="3g", settings=settings) as node:
         yield node, lambda: connect(node.contact)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -77,9 +77,12 @@ class Requests:
 
 def _text(statement: Any) -> str:
     prepared = getattr(statement, "prepared_statement", None)
-    if not prepared:
-        return "BATCH"
-    words = prepared.query_string.replace(",", "").split()
+    return _name(prepared.query_string) if prepared else "BATCH"
+
+
+@cache
+def _name(query: str) -> str:
+    words = query.replace(",", "").split()
     table = next((word for word in words if word.startswith("bench.")), "")
     return f"{words[0]} {table.removeprefix('bench.')}"
 
