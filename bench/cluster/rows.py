@@ -113,16 +113,19 @@ async def fill(node: Any, session: CassandraSession, store: CassandraStore, fold
     vectors = make_vectors(len(month.records()))
     write_tables(folder, month, store, vectors)
     print(f"tables are written: {time.monotonic() - begun:.0f} s", flush=True)
-    for table in (*IMPORTED, store._table):
+    for table in IMPORTED:
         begun = time.monotonic()
         _import(node, folder, table)
-        print(f"{table} is imported and indexed: {time.monotonic() - begun:.0f} s", flush=True)
+        print(f"{table} is imported: {time.monotonic() - begun:.0f} s", flush=True)
     begun = time.monotonic()
     for first in range(0, month.cameras, 8):
         numbers = range(first, min(first + 8, month.cameras))
         await gather_all(_finish(session, catalog, month, number) for number in numbers)
     await _list_records(store, month)
     print(f"what is small is written: {time.monotonic() - begun:.0f} s", flush=True)
+    begun = time.monotonic()
+    _import(node, folder, store._table)
+    print(f"{store._table} is imported and indexed: {time.monotonic() - begun:.0f} s", flush=True)
 
 
 def make_vectors(count: int) -> Vectors:
