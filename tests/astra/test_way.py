@@ -142,7 +142,9 @@ def test_a_service_with_a_camera_a_watch_marks_and_tokens(astra_or_real, indexed
         watch = ("any", "a test picture", "--threshold", "0.01", "--cooldown", "2s", "--camera", "yard")
         run(live, "watch", "add", *watch, "--webhook", hook, "--allow-private")
         service.until(lambda _: Hook.got)
-        assert service.get(Hook.got[0][1]["links"]["picture"]).startswith(b"\xff\xd8")
+        picture = Hook.got[0][1]["links"]["picture"]
+        service.until(lambda _: status(service, picture) == 200)  # its footage may not be on the disk yet
+        assert service.get(picture).startswith(b"\xff\xd8")
         assert "active" in run(live, "watch", "list")[0]
         assert json.loads(run(live, "watch", "test", "any", "--last", "1h", "--json")[0])["firings"]
         run(live, "watch", "remove", "any")
@@ -170,11 +172,11 @@ def mark_and_find(service):
     put(f"{service.url}/api/marks/{kept}", {"mark": ""})
 
 
-def status(service, token=""):
+def status(service, path="/api/cameras", token=""):
     """The status of a request with this token."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with urllib.request.urlopen(urllib.request.Request(f"{service.url}/api/cameras", headers=headers)) as reply:
+        with urllib.request.urlopen(urllib.request.Request(f"{service.url}{path}", headers=headers)) as reply:
             return reply.status
     except urllib.error.HTTPError as refused:
         return refused.code
@@ -186,7 +188,7 @@ def wait_for_token(service, token):
     while status(service) != 401:
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    assert (status(service, "wrong"), status(service, token)) == (401, 200)
+    assert (status(service, token="wrong"), status(service, token=token)) == (401, 200)
 
 
 def test_copied_forgotten_and_copied_back(astra_or_real, indexed, folder):
