@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 EXPIRED = "footage has expired"
 TOLERANCE = timedelta(seconds=1)
 """Segments at most this far apart follow one another."""
+CLOCK_MARGIN = timedelta(hours=1)
+"""Time before a camera's first footage that is looked at too: a clock may just have been set back."""
 
 
 class Retention:
@@ -115,19 +117,25 @@ class Retention:
         latest: dict[str, datetime] = {}
         for media in expired:
             latest[media.camera] = max(media.end, latest.get(media.camera, media.end))
+        first = await self._first_times()
         return [
             entry.media.id
             for camera, end in latest.items()
-            for entry in await self._catalog.media_between([camera], EPOCH, end)
+            for entry in await self._catalog.media_between([camera], first.get(camera, EPOCH), end)
             if entry.note == NOT_WRITTEN and entry.media.end <= end
         ]
+
+    async def _first_times(self) -> dict[str, datetime]:
+        """Where each camera's media begin: in a cluster, a read from before walks through all that was deleted."""
+        cameras = await self._catalog.cameras()
+        return {c.camera: max(EPOCH, c.start - CLOCK_MARGIN) for c in cameras if c.start is not None}
 
     async def _forget_before(self, camera: str, before: datetime) -> None:
         """Forget records without footage (an unrecorded camera, or a segment that was lost) by their own time."""
         old = Where((camera,), ((EPOCH, before),))
         if await self._store.count(old):
             await self._store.forget(old)
-        entries = await self._catalog.media_between([camera], EPOCH, before)
+        entries = await self._catalog.media_between([camera], (await self._first_times()).get(camera, EPOCH), before)
         await self._catalog.remove_media([e.media.id for e in entries if e.media.end <= before])
         await recount([e.media.id for e in entries if e.done], self._store, self._catalog)
         known = await self._catalog.coverage([camera], EPOCH, before)

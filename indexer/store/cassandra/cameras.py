@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from footage.indexer.store.base import CameraSummary
-from footage.indexer.store.cassandra.months import MonthRows
+from footage.indexer.store.cassandra.months import FIRST_INSTANT, MonthRows, month_start
 from footage.indexer.store.cassandra.session import CassandraSession, Statement
 from footage.indexer.store.cassandra.tables import SHARDS, shard_of
 from footage.stream.frame import Clock
@@ -18,6 +18,8 @@ LIVE_STEP = 10_000_000
 """Microseconds that a live camera's footage may reach beyond its row."""
 LIVE_CACHE_SECONDS = 60.0
 """Age at which what this process knows of a live camera's row is read again: another worker may have had it since."""
+MAX_CLOCK_STEP = 3_600_000_000
+"""Microseconds before a camera's row that are read too: a clock may be set back while the row is narrowed."""
 TAIL_ROWS = 100
 """Rows from which the end of a camera's media is found when some were removed."""
 FACTS = "version, files, first, last, removed, live_added, live_first, live_last, clocks"
@@ -72,6 +74,15 @@ class Facts(NamedTuple):
     def end(self) -> int | None:
         """No media of the camera ends later, but for what a live camera has recorded in the last seconds."""
         return _most(self.last, self.live_last)
+
+    @property
+    def first_read(self) -> int:
+        """Where reads of the camera's media begin.
+
+        What was deleted lies before: a read from the beginning of a month would walk through all of it until the node
+        compacts it away.
+        """
+        return FIRST_INSTANT if self.start is None else self.start - MAX_CLOCK_STEP
 
 
 @dataclass(slots=True)
@@ -140,7 +151,7 @@ class CameraRows(MonthRows):
         """Count what was removed, and narrow the row to the media that are left."""
         facts = await self._facts(camera, "serial")
         while True:
-            span = await self._media_span(camera)
+            span = await self._media_span(camera, facts.first_read)
             version = (facts.version or 0) + 1
             if span is None:
                 change: Statement = (EMPTY, (version, facts.live_added or 0, *facts_key(camera), facts.version))
@@ -162,16 +173,19 @@ class CameraRows(MonthRows):
         elif known := self._live_facts.get(camera):
             known.first = _most(span[0], known.first)
 
-    async def _media_span(self, camera: str) -> tuple[int, int | None] | None:
+    async def _media_span(self, camera: str, since: int) -> tuple[int, int | None] | None:
         """Return the start of the first media and the end of the last one, in microseconds; None without media.
 
         The end is None where only reading all media of a month could tell.
+
+        Args:
+            since: no media begins before, in microseconds.
         """
-        months = await self._months(camera)
-        cql = "SELECT given, kind FROM @camera_media WHERE camera = ? AND month = ? LIMIT 1"
+        months = [(month, longest) for month, longest in await self._months(camera) if month_start(month + 1) > since]
+        cql = "SELECT given, kind FROM @camera_media WHERE camera = ? AND month = ? AND given >= ? LIMIT 1"
         first = None
         for month, _ in months:
-            found = await self._session.select(cql, camera, month)
+            found = await self._session.select(cql, camera, month, since)
             if found and found[0][1] is not None:
                 first = int(found[0][0])
                 break

@@ -35,8 +35,9 @@ class MediaRemoval(CameraRows):
             self._open.pop(id, None)
             months[camera, month_of(given)][given, id] = None
         removed: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        since = {camera: (await self._facts(camera)).first_read for camera, _ in months}
         for (camera, month), keys in months.items():
-            files, segments = await self._remove_rows(camera, month, set(keys))
+            files, segments = await self._remove_rows(camera, month, set(keys), since[camera])
             removed[camera][0] += files
             removed[camera][1] += segments
         gone = "DELETE FROM @places WHERE id IN ?"
@@ -50,14 +51,15 @@ class MediaRemoval(CameraRows):
         parts = await gather_all(self._session.select(cql, group) for group in _groups(list(dict.fromkeys(ids))))
         return [(id, camera, given) for part in parts for id, camera, given in part]
 
-    async def _remove_rows(self, camera: str, month: int, keys: set[tuple[int, str]]) -> tuple[int, int]:
-        """Delete rows of a month; returns how many files and how many segments there were."""
+    async def _remove_rows(self, camera: str, month: int, keys: set[tuple[int, str]], since: int) -> tuple[int, int]:
+        """Delete rows of a month, none of which begins before ``since``; returns how many files and segments."""
         first, last = min(keys), max(keys)
         select, key = "given, id, kind, path FROM @camera_media", "given, id"
         pages = self._session.select_pages(select, PARTITION, (camera, month), key, first, (last[0] + 1, ""))
         rows = [row async for page in pages for row in page if row[1] is not None]
-        before = f"SELECT given FROM @camera_media WHERE {PARTITION} AND given < ? ORDER BY given DESC LIMIT 1"
-        leading = not [row for row in await self._session.select(before, camera, month, first[0]) if row[0] is not None]
+        before = f"SELECT given FROM @camera_media WHERE {PARTITION} AND given >= ? AND given < ? LIMIT 1"
+        earlier = await self._session.select(before, camera, month, min(since, first[0]), first[0])
+        leading = not [row for row in earlier if row[0] is not None]
         files = segments = 0
         for kind, run in groupby(rows, key=lambda row: _removal(row, keys)):
             part = list(run)

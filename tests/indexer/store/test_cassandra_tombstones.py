@@ -6,12 +6,15 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 pytest.importorskip("cassandra")
 
-from footage.indexer.store.base import Record, Where
+from footage.indexer.live.retention import Retention
+from footage.indexer.store.base import CameraSummary, Record, Where
 from footage.indexer.store.cassandra import (
     CassandraCatalog,
     CassandraSession,
@@ -22,6 +25,8 @@ from footage.indexer.store.cassandra import (
 )
 from footage.query.watches import outbox
 from footage.query.watches.outbox import Delivery, Outbox, delivery_counts
+from footage.stream.frame import Clock, Kind, Media
+from footage.stream.instants import to_micros
 from tests.cassandra.server import Contact
 from tests.cassandra.tombstones import traced
 from tests.indexer.store.store_contract import SPACE, make_records
@@ -146,3 +151,37 @@ async def test_partitions_of_vectors_that_retention_took_are_not_read_again(
     async with traced(session) as walked:
         assert await store.count(Where((first.camera,))) == 10
     assert walked.tombstones <= 4  # the ends of a range, and the partition that was taken last
+
+
+async def test_retention_does_not_read_what_it_deleted(
+    session: CassandraSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleted rows stay in the files until the node compacts them; a read from before them walks through all."""
+    store, catalog = await CassandraStore.open(session, SPACE), await CassandraCatalog.open(session)
+    begin = datetime(2026, 4, 22, tzinfo=UTC)
+    hours = [begin + timedelta(hours=3 * n) for n in range(120)]  # into May
+    media = [Media(f"s{n}", "yard", "", Kind.SEGMENT, t, Clock.RTCP, 3600.0) for n, t in enumerate(hours)]
+    for segment in media:
+        await catalog.add_media(segment, "live")
+    due = media[:90]
+    archive: Any = SimpleNamespace(find_expired=lambda *_: due, delete=lambda found: found)
+    retention = Retention(store, catalog, archive, {"yard": timedelta(hours=1)})
+    assert await retention.delete_expired(due[-1].end + timedelta(hours=1)) == 90
+    asked: list[tuple[str, tuple[Any, ...]]] = []
+    bind = CassandraSession._bind
+
+    async def recorded(self: CassandraSession, cql: str, values: tuple[Any, ...]) -> Any:
+        if cql.startswith("SELECT") and "@camera_media" in cql:
+            asked.append((cql, values))
+        return await bind(self, cql, values)
+
+    monkeypatch.setattr(CassandraSession, "_bind", recorded)
+    due = media[90:100]
+    assert await retention.delete_expired(due[-1].end + timedelta(hours=1)) == 10
+    monkeypatch.undo()
+    assert await catalog.cameras() == [CameraSummary("yard", 20, hours[100], hours[-1] + timedelta(hours=1), ("rtcp",))]
+    assert asked
+    deleted = to_micros(media[89].start)
+    for cql, values in asked:
+        times = [value for value in values if isinstance(value, int) and value > deleted // 2]
+        assert min(times, default=0) > deleted or "given DESC" in cql, cql  # from the end, where nothing was deleted
