@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ MAX_STATUS_AGE = timedelta(seconds=15)
 """Age at which a published status is ignored."""
 PUBLISH_INTERVAL = 2.0
 """Seconds between two publications."""
+WITHDRAW_TIMEOUT = 2.0
+"""Seconds that a service which ends waits for the catalog to forget its status."""
 
 
 class _Published(BaseModel):
@@ -150,17 +153,22 @@ async def _published(catalog: Catalog) -> list[_Published]:
 async def publish_status(
     catalog: Catalog, live: LiveService, worker: str = "", supervisor: Supervisor | None = None
 ) -> None:
-    """Publish the status of the live cameras every few seconds, until cancelled."""
+    """Publish the status of the live cameras every few seconds, until cancelled; then withdraw it."""
     name, cleaned = worker or f"{platform.node()}~{os.getpid()}", False
-    while True:
-        try:
-            await catalog.put_document(STATUS_KIND, name, _status_document(live, worker, supervisor))
-            cleaned = cleaned or await _delete_old(catalog)
-        except (StoreFull, StoreUnreachable) as error:  # these are told elsewhere, once
-            log.debug("the status of the cameras is not published: %s", error)
-        except StoreError:
-            log.warning("the status of the cameras could not be published for other processes", exc_info=True)
-        await asyncio.sleep(PUBLISH_INTERVAL)
+    try:
+        while True:
+            try:
+                await catalog.put_document(STATUS_KIND, name, _status_document(live, worker, supervisor))
+                cleaned = cleaned or await _delete_old(catalog)
+            except (StoreFull, StoreUnreachable) as error:  # these are told elsewhere, once
+                log.debug("the status of the cameras is not published: %s", error)
+            except StoreError:
+                log.warning("the status of the cameras could not be published for other processes", exc_info=True)
+            await asyncio.sleep(PUBLISH_INTERVAL)
+    finally:
+        with suppress(StoreError, TimeoutError):  # else it is ignored when it is old
+            async with asyncio.timeout(WITHDRAW_TIMEOUT):
+                await catalog.put_document(STATUS_KIND, name, None)
 
 
 async def _delete_old(catalog: Catalog) -> bool:

@@ -103,7 +103,7 @@ class PeerConnection:
             log.warning("service '%s' at %s does not answer: %s", service.name, service.address, error or "time-out")
             self._down[service.name] = time.monotonic()
             latest = (await self._directory.services(max_age=1.0)).get(service.name, service)
-            raise FootageUnreachable(_describe_silence(latest)) from None
+            raise _silence_of(latest) from None
 
     async def _find_service(self, name: str) -> Service:
         """The service of this name, if it is announced and was not found silent just now."""
@@ -119,7 +119,7 @@ class PeerConnection:
                 "host there, and advertise where its name does not resolve"
             )
         if time.monotonic() - self._down.get(name, float("-inf")) < DOWN_SECONDS:
-            raise FootageUnreachable(_describe_silence(service))
+            raise _silence_of(service)
         return service
 
     def _open_session(self) -> ClientSession:
@@ -180,9 +180,11 @@ def describe_refusal(name: str, status: int, answer: Mapping[str, Any]) -> str:
     return f"the footage is with service '{name}', which does not hand it out: {said}"
 
 
-def _describe_silence(service: Service) -> str:
-    heard = format_time(service.heard.replace(microsecond=0))
-    return f"the footage is with service '{service.name}', which does not answer; it was last heard at {heard}"
+def _silence_of(service: Service) -> FootageUnreachable:
+    ending = f"which does not answer; it was last heard at {format_time(service.heard.replace(microsecond=0))}"
+    error = FootageUnreachable(f"the footage is with service '{service.name}', {ending}")
+    error.public = f"the footage is with another service, {ending}"
+    return error
 
 
 def _is_loopback(address: str) -> bool:

@@ -39,7 +39,9 @@ async def serve(store, catalog, supervisor, tmp_path):
     """Starts a service that reads no camera yet; data in ``tmp_path/data``."""
     settings = Settings(data=tmp_path / "data")
     embedder, added = ColorEmbedder(), []
-    services = SimpleNamespace(embedder=embedder, store=store, catalog=catalog, refused=None, peers=None)
+    services = SimpleNamespace(
+        embedder=embedder, store=store, catalog=catalog, refused=None, peers=None, decoder="software"
+    )
     archive = SegmentArchive(tmp_path / "recordings")
     live = await LiveService.start(embedder, store, catalog, [], archive=archive, supervisor=supervisor)
 
@@ -184,7 +186,9 @@ cameras:
 @pytest.fixture
 def folders(store, catalog, supervisor, tmp_path):
     """Folders that are indexed as a file says, with what is wrong in it."""
-    services = SimpleNamespace(embedder=ColorEmbedder(), store=store, catalog=catalog, refused=None, peers=None)
+    services = SimpleNamespace(
+        embedder=ColorEmbedder(), store=store, catalog=catalog, refused=None, peers=None, decoder="software"
+    )
     (tmp_path / "videos").mkdir()
     film_maker.encode(tmp_path / "videos" / "one.mp4", plain(["red"], seconds=2), fps=10, gop=10)
     wrong = {}

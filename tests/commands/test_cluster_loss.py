@@ -157,14 +157,14 @@ async def notice_in_a_service(config):
         own = {"Authorization": f"Bearer {await add_token(services.catalog, 'own', 'view', ('one',))}"}
         await services.store.maintain()
         async with asyncio.timeout(60):  # a busy cluster may not answer in time
-            while (ready := await client.get("/readyz")).status != 503 or "were lost" not in await ready.text():
+            while (ready := await client.get("/readyz")).status != 503 or "damaged" not in await ready.text():
                 await asyncio.sleep(0.1)
         assert "two" not in await ready.text()
         assert "footage_index_damaged 1.0" in await (await client.get("/metrics", headers=every)).text()
         for path in ("/api/status", "/api/cameras", "/api/search?q=red"):
             assert "were lost" in (await (await client.get(path, headers=every)).json())["problem"]
             told = await (await client.get(path, headers=own)).text()
-            assert ("were lost" in told, "two" in told) == (True, False), told
+            assert ("the index is damaged" in told, "two" in told) == (True, False), told
         shown = (await (await client.get("/api/coverage?camera=two", headers=every)).json())["coverage"]
         assert [(c["state"], c["cause"]) for c in shown] == [("gap", "its vectors were lost")]
 
