@@ -34,6 +34,7 @@ from footage.stream.files.presentation import (
 from footage.stream.files.scan import MPEG_FORMATS, Scan, frame_step, needs_scan, read_packets, scan_file
 from footage.stream.files.timeline import Timeline
 from footage.stream.files.track import choose_track, describe_audio
+from footage.stream.files.unreadable import PLAYLIST, describe_reason, is_playlist, suggest_action
 from footage.stream.frame import Image
 from footage.stream.hardware import SOFTWARE, Decoder, HardwareFailureError
 from footage.stream.printable import printable
@@ -219,7 +220,7 @@ class VideoFile:
             frames = context.decode(packet)
         except (FFmpegError, EOFError) as error:
             if context.is_hwaccel and packet is not None:
-                raise HardwareFailureError(_describe(error)) from error
+                raise HardwareFailureError(describe_reason(error)) from error
             self.decode_errors += packet is not None
             frames = []
         if packet is None:
@@ -242,16 +243,17 @@ class VideoFile:
         except FFmpegError as error:
             if not self.stream.codec_context.is_hwaccel:
                 raise
-            raise HardwareFailureError(_describe(error)) from error
+            raise HardwareFailureError(describe_reason(error)) from error
 
     def _open(self) -> None:
         try:
-            _refuse_playlist(self.path)
+            if is_playlist(self.path):
+                raise MediaError(self.path, PLAYLIST)
             options = input_options(LOCAL_FILE_ONLY) | self.decoder.open_keywords()
             self._container: InputContainer = av.open(str(self.path.absolute()), **options)
         except (FFmpegError, OSError, ValueError) as error:
             raise MediaError(
-                self.path, f"cannot be opened as video ({_describe(error)}): {_suggest(self.path)}"
+                self.path, f"cannot be opened as video ({describe_reason(error)}): {suggest_action(self.path)}"
             ) from error
         try:
             self.stream = self._video_stream()
@@ -325,7 +327,7 @@ class VideoFile:
         return read_packets(self._container, self.stream, self._give_up)
 
     def _give_up(self, error: BaseException) -> None:
-        self.read_error = f"the rest cannot be read ({_describe(error)})"
+        self.read_error = f"the rest cannot be read ({describe_reason(error)})"
 
     def _flag(self, packet: Packet[VideoStream]) -> Packet[VideoStream]:
         """Take the flag of a keyframe from what is only a recovery point, unless there is no better place to begin."""
@@ -386,7 +388,7 @@ class VideoFile:
         if not shown and self._saw_untimed:
             raise MediaError(self.path, "is a bare stream without times; wrap it: ffmpeg -i FILE -c copy FILE.mp4")
         if not shown:
-            raise MediaError(self.path, f"holds no video frame with a time stamp: {_suggest(self.path)}")
+            raise MediaError(self.path, f"holds no video frame with a time stamp: {suggest_action(self.path)}")
         return min(shown)
 
     def _is_hidden(self, at: int) -> bool:
@@ -397,24 +399,3 @@ class VideoFile:
         places = [packet.pos for packet in self._read_head if packet.pos is not None and packet.pos >= 0]
         if shown and places:
             self._head_extent = float((max(shown) - min(shown)) * self.time_base), max(places) - min(places)
-
-
-def _refuse_playlist(path: Path) -> None:
-    """Raise MediaError for an HLS playlist: FFmpeg, which may open files only, would try forever to get its key."""
-    with path.open("rb") as file:
-        head = file.read(64)
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"#EXTM3U"):
-        raise MediaError(path, "is a playlist, not a video; index the files that it names, or its address as a camera")
-
-
-def _describe(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error)
-
-
-def _suggest(path: Path) -> str:
-    try:
-        if path.stat().st_size == 0:
-            return "the file is empty"
-    except OSError:
-        return "check that it is there and readable"
-    return "it is damaged, cut short or not a video; copy it again, or leave it out"

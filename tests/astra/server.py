@@ -50,6 +50,7 @@ class Astra:
         warned: the warnings of the stand-in's own accord, in order.
         judge: decides what is refused.
         requests: statements that were executed.
+        turned_away: statements that were answered with Overloaded; the driver asks of itself, too.
     """
 
     def __init__(self, server: Contact, folder: Path) -> None:
@@ -60,6 +61,7 @@ class Astra:
         self.refused: list[tuple[str, str]] = []
         self.warned: list[str] = []
         self.requests = 0
+        self.turned_away: list[str] = []
         self._server = server
         self._admin = server.cluster()
         self._session = self._admin.connect()
@@ -244,6 +246,7 @@ class _Connection:
         """A statement as it may go on, or the refusal."""
         self._astra.requests += 1
         if self._astra.overloaded:
+            self._astra.turned_away += [self._astra.judge.query(request) for request in frames.requests(frame)]
             return frame, frames.error(frame, frames.OVERLOADED, "Request rejected: the database is overloaded")
         requests = frames.requests(frame)
         if self._astra.judge.is_too_fast(len(requests)):
