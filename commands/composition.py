@@ -53,7 +53,7 @@ class Index:
     async def require_whole(self) -> None:
         """Raise StoreDamaged when the index is damaged, before it is copied as if it were whole."""
         if damage := await self.find_damage():
-            from footage.indexer.store.base import StoreDamaged
+            from footage.indexer.store.errors import StoreDamaged
 
             raise StoreDamaged(damage)
 

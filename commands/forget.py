@@ -102,7 +102,8 @@ async def _verify_forgotten(index: Index, camera: str, start: datetime, end: dat
     Raises:
         StoreError: something is.
     """
-    from footage.indexer.store.base import StoreError, Where
+    from footage.indexer.store.base import Where
+    from footage.indexer.store.errors import StoreError
 
     await index.list_partitions()
     left = await index.store.count(Where((camera,), ((start, end),))) if start < end else 0
@@ -120,7 +121,8 @@ async def _verify_media_forgotten(index: Index, media: Sequence[Media], removed:
     Raises:
         StoreError: something is left.
     """
-    from footage.indexer.store.base import StoreError, Where
+    from footage.indexer.store.base import Where
+    from footage.indexer.store.errors import StoreError
     from footage.stream.spans import merge
 
     ids, left = {m.id for m in media}, 0

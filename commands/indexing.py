@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from footage.commands.composition import SearchServices
 from footage.commands.errors import print_message
 from footage.indexer.files.file_indexer import FileIndexer, IndexReport, Job
-from footage.indexer.store.base import StoreError
+from footage.indexer.store.errors import StoreError
 from footage.indexer.supervisor import Supervisor
 from footage.stream.hardware import find_decoder
 from footage.stream.printable import printable

@@ -13,7 +13,8 @@ from footage.commands.service_lock import lock_service_folders
 from footage.config.settings import Settings
 from footage.indexer.embed.base import Space
 from footage.indexer.files.file_indexer import Job
-from footage.indexer.store.base import Catalog, CatalogEntry, Coverage, CoverageState, Store, StoreDamaged
+from footage.indexer.store.base import Catalog, CatalogEntry, Coverage, CoverageState, Store
+from footage.indexer.store.errors import StoreDamaged
 from footage.indexer.store.integrity import Comparison, compare
 from footage.indexer.store.lost_vectors import LOST, Spans, describe_losses, read_losses
 from footage.stream.frame import Kind

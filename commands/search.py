@@ -139,7 +139,7 @@ def _load_image(term: Term) -> Term:
         return term
     from footage.query.scoring.expression import MAX_IMAGE_SIDE, with_image
     from footage.stream.files import image_file
-    from footage.stream.files.video_file import MediaError
+    from footage.stream.files.unreadable import MediaError
 
     if not image_file.is_photo(path):
         return term

@@ -136,7 +136,7 @@ async def _start_http(
 async def _telling_failures(page: StartingPage | None, stop: asyncio.Event) -> AsyncIterator[None]:
     """Where the service cannot start, say why on the page: at an index of another model until ``stop``, else once."""
     from footage.commands.errors import exit_code
-    from footage.indexer.store.base import SpaceMismatch
+    from footage.indexer.store.errors import SpaceMismatch
 
     try:
         yield
@@ -194,7 +194,7 @@ async def _check_model(services: SearchServices, moved: asyncio.Event) -> None:
     import asyncio
     from contextlib import suppress
 
-    from footage.indexer.store.base import StoreUnreachable
+    from footage.indexer.store.errors import StoreUnreachable
 
     while not moved.is_set():
         await asyncio.sleep(MODEL_CHECK_INTERVAL)

@@ -15,7 +15,7 @@ from footage.config.values import SettingsError
 from footage.indexer.embed.base import EmbedderError
 from footage.indexer.files.file_indexer import Job
 from footage.indexer.files.folder_watch import finished_files
-from footage.indexer.store.base import StoreError
+from footage.indexer.store.errors import StoreError
 from footage.indexer.supervisor import Stage, Supervisor
 from footage.stream.camera_name import describe_invalid_name
 from footage.stream.printable import printable

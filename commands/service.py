@@ -21,7 +21,8 @@ from footage.indexer.live.expiry_clock import ExpiryClock
 from footage.indexer.live.retention import Retention
 from footage.indexer.live.service import LiveService
 from footage.indexer.pipeline.spool import Spool
-from footage.indexer.store.base import Record, StoreError, StoreFull
+from footage.indexer.store.base import Record
+from footage.indexer.store.errors import StoreError, StoreFull
 from footage.indexer.supervisor import Supervisor, Work
 from footage.query.clips.service import ClipService, RetentionHold
 from footage.query.http import camera_status

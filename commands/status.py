@@ -20,7 +20,7 @@ async def status(as_json: JsonOption = False, data: Data = None, config: Config 
     warn_about_cameras(settings)
     from footage.commands.composition import recordings_folder
     from footage.indexer.disk import find_full_folder
-    from footage.indexer.store.base import StoreDamaged
+    from footage.indexer.store.errors import StoreDamaged
     from footage.query.http.schemas import CamerasOut
 
     try:

@@ -239,7 +239,7 @@ async def _write_images(
     from footage.query.clips.service import NotFound
     from footage.stream.atomic import atomic_write
     from footage.stream.files import frame_at
-    from footage.stream.files.video_file import MediaError
+    from footage.stream.files.unreadable import MediaError
 
     missing = 0
     for f in alerts:

@@ -80,17 +80,22 @@ class Decoder:
         Raises:
             DecoderError: it does not come out.
         """
+        if VERSION < 18:
+            raise self._describe("it needs PyAV 18: pip install 'av>=18'")
         try:
-            if VERSION < 18:
-                raise NotImplementedError("it needs PyAV 18: pip install 'av>=18'")
             context = CodecContext.create("h264", "r", hwaccel=self._accelerator())
             if not context.is_hwaccel:
-                raise NotImplementedError("this build of PyAV has no such decoder")
+                raise self._describe("this build of PyAV has no such decoder")
             packet = Packet(TEST_PICTURE)
             packet.pts = 0
             frames = [*context.decode(packet), *context.decode(None)]
             color = frames[0].reformat(format="rgb24").to_ndarray().mean(axis=(0, 1)) if frames else (0, 0, 0)
-        except (FFmpegError, OSError, ValueError, NotImplementedError) as error:
+        except (
+            FFmpegError,
+            OSError,
+            ValueError,
+            NotImplementedError,
+        ) as error:  # PyAV's, where it knows no such device
             raise self._describe(getattr(error, "strerror", None) or str(error)) from None
         if max(abs(is_ - due) for is_, due in zip(color, TEST_COLOR, strict=True)) > COLOR_TOLERANCE:
             raise self._describe("a test picture came out wrong")

@@ -18,7 +18,7 @@ from footage.stream.errors import FootageError
 from footage.stream.files.file_filter import FileFilter
 from footage.stream.files.probe import Probe, probe_file
 from footage.stream.files.start_time import find_start_time
-from footage.stream.files.video_file import MediaError
+from footage.stream.files.unreadable import MediaError
 from footage.stream.frame import Media
 
 _BLOCK_SIZE = 64 * 1024

@@ -15,7 +15,7 @@ from footage.query.http.app import convert_errors
 from footage.query.http.auth import IDENTITY
 from footage.query.http.tokens import Identity
 from footage.stream.errors import FootageError
-from footage.stream.files.video_file import MediaError
+from footage.stream.files.unreadable import MediaError
 
 AGAIN = "try again later; /readyz tells when it is back"
 KNOWN = {
@@ -28,11 +28,11 @@ KNOWN = {
     "indexer.embed.roboflow.TextTooLong": (1, 503, AGAIN),
     "indexer.migration.migrate.NotMigrated": (1, 500, ""),
     "indexer.pipeline.spool.SpoolFull": (1, 500, ""),
-    "indexer.store.base.SpaceMismatch": (4, 500, ""),
-    "indexer.store.base.StoreDamaged": (1, 500, ""),
-    "indexer.store.base.StoreError": (1, 500, ""),
-    "indexer.store.base.StoreFull": (1, 500, ""),
-    "indexer.store.base.StoreUnreachable": (5, 503, AGAIN),
+    "indexer.store.errors.SpaceMismatch": (4, 500, ""),
+    "indexer.store.errors.StoreDamaged": (1, 500, ""),
+    "indexer.store.errors.StoreError": (1, 500, ""),
+    "indexer.store.errors.StoreFull": (1, 500, ""),
+    "indexer.store.errors.StoreUnreachable": (5, 503, AGAIN),
     "indexer.supervisor.StageFailed": (1, 500, ""),
     "query.clips.service.FootageUnreachable": (5, 503, "its footage can be had again when that service is back"),
     "query.clips.service.NotFound": (3, 404, ""),
@@ -44,7 +44,7 @@ KNOWN = {
     "query.values.ids.BadId": (2, 400, ""),
     "query.values.schedule.BadSchedule": (2, 400, ""),
     "query.watches.watch.WatchError": (2, 400, ""),
-    "stream.files.video_file.MediaError": (1, 409, ""),
+    "stream.files.unreadable.MediaError": (1, 409, ""),
     "stream.source.SourceError": (1, 500, ""),
 }
 """Exit code, HTTP status and hint: what two tables of classes said before each class said it itself."""

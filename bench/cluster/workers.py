@@ -20,8 +20,9 @@ from footage.commands.shared_cameras import SHARED_CAMERA_KIND, SharedCameras
 from footage.indexer.cluster.directory import ServiceDirectory
 from footage.indexer.cluster.leases import Leases
 from footage.indexer.live.catalog_writer import CatalogWriter
-from footage.indexer.store.base import Coverage, CoverageState, Record, StoreError
+from footage.indexer.store.base import Coverage, CoverageState, Record
 from footage.indexer.store.cassandra import CassandraCatalog, CassandraSession, CassandraStore
+from footage.indexer.store.errors import StoreError
 from footage.indexer.supervisor import Supervisor
 from footage.query.watches.trigger import Trigger
 from footage.query.watches.watch import TRIGGER_KIND, load_watches

@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from footage.indexer.shared_reading import SharedReading
-from footage.indexer.store.base import Catalog, StoreError
+from footage.indexer.store.base import Catalog
+from footage.indexer.store.errors import StoreError
 from footage.stream.frame import Kind, Media
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from footage.indexer.pipeline.pipeline import RecordWriter
-from footage.indexer.store.base import Record, StoreUnreachable
+from footage.indexer.store.base import Record
+from footage.indexer.store.errors import StoreUnreachable
 from footage.stream.instants import DISTANT_FUTURE
 
 log = logging.getLogger(__name__)

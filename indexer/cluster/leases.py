@@ -10,7 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from footage.indexer.store.base import Catalog, StoreError, StoreUnreachable
+from footage.indexer.store.base import Catalog
+from footage.indexer.store.errors import StoreError, StoreUnreachable
 
 log = logging.getLogger(__name__)
 

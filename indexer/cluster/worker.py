@@ -14,7 +14,8 @@ from typing import Protocol
 from footage.indexer.camera import Camera
 from footage.indexer.cluster.fence import Fence
 from footage.indexer.cluster.leases import Leases, boot_time
-from footage.indexer.store.base import Catalog, StoreError, StoreUnreachable
+from footage.indexer.store.base import Catalog
+from footage.indexer.store.errors import StoreError, StoreUnreachable
 from footage.indexer.supervisor import Stage, Supervisor
 
 log = logging.getLogger(__name__)

@@ -17,12 +17,13 @@ from footage.indexer.pipeline.channel import Channel
 from footage.indexer.pipeline.pipeline import Barrier, FrameChannel, Pipeline, PipelineItem, PipelineStats
 from footage.indexer.pipeline.refused import RefusedRecords
 from footage.indexer.pipeline.retry import SpoolingWriter, retry_forever
-from footage.indexer.store.base import Catalog, CatalogEntry, Coverage, CoverageState, Store, StoreUnreachable, Where
+from footage.indexer.store.base import Catalog, CatalogEntry, Coverage, CoverageState, Store, Where
+from footage.indexer.store.errors import StoreUnreachable
 from footage.stream import source
 from footage.stream.errors import FootageError
 from footage.stream.files import decode
+from footage.stream.files.unreadable import MediaError
 from footage.stream.files.unsampled import Gap
-from footage.stream.files.video_file import MediaError
 from footage.stream.frame import Kind, Media
 from footage.stream.hardware import SOFTWARE, Decoder
 from footage.stream.printable import printable

@@ -11,7 +11,8 @@ from functools import partial
 from footage.indexer.cluster.fence import Fence
 from footage.indexer.live.notes import MAX_NOTES, Note, NoteQueue
 from footage.indexer.pipeline.retry import retry_forever
-from footage.indexer.store.base import PASSING, Catalog, Coverage, StoreError
+from footage.indexer.store.base import Catalog, Coverage
+from footage.indexer.store.errors import PASSING, StoreError
 from footage.stream.frame import Media
 
 log = logging.getLogger(__name__)

@@ -9,17 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from footage.indexer.live.expiry_clock import ExpiryClock
-from footage.indexer.store.base import (
-    NOT_WRITTEN,
-    Catalog,
-    Coverage,
-    CoverageState,
-    Store,
-    StoreError,
-    StoreFull,
-    StoreUnreachable,
-    Where,
-)
+from footage.indexer.store.base import NOT_WRITTEN, Catalog, Coverage, CoverageState, Store, Where
+from footage.indexer.store.errors import StoreError, StoreFull, StoreUnreachable
 from footage.indexer.store.integrity import recount
 from footage.stream.frame import Media
 from footage.stream.instants import EPOCH
@@ -82,24 +73,24 @@ class Retention:
 
     async def delete_expired(self, now: datetime | None = None) -> int:
         """Delete what has expired; returns how many segments were deleted."""
-        now = now or self._clock()
+        now, first = now or self._clock(), await self._first_times()
         expired = await asyncio.to_thread(self._archive.find_expired, self._keep, self._size, self._free, (), now)
         try:
-            await self._forget(expired)
+            await self._forget(expired, first)
             deleted = await asyncio.to_thread(self._archive.delete, expired)
         except StoreFull:  # no room even to note what is forgotten: only footage that is deleted first makes some
             deleted = await asyncio.to_thread(self._archive.delete, expired)
-            await self._forget(expired)
+            await self._forget(expired, first)
         for camera, kept in self._keep.items():
             if kept is not None:
-                await self._forget_before(camera, now - kept)
+                await self._forget_before(camera, first.get(camera, EPOCH), now - kept)
         return len(deleted)
 
-    async def _forget(self, expired: Sequence[Media]) -> None:
+    async def _forget(self, expired: Sequence[Media], first: Mapping[str, datetime]) -> None:
         """Forget the records and entries of segments, and note that these spans have expired."""
         if not expired:
             return
-        ids = [*(m.id for m in expired), *await self._bare_before(expired)]
+        ids = [*(m.id for m in expired), *await self._bare_before(expired, first)]
         await self._store.forget(Where(media=tuple(ids)))
         await self._catalog.remove_media(ids)
         cameras: dict[str, list[Media]] = defaultdict(list)
@@ -109,7 +100,7 @@ class Retention:
             for start, end in _spans(segments):
                 await self._catalog.set_coverage(Coverage(camera, start, end, CoverageState.GAP, EXPIRED))
 
-    async def _bare_before(self, expired: Sequence[Media]) -> list[str]:
+    async def _bare_before(self, expired: Sequence[Media], first: Mapping[str, datetime]) -> list[str]:
         """Ids of segments that were never written and are older than expired ones: only their records are left.
 
         A file that is not here says nothing: another worker may have recorded it, or its disk is not mounted.
@@ -117,7 +108,6 @@ class Retention:
         latest: dict[str, datetime] = {}
         for media in expired:
             latest[media.camera] = max(media.end, latest.get(media.camera, media.end))
-        first = await self._first_times()
         return [
             entry.media.id
             for camera, end in latest.items()
@@ -130,12 +120,12 @@ class Retention:
         cameras = await self._catalog.cameras()
         return {c.camera: max(EPOCH, c.start - CLOCK_MARGIN) for c in cameras if c.start is not None}
 
-    async def _forget_before(self, camera: str, before: datetime) -> None:
+    async def _forget_before(self, camera: str, first: datetime, before: datetime) -> None:
         """Forget records without footage (an unrecorded camera, or a segment that was lost) by their own time."""
         old = Where((camera,), ((EPOCH, before),))
         if await self._store.count(old):
             await self._store.forget(old)
-        entries = await self._catalog.media_between([camera], (await self._first_times()).get(camera, EPOCH), before)
+        entries = await self._catalog.media_between([camera], first, before)
         await self._catalog.remove_media([e.media.id for e in entries if e.media.end <= before])
         await recount([e.media.id for e in entries if e.done], self._store, self._catalog)
         known = await self._catalog.coverage([camera], EPOCH, before)

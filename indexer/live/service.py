@@ -22,7 +22,8 @@ from footage.indexer.pipeline.pipeline import Barrier, FrameChannel, Pipeline
 from footage.indexer.pipeline.refused import WAITING_ERRORS, RefusedRecords
 from footage.indexer.pipeline.retry import RetryingEmbedder, SpoolingWriter
 from footage.indexer.pipeline.spool import Spool
-from footage.indexer.store.base import Catalog, Store, StoreError
+from footage.indexer.store.base import Catalog, Store
+from footage.indexer.store.errors import StoreError
 from footage.indexer.supervisor import Supervisor
 from footage.stream.hardware import SOFTWARE, Decoder
 from footage.stream.processors import read_processor_time

@@ -19,9 +19,10 @@ from footage.indexer.migration.reconcile import RecordKey, SpaceComparison, find
 from footage.indexer.migration.reextract import ImageReextractor, MediaUnavailable
 from footage.indexer.pipeline.channel import Channel
 from footage.indexer.pipeline.pipeline import FrameChannel, Pipeline, PipelineItem
-from footage.indexer.store.base import Catalog, CatalogEntry, Record, Store, StoreError, Vector, Where
+from footage.indexer.store.base import Catalog, CatalogEntry, Record, Store, Vector, Where
 from footage.indexer.store.batching import in_batches
-from footage.stream.files.video_file import MediaError
+from footage.indexer.store.errors import StoreError
+from footage.stream.files.unreadable import MediaError
 from footage.stream.instants import MICROSECOND
 from footage.stream.recording import segment
 

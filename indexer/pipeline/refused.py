@@ -19,7 +19,8 @@ import numpy as np
 from footage.indexer.embed.base import Space
 from footage.indexer.file_lock import lock_file
 from footage.indexer.pipeline.pipeline import RecordWriter
-from footage.indexer.store.base import Record, StoreBlocked, StoreError, StoreUnreachable
+from footage.indexer.store.base import Record
+from footage.indexer.store.errors import StoreBlocked, StoreError, StoreUnreachable
 from footage.stream.atomic import atomic_write, fsync
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros, to_micros

@@ -13,7 +13,8 @@ from footage.indexer.embed.base import Embedder, EmbedderError, ModelFault, Vect
 from footage.indexer.pipeline.pipeline import RecordWriter
 from footage.indexer.pipeline.refused import WAITING_ERRORS, RefusedRecords, write_isolating
 from footage.indexer.pipeline.spool import Spool
-from footage.indexer.store.base import Record, StoreError, StoreUnreachable
+from footage.indexer.store.base import Record
+from footage.indexer.store.errors import StoreError, StoreUnreachable
 from footage.indexer.supervisor import Stage, Supervisor
 from footage.stream.errors import FootageError
 from footage.stream.frame import Image

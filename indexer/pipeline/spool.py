@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from footage.indexer.store.base import Record, StoreError
+from footage.indexer.store.base import Record
+from footage.indexer.store.errors import StoreError
 from footage.stream.atomic import atomic_write, fsync
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros, to_micros

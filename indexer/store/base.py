@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.embed.base import Space, Vectors
-from footage.stream.errors import AWAY, MODEL, FootageError
 from footage.stream.frame import Media, Region
 
 if TYPE_CHECKING:
@@ -26,44 +25,6 @@ Vector = NDArray[np.float32]
 
 NOT_WRITTEN = "the service was killed before this footage was on the disk"
 """Note of a recorded segment that has records and no file."""
-
-
-class StoreError(FootageError):
-    """Raised when the store cannot do what was asked; the message says what failed and why."""
-
-    public = "the index cannot do this; an administrator can see why"
-
-
-class StoreUnreachable(StoreError):
-    """Raised when the store cannot be reached now (exit code 5, HTTP 503)."""
-
-    exit_code, http_status, hint = AWAY, 503, "try again later; /readyz tells when it is back"
-    public = "the index cannot be reached"
-
-
-class StoreBlocked(StoreError):
-    """Raised when a person must act first (disk full, not permitted, no tables); the same request succeeds then."""
-
-
-class StoreFull(StoreBlocked):
-    """Raised when the disk has no room for what was to be written; it may have again later."""
-
-
-PASSING = (StoreUnreachable, StoreFull)
-"""Errors that pass by themselves: what failed with them is tried again, and nothing is given up."""
-
-
-class StoreDamaged(StoreError):
-    """Raised when what is stored cannot be read back; the message says what repairs it."""
-
-    public = "the index is damaged; an administrator can see how to repair it"
-
-
-class SpaceMismatch(StoreError):
-    """Raised when the index was made with another model (exit code 4); the message names both."""
-
-    exit_code = MODEL
-    public = ""
 
 
 @dataclass(frozen=True, slots=True)

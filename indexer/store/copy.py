@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from footage.indexer.store.base import Catalog, CatalogEntry, Coverage, Store, StoreError, Where
+from footage.indexer.store.base import Catalog, CatalogEntry, Coverage, Store, Where
 from footage.indexer.store.batching import in_batches
+from footage.indexer.store.errors import StoreError
 from footage.indexer.store.times import micros
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST
 

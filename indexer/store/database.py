@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from footage.indexer.file_lock import lock_file
-from footage.indexer.store.base import StoreError
 from footage.indexer.store.error_hints import translate_errors
+from footage.indexer.store.errors import StoreError
 from footage.stream.private import make_file, make_folder
 
 T = TypeVar("T")

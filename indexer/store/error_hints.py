@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from footage.indexer.store.base import StoreBlocked, StoreDamaged, StoreError, StoreFull
+from footage.indexer.store.errors import StoreBlocked, StoreDamaged, StoreError, StoreFull
 
 FULL = "the disk is full; free some space or run `footage forget`"
 DAMAGED = (

@@ -17,11 +17,12 @@ import numpy as np
 from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.file_lock import lock_file
 from footage.indexer.store import rows
-from footage.indexer.store.base import FrameTime, Hit, Record, StoreDamaged, StoreError, Vector, Where
+from footage.indexer.store.base import FrameTime, Hit, Record, Vector, Where
 from footage.indexer.store.column.service import ColumnStatus, ScanColumn
 from footage.indexer.store.column.slices import Filter
 from footage.indexer.store.durable import fsync_written
 from footage.indexer.store.error_hints import DAMAGED, translate_errors
+from footage.indexer.store.errors import StoreDamaged, StoreError
 from footage.indexer.store.lance_files import TableLedger, TableState, find_damaged_files, read_state
 from footage.indexer.store.lance_reader import TableReader
 from footage.indexer.store.lance_table import create_scalar_indexes, open_table, table_name

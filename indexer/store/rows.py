@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from footage.indexer.store.base import FrameTime, Hit, Record, StoreError, Vector, Where
+from footage.indexer.store.base import FrameTime, Hit, Record, Vector, Where
+from footage.indexer.store.errors import StoreError
 from footage.indexer.store.times import merged_micros, micros
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros

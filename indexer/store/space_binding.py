@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.base import SpaceMismatch, StoreDamaged
+from footage.indexer.store.errors import SpaceMismatch, StoreDamaged
 
 MIN_FINGERPRINT_COSINE = 0.995
 """Minimum cosine between fingerprints; one model on different hardware agrees better than this."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from footage.indexer.store.base import StoreError
+from footage.indexer.store.errors import StoreError
 from footage.stream.instants import to_micros
 from footage.stream.spans import merge
 

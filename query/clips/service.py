@@ -130,7 +130,7 @@ class ClipService:
         Raises:
             NotFound: there is no such frame, or its footage has been moved or deleted.
             FootageUnreachable: its footage is on another machine that does not answer.
-            stream.files.video_file.MediaError: the footage is damaged there.
+            stream.files.unreadable.MediaError: the footage is damaged there.
         """
         try:
             image = await self._read_image(frame, side)
@@ -143,7 +143,7 @@ class ClipService:
     async def _read_image(self, frame: FrameId, side: int | None) -> Image:
         """Read an image here; one of a live camera once it is written, which is a moment after it is indexed."""
         from footage.stream.files.frame_at import read_image_at
-        from footage.stream.files.video_file import MediaError
+        from footage.stream.files.unreadable import MediaError
 
         until, is_late = time.monotonic() + WRITING, False
         while True:

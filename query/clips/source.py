@@ -18,7 +18,8 @@ from av.video.stream import VideoStream
 from footage.stream.av_options import LOCAL_FILE_ONLY, input_options
 from footage.stream.demux import demux
 from footage.stream.errors import FootageError
-from footage.stream.files.video_file import MediaError, VideoFile, presentation_time
+from footage.stream.files.unreadable import MediaError
+from footage.stream.files.video_file import VideoFile, presentation_time
 from footage.stream.frame import Media
 
 EPSILON = 0.0005

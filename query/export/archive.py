@@ -42,7 +42,7 @@ from footage.query.values.ids import MomentId
 from footage.query.values.moment import Moment
 from footage.stream.atomic import atomic_write
 from footage.stream.files.frame_at import encode_jpeg
-from footage.stream.files.video_file import MediaError
+from footage.stream.files.unreadable import MediaError
 from footage.stream.frame import Image, Kind
 from footage.stream.threads import run_to_completion
 

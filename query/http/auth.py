@@ -10,7 +10,7 @@ from contextlib import suppress
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from footage.indexer.store.base import StoreError
+from footage.indexer.store.errors import StoreError
 from footage.query.http.app_keys import AUTHENTICATOR, CATALOG, LIVE, MISCONFIGURED, SESSIONS, WORKER
 from footage.query.http.camera_status import published_cameras
 from footage.query.http.origin import cookie_name, refuse_other_sites, requested_host, require_own_page

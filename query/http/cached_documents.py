@@ -9,7 +9,8 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel
 
 from footage.indexer.shared_reading import SharedReading
-from footage.indexer.store.base import Catalog, StoreUnreachable
+from footage.indexer.store.base import Catalog
+from footage.indexer.store.errors import StoreUnreachable
 from footage.query.values.documents import parse_documents
 
 T = TypeVar("T", bound=BaseModel)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from footage.indexer.store.base import Catalog, Store, StoreError, StoreFull, StoreUnreachable
+from footage.indexer.store.base import Catalog, Store
+from footage.indexer.store.errors import StoreError, StoreFull, StoreUnreachable
 from footage.query.http.schemas import CameraOut, CamerasOut, LiveOut, LoadOut, StageOut
 from footage.query.values.documents import parse_documents
 

@@ -11,7 +11,7 @@ from typing import IO
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from footage.indexer.store.base import StoreError
+from footage.indexer.store.errors import StoreError
 from footage.query.clips.service import NotFound
 from footage.query.export.archive import CHUNK, ExportArchive, ExportRequest, sort_moments
 from footage.query.export.manifest import Manifest, MomentIdText, Wanted

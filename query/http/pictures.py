@@ -15,7 +15,7 @@ from footage.query.http.routing import one_line
 from footage.query.scoring.expression import MAX_IMAGE_SIDE, MAX_TERMS, BadTerms, Term, parse_term, with_image
 from footage.stream.files import image_file
 from footage.stream.files.image_bounds import ImageTooLarge, UnsupportedImage
-from footage.stream.files.video_file import MediaError
+from footage.stream.files.unreadable import MediaError
 from footage.stream.frame import Image
 
 T = TypeVar("T")

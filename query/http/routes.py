@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from footage.indexer.pipeline.refused import RefusedSummary
-from footage.indexer.store.base import StoreUnreachable
+from footage.indexer.store.errors import StoreUnreachable
 from footage.query.clips.boxes import draw_detections, draw_regions
 from footage.query.clips.service import NotFound, NotHere
 from footage.query.http.app_keys import (

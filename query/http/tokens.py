@@ -13,7 +13,8 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from footage.indexer.store.base import Catalog, StoreUnreachable
+from footage.indexer.store.base import Catalog
+from footage.indexer.store.errors import StoreUnreachable
 from footage.query.values.documents import parse_documents
 from footage.query.values.names import describe_unknown
 from footage.stream.errors import InvalidInput

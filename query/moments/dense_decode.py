@@ -7,7 +7,7 @@ from contextlib import closing
 from datetime import datetime
 
 from footage.stream.files.decode import read_frames
-from footage.stream.files.video_file import MediaError
+from footage.stream.files.unreadable import MediaError
 from footage.stream.frame import Frame, Media
 
 

@@ -27,7 +27,7 @@ from footage.query.moments.segmentation import MAX_EXTENSION, NEIGHBORHOOD
 from footage.query.scoring.calibration import PartScorer
 from footage.query.values.moment import Moment, TimeSpan
 from footage.query.values.timeline import find_chain
-from footage.stream.files.video_file import MediaError
+from footage.stream.files.unreadable import MediaError
 from footage.stream.frame import Frame, Image, Kind, Media, Region
 from footage.stream.instants import MICROSECOND
 from footage.stream.spans import merge

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.pipeline.retry import retry_forever
-from footage.indexer.store.base import PASSING, Catalog, Record, Store, StoreError, StoreFull, StoreUnreachable, Where
+from footage.indexer.store.base import Catalog, Record, Store, Where
+from footage.indexer.store.errors import PASSING, StoreError, StoreFull, StoreUnreachable
 from footage.query.values.documents import parse_documents
 from footage.query.watches.alert import Alert, alert_payload, step_frames
 from footage.query.watches.alert_stream import AlertStream

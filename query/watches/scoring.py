@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.embed.base import Embedder
-from footage.indexer.store.base import Record, Store, StoreError, Where
+from footage.indexer.store.base import Record, Store, Where
+from footage.indexer.store.errors import StoreError
 from footage.indexer.supervisor import Stage, Supervisor
 from footage.query.scoring.background import SAMPLE_SIZE
 from footage.query.scoring.calibration import MultiQueryScorer, NullDistribution, apply_exclusions

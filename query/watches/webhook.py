@@ -19,7 +19,8 @@ import stamina
 
 from footage.indexer.cluster.leases import Leases
 from footage.indexer.pipeline.retry import retry_forever
-from footage.indexer.store.base import PASSING, Catalog
+from footage.indexer.store.base import Catalog
+from footage.indexer.store.errors import PASSING
 from footage.indexer.supervisor import Stage, Supervisor
 from footage.query.watches.egress import check_ip_address, open_session
 from footage.query.watches.outbox import Delivery, Outbox

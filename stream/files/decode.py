@@ -14,8 +14,9 @@ from av.video.stream import VideoStream
 
 from footage.stream.files import image_file
 from footage.stream.files.keyframe_groups import FLUSH, INTERVAL_TOLERANCE, DecodeStep, KeyframeGroup
+from footage.stream.files.unreadable import MediaError
 from footage.stream.files.unsampled import Gap, SamplingLog
-from footage.stream.files.video_file import MediaError, VideoFile, presentation_time
+from footage.stream.files.video_file import VideoFile, presentation_time
 from footage.stream.frame import Frame, Kind, Media
 from footage.stream.hardware import SOFTWARE, Decoder, HardwareFailureError
 from footage.stream.printable import printable

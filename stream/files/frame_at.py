@@ -12,7 +12,8 @@ from PIL import Image as Pillow
 
 from footage.stream.files import image_file
 from footage.stream.files.frame_image import fit_size
-from footage.stream.files.video_file import MediaError, VideoFile, presentation_time
+from footage.stream.files.unreadable import MediaError
+from footage.stream.files.video_file import VideoFile, presentation_time
 from footage.stream.frame import Image, Kind
 
 OFFSET_TOLERANCE = 0.0005  # seconds; an offset that was rounded still means its own frame

@@ -19,7 +19,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from footage.stream.files.frame_image import fit_size
-from footage.stream.files.video_file import MediaError
+from footage.stream.files.unreadable import MediaError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF")
 """As Pillow names them. It reads many more, some by running other programs (EPS), some of which hold others (ICO)."""

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from PIL.ImageFile import ImageFile
 
 from footage.stream.files.image_bounds import open_header, open_image
-from footage.stream.files.video_file import MediaError
+from footage.stream.files.unreadable import MediaError
 from footage.stream.frame import Image
 from footage.stream.instants import from_local
 

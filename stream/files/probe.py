@@ -11,11 +11,8 @@ from pathlib import Path
 from footage.stream.files import image_file
 from footage.stream.files.frame_image import display_size
 from footage.stream.files.orientation import orientation
-from footage.stream.files.video_file import (
-    MAX_LENGTH,
-    MediaError,
-    VideoFile,
-)
+from footage.stream.files.unreadable import MediaError
+from footage.stream.files.video_file import MAX_LENGTH, VideoFile
 from footage.stream.frame import Kind
 
 MAX_PROBED_PACKETS = 400  # from which one frame must be decodable

@@ -1,10 +1,31 @@
-"""Says why a file cannot be read as video, and what a person can do about it."""
+"""Says that a file cannot be read as video, why, and what a person can do about it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from footage.stream.errors import FootageError
+from footage.stream.printable import printable
+
 PLAYLIST = "is a playlist, not a video; index the files that it names, or its address as a camera"
+
+
+class MediaError(FootageError):
+    """A file that cannot be read, or not to its end.
+
+    Attributes:
+        path: the file.
+        reason: what is wrong with it and what to do.
+        readable_until: seconds from the first frame up to which it was read, or None when nothing was.
+    """
+
+    http_status = 409
+
+    def __init__(self, path: Path | str, reason: str, readable_until: float | None = None) -> None:
+        super().__init__(f"{printable(path)}: {reason}")
+        self.path = Path(path)
+        self.reason = reason
+        self.readable_until = readable_until
 
 
 def is_playlist(path: Path) -> bool:

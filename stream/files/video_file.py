@@ -20,7 +20,6 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from footage.stream.av_options import DECODER_OPTIONS, LOCAL_FILE_ONLY, input_options
-from footage.stream.errors import FootageError
 from footage.stream.files.frame_image import upright_image
 from footage.stream.files.nal_units import length_size, recovery_frames
 from footage.stream.files.picture_order import PictureOrder
@@ -34,10 +33,9 @@ from footage.stream.files.presentation import (
 from footage.stream.files.scan import MPEG_FORMATS, Scan, frame_step, needs_scan, read_packets, scan_file
 from footage.stream.files.timeline import Timeline
 from footage.stream.files.track import choose_track, describe_audio
-from footage.stream.files.unreadable import PLAYLIST, describe_reason, is_playlist, suggest_action
+from footage.stream.files.unreadable import PLAYLIST, MediaError, describe_reason, is_playlist, suggest_action
 from footage.stream.frame import Image
 from footage.stream.hardware import SOFTWARE, Decoder, HardwareFailureError
-from footage.stream.printable import printable
 from footage.stream.processors import available_processors
 
 MAX_REORDERING = 32  # packets; H.264 and HEVC reorder at most 16 frames
@@ -48,24 +46,6 @@ PEEKED_PACKETS = 40  # from which it is judged whether presentation times are re
 # In these codecs a frame that no other refers to may be skipped; in HEVC, VP9 and AV1 a skipped frame may still
 # serve a higher temporal layer.
 CODECS_WITH_SKIPPABLE_FRAMES = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "wmv3"})
-
-
-class MediaError(FootageError):
-    """A file that cannot be read, or not to its end.
-
-    Attributes:
-        path: the file.
-        reason: what is wrong with it and what to do.
-        readable_until: seconds from the first frame up to which it was read, or None when nothing was.
-    """
-
-    http_status = 409
-
-    def __init__(self, path: Path | str, reason: str, readable_until: float | None = None) -> None:
-        super().__init__(f"{printable(path)}: {reason}")
-        self.path = Path(path)
-        self.reason = reason
-        self.readable_until = readable_until
 
 
 def presentation_time(item: Packet[VideoStream] | VideoFrame) -> int | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from footage.stream.atomic import fsync
-from footage.stream.files.video_file import MediaError, VideoFile, presentation_time
+from footage.stream.files.unreadable import MediaError
+from footage.stream.files.video_file import VideoFile, presentation_time
 from footage.stream.frame import Media
 from footage.stream.recording import segment
 

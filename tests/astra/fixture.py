@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,3 +102,12 @@ def need_cryptography() -> None:
     """End the test, or the module that calls this first, where certificates cannot be made."""
     if find_spec("cryptography") is None:
         require("astra", "pip install 'footage[test]'")
+
+
+def write_astra_settings(to: Contact, folder: Path, name: str, more: str = "", **changed: object) -> Path:
+    """Write a settings file for a database, its data in ``folder``; keywords replace its keys, ``more`` follows."""
+    keys = {"bundle": to.bundle, "token": to.token, "keyspace": to.keyspace} | changed
+    given = ", ".join(f"{key}: '{value}'" for key, value in keys.items() if value)
+    path = folder / name
+    path.write_text(f"data: {folder / 'data'}\nembedder: lite\nstore: astra\ncassandra: {{{given}}}\n{more}")
+    return path

@@ -24,13 +24,14 @@ need_cryptography()
 from footage.indexer.pipeline.refused import RefusedRecords
 from footage.indexer.pipeline.retry import SpoolingWriter
 from footage.indexer.pipeline.spool import Spool
-from footage.indexer.store.base import Record, StoreUnreachable, Where
+from footage.indexer.store.base import Record, Where
 from footage.indexer.store.cassandra import (
     CassandraCatalog,
     CassandraSession,
     CassandraStore,
     breaker,
 )
+from footage.indexer.store.errors import StoreUnreachable
 from footage.indexer.supervisor import Supervisor
 from footage.query.clips.service import ClipService
 from footage.query.http import app

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from footage.indexer.store.cassandra import connect_cassandra
+from tests.astra.fixture import write_astra_settings
 from tests.astra.server import Astra
 from tests.commands.runner import footage
 
@@ -16,12 +17,7 @@ def settings(astra: Astra, tmp_path):
     """Writes a settings file for the database; keywords replace its keys."""
 
     def write(name="astra.yaml", **changed):
-        to = astra.contact
-        keys = {"bundle": to.bundle, "token": to.token, "keyspace": to.keyspace} | changed
-        given = ", ".join(f"{key}: '{value}'" for key, value in keys.items() if value)
-        path = tmp_path / name
-        path.write_text(f"data: {tmp_path / 'data'}\nembedder: lite\nstore: astra\ncassandra: {{{given}}}\n")
-        return path
+        return write_astra_settings(astra.contact, tmp_path, name, **changed)
 
     return write
 

@@ -24,12 +24,13 @@ from footage.indexer.live.catalog_writer import CatalogWriter
 from footage.indexer.pipeline.refused import RefusedRecords
 from footage.indexer.pipeline.retry import SpoolingWriter
 from footage.indexer.pipeline.spool import Spool
-from footage.indexer.store.base import Coverage, CoverageState, Record, StoreError, Where
+from footage.indexer.store.base import Coverage, CoverageState, Record, Where
 from footage.indexer.store.cassandra import (
     CassandraCatalog,
     CassandraSession,
     CassandraStore,
 )
+from footage.indexer.store.errors import StoreError
 from footage.indexer.supervisor import Supervisor
 from footage.stream.frame import Image
 from tests.astra.server import Astra

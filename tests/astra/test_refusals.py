@@ -15,8 +15,9 @@ from tests.cassandra.fixture import need_driver
 need_driver()
 need_cryptography()
 
-from footage.indexer.store.base import StoreBlocked, StoreError, StoreUnreachable, Where
+from footage.indexer.store.base import Where
 from footage.indexer.store.cassandra import CassandraCatalog, CassandraSession, CassandraStore
+from footage.indexer.store.errors import StoreBlocked, StoreError, StoreUnreachable
 from tests.astra.server import Astra
 from tests.indexer.store.store_contract import SPACE, make_records
 

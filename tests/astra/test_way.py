@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests import films
+from tests.astra.fixture import write_astra_settings
 from tests.commands.runner import footage
 from tests.commands.test_service import Service
 from tests.commands.test_watch import Hook, hook  # noqa: F401 - a fixture
@@ -41,12 +42,7 @@ def write_settings(astra_or_real, folder):
     """Writes a settings file for the database; keywords replace its keys, and ``more`` follows."""
 
     def write(name, more="", **changed):
-        to = astra_or_real.contact
-        keys = {"bundle": to.bundle, "token": to.token, "keyspace": to.keyspace} | changed
-        given = ", ".join(f"{key}: '{value}'" for key, value in keys.items() if value)
-        path = folder / name
-        path.write_text(f"data: {folder / 'data'}\nembedder: lite\nstore: astra\ncassandra: {{{given}}}\n{more}")
-        return path
+        return write_astra_settings(astra_or_real.contact, folder, name, more, **changed)
 
     return write
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from footage.indexer.store.base import StoreError, StoreUnreachable
+from footage.indexer.store.errors import StoreError, StoreUnreachable
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

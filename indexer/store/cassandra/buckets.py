@@ -10,9 +10,10 @@ from itertools import groupby
 from typing import NamedTuple
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.base import StoreError, Where
+from footage.indexer.store.base import Where
 from footage.indexer.store.cassandra.session import KEYS_PER_QUERY, CassandraSession, Row, Statement, gather_all
 from footage.indexer.store.cassandra.tables import SHARDS, shard_of
+from footage.indexer.store.errors import StoreError
 from footage.indexer.store.times import merged_micros
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import secrets
 from collections import OrderedDict
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.base import CameraSummary, StoreError
+from footage.indexer.store.base import CameraSummary
 from footage.indexer.store.cassandra.cameras import summarize
 from footage.indexer.store.cassandra.coverage import CoverageRows
 from footage.indexer.store.cassandra.documents import DocumentRows
@@ -14,6 +14,7 @@ from footage.indexer.store.cassandra.leases import LeaseRows
 from footage.indexer.store.cassandra.media import MediaRows
 from footage.indexer.store.cassandra.session import CassandraSession
 from footage.indexer.store.cassandra.version import bucket_duration
+from footage.indexer.store.errors import StoreError
 from footage.indexer.store.space_binding import check_binding
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST
 

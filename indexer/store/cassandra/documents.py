@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from footage.indexer.store.base import StoreError
 from footage.indexer.store.cassandra.session import CassandraSession, Row, Statement
+from footage.indexer.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,6 @@ from cassandra.policies import (
 from cassandra.protocol import ProtocolHandler, ResultMessage
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, SimpleStatement, tuple_factory
 
-from footage.indexer.store.base import StoreError
 from footage.indexer.store.cassandra.driver_errors import (
     DRIVER_ERRORS,
     SLOW_ERRORS,
@@ -34,6 +33,7 @@ from footage.indexer.store.cassandra.driver_errors import (
     is_overloaded,
     translate_error,
 )
+from footage.indexer.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionBusy, ConnectionException, ProtocolError
 from cassandra.protocol import ErrorMessage, OverloadedErrorMessage
 
-from footage.indexer.store.base import StoreBlocked, StoreError, StoreUnreachable
+from footage.indexer.store.errors import StoreBlocked, StoreError, StoreUnreachable
 
 DRIVER_ERRORS = (
     DriverException,

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from footage.indexer.store.base import CatalogEntry, CoverageState, StoreError
+from footage.indexer.store.base import CatalogEntry, CoverageState
 from footage.indexer.store.cassandra.buckets import BucketIndex, BucketSlice, Partition
 from footage.indexer.store.cassandra.catalog import CassandraCatalog
 from footage.indexer.store.cassandra.session import CassandraSession, gather_all
+from footage.indexer.store.errors import StoreError
 from footage.indexer.store.lost_vectors import Span, Spans, note_loss, read_losses
 from footage.stream.frame import Kind, Media
 from footage.stream.instants import MICROSECOND, from_micros

@@ -35,7 +35,7 @@ class MediaRemoval(CameraRows):
             self._open.pop(id, None)
             months[camera, month_of(given)][given, id] = None
         removed: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-        since = {camera: (await self._facts(camera)).first_read for camera, _ in months}
+        since = {camera: (await self._facts(camera)).first_read for camera in {camera for camera, _ in months}}
         for (camera, month), keys in months.items():
             files, segments = await self._remove_rows(camera, month, set(keys), since[camera])
             removed[camera][0] += files

@@ -6,7 +6,6 @@ import hashlib
 import re
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.base import StoreError
 from footage.indexer.store.cassandra.session import CassandraSession
 from footage.indexer.store.cassandra.tables import (
     FRAMES_COLUMNS,
@@ -26,6 +25,7 @@ from footage.indexer.store.cassandra.version import (
     table_exists,
     tables_version,
 )
+from footage.indexer.store.errors import StoreError
 
 HOUR_MICROS = 3_600_000_000  # microseconds
 DEFAULT_REPLICATION = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import stamina
 
-from footage.indexer.store.base import StoreError
 from footage.indexer.store.cassandra.breaker import CircuitBreaker
+from footage.indexer.store.errors import StoreError
 
 T = TypeVar("T")
 Row = tuple[Any, ...]

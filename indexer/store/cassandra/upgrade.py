@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.base import StoreError
 from footage.indexer.store.cassandra.cameras import facts_key
 from footage.indexer.store.cassandra.months import bound_of, month_of, split_by_month
 from footage.indexer.store.cassandra.session import CassandraSession, Row, gather_all
 from footage.indexer.store.cassandra.tables import SCHEMA_VERSION, create_index, old_frames_table, shard_of
 from footage.indexer.store.cassandra.version import table_exists
+from footage.indexer.store.errors import StoreError
 from footage.stream.frame import Kind
 
 log = logging.getLogger(__name__)

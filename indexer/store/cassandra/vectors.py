@@ -16,7 +16,7 @@ import numpy as np
 
 from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.store import rows
-from footage.indexer.store.base import FrameTime, Hit, Record, StoreError, StoreUnreachable, Vector, Where
+from footage.indexer.store.base import FrameTime, Hit, Record, Vector, Where
 from footage.indexer.store.batching import evenly_spaced
 from footage.indexer.store.cassandra import schema
 from footage.indexer.store.cassandra.buckets import ALL_TIME, BucketIndex, BucketSlice
@@ -27,6 +27,7 @@ from footage.indexer.store.cassandra.nearest import VectorSearch
 from footage.indexer.store.cassandra.partitions import find_partitions, list_partitions
 from footage.indexer.store.cassandra.session import KEYS_PER_QUERY, CassandraSession, Statement, gather_all
 from footage.indexer.store.cassandra.version import bucket_duration
+from footage.indexer.store.errors import StoreError, StoreUnreachable
 from footage.indexer.store.row_arrays import RowArrays, collect, from_records
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from footage.indexer.store.base import StoreError
 from footage.indexer.store.cassandra.session import CassandraSession
 from footage.indexer.store.cassandra.tables import SCHEMA_VERSION
+from footage.indexer.store.errors import StoreError
 
 
 async def bucket_duration(session: CassandraSession) -> int | None:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from footage.indexer.file_lock import lock_file
 from footage.indexer.store import rows
-from footage.indexer.store.base import StoreError
 from footage.indexer.store.column import slices
 from footage.indexer.store.column.column import Column, Snapshot, tail_rows
 from footage.indexer.store.column.run_file import ColumnDamaged, Run
+from footage.indexer.store.errors import StoreError
 from footage.indexer.store.row_arrays import RowArrays, concatenate, encode_names, from_arrow
 from footage.stream.threads import run_to_completion
 

@@ -12,7 +12,8 @@ from footage.indexer.cluster.fence import Fence, FencedWriter
 from footage.indexer.cluster.leases import Leases
 from footage.indexer.cluster.worker import WORKER_KIND, Worker
 from footage.indexer.store import sqlite
-from footage.indexer.store.base import Record, StoreUnreachable
+from footage.indexer.store.base import Record
+from footage.indexer.store.errors import StoreUnreachable
 from footage.indexer.store.sqlite import SqliteCatalog
 
 NAMES = ["c1", "c2", "c3", "c4", "c5"]

@@ -16,7 +16,7 @@ from footage.indexer.embed.clip import ClipEmbedder
 from footage.indexer.embed.fingerprint import fingerprint
 from footage.indexer.embed.inference_server import InferenceServerEmbedder
 from footage.indexer.embed.runtime import Plan
-from footage.indexer.store.base import SpaceMismatch
+from footage.indexer.store.errors import SpaceMismatch
 from footage.indexer.store.sqlite import SqliteCatalog
 from tests.indexer.embed.conformance import TEXTS, EmbedderConformance, photographs
 from tests.indexer.embed.fake_inference import KEY, Model, Server

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from footage.indexer.files.file_indexer import FileIndexer, Job
-from footage.indexer.store.base import CoverageState, StoreError, Where
+from footage.indexer.store.base import CoverageState, Where
+from footage.indexer.store.errors import StoreError
 from footage.stream.files import decode
 from tests import films
 from tests.indexer.color_embedder import COLORS, ColorEmbedder

@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from footage.indexer.live.catalog_writer import CatalogWriter
-from footage.indexer.store.base import Coverage, CoverageState, StoreError, StoreFull, StoreUnreachable
+from footage.indexer.store.base import Coverage, CoverageState
+from footage.indexer.store.errors import StoreError, StoreFull, StoreUnreachable
 from footage.indexer.supervisor import Supervisor
 from footage.stream.frame import Clock, Kind, Media
 from footage.stream.instants import DISTANT_FUTURE, EPOCH

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from footage.indexer.live.clock_notes import ClockNotes
-from footage.indexer.store.base import Coverage, CoverageState, StoreUnreachable
+from footage.indexer.store.base import Coverage, CoverageState
+from footage.indexer.store.errors import StoreUnreachable
 from footage.indexer.store.lost_vectors import shown_coverage
 
 BOOT = datetime(1970, 1, 1, 0, 1, tzinfo=UTC)

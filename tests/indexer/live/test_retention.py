@@ -9,7 +9,8 @@ import numpy as np
 
 from footage.indexer.live.expiry_clock import ExpiryClock
 from footage.indexer.live.retention import Retention
-from footage.indexer.store.base import Coverage, CoverageState, Record, StoreFull
+from footage.indexer.store.base import Coverage, CoverageState, Record
+from footage.indexer.store.errors import StoreFull
 from footage.stream.frame import Clock, Kind, Media
 from footage.stream.instants import DISTANT_FUTURE, EPOCH
 from footage.stream.recording.archive import SegmentArchive

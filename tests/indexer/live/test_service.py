@@ -16,11 +16,12 @@ from footage.indexer.live.load import LoadMeter
 from footage.indexer.live.retention import EXPIRED, Retention
 from footage.indexer.live.service import LiveService
 from footage.indexer.pipeline.spool import Spool
-from footage.indexer.store.base import Coverage, CoverageState, StoreError, StoreUnreachable, Where
+from footage.indexer.store.base import Coverage, CoverageState, Where
+from footage.indexer.store.errors import StoreError, StoreUnreachable
 from footage.query.clips.service import ClipService, NotFound
 from footage.query.clips.source import ClipError
 from footage.query.values.ids import MomentId
-from footage.stream.files.video_file import MediaError
+from footage.stream.files.unreadable import MediaError
 from footage.stream.frame import Kind
 from footage.stream.instants import DISTANT_FUTURE, EPOCH
 from footage.stream.live.contracts import ConnectionState

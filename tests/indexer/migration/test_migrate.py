@@ -11,7 +11,8 @@ import pytest
 from footage.indexer.embed.fingerprint import fingerprint
 from footage.indexer.files.file_indexer import Job
 from footage.indexer.migration.reextract import CROP_SOURCE_SIDE
-from footage.indexer.store.base import Record, SpaceMismatch, Where
+from footage.indexer.store.base import Record, Where
+from footage.indexer.store.errors import SpaceMismatch
 from footage.stream.frame import Clock, Kind, Media, Region
 from footage.stream.source import identify_media
 from tests import films

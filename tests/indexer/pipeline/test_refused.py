@@ -16,7 +16,8 @@ from footage.indexer.embed.base import Space
 from footage.indexer.pipeline.refused import RefusedRecords, write_isolating
 from footage.indexer.pipeline.retry import SpoolingWriter, retry_forever
 from footage.indexer.pipeline.spool import Spool
-from footage.indexer.store.base import Record, StoreBlocked, StoreError, StoreUnreachable
+from footage.indexer.store.base import Record
+from footage.indexer.store.errors import StoreBlocked, StoreError, StoreUnreachable
 from footage.indexer.supervisor import Supervisor
 from tests.indexer.store.store_contract import SPACE, make_records, record_keys
 

@@ -12,7 +12,8 @@ import pytest
 from footage.indexer.embed.base import EmbedderError, Vectors
 from footage.indexer.pipeline.retry import RetryingEmbedder, SpoolingWriter
 from footage.indexer.pipeline.spool import Spool
-from footage.indexer.store.base import Record, StoreError, StoreUnreachable
+from footage.indexer.store.base import Record
+from footage.indexer.store.errors import StoreError, StoreUnreachable
 from footage.indexer.supervisor import Supervisor
 from footage.stream.frame import Image
 from tests.indexer.color_embedder import ColorEmbedder

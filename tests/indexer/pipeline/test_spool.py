@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from footage.indexer.pipeline.spool import Spool, SpoolFull
-from footage.indexer.store.base import Record, StoreError, StoreUnreachable
+from footage.indexer.store.base import Record
+from footage.indexer.store.errors import StoreError, StoreUnreachable
 from tests.indexer.store.store_contract import BOX, START, make_records, record_keys, unit_vectors
 
 LIMIT = 1_000_000

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from footage.indexer.embed.base import Space, Vectors
-from footage.indexer.store.base import Record, Store, StoreError, Where
+from footage.indexer.store.base import Record, Store, Where
+from footage.indexer.store.errors import StoreError
 from footage.stream.frame import Region
 
 SPACE = Space("test/one", 32)

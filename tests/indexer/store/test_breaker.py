@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from footage.indexer.store.base import StoreError, StoreUnreachable
 from footage.indexer.store.cassandra import breaker as breaker_module
 from footage.indexer.store.cassandra.breaker import CircuitBreaker
+from footage.indexer.store.errors import StoreError, StoreUnreachable
 
 LOGGER = "footage.indexer.store.cassandra.breaker"
 

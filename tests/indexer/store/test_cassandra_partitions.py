@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import AsyncIterator
-
 import pytest
 
 from tests.cassandra.fixture import need_driver
@@ -13,22 +10,10 @@ from tests.cassandra.fixture import need_driver
 need_driver()
 
 from footage.indexer.store.base import Where
-from footage.indexer.store.cassandra import CassandraSession, CassandraStore, connect_cassandra, schema
-from tests.cassandra.server import Contact
+from footage.indexer.store.cassandra import CassandraSession, CassandraStore
 from tests.indexer.store.store_contract import SPACE, make_records, record_keys, scan_all
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-async def session(cassandra: Contact) -> AsyncIterator[CassandraSession]:
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    at = cassandra
-    session = await connect_cassandra([at.host], at.port, name, user=at.user, password=at.password)
-    await schema.create_tables(session, SPACE)
-    yield session
-    await session.execute_ddl(f"DROP KEYSPACE {name}")
-    await session.close()
 
 
 async def test_what_is_not_listed_is_counted_and_listed_again(

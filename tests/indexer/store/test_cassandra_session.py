@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.base import Coverage, CoverageState, Record, StoreError, StoreUnreachable, Where
+from footage.indexer.store.base import Coverage, CoverageState, Record, Where
+from footage.indexer.store.errors import StoreError, StoreUnreachable
 from tests.cassandra.fixture import need_driver
 from tests.indexer.store.store_contract import at, make_records, scan_all, unit_vectors
 

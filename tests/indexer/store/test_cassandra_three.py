@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.base import Record, Store, StoreError, StoreUnreachable
+from footage.indexer.store.base import Record, Store
+from footage.indexer.store.errors import StoreError, StoreUnreachable
 from tests.cassandra.fixture import need_driver
 from tests.indexer.store.store_contract import make_records, scan_all
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import Awaitable, Iterable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -19,31 +18,16 @@ from footage.indexer.store.cassandra import (
     CassandraCatalog,
     CassandraSession,
     CassandraStore,
-    connect_cassandra,
     documents,
-    schema,
 )
 from footage.query.watches import outbox
 from footage.query.watches.outbox import Delivery, Outbox, delivery_counts
 from footage.stream.frame import Clock, Kind, Media
 from footage.stream.instants import to_micros
-from tests.cassandra.server import Contact
 from tests.cassandra.tombstones import traced
 from tests.indexer.store.store_contract import SPACE, make_records
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
-
-
-@pytest.fixture
-async def session(cassandra: Contact) -> AsyncIterator[CassandraSession]:
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    session = await connect_cassandra(
-        [cassandra.host], cassandra.port, name, user=cassandra.user, password=cassandra.password
-    )
-    await schema.create_tables(session, SPACE)
-    yield session
-    await session.execute_ddl(f"DROP KEYSPACE {name}")
-    await session.close()
 
 
 async def together(work: Iterable[Awaitable[object]]) -> None:

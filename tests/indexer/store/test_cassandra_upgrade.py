@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("cassandra")
 
-from footage.indexer.store.base import CameraSummary, StoreError, Where
+from footage.indexer.store.base import CameraSummary, Where
 from footage.indexer.store.cassandra import (
     CassandraCatalog,
     CassandraSession,
@@ -19,6 +19,7 @@ from footage.indexer.store.cassandra import (
     schema,
     upgrade,
 )
+from footage.indexer.store.errors import StoreError
 from footage.stream.frame import Kind
 from footage.stream.instants import to_micros
 from tests.cassandra.server import Contact

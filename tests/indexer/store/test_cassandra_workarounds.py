@@ -5,8 +5,6 @@ When a later Cassandra makes a test of a fault fail, its workaround may go.
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
@@ -16,24 +14,12 @@ from tests.cassandra.fixture import need_driver
 # ruff: noqa: E402 - what follows needs the driver
 need_driver()
 
-from footage.indexer.store.base import StoreError
-from footage.indexer.store.cassandra import CassandraSession, CassandraStore, connect_cassandra, schema
+from footage.indexer.store.cassandra import CassandraSession, CassandraStore, schema
 from footage.indexer.store.cassandra.version import server_version
-from tests.cassandra.server import Contact
+from footage.indexer.store.errors import StoreError
 from tests.indexer.store.store_contract import SPACE, make_records
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-async def session(cassandra: Contact) -> AsyncIterator[CassandraSession]:
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    at = cassandra
-    session = await connect_cassandra([at.host], at.port, name, user=at.user, password=at.password)
-    await schema.create_tables(session, SPACE)
-    yield session
-    await session.execute_ddl(f"DROP KEYSPACE {name}")
-    await session.close()
 
 
 class Server:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.base import Catalog, Record, SpaceMismatch, Store, StoreError, Where
+from footage.indexer.store.base import Catalog, Record, Store, Where
 from footage.indexer.store.copy import CopyResult, copy_index
+from footage.indexer.store.errors import SpaceMismatch, StoreError
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.sqlite import SqliteCatalog
 from tests.indexer.store.catalog_contract import span, video

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from footage.indexer.store.base import StoreError
 from footage.indexer.store.database import Database
+from footage.indexer.store.errors import StoreError
 
 
 @pytest.fixture

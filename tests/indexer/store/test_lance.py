@@ -12,8 +12,9 @@ import pytest
 
 from footage.indexer.embed.base import Space
 from footage.indexer.store import lance, lance_reader
-from footage.indexer.store.base import Record, StoreError, Where
+from footage.indexer.store.base import Record, Where
 from footage.indexer.store.error_hints import is_stale
+from footage.indexer.store.errors import StoreError
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.lance_table import table_name
 from tests.indexer.store.store_contract import (

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from footage.indexer.embed.base import Space
-from footage.indexer.store.base import Record, StoreDamaged, Where
+from footage.indexer.store.base import Record, Where
+from footage.indexer.store.errors import StoreDamaged
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.lance_files import TableLedger, TableState, find_damaged_files, newest_manifest
 from footage.indexer.store.lance_repair import salvage

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from footage.indexer.store.base import StoreBlocked, StoreError, StoreFull
 from footage.indexer.store.coverage_spans import CoverageSpan, replace_span
 from footage.indexer.store.error_hints import translate_errors
+from footage.indexer.store.errors import StoreBlocked, StoreError, StoreFull
 from footage.indexer.store.sqlite import MIGRATIONS, SqliteCatalog
 from tests.indexer.store.catalog_contract import CatalogContract, Opening, at, span, video
 

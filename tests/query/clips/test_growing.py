@@ -10,7 +10,7 @@ from footage.query.clips import service
 from footage.query.clips.service import ClipService
 from footage.query.values.ids import FrameId
 from footage.stream.files.frame_at import read_image_at
-from footage.stream.files.video_file import MediaError
+from footage.stream.files.unreadable import MediaError
 from footage.stream.frame import Clock, Kind
 from tests import films
 from tests.stream.live.feeds import RecorderHarness, feed

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from pydantic import BaseModel
 
-from footage.indexer.store.base import StoreUnreachable
+from footage.indexer.store.errors import StoreUnreachable
 from footage.query.http.cached_documents import CachedDocuments
 
 

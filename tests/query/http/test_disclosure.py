@@ -7,7 +7,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from footage.indexer.disk import DiskMonitor
-from footage.indexer.store.base import StoreUnreachable
+from footage.indexer.store.errors import StoreUnreachable
 from footage.indexer.store.integrity import IndexHealth
 from footage.indexer.supervisor import Supervisor
 from footage.query.clips.service import ClipService

@@ -10,7 +10,7 @@ from zipfile import BadZipFile, ZipFile
 import aiohttp
 import pytest
 
-from footage.indexer.store.base import StoreError
+from footage.indexer.store.errors import StoreError
 from footage.query.clips.service import ClipService
 from footage.query.http.export_routes import MAX_MOMENTS
 from tests.query.http.test_routes import TOKEN, error, service

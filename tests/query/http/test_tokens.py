@@ -8,7 +8,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from footage.indexer.files.file_indexer import FileIndexer, Job
-from footage.indexer.store.base import StoreUnreachable
+from footage.indexer.store.errors import StoreUnreachable
 from footage.query.clips.service import ClipService
 from footage.query.http import app, sse, tokens
 from footage.query.http.metrics import Metrics

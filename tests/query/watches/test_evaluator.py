@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from footage.indexer.store.base import Record, StoreFull
+from footage.indexer.store.base import Record
+from footage.indexer.store.errors import StoreFull
 from footage.query.scoring.noun_bank import NounBank
 from footage.query.watches import evaluator
 from footage.query.watches.backtest import run_backtest

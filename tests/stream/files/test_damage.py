@@ -9,7 +9,7 @@ import pytest
 
 from footage.stream.files.decode import read_frames
 from footage.stream.files.probe import probe_file
-from footage.stream.files.video_file import MediaError
+from footage.stream.files.unreadable import MediaError
 from footage.stream.frame import Media
 from footage.stream.source import identify_media
 from tests import films

@@ -12,7 +12,8 @@ from PIL import Image
 
 from footage.stream.files.decode import read_frames
 from footage.stream.files.frame_at import encode_jpeg, read_image_at
-from footage.stream.files.video_file import MediaError, VideoFile
+from footage.stream.files.unreadable import MediaError
+from footage.stream.files.video_file import VideoFile
 from footage.stream.frame import Kind, Media
 from footage.stream.source import identify_media
 from tests import films

@@ -11,7 +11,8 @@ import pytest
 from footage.stream.files import frames_at as module
 from footage.stream.files.decode import read_frames
 from footage.stream.files.frames_at import read_images_at
-from footage.stream.files.video_file import MediaError, VideoFile
+from footage.stream.files.unreadable import MediaError
+from footage.stream.files.video_file import VideoFile
 from footage.stream.frame import Media
 from tests import films
 from tests.stream.conftest import COUNT, MAKERS

@@ -15,7 +15,7 @@ import pytest
 
 from footage.stream.av_options import VERSION
 from footage.stream.files.probe import probe_file
-from footage.stream.files.video_file import MediaError
+from footage.stream.files.unreadable import MediaError
 from footage.stream.live.connection import connect
 from footage.stream.live.sampler import Sampler
 

@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 
 from footage.stream.files import image_bounds, image_file
 from footage.stream.files.image_bounds import ImageTooLarge, UnsupportedImage
-from footage.stream.files.video_file import MediaError
+from footage.stream.files.unreadable import MediaError
 
 
 def encoded(size: tuple[int, int] = (320, 240), format: str = "JPEG", mode: str = "RGB", **how: object) -> bytes:

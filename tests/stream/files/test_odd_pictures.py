@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from footage.stream.files import image_file
 from footage.stream.files.decode import read_frames
 from footage.stream.files.probe import probe_file
-from footage.stream.files.video_file import MediaError
+from footage.stream.files.unreadable import MediaError
 from footage.stream.frame import Clock
 from footage.stream.source import identify_media
 from tests import films

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from footage.indexer.store.base import StoreDamaged, Where
+from footage.indexer.store.base import Where
+from footage.indexer.store.errors import StoreDamaged
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.lance_table import table_name
 from tests.indexer.store.column.harness import Filled, assert_best, column_files, column_folder, made, matches
