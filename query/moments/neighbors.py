@@ -82,7 +82,8 @@ class NeighborReader:
 
     def _score(self, rows: RowArrays) -> tuple[RowArrays, NDArray[np.float64]]:
         """Return records without their vectors, and the probabilities of a match."""
-        return replace(rows, vectors=rows.vectors[:0]), score_rows(rows, self._scorer)
+        none = rows.vectors[:0].copy()  # a view would keep all of them in memory
+        return replace(rows, vectors=none), score_rows(rows, self._scorer)
 
     def _covered(self, camera: str) -> list[MicroSpan]:
         """Return what needs no reading: what was read, and what the question leaves out."""
