@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 OWN_ENTRY = re.compile(
     r"catalog\.(sqlite(-wal|-shm)?|lock)|vectors(\.json)?|recordings|cache|audit|(cameras|folders)\.yaml|spool(\.done)?"
-    r"|refused\.(jsonl|lock)|service\.lock|\.doctor|\.room|demo(\.mp4)?|\.[0-9a-f]{16}\.\d+\.tmp.*"
+    r"|refused\.(jsonl|lock)|service\.lock|clock\.json|\.doctor|\.room|demo(\.mp4)?|\.[0-9a-f]{16}\.\d+\.tmp.*"
 )
 """Names of what is made in a data folder; the last are drafts of files."""
 USERS_ENTRY = "footage.yaml"

@@ -22,7 +22,7 @@ from footage.indexer.live.retention import Retention
 from footage.indexer.live.service import LiveService
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Record
-from footage.indexer.store.errors import StoreError, StoreFull
+from footage.indexer.store.errors import PASSING, StoreError, StoreFull
 from footage.indexer.supervisor import Supervisor, Work
 from footage.query.clips.service import ClipService, RetentionHold
 from footage.query.http import camera_status
@@ -252,6 +252,8 @@ async def _maintain(services: SearchServices) -> None:
             await services.store.maintain()
         except StoreFull:
             log.debug("no maintenance: the disk is full")
+        except PASSING as error:
+            log.warning("no maintenance: %s; it is tried again in a minute", error)
         except StoreError:
             log.exception("maintenance failed; it is tried again in a minute")
         await asyncio.to_thread(memory.give_back)

@@ -43,7 +43,7 @@ async def lock_service_folders(settings: Settings, patience: float = LOCK_TIMEOU
 def _folders(settings: Settings) -> Iterator[tuple[Path, str]]:
     """Folders that one service at a time may use, and the setting that names each."""
     yield settings.data, "--data"
-    if settings.cameras or settings.worker:
+    if settings.store == "embedded" or settings.cameras or settings.worker:  # cameras may be added over HTTP later
         yield recordings_folder(settings), "recordings"
 
 

@@ -1,4 +1,4 @@
-"""Watches whether folders can be written to: says once when a disk is full, and when it has room again."""
+"""Watches whether folders can be written to: says once when a disk is full or fails, and when that is over."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,14 +27,32 @@ def find_full_folder(folders: Sequence[Path]) -> str:
 
     What the file system says is free may not be for this user (quotas, limits), so a small file is written and removed.
     """
+    return next((text for folder, error in _failures(folders) if (text := _describe_full(folder, error))), "")
+
+
+def find_unwritable_folder(folders: Sequence[Path]) -> str:
+    """Say which of the folders cannot be written to, because its disk is full or for another reason; else empty."""
+    for folder, error in _failures(folders):
+        return _describe_full(folder, error) or (
+            f"{folder} cannot be written to ({error.strerror}): nothing new is indexed or recorded there; look at its "
+            "owner, and at the system's log (dmesg): a disk that fails is made read-only"
+        )
+    return ""
+
+
+def _failures(folders: Sequence[Path]) -> Iterator[tuple[Path, OSError]]:
     for folder in folders:
         try:
             if folder.is_dir():
                 _write_probe(folder / PROBE_NAME)
         except OSError as error:
-            if error.errno in FULL_ERRNOS:
-                return f"the disk of {folder} is full: nothing new is indexed or recorded there; {ADVICE}"
-    return ""
+            yield folder, error
+
+
+def _describe_full(folder: Path, error: OSError) -> str:
+    if error.errno not in FULL_ERRNOS:
+        return ""
+    return f"the disk of {folder} is full: nothing new is indexed or recorded there; {ADVICE}"
 
 
 def _write_probe(path: Path) -> None:
@@ -50,15 +68,15 @@ def _write_probe(path: Path) -> None:
 
 
 class DiskMonitor:
-    """Checks folders every few seconds, and logs once when one becomes full and when there is room again.
+    """Checks folders every few seconds, and logs once when one cannot be written to and when all can be again.
 
     Used in the event loop; the checks run on worker threads.
 
     Attributes:
-        problem: which folder is full, and what to do; empty while none is.
+        problem: which folder is full or cannot be written to, and what to do; empty while all can be.
     """
 
-    def __init__(self, folders: Sequence[Path], find: Callable[[Sequence[Path]], str] = find_full_folder) -> None:
+    def __init__(self, folders: Sequence[Path], find: Callable[[Sequence[Path]], str] = find_unwritable_folder) -> None:
         self.problem = ""
         self._folders, self._find = folders, find
 
@@ -74,5 +92,5 @@ class DiskMonitor:
         if problem and not self.problem:
             log.error("%s; records wait in memory, the oldest frames are dropped", problem)
         if self.problem and not problem:
-            log.warning("the disk has room again")
+            log.warning("the disk can be written to again, and has room")
         self.problem = problem

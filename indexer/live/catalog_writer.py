@@ -10,7 +10,7 @@ from functools import partial
 
 from footage.indexer.cluster.fence import Fence
 from footage.indexer.live.notes import MAX_NOTES, Note, NoteQueue
-from footage.indexer.pipeline.retry import retry_forever
+from footage.indexer.pipeline.retry import Reminder, retry_forever
 from footage.indexer.store.base import Catalog, Coverage
 from footage.indexer.store.errors import PASSING, StoreError
 from footage.stream.frame import Media
@@ -26,10 +26,10 @@ MAX_DEATHS = 5
 class CatalogWriter:
     """Queues notes for the catalog and writes them.
 
-    A note is retried while the catalog is unreachable or its disk is full, and again when the writer died of it. Notes
-    of one camera are written in their order, those of different cameras at the same time, so that one camera's notes,
-    or a slow cluster, do not hold the others up. What waits is joined where it can be, and bounded: a reader that notes
-    more than ``limit`` notes waits until some are written (``NoteQueue``).
+    A note is retried while the catalog is away or cannot be written to (locked, its disk full or read-only), and again
+    when the writer died of it. Notes of one camera are written in their order, those of different cameras at the same
+    time, so that one camera's notes, or a slow cluster, do not hold the others up. What waits is joined where it can
+    be, and bounded: a reader that notes more than ``limit`` notes waits until some are written (``NoteQueue``).
 
     Threads: ``add_media``, ``close_media``, ``set_coverage`` and ``open_media`` may be called from any thread.
     Everything else is used in the event loop that made the writer, where ``run`` writes what is queued. ``close`` stops
@@ -44,6 +44,7 @@ class CatalogWriter:
         self._catalog, self._fence = catalog, fence
         self._queue = NoteQueue(limit)
         self._open: dict[str, Media] = {}
+        self._reminder, self._refusal = Reminder(), ""
 
     @property
     def backlog(self) -> int:
@@ -112,9 +113,9 @@ class CatalogWriter:
         """Write what is queued of a camera, in order; a note leaves the queue when it is written."""
         while note := self._queue.begin(camera):
             try:
-                await retry_forever(partial(self._write, note), PASSING)
-            except StoreError:
-                log.exception("the catalog could not take a note of camera '%s'", camera)
+                await retry_forever(partial(self._write, note), PASSING, self._reminder)
+            except StoreError as error:
+                self._tell_refusal(camera, error)
             except Exception:
                 note.deaths += 1
                 if note.deaths < MAX_DEATHS:
@@ -126,6 +127,12 @@ class CatalogWriter:
                     note.value,
                 )
             self._queue.done(camera)
+
+    def _tell_refusal(self, camera: str, error: StoreError) -> None:
+        """Log that a note was refused for good, with its trace unless that was logged for the one before."""
+        known, self._refusal = self._refusal, str(error)
+        trace = error if known != self._refusal else None
+        log.error("the catalog could not take a note of camera '%s': %s", camera, error, exc_info=trace)
 
     async def _write(self, note: Note) -> None:
         if self._may_write(note.camera, note.time):

@@ -19,11 +19,11 @@ from footage.indexer.live.progress import OnWritten, WrittenProgress
 from footage.indexer.live.recovery import recover_segments, remove_missing_segments
 from footage.indexer.pipeline.channel import Channel
 from footage.indexer.pipeline.pipeline import Barrier, FrameChannel, Pipeline
-from footage.indexer.pipeline.refused import WAITING_ERRORS, RefusedRecords
+from footage.indexer.pipeline.refused import RefusedRecords
 from footage.indexer.pipeline.retry import RetryingEmbedder, SpoolingWriter
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Catalog, Store
-from footage.indexer.store.errors import StoreError
+from footage.indexer.store.errors import PASSING, StoreError
 from footage.indexer.supervisor import Supervisor
 from footage.stream.hardware import SOFTWARE, Decoder
 from footage.stream.processors import read_processor_time
@@ -110,7 +110,7 @@ class LiveService:
         channel: FrameChannel = Channel(max(8 * embedder.batch, 2 * len(cameras)))
         notes = CatalogWriter(catalog, fence)
         running = LiveCameras(catalog, channel, notes, archive, embedder.side, least_free, decoder)
-        errors = WAITING_ERRORS if refused else StoreError
+        errors = PASSING if refused else StoreError
         fenced = FencedWriter(store, fence) if fence else store
         writer = SpoolingWriter(fenced, spool, refused, errors, supervisor=supervisor)
         progress = WrittenProgress(running, notes, fence, on_written)

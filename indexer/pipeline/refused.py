@@ -20,7 +20,7 @@ from footage.indexer.embed.base import Space
 from footage.indexer.file_lock import lock_file
 from footage.indexer.pipeline.pipeline import RecordWriter
 from footage.indexer.store.base import Record
-from footage.indexer.store.errors import StoreBlocked, StoreError, StoreUnreachable
+from footage.indexer.store.errors import PASSING, StoreBlocked, StoreError
 from footage.stream.atomic import atomic_write, fsync
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros, to_micros
@@ -33,8 +33,6 @@ FILE_NAME = "refused.jsonl"
 FILE_SIZE = 256 << 20
 """Bytes that the file may take: some 90,000 records of 512 numbers."""
 LOOK_BACK = 1 << 16
-WAITING_ERRORS = (StoreUnreachable, StoreBlocked)
-"""Errors that are not about the records: the same write succeeds later."""
 
 
 @dataclass(slots=True)
@@ -183,7 +181,7 @@ async def write_isolating(store: RecordWriter, records: Sequence[Record]) -> lis
         return []
     try:
         await store.write(records)
-    except WAITING_ERRORS:
+    except PASSING:
         raise
     except StoreError as error:
         if len(records) == 1:

@@ -11,10 +11,10 @@ import stamina
 
 from footage.indexer.embed.base import Embedder, EmbedderError, ModelFault, Vectors
 from footage.indexer.pipeline.pipeline import RecordWriter
-from footage.indexer.pipeline.refused import WAITING_ERRORS, RefusedRecords, write_isolating
+from footage.indexer.pipeline.refused import RefusedRecords, write_isolating
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Record
-from footage.indexer.store.errors import StoreError, StoreUnreachable
+from footage.indexer.store.errors import PASSING, StoreError, StoreUnreachable
 from footage.indexer.supervisor import Stage, Supervisor
 from footage.stream.errors import FootageError
 from footage.stream.frame import Image
@@ -28,29 +28,53 @@ MAX_FAULTS = 8
 """How often a batch may fail in the model's runtime: for some 45 seconds."""
 
 
+class Reminder:
+    """Logs why something is tried again: a reason at once, then each minute while it lasts, however many have it.
+
+    Used in the event loop.
+
+    Args:
+        seconds: between two messages of one reason.
+    """
+
+    def __init__(self, seconds: float = REMIND_SECONDS) -> None:
+        self._seconds = seconds
+        self._told: dict[str, float] = {}
+
+    def tell(self, reason: str, tried: str) -> None:
+        """Log a reason, unless it, or when it was tried before any, was logged less than a minute ago.
+
+        Args:
+            tried: how often and for how long it was tried; empty the first time.
+        """
+        now = time.monotonic()
+        self._told = {known: at for known, at in self._told.items() if now - at < self._seconds}
+        if self._told if tried else reason in self._told:
+            return
+        self._told[reason] = now
+        log.warning("%s; %s until it succeeds", reason, f"{tried}, and again" if tried else "it is tried again")
+
+
 async def retry_forever(
     work: Callable[[], Awaitable[T]],
     error: type[Exception] | tuple[type[Exception], ...],
-    remind: float = REMIND_SECONDS,
+    reminder: Reminder | None = None,
 ) -> T:
     """Return the result of ``work``; repeat it after each ``error`` until it succeeds, with pauses of up to 15 s.
 
-    The first error is logged, and then one each ``remind`` seconds, with how often and for how long it was tried.
+    The first error is logged, and then one each minute, with how often and for how long it was tried.
+
+    Args:
+        reminder: logs them, for all that is retried for the same reason; default: one for this alone.
     """
-    began = told = time.monotonic()
+    reminder, began = reminder or Reminder(), time.monotonic()
     async for attempt in stamina.retry_context(on=error, attempts=None, timeout=None, wait_initial=0.5, wait_max=15.0):
         with attempt:
             try:
                 return await work()
             except error as reason:
-                now = time.monotonic()
-                if attempt.num == 1:
-                    log.warning("%s; it is tried again until it succeeds", reason)
-                elif now - told >= remind:
-                    log.warning(
-                        "%s; tried %d times in %.0f s, and again until it succeeds", reason, attempt.num, now - began
-                    )
-                    told = now
+                tried = f"tried {attempt.num} times in {time.monotonic() - began:.0f} s" if attempt.num > 1 else ""
+                reminder.tell(str(reason), tried)
                 raise
     raise AssertionError("retries do not end")
 
@@ -144,7 +168,7 @@ class SpoolingWriter:
             try:
                 await self._write(records)
                 return
-            except WAITING_ERRORS as error:
+            except PASSING as error:
                 log.warning("records wait in a file: %s", error)
         spool = self._spool
         await retry_forever(lambda: spool.append(records), StoreError)

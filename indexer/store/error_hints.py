@@ -16,11 +16,16 @@ FULL = "the disk is full; free some space or run `footage forget`"
 DAMAGED = (
     "its files are damaged or missing; see how much with: footage doctor --deep, and repair it with: footage index"
 )
+FAILING = "its disk fails, or is away; look at the system's log (dmesg), and whether it is mounted"
 HINTS = {
     "no space left": FULL,
     "disk is full": FULL,
     "quota exceeded": FULL,
     "file too large": FULL,
+    "input/output error": FAILING,
+    "disk i/o error": FAILING,
+    "stale file handle": FAILING,
+    "read-only file system": "its file system is read-only, as one whose disk fails; look at the system's log (dmesg)",
     "permission denied": "it cannot be written; check its owner, or choose another folder with --data",
     "readonly database": "it cannot be written; check its owner, or choose another folder with --data",
     "read-only": "it cannot be written; check its owner, or choose another folder with --data",
@@ -32,7 +37,10 @@ HINTS = {
     "schema does not match": "another version of Footage made it; index again into another folder (--data)",
     "database is locked": "another program holds it; try again when that one has finished",
 }
-BLOCKED_SIGNS = ("permission denied", "readonly database", "read-only", "unable to open", "database is locked")
+BLOCKED_SIGNS = (
+    *("permission denied", "readonly database", "read-only", "unable to open", "database is locked"),
+    *("input/output error", "disk i/o error", "stale file handle"),
+)
 """Signs of what is about the place and not about what was to be written."""
 DAMAGE_SIGNS = (
     *("failed to fill whole buffer", "file size is too small", "invalid range", "protobuf", "corrupt", "magic number"),

@@ -26,8 +26,9 @@ class StoreFull(StoreBlocked):
     """Raised when the disk has no room for what was to be written; it may have again later."""
 
 
-PASSING = (StoreUnreachable, StoreFull)
-"""Errors that pass by themselves: what failed with them is tried again, and nothing is given up."""
+PASSING = (StoreUnreachable, StoreBlocked)
+"""Errors that are not about what was asked: it is tried again, by itself or once a person has acted, and nothing is
+given up."""
 
 
 class StoreDamaged(StoreError):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from footage.indexer.store.base import Catalog, Store
-from footage.indexer.store.errors import StoreError, StoreFull, StoreUnreachable
+from footage.indexer.store.errors import PASSING, StoreError
 from footage.query.http.schemas import CameraOut, CamerasOut, LiveOut, LoadOut, StageOut
 from footage.query.values.documents import parse_documents
 
@@ -161,7 +161,7 @@ async def publish_status(
             try:
                 await catalog.put_document(STATUS_KIND, name, _status_document(live, worker, supervisor))
                 cleaned = cleaned or await _delete_old(catalog)
-            except (StoreFull, StoreUnreachable) as error:  # these are told elsewhere, once
+            except PASSING as error:  # these are told elsewhere
                 log.debug("the status of the cameras is not published: %s", error)
             except StoreError:
                 log.warning("the status of the cameras could not be published for other processes", exc_info=True)

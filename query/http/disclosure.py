@@ -10,7 +10,7 @@ from footage.query.http.service_auth import is_from_service
 from footage.stream.errors import FootageError
 
 DAMAGED = "the index is damaged, so answers are not complete; an administrator can see how to repair it"
-DISK_FULL = "a disk is full: nothing new is indexed or recorded; an administrator can see which"
+DISK_FULL = "a disk is full or cannot be written to: nothing new is indexed or recorded; an administrator can see which"
 
 
 def details_for(request: web.Request, text: str, public: str) -> str:

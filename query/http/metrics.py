@@ -58,7 +58,7 @@ class Metrics:
         )
         self.disk_full = Gauge(
             "footage_disk_full",
-            "1 while there is no room for data or recordings",
+            "1 while there is no room for data or recordings, or they cannot be written to",
             registry=self.registry,
         )
         self.damaged = Gauge(

@@ -9,9 +9,11 @@ import pytest
 from footage.commands.backend import Backend
 from footage.commands.camera_file import folder_file, write_cameras
 from footage.commands.data_folder import make_data_folder
+from footage.commands.service import CLOCK_FILE
 from footage.commands.service_lock import lock_service_folders
 from footage.config.settings import Settings
 from footage.indexer.embed.base import Space
+from footage.indexer.live.expiry_clock import ExpiryClock
 from footage.indexer.pipeline.refused import RefusedRecords
 from footage.indexer.pipeline.spool import Spool
 from footage.query.http.audit import AuditLog
@@ -42,6 +44,7 @@ async def fill(data):
         SegmentArchive(data / "recordings")
         write_cameras(data / "cameras.yaml", [])
         write_cameras(folder_file(data), [])
+        ExpiryClock(file=data / CLOCK_FILE)()
         await RefusedRecords(data, SPACE).append([(record, "it is refused") for record in make_records(1)])
         modes = {path.relative_to(data): mode(path) for path in [data, *data.rglob("*")]}
         await store.close()

@@ -64,9 +64,12 @@ async def test_recordings_that_another_data_folder_uses_are_refused(tmp_path):
         with pytest.raises(UsageError, match="recordings"):
             async with lock_service_folders(second, patience=0.1):
                 pass
-        searches_only = Settings(data=tmp_path / "c", recordings=tmp_path / "a" / "recordings")
-        async with lock_service_folders(searches_only, patience=0.1):
-            pass
+        without_cameras = {"data": tmp_path / "c", "recordings": tmp_path / "a" / "recordings"}
+        with pytest.raises(UsageError, match="recordings"):  # it would repair the open segments of the first
+            async with lock_service_folders(Settings(**without_cameras), patience=0.1):
+                pass
+        async with lock_service_folders(Settings(store="cassandra", **without_cameras), patience=0.1):
+            pass  # it only answers
     async with lock_service_folders(second, patience=0.1):
         pass
 

@@ -6,7 +6,9 @@ import resource
 import subprocess
 import sys
 
-from footage.indexer.disk import DiskMonitor, find_full_folder
+import pytest
+
+from footage.indexer.disk import DiskMonitor, find_full_folder, find_unwritable_folder
 
 LIMITED = """
 import resource, signal, sys
@@ -32,12 +34,14 @@ def test_a_write_that_is_cut_short_is_a_full_disk(tmp_path, monkeypatch):
     assert "is full" in find_full_folder([tmp_path])
 
 
-def test_other_errors_are_no_full_disk(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO])
+def test_other_errors_are_no_full_disk_but_a_service_tells_them(tmp_path, monkeypatch, number):
     def refuse(*_):
-        raise OSError(errno.EACCES, "Permission denied")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "open", refuse)
     assert find_full_folder([tmp_path]) == ""
+    assert f"{tmp_path} cannot be written to ({os.strerror(number)})" in find_unwritable_folder([tmp_path])
 
 
 async def test_a_full_disk_and_its_end_are_told_once_each(tmp_path, caplog):

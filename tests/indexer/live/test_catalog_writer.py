@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from footage.indexer.live.catalog_writer import CatalogWriter
 from footage.indexer.store.base import Coverage, CoverageState
-from footage.indexer.store.errors import StoreError, StoreFull, StoreUnreachable
+from footage.indexer.store.errors import StoreBlocked, StoreError, StoreFull, StoreUnreachable
 from footage.indexer.supervisor import Supervisor
 from footage.stream.frame import Clock, Kind, Media
 from footage.stream.instants import DISTANT_FUTURE, EPOCH
@@ -43,7 +43,7 @@ async def test_an_ended_media_has_its_duration_and_an_empty_one_is_removed(catal
 async def test_a_note_is_retried_before_the_next_one_and_a_refused_one_is_skipped(catalog, monkeypatch):
     cover, errors = (
         catalog.set_coverage,
-        [StoreUnreachable("no node answers"), StoreFull("the disk is full"), StoreError("refused")],
+        [StoreUnreachable("away"), StoreBlocked("locked"), StoreFull("the disk is full"), StoreError("refused")],
     )
     calls = []
 
@@ -58,9 +58,34 @@ async def test_a_note_is_retried_before_the_next_one_and_a_refused_one_is_skippe
     for cause in ("first", "second"):
         writer.set_coverage(Coverage("yard", START, START + timedelta(seconds=1), CoverageState.GAP, cause))
     await written(writer)
-    assert calls == ["first", "first", "first", "second"]
+    assert calls == ["first", "first", "first", "first", "second"]
     (noted,) = await catalog.coverage(["yard"], EPOCH, DISTANT_FUTURE)
     assert noted.cause == "second"
+
+
+async def test_a_catalog_that_cannot_be_written_to_is_told_once_and_loses_no_note(catalog, monkeypatch, caplog):
+    cover, read_only = catalog.set_coverage, True
+
+    async def set_coverage(coverage):
+        if read_only:
+            raise StoreBlocked("catalog.sqlite: it cannot be written")
+        await cover(coverage)
+
+    monkeypatch.setattr(catalog, "set_coverage", set_coverage)
+    writer, cameras = CatalogWriter(catalog), ("yard", "gate", "door")
+    for camera in cameras:
+        writer.set_coverage(Coverage(camera, START, START + timedelta(seconds=1), CoverageState.WATCHED))
+    running = asyncio.create_task(writer.run())
+    async with asyncio.timeout(20):
+        while not caplog.records:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
+    read_only = False
+    writer.close()
+    async with asyncio.timeout(20):
+        await running
+    assert {c.camera for c in await catalog.coverage([], EPOCH, DISTANT_FUTURE)} == set(cameras)
+    assert [r.getMessage().partition(";")[0] for r in caplog.records] == ["catalog.sqlite: it cannot be written"]
 
 
 class Away:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from footage.indexer.embed.base import Space
 from footage.indexer.pipeline.refused import RefusedRecords, write_isolating
-from footage.indexer.pipeline.retry import SpoolingWriter, retry_forever
+from footage.indexer.pipeline.retry import Reminder, SpoolingWriter, retry_forever
 from footage.indexer.pipeline.spool import Spool
 from footage.indexer.store.base import Record
 from footage.indexer.store.errors import StoreBlocked, StoreError, StoreUnreachable
@@ -156,7 +156,7 @@ async def test_what_is_retried_speaks_up_again(caplog: pytest.LogCaptureFixture)
             raise StoreError("the disk is full")
         return "done"
 
-    assert await retry_forever(work, StoreError, remind=0.0) == "done"
+    assert await retry_forever(work, StoreError, Reminder(0.0)) == "done"
     first, second, third = (r.getMessage() for r in caplog.records if r.name == "footage.indexer.pipeline.retry")
     assert first == "the disk is full; it is tried again until it succeeds"
     assert "tried 2 times" in second

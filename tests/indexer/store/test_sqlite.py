@@ -163,6 +163,8 @@ def test_replacing_spans_agrees_with_a_list_of_seconds(notes: list[tuple[int, in
         (OSError(28, "No space left on device"), StoreFull),
         (PermissionError(13, "Permission denied"), StoreBlocked),
         (sqlite3.OperationalError("database is locked"), StoreBlocked),
+        (sqlite3.OperationalError("disk I/O error"), StoreBlocked),
+        (OSError(30, "Read-only file system"), StoreBlocked),
         (sqlite3.IntegrityError("datatype mismatch"), StoreError),
         (ValueError("the disk is full of permission denied"), ValueError),
         (KeyError("not found"), KeyError),
