@@ -1,6 +1,6 @@
 """Measures what one ``footage search`` costs from start to end, next to the least that such a program could do.
 
-Run ``python -m bench.cold``: an index of 10^5 records (as ``bench.search`` makes them), then each command several times
+Run ``python -m bench.cold``: an index of 10^5 records (as ``bench.search`` has them), then each command several times
 in a process of its own: processor time of all its threads, and the most memory that it held. The rival embeds the same
 words with the same network, compiled anew, and ranks the same vectors, which a NumPy file holds, in memory: no index,
 no catalog, no moments, no options.
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from bench.search import RecordGenerator, fill_index, real_vectors
+from bench.search_service import RecordGenerator, fill_index, real_vectors
 
 from footage.indexer.embed.fingerprint import fingerprint
 from footage.indexer.embed.lite import LiteEmbedder

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 
 import aiohttp
 import numpy as np
-from bench.search import SCENE, questions, serve
+from bench.search import questions
+from bench.search_service import running_service
 
 RECORDS = 100_000
 LIMITS = (10, 100, 500)
@@ -128,34 +125,19 @@ async def measure_long(port: int) -> None:
         await long_answers(Asker(client, f"http://127.0.0.1:{port}"))
 
 
-@contextmanager
-def running_service(load: str, scene: float = SCENE) -> Iterator[tuple[int, int]]:
-    """Run a service in a process of its own; yield its port and process id."""
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command does it
-        service = context.Process(target=serve, args=(Path(folder), RECORDS, theirs, scene), daemon=True)
-        service.start()
-        theirs.close()
-        port, _ = ours.recv()
-        ours.send(load)
-        assert service.pid
-        yield port, service.pid
-        ours.send("")
-        service.join()
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20.0, help="for each crowd")
     parser.add_argument("--searches", type=int, default=10_000)
     args = parser.parse_args()
-    with running_service("idle", SHORT_SCENE) as (port, _):
-        asyncio.run(measure_long(port))
-    with running_service("live") as (port, pid):
-        asyncio.run(measure(port, pid, args.seconds, args.searches))
+    with running_service(RECORDS, SHORT_SCENE) as service:
+        asyncio.run(measure_long(service.port))
+        service.pipe.send("")
+    with running_service(RECORDS) as service:
+        service.pipe.send("live")
+        asyncio.run(measure(service.port, service.pid, args.seconds, args.searches))
+        service.pipe.send("")
 
 
 if __name__ == "__main__":

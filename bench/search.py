@@ -1,13 +1,13 @@
 """Measures the latency of searches over HTTP with and without concurrent writes, next to exact search in numpy.
 
-Run ``python -m bench.search`` for 10^5 records, ``--large`` for 10^6. The service runs in a process of its own, with
-the writer in it as in ``footage serve``. Each round sends new queries from 1 client and from 8: over everything, over
-one camera, and over one hour of it. The vectors lie around real ones of the built-in model, and each scene lasts for
-about a minute, as in footage. Three loads: idle, live (ten cameras, one record a second each), and full (records as
-fast as they can be written). ``store`` is ``nearest`` alone, in the service's process, and ``numpy`` the exact inner
-products of all vectors in RAM with the same question, sorted, in this one; both alternate with whole answers.
-``recall`` is the share of the best 10 and 128 by numpy that the store finds. Then, idle, questions that score every
-record: how many moments, the first, the last, and what follows what.
+Run ``python -m bench.search`` for 10^5 records, ``--large`` for 10^6. The service (``bench.search_service``) runs in a
+process of its own, with the writer in it as in ``footage serve``. Each round sends new queries from 1 client and from
+8: over everything, over one camera, and over one hour of it. The vectors lie around real ones of the built-in model,
+and each scene lasts for about a minute, as in footage. Three loads: idle, live (ten cameras, one record a second each),
+and full (records as fast as they can be written). ``store`` is ``nearest`` alone, in the service's process, and
+``numpy`` the exact inner products of all vectors in RAM with the same question, sorted, in this one; both alternate
+with whole answers. ``recall`` is the share of the best 10 and 128 by numpy that the store finds. Then, idle, questions
+that score every record: how many moments, the first, the last, and what follows what.
 """
 
 from __future__ import annotations
@@ -15,45 +15,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import count
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import aiohttp
 import numpy as np
-import skimage.data
-from aiohttp import web
+from bench.search_service import HOUR, START, K, RecordGenerator, real_vectors, running_service
 
 from footage.indexer.embed.base import Vectors
-from footage.indexer.embed.fingerprint import fingerprint
 from footage.indexer.embed.lite import LiteEmbedder
-from footage.indexer.store.base import Coverage, CoverageState, Record, Where
-from footage.indexer.store.lance import LanceStore
-from footage.indexer.store.sqlite import SqliteCatalog
-from footage.query.clips.service import ClipService
-from footage.query.http import app
-from footage.query.http.metrics import Metrics
-from footage.query.scoring.noun_bank import NounBank
-from footage.query.search.engine import SearchEngine
-from footage.stream.frame import Clock, Kind, Media
+from footage.indexer.store.base import Where
 
-CAMERAS = 10
-HOUR = timedelta(hours=1)
-START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=2)
-SCENE = 60  # seconds that a scene lasts on average
-MAINTAIN = 50  # writes between rounds, as the pipeline has it
-BATCH = 500
-K = 128
 SCANS = 5
-PICTURES = ("astronaut", "cat", "coffee", "rocket", "chelsea", "hubble_deep_field", "retina", "immunohistochemistry")
 SUBJECTS = (
     "a person",
     "a dog",
@@ -92,122 +69,6 @@ def questions() -> Iterator[str]:
     for i in count():
         again = f" on day {i // 640 + 1}" if i >= 640 else ""
         yield SUBJECTS[i % 10] + PLACES[i // 10 % 8] + EXTRA[i // 80 % 8] + again
-
-
-async def real_vectors(lite: LiteEmbedder) -> Vectors:
-    """Vectors of whole images and of their parts: (n, 512)."""
-    whole = [getattr(skimage.data, name)() for name in PICTURES]
-    parts = [p[y : y + 240, x : x + 320] for p in whole for y in (0, 120, 240) for x in (0, 100, 200)]
-    fit = [np.ascontiguousarray(p) for p in (*whole, *parts) if min(p.shape[:2]) >= 64]
-    return await lite.images(fit)
-
-
-class RecordGenerator:
-    """Records of ten cameras, in order of time: scenes that last around real vectors, and frames near their scene.
-
-    Args:
-        scene: seconds that one lasts on average.
-    """
-
-    def __init__(self, real_vectors: Vectors, seed: int = 0, scene: float = SCENE) -> None:
-        self._change = 1 / scene
-        self._around, self._random, self._written = real_vectors, np.random.default_rng(seed), 0
-        self._scenes = self._around[self._random.integers(len(real_vectors), size=CAMERAS)]
-
-    def next_records(self, n: int) -> list[Record]:
-        """The next ``n`` records: a second of all cameras, and the next."""
-        made: list[Record] = []
-        while len(made) < n:
-            second = self._written // CAMERAS
-            new = self._random.random(CAMERAS) < self._change
-            drawn = self._around[self._random.integers(len(self._around), size=CAMERAS)]
-            self._scenes = np.where(new[:, None], self._near(drawn, 0.6), self._scenes)
-            for camera, vector in enumerate(self._near(self._scenes, 0.15)):
-                at = START + timedelta(seconds=second)
-                made.append(Record(f"cam{camera}", at, media_of(camera, second).id, second % 3600, vector))
-            self._written += CAMERAS
-        return made
-
-    def _near(self, vectors: Vectors, spread: float) -> Vectors:
-        noise = self._random.standard_normal(vectors.shape, dtype=np.float32) / np.float32(vectors.shape[1] ** 0.5)
-        moved = vectors + np.float32(spread) * noise
-        return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True), np.float32)
-
-
-def media_of(camera: int, second: int) -> Media:
-    """The hour of footage that holds a second."""
-    hour = second // 3600
-    at = START + hour * HOUR
-    return Media(f"{camera:08x}{hour:08x}", f"cam{camera}", f"/{camera}/{hour}.ts", Kind.SEGMENT, at, Clock.RTCP, 3600)
-
-
-async def fill_index(store: LanceStore, catalog: SqliteCatalog, generator: RecordGenerator, records: int) -> None:
-    """Media and coverage of all hours (the writers' too), and the records."""
-    hours = (records + CAMERAS * 3600 * 40) // (CAMERAS * 3600)
-    for camera in range(CAMERAS):
-        for hour in range(hours + 1):
-            await catalog.add_media(media_of(camera, hour * 3600), "bench")
-        await catalog.set_coverage(Coverage(f"cam{camera}", START, START + hours * HOUR, CoverageState.WATCHED))
-    for _ in range(records // 5000):
-        await store.write(generator.next_records(5000))
-    await store.maintain()
-
-
-@asynccontextmanager
-async def write_load(store: LanceStore, generator: RecordGenerator, load: str) -> AsyncIterator[None]:
-    """Records coming in while the block runs: none, a second of ten cameras each second, or as many as go."""
-
-    async def work() -> None:
-        for written in count(1):
-            began = time.monotonic()
-            await store.write(generator.next_records(CAMERAS if load == "live" else BATCH))
-            if written % MAINTAIN == 0:
-                await store.maintain()
-            await asyncio.sleep(max(0.0, 1 - time.monotonic() + began) if load == "live" else 0)
-
-    task = asyncio.create_task(work()) if load != "idle" else None
-    yield
-    if task:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def _service(folder: Path, records: int, pipe: Connection, scene: float) -> None:
-    """Make the index, serve it, and do what the pipe says: a load, or how long ``nearest`` takes."""
-    lite = LiteEmbedder()
-    store = await LanceStore.open(folder / "vectors", lite.space)
-    catalog = await SqliteCatalog.open(folder / "catalog.sqlite")
-    await catalog.bind_space(lite.space, await fingerprint(lite))
-    generator = RecordGenerator(await real_vectors(lite), scene=scene)
-    began = time.monotonic()
-    await fill_index(store, catalog, generator, records)
-    clip_service = ClipService(store, catalog, folder / "clips")
-    search_engine = SearchEngine(lite, store, catalog, await NounBank.build(lite), clip_service.get_frame)
-    runner = web.AppRunner(
-        app.build_app(app.AppServices(store, catalog, search_engine, clip_service, Metrics())), access_log=None
-    )
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    pipe.send((runner.addresses[0][1], time.monotonic() - began))
-    load = "idle"
-    while load:
-        async with write_load(store, generator, load):
-            asked = await asyncio.to_thread(pipe.recv)
-            while isinstance(asked, tuple):
-                question, where = asked
-                (vector,) = await lite.texts([question])
-                began = time.perf_counter()
-                hits = await store.nearest(vector, K, where)
-                pipe.send((time.perf_counter() - began, vector, [(hit.camera, hit.time) for hit in hits]))
-                asked = await asyncio.to_thread(pipe.recv)
-            load = asked
-    await runner.cleanup()
-    await asyncio.gather(store.close(), catalog.close(), lite.close())
-
-
-def serve(folder: Path, records: int, pipe: Connection, scene: float = SCENE) -> None:
-    """The service's process."""
-    asyncio.run(_service(folder, records, pipe, scene))
 
 
 FILTERS: dict[str, tuple[dict[str, str], Where]] = {
@@ -352,18 +213,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="the rows once more, as JSON")
     args = parser.parse_args()
     records = args.records or (1_000_000 if args.large else 100_000)
-    context, exact = get_context("spawn"), Exact(records)
-    ours, theirs = context.Pipe()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command does it; not for numpy in this process
-        service = context.Process(target=serve, args=(Path(folder), records, theirs), daemon=True)
-        service.start()
-        theirs.close()
-        port, seconds = ours.recv()
-        print(f"{records} records, made and indexed in {seconds:.0f} s")
+    exact = Exact(records)
+    with running_service(records) as service:
+        print(f"{records} records, made and indexed in {service.seconds:.0f} s")
         print(_HEAD)
-        rows = asyncio.run(measure(port, ours, args.questions, exact, args.loads))
-        service.join()
+        rows = asyncio.run(measure(service.port, service.pipe, args.questions, exact, args.loads))
     if args.json:
         print(json.dumps([asdict(row) for row in rows]))
 

@@ -80,6 +80,7 @@ async def _serve(settings: Settings, token: str | None, open_page: bool) -> bool
     from footage.commands.service import run_service
     from footage.commands.service_lock import lock_service_folders
     from footage.commands.starting import starting_page
+    from footage.commands.warm_up import warming_up
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -101,7 +102,8 @@ async def _serve(settings: Settings, token: str | None, open_page: bool) -> bool
                 _open_browser(_url(runner))
             memory.freeze_loaded()
             print_message(f"serving {_url(runner)} (index {settings.data}, model {services.model})")
-            async with _announced(settings, services, runner, supervisor):
+            warm = warming_up(services.store, services.engine)
+            async with _announced(settings, services, runner, supervisor), warm:
                 return await _wait(stop, services, supervisor)
         finally:
             await runner.cleanup()

@@ -230,6 +230,10 @@ class LanceStore:
             await asyncio.sleep(pause)
         return ""
 
+    async def load(self) -> None:
+        """Bring what searches scan into memory, as far as that is allowed: else the first of them waits for it."""
+        await self._column.load()
+
     async def column_status(self) -> ColumnStatus:
         """Return what there is of the scan column."""
         return await self._column.status()

@@ -29,8 +29,11 @@ MAGIC = b"FOOTRUN1"
 PAGE_BYTES = 4096
 TRAILER = struct.Struct("<QI8s")
 """Length and CRC-32 of the footer, and the magic."""
-SUM_BLOCK = {"vectors": 1 << 16}
-"""Bytes of a block that has a checksum: vectors are read here and there, a few rows at once."""
+SUM_BLOCK = {"vectors": 1 << 13}
+"""Bytes of a block that has a checksum: vectors are read here and there, a few rows at once, and at first most of what
+a question reads has not been compared yet."""
+FORMER_SUM_BLOCK = {"vectors": 1 << 16}
+"""Where the footer does not name them."""
 DEFAULT_BLOCK = 1 << 20
 WRITE_ROWS = 4096
 SECTIONS: dict[str, Any] = {
@@ -61,7 +64,7 @@ def write_run(path: Path, rows: RowArrays) -> None:
             at = file.seek(-(-file.tell() // PAGE_BYTES) * PAGE_BYTES)
             sums[name] = _write_blocks(file, chunks, SUM_BLOCK.get(name, DEFAULT_BLOCK))
             places[name] = at, file.tell() - at
-        footer = {"rows": count, "dim": dim, "places": places, "sums": sums}
+        footer = {"rows": count, "dim": dim, "places": places, "sums": sums, "blocks": SUM_BLOCK}
         footer |= {"cameras": list(zip(rows.cameras, starts, strict=True)), "medias": rows.medias}
         text = json.dumps(footer, separators=(",", ":")).encode()
         file.write(text + TRAILER.pack(len(text), zlib.crc32(text), MAGIC))
@@ -124,6 +127,8 @@ class Run:
             self.medias = tuple(footer["medias"])
             self._places = {name: (int(at), int(length)) for name, (at, length) in footer["places"].items()}
             self._sums = {name: np.array(sums, np.uint32) for name, sums in footer["sums"].items()}
+            blocks = footer.get("blocks", FORMER_SUM_BLOCK)
+            self._blocks = {name: int(blocks.get(name, DEFAULT_BLOCK)) for name in self._sums}
             columns = {name: self._column(name, kind) for name, kind in SECTIONS.items() if name != "vectors"}
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise ColumnDamaged(f"{self.name}: {error}") from error
@@ -133,7 +138,7 @@ class Run:
         self.media: NDArray[np.uint32] = columns["media"]
         self.scale: NDArray[np.float32] = columns["scale"]
         self._codes: Codes = columns["codes"].reshape(self.rows, self.dim)
-        self._checked = {name: np.zeros(len(sums), bool) for name, sums in self._sums.items()}
+        self._checked = {name: bytearray(len(sums)) for name, sums in self._sums.items()}
         self._check_lock = threading.Lock()
         self._media_places: dict[str, int] | None = None
         for name in ("time", "offset", "region", "media", "scale"):
@@ -145,11 +150,22 @@ class Run:
         self._check("codes", first * self.dim, last * self.dim)
         return self._codes[first:last]
 
+    def load_codes(self) -> None:
+        """Bring all codes into memory, block by block, and compare their checksums, before a question needs them.
+
+        Raises:
+            ColumnDamaged: they were changed.
+        """
+        at, length = self._places["codes"]
+        for first in range(0, length, DEFAULT_BLOCK):
+            self._check("codes", first, min(first + DEFAULT_BLOCK, length))
+            self._map[at + first : at + min(first + DEFAULT_BLOCK, length) : PAGE_BYTES]  # maps the pages
+
     def vectors(self, first: int, last: int, out: NDArray[np.float32]) -> None:
         """Read the exact vectors of rows [first, last) into ``out``, (last - first, dim)."""
         width = 4 * self.dim
         self._check("vectors", first * width, last * width)
-        self._read(out.reshape(-1).view(np.uint8), self._places["vectors"][0] + first * width)
+        self._read(out, self._places["vectors"][0] + first * width)
 
     def media_place(self, media: str) -> int | None:
         """Return the place of a media among this run's; None where it has no row of it."""
@@ -182,15 +198,15 @@ class Run:
 
     def _check(self, name: str, first: int, last: int) -> None:
         """Compare the checksums of the blocks that bytes [first, last) of a section lie in, once each."""
-        block = SUM_BLOCK.get(name, DEFAULT_BLOCK)
-        checked = self._checked[name]
+        block, checked = self._blocks[name], self._checked[name]
         low, high = first // block, -(-last // block)
-        if checked[low:high].all():
-            return
-        with self._check_lock:
-            for number in (low + np.flatnonzero(~checked[low:high])).tolist():
-                self._check_block(name, number, block)
-                checked[number] = True
+        number = checked.find(0, low, high)
+        while number >= 0:
+            with self._check_lock:
+                if not checked[number]:
+                    self._check_block(name, number, block)
+                    checked[number] = 1
+            number = checked.find(0, number + 1, high)
 
     def _check_block(self, name: str, number: int, block: int) -> None:
         at, length = self._places[name]
@@ -199,10 +215,11 @@ class Run:
         if zlib.crc32(content.data) != self._sums[name][number]:
             raise ColumnDamaged(f"{self.name}: block {number} of {name} was changed")
 
-    def _read(self, out: NDArray[np.uint8], at: int) -> None:
-        view, done = out.data, 0
-        while done < len(view):
-            step = os.preadv(self._descriptor, [view[done:]], at + done)
+    def _read(self, out: NDArray[Any], at: int) -> None:
+        """Fill an array, whose numbers lie in a row, with what lies at ``at`` of the file."""
+        done = os.preadv(self._descriptor, [out.data], at)
+        while done < out.nbytes:
+            step = os.preadv(self._descriptor, [out.reshape(-1).view(np.uint8)[done:].data], at + done)
             if step <= 0:
                 raise ColumnDamaged(f"{self.name}: it is cut")
             done += step

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -21,7 +22,7 @@ from footage.indexer.store.base import Hit, Vector, Where
 from footage.indexer.store.column import slices
 from footage.indexer.store.column.column import Column, Snapshot
 from footage.indexer.store.column.memory import memory_limit
-from footage.indexer.store.column.run_file import ColumnDamaged
+from footage.indexer.store.column.run_file import ColumnDamaged, Run
 from footage.indexer.store.column.scanner import Ranked, Scanner
 from footage.indexer.store.column.slices import Filter
 from footage.indexer.store.column.upkeep import MAX_LOG_ROWS, ColumnUpkeep, Table
@@ -130,6 +131,13 @@ class ScanColumn:
             return [use(slices.read_rows(each, self._dim, by_time=True)) for each in picked]
 
         return await self._ask(work, *wanted)
+
+    async def load(self) -> None:
+        """Bring what questions scan into memory, a run at a time: else the first of them waits for all of it."""
+        snapshot = await asyncio.to_thread(self._column.snapshot) if self._max_rows else None
+        for segment in snapshot.segments if snapshot else ():
+            if isinstance(segment, Run) and not self._closed:
+                await self._ask(partial(_load, segment))
 
     async def count(self, wanted: Filter) -> int | None:
         """Count records."""
@@ -282,6 +290,10 @@ class ScanColumn:
             return
         self._not_before = time.monotonic() + TEND_PAUSE
         self._tending = asyncio.create_task(self._upkeep.tend())
+
+
+def _load(run: Run, _: Snapshot) -> None:
+    run.load_codes()
 
 
 def _is_beyond(wanted: Filter, since: int | None) -> bool:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from footage.indexer.store.base import Where
+from footage.indexer.store.column import run_file
 from footage.indexer.store.errors import StoreDamaged
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.lance_table import table_name
@@ -72,6 +77,56 @@ async def test_damaged_files_change_no_answer_and_are_made_again(
             assert len(await scan_all(store, where)) == sum(matches(r, where) for r in records)
     await made(store)
     assert len(await store.nearest(question, 5000)) == len(records)
+    await store.close()
+
+
+async def test_damage_is_found_while_the_column_is_loaded_before_any_question(folder: Path, filled: Filled) -> None:
+    damaged = column_files(folder, "run")[0]
+    content = bytearray(damaged.read_bytes())
+    content[footer_of(content)["places"]["codes"][0]] ^= 0x55
+    damaged.unlink()
+    damaged.write_bytes(content)
+    store = await LanceStore.open(folder, SPACE)
+    await store.load()
+    async with asyncio.timeout(60):
+        while damaged.exists() or not (await store.column_status()).usable:
+            await asyncio.sleep(0.05)
+    question = unit_vectors(1, seed=5)[0]
+    assert_best(await store.nearest(question, 50), filled.records, question, 50, Where())
+    await store.close()
+
+
+def footer_of(run: bytes) -> dict[str, Any]:
+    length = run_file.TRAILER.unpack(run[-run_file.TRAILER.size :])[0]
+    return dict(json.loads(run[-run_file.TRAILER.size - length : -run_file.TRAILER.size]))
+
+
+def rewrite_with_former_sums(path: Path) -> None:
+    """Make a run as former versions wrote it: checksums of 64 kB of vectors each, and no word of that."""
+    content = path.read_bytes()
+    footer = footer_of(content)
+    first, size = footer["places"]["vectors"]
+    vectors = content[first : first + size]
+    footer["sums"]["vectors"] = [zlib.crc32(vectors[at : at + 65536]) for at in range(0, size, 65536)]
+    del footer["blocks"]
+    text = json.dumps(footer).encode()
+    path.unlink()
+    path.write_bytes(
+        content[: first + size] + text + run_file.TRAILER.pack(len(text), zlib.crc32(text), run_file.MAGIC)
+    )
+
+
+async def test_runs_of_former_versions_are_read_as_they_are(folder: Path, filled: Filled) -> None:
+    runs = column_files(folder, "run")
+    for path in runs:
+        rewrite_with_former_sums(path)
+    store = await LanceStore.open(folder, SPACE)
+    question = unit_vectors(1, seed=5)[0]
+    for _ in range(2):
+        assert_best(await store.nearest(question, 500), filled.records, question, 500, Where())
+    assert len(await scan_all(store, Where())) == len(filled.records)
+    assert (await store.column_status()).usable
+    assert column_files(folder, "run") == runs
     await store.close()
 
 
