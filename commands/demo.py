@@ -27,16 +27,19 @@ async def demo(data: Data = None) -> None:
     if data is None:  # keep the demo's index apart from the user's
         settings = settings.model_copy(update={"data": settings.data / "demo"})
     settings = settings.model_copy(update={"embedder": "lite"})  # needs no download
-    from footage.commands.composition import open_services
+    from footage.commands.composition import may_have_index, open_services
     from footage.commands.protected_files import protect_footage
 
+    out = settings.data / "demo.mp4"
+    if out.exists() and not may_have_index(settings):
+        raise UsageError(f"{out} is not of a demo, and would be replaced; choose another --data")
     async with open_services(settings) as services:
         print_message(f"model {services.model}, index {settings.data}")
         await _index_videos(services, settings.every)
         answers = [await _ask(services, text) for text in QUESTIONS]
         first = next((a.moments[0].id for a in answers if a.moments), None)
         if first is not None:
-            (await protect_footage(settings, services.catalog)).check(out := settings.data / "demo.mp4")
+            (await protect_footage(settings, services.catalog)).check(out)
             await _cut(services, first, out)
     if first is None:
         print_message("the demo found nothing; 'footage doctor' may tell why")

@@ -7,14 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from footage.commands.data_folder import OWN_ENTRY
 from footage.commands.errors import UsageError
 
 if TYPE_CHECKING:
     from footage.config.settings import Settings
     from footage.indexer.store.base import Catalog
 
-PRIVATE_NAMES = frozenset({"audit", "cameras.yaml", "catalog.sqlite", "recordings", "spool", "spool.done", "vectors"})
-"""What the index itself consists of in its data folder; SQLite's companions have the catalog's name in front."""
+OUTPUTS = frozenset({"cache", "demo", "demo.mp4"})
+"""What commands leave in the data folder that is no part of the index."""
 
 
 class ProtectedFiles:
@@ -61,7 +62,7 @@ class ProtectedFiles:
         for folder in self._folders:
             if path.is_relative_to(folder) and path != folder:
                 name = path.relative_to(folder).parts[0]
-                return name in PRIVATE_NAMES or name.startswith("catalog.sqlite")
+                return OWN_ENTRY.fullmatch(name) is not None and name not in OUTPUTS
         return False
 
     @staticmethod

@@ -203,6 +203,23 @@ def gray_steps(path: Path, transfer: str) -> Path:
     return path
 
 
+def sound_first(path: Path, begin: float) -> Path:
+    """Four seconds of pictures that begin so many seconds after the sound, which lasts ten seconds more."""
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=16_000, layout="mono")
+        video: av.VideoStream | None = None
+        for i, image in enumerate(numbered(100)):
+            video = video or _video(container, "libx264", image, 25, 25, 0)
+            if i == 0:
+                _add_tone(container, sound, begin + 14, 0.0)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = round((begin + i / 25) / TICK), TICK
+            container.mux(video.encode(frame))
+        assert video is not None
+        container.mux(video.encode())
+    return path
+
+
 def sound_only(path: Path, seconds: float = 2.0) -> Path:
     """A file with an audio track and no video."""
     with av.open(str(path), "w") as container:

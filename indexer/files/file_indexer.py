@@ -299,9 +299,8 @@ class FileIndexer:
                 await self._catalog.set_coverage(watched)
             for gap in read.gaps:
                 await self._set_gap(media, gap.start, min(gap.end, readable), gap.cause, spans)
-            notes = [*read.notes, *_describe_gaps(read.gaps)]
-            if notes:
-                self.report.notes[media.path] = "; ".join(notes)
+        if notes := [*read.notes, *_describe_gaps(read.gaps)]:
+            self.report.notes[media.path] = "; ".join(notes)
         if media.kind in (Kind.VIDEO, Kind.PHOTO):  # a recorded segment loses records by retention, so none are counted
             await self._catalog.finish_media(media.id, note or "; ".join(read.notes), records=records)
         if (seen := self._identities.pop(media.id, None)) and media.kind is Kind.VIDEO:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 from av.audio.stream import AudioStream
@@ -126,7 +127,11 @@ def _part_video(part: ClipPart) -> Iterator[Packet[VideoStream]]:
 
 
 def _fill_decode_times(packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
-    """Yields the same packets, with the decoding times that Matroska leaves out of the first few."""
+    """Yields the same packets, with the decoding times that Matroska leaves out of the first few.
+
+    Raises:
+        ValueError: none has one and they are not in the order of display, as behind a joint in Matroska.
+    """
     undated: list[Packet[VideoStream]] = []
     for packet in packets:
         if packet.dts is None:
@@ -137,7 +142,10 @@ def _fill_decode_times(packets: Iterable[Packet[VideoStream]]) -> Iterator[Packe
         yield from undated
         undated.clear()
         yield packet
-    for packet in undated:  # too few packets for any to have a decoding time: they are stored in display order
+    shown = [packet.pts or 0 for packet in undated]
+    if any(later <= earlier for earlier, later in pairwise(shown)):
+        raise ValueError("it has no decoding times")
+    for packet in undated:  # too few packets for any to have a decoding time
         packet.dts = packet.pts
         yield packet
 

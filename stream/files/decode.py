@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -14,8 +16,9 @@ from av.video.stream import VideoStream
 
 from footage.stream.files import image_file
 from footage.stream.files.keyframe_groups import FLUSH, INTERVAL_TOLERANCE, DecodeStep, KeyframeGroup
+from footage.stream.files.scan import MPEG_FORMATS
 from footage.stream.files.unreadable import MediaError
-from footage.stream.files.unsampled import Gap, SamplingLog
+from footage.stream.files.unsampled import Gap, HoleFinder, SamplingLog
 from footage.stream.files.video_file import VideoFile, presentation_time
 from footage.stream.frame import Frame, Kind, Media
 from footage.stream.hardware import SOFTWARE, Decoder, HardwareFailureError
@@ -125,14 +128,15 @@ def read_frames(
     Raises:
         MediaError: the file cannot be read, or, after all good frames, not to its end.
     """
+    report = ReadReport() if report is None else report
     if media.kind is Kind.PHOTO:
         if after is None:
             image, damage = image_file.load_part(Path(media.path), side)
+            report.notes = [note] if (note := image_file.describe_further_pictures(Path(media.path))) else []
             yield Frame(media.camera, media.start, media, 0.0, image)
             if damage:
                 raise MediaError(media.path, damage, 0.0)
         return
-    report = ReadReport() if report is None else report
     if decoder.device:
         taken = list(report.earlier)
         try:
@@ -152,10 +156,11 @@ def _read_video(
 ) -> Iterator[Frame]:
     with VideoFile(media.path, decoder) as video:
         grid, log = SamplingGrid(video, every, after), SamplingLog(every, _is_continuous(video))
-        _log_earlier(video, grid, log, report.earlier)
+        rate = _byte_rate(media)
+        _log_earlier(video, grid, log, report.earlier, rate)
         last = video.origin
         try:
-            for frame in _decode(video, grid, log, after):
+            for frame in _decode(video, grid, log, after, rate):
                 time = presentation_time(frame)
                 assert time is not None  # VideoFile.decode leaves out frames without a time
                 last = time
@@ -169,19 +174,27 @@ def _read_video(
         _check_end(video, last, grid, media)
 
 
+def _byte_rate(media: Media) -> float:
+    """Bytes a second of the whole file."""
+    with suppress(OSError):  # it may be moved while it is read
+        return Path(media.path).stat().st_size / (media.duration or 1.0)
+    return math.inf
+
+
 def _is_continuous(video: VideoFile) -> bool:
     return video.container.format.name.startswith(CONTINUOUS_FORMATS)
 
 
-def _log_earlier(video: VideoFile, grid: SamplingGrid, log: SamplingLog, earlier: Sequence[float]) -> None:
+def _log_earlier(video: VideoFile, grid: SamplingGrid, log: SamplingLog, earlier: Sequence[float], rate: float) -> None:
     """Judge what an earlier run took, by the packets of that part of the file."""
     if not earlier:
         return
+    holes = HoleFinder(log, rate)
     for packet in video.packets():
         time = presentation_time(packet)
         assert time is not None  # VideoFile.packets yields nothing else
         if time < grid.start:
-            log.store(video.offset(time), float((packet.duration or 0) * video.time_base))
+            _log_packet(video, log, holes, packet, time)
         elif (time if packet.dts is None else packet.dts) > grid.start:
             break
     for offset in earlier:
@@ -202,28 +215,42 @@ def _describe_foreign(video: VideoFile) -> list[str]:
     size = video.foreign_bytes
     if not size:
         return []
+    said = f"its video track ends {size} bytes before the file does; where another recording follows "
+    if video.container.format.name not in MPEG_FORMATS:
+        return [
+            f"{said}there, it is not read, nor what is behind damage: put it in a file of its own, or copy it again"
+        ]
     return [
-        f"its video track ends {size} bytes before the file does; where another recording follows in a track of its "
-        "own, copy it to another file: ffmpeg -probesize 2G -analyzeduration 2G -i FILE -map 0:v:1 -c copy OTHER.ts"
+        f"{said}in a track of its own, copy it to another file: "
+        "ffmpeg -probesize 2G -analyzeduration 2G -i FILE -map 0:v:1 -c copy OTHER.ts"
     ]
 
 
-def _decode(video: VideoFile, grid: SamplingGrid, log: SamplingLog, after: float | None) -> Iterator[VideoFrame]:
-    packets = _log_packets(video, grid, log, video.packets(None if after is None else grid.start))
+def _decode(
+    video: VideoFile, grid: SamplingGrid, log: SamplingLog, after: float | None, rate: float
+) -> Iterator[VideoFrame]:
+    packets = _log_packets(video, grid, log, video.packets(None if after is None else grid.start), rate)
     for packet, needed in _plan_decoding(packets, grid):
         yield from video.decode(packet, needed)
     yield from video.decode(None)
 
 
 def _log_packets(
-    video: VideoFile, grid: SamplingGrid, log: SamplingLog, packets: Iterable[Packet[VideoStream]]
+    video: VideoFile, grid: SamplingGrid, log: SamplingLog, packets: Iterable[Packet[VideoStream]], rate: float
 ) -> Iterator[Packet[VideoStream]]:
+    holes = HoleFinder(log, rate)
     for packet in packets:
         time = presentation_time(packet)
         assert time is not None  # VideoFile.packets yields nothing else
         if time >= grid.start and not packet.is_discard:
-            log.store(video.offset(time), float((packet.duration or 0) * video.time_base))
+            _log_packet(video, log, holes, packet, time)
         yield packet
+
+
+def _log_packet(video: VideoFile, log: SamplingLog, holes: HoleFinder, packet: Packet[VideoStream], time: int) -> None:
+    offset, duration = video.offset(time), float((packet.duration or 0) * video.time_base)
+    holes.look(packet, offset, duration)
+    log.store(offset, duration)
 
 
 def _plan_decoding(packets: Iterable[Packet[VideoStream]], grid: SamplingGrid) -> Iterator[DecodeStep]:

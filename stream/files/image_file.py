@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -25,6 +26,7 @@ NOT_READ = frozenset(
     f".{name}" for name in ("arw", "cr2", "cr3", "dng", "heic", "heif", "hif", "jxl", "nef", "orf", "psd", "raf", "rw2")
 )
 """Photographs that no part of Footage decodes; they are told, not passed over in silence."""
+_SEVERAL = frozenset({".avif", ".png", ".tif", ".tiff", ".webp"})  # a JPEG's second picture is of the same moment
 _ORIENTATION, _EXIF_IFD = 0x0112, 0x8769  # Exif 2.31, table 4
 _TIMES = ((0x9003, 0x9291, 0x9011), (0x9004, 0x9292, 0x9012), (0x0132, 0x9290, 0x9010))
 """When it was taken, digitized and changed: tags of time, fraction and offset from UTC (Exif 2.31, table 8)."""
@@ -85,6 +87,16 @@ def _load_part(picture: ImageFile) -> str:
         if extrema.min() == extrema.max():
             raise
         return f"is damaged ({error}); what can be decoded of it is indexed: copy it again"
+    return ""
+
+
+def describe_further_pictures(path: Path) -> str:
+    """Tell how many pictures of a file are left out, as of an animation or of pages of a TIFF; "" where none is."""
+    if path.suffix.lower() not in _SEVERAL:
+        return ""
+    with suppress(*_DECODE_ERRORS, MediaError), open_header(path, path) as picture:
+        count = int(getattr(picture, "n_frames", 1))
+        return f"it holds {count} pictures, of which the first is read: save the others as a video" if count > 1 else ""
     return ""
 
 

@@ -88,11 +88,16 @@ def _keeps_promises(video: VideoFile) -> bool:
 
 def _promised_duration(video: VideoFile) -> float | None:
     stream, container = video.stream, video.container
+    tagged: float | None = None
+    with suppress(KeyError, ValueError):  # Matroska: "00:01:02.345000000"
+        tagged = _parse_duration(stream.metadata["DURATION"]) + video.offset(0)
     if stream.duration:
         begin = stream.start_time if stream.start_time is not None else video.origin
-        return max(0.0, video.offset(begin + stream.duration))
-    with suppress(KeyError, ValueError):  # Matroska: "00:01:02.345000000"
-        return _parse_duration(stream.metadata["DURATION"]) + video.offset(0)
+        promised = max(0.0, video.offset(begin + stream.duration))
+        # FFmpeg gives a Matroska track the length of the whole file where its pictures begin after the sound.
+        return promised if tagged is None or tagged <= 0 else min(promised, tagged)
+    if tagged is not None:
+        return tagged
     if container.duration and not container.streams.audio:
         begin_s = (container.start_time or 0) / 1e6
         return max(0.0, begin_s + container.duration / 1e6 + video.offset(0))

@@ -18,6 +18,7 @@ from footage.stream.av_options import LOCAL_FILE_ONLY, input_options
 from footage.stream.demux import demux
 from footage.stream.files.presentation import Times, fill_decoding_times
 from footage.stream.files.timeline import Timeline
+from footage.stream.files.top_level import is_joined
 from footage.stream.files.track import choose_track
 
 MAX_READ_ERRORS = 16
@@ -66,13 +67,15 @@ def frame_step(stream: VideoStream) -> int:
     return max(1, round(1 / ((rate or 25) * time_base)))
 
 
-def needs_scan(container: InputContainer, size: int, head: tuple[float, int]) -> bool:
+def needs_scan(container: InputContainer, path: Path, size: int, head: tuple[float, int]) -> bool:
     """Whether a file must be read whole to know its length, and whether its clock starts anew.
 
     Args:
         size: of the file in bytes.
         head: seconds and bytes of its beginning.
     """
+    if is_joined(path, container.format.name):
+        return True
     if not container.format.name.startswith(SCANNED_FORMATS):
         return False
     if size <= ALWAYS_SCANNED or not container.duration or not head[1]:

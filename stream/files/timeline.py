@@ -23,14 +23,15 @@ class Timeline:
         dropped: packets with damaged times, and those after a joint that refer to what is before it.
     """
 
-    def __init__(self, time_base: Fraction, step: int, wraps: bool) -> None:
+    def __init__(self, time_base: Fraction, step: int, wraps: bool, decoding: bool = True) -> None:
         """Start at the first packet.
 
         Args:
             step: ticks from picture to picture, where a packet does not say.
             wraps: the container's clock has 33 bits.
+            decoding: it holds decoding times; else they are FFmpeg's guesses, which are wrong behind a joint.
         """
-        self._step = step
+        self._step, self._decoding = step, decoding
         self._time_base, self._wraps = time_base, wraps
         self._last: int | None = None  # on the file's clock
         self._end = self._decoded = -(1 << 62)  # on the timeline: of presentation, and the newest decoding time
@@ -93,7 +94,8 @@ class Timeline:
             self.dropped += 1  # it refers to a picture that is before the joint
             return
         if self._shift:
-            packet.dts = None if packet.dts is None else packet.dts + self._shift
+            guessed = not self._decoding and self.joints
+            packet.dts = None if packet.dts is None or guessed else packet.dts + self._shift
             packet.pts = None if packet.pts is None else packet.pts + self._shift
         ends = shown + self._shift + (packet.duration or self._step)
         self._end, self._decoded = max(self._end, ends), time + self._shift

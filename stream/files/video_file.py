@@ -32,6 +32,7 @@ from footage.stream.files.presentation import (
 )
 from footage.stream.files.scan import MPEG_FORMATS, Scan, frame_step, needs_scan, read_packets, scan_file
 from footage.stream.files.timeline import Timeline
+from footage.stream.files.top_level import unread_bytes
 from footage.stream.files.track import choose_track, describe_audio
 from footage.stream.files.unreadable import PLAYLIST, MediaError, describe_reason, is_playlist, suggest_action
 from footage.stream.frame import Image
@@ -43,6 +44,7 @@ SEEK_MARGINS = (0, 5, 30)  # seconds before the wanted time, tried in turn where
 LOWEST_TIMESTAMP = -(1 << 62)  # lower than any real one
 MAX_LENGTH = 366 * 24 * 3600  # seconds from the first frame; time stamps and headers that say more are damaged
 PEEKED_PACKETS = 40  # from which it is judged whether presentation times are real
+FORMATS_WITH_A_TAIL = ("mpegts", "mpeg", "flv", "asf", "mov")  # of which FFmpeg may leave out the end without an error
 # In these codecs a frame that no other refers to may be skipped; in HEVC, VP9 and AV1 a skipped frame may still
 # serve a higher temporal layer.
 CODECS_WITH_SKIPPABLE_FRAMES = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "wmv3"})
@@ -167,7 +169,7 @@ class VideoFile:
     @property
     def scan(self) -> Scan | None:
         """What reading the whole file showed; None where what its container says of its length can be believed."""
-        if not needs_scan(self._container, self.path.stat().st_size, self._head_extent):
+        if not needs_scan(self._container, self.path, self.path.stat().st_size, self._head_extent):
             return None
         return scan_file(self.path, self._times, self._lead)
 
@@ -176,12 +178,14 @@ class VideoFile:
         """Bytes behind the last packet read, where they would hold more than two seconds of video; else 0.
 
         In a transport stream the film may go on in another stream, which appears after a join or a change of settings.
+        FFmpeg ends where an MP4 is damaged between fragments, and where another MP4, FLV or ASF file follows.
         """
         seconds, size = self._head_extent
-        if not (self._read_until and seconds and self._container.format.name in MPEG_FORMATS):
+        name = self._container.format.name
+        if not (self._read_until and seconds and name.startswith(FORMATS_WITH_A_TAIL)):
             return 0
         with suppress(OSError):  # it may have been moved or deleted since it was opened
-            left = self.path.stat().st_size - self._read_until
+            left = unread_bytes(self.path, name, self._read_until)
             return left if left > 2 * size / seconds else 0
         return 0
 
@@ -292,8 +296,9 @@ class VideoFile:
     def _demux(self) -> Iterator[Packet[VideoStream]]:
         """Packets from where the container is, with both times as far as they can be known, on one timeline."""
         peeked, self._peeked = self._peeked, []
-        wraps = self._container.format.name in MPEG_FORMATS
-        self._timeline = Timeline(self.time_base, self._step, wraps)
+        name = self._container.format.name
+        decoding = not name.startswith("matroska")
+        self._timeline = Timeline(self.time_base, self._step, name in MPEG_FORMATS, decoding)
         packets: Iterable[Packet[VideoStream]] = map(self._flag, chain(peeked, self._read()))
         if self._times is not Times.REAL:
             packets = fill_decoding_times(packets, self._step, self._lead)

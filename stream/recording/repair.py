@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from footage.stream.atomic import fsync
+from footage.stream.files.top_level import mp4_boxes
 from footage.stream.files.unreadable import MediaError
 from footage.stream.files.video_file import VideoFile, presentation_time
 from footage.stream.frame import Media
@@ -59,24 +58,9 @@ def _truncate(path: Path) -> None:
     """Cut the file after its last whole fragment."""
     with path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
-        whole = max((end for kind, end in _boxes(file, size) if kind == b"mdat"), default=0)
+        whole = max((box.end for box in mp4_boxes(file, size) if box.kind == b"mdat"), default=0)
         if whole < size:
             file.truncate(whole)
-
-
-def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
-    """Kind and end of each whole box of the top level (ISO/IEC 14496-12, 4.2)."""
-    at = 0
-    while at + 8 <= size:
-        file.seek(at)
-        header = file.read(16)
-        length, least = int.from_bytes(header[:4]), 8
-        if length == 1:
-            length, least = int.from_bytes(header[8:16]), 16
-        if length < least or at + length > size:
-            return
-        at += length
-        yield header[4:8], at
 
 
 def _measure(path: Path) -> float | None:

@@ -12,6 +12,7 @@ import typer
 
 from footage.commands.cameras import test_camera as camera_test
 from footage.commands.clip import clip
+from footage.commands.demo import demo
 from footage.commands.errors import UsageError
 from footage.commands.export import export
 from footage.commands.protected_files import ProtectedFiles, protect_footage
@@ -103,13 +104,28 @@ def test_another_file_is_replaced(indexed, tmp_path, command):
     assert out.stat().st_size > 1000
 
 
-@pytest.mark.parametrize("name", ["catalog.sqlite", "cameras.yaml", "vectors/x.lance", "recordings/door/new.mp4"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("catalog.sqlite", "catalog.sqlite-wal", "cameras.yaml", "vectors/x.lance", "recordings/door/new.mp4"),
+        *("clock.json", "folders.yaml", "refused.jsonl", "service.lock", "vectors.json", "audit/2026-01-01.jsonl"),
+    ],
+)
 def test_no_output_replaces_a_part_of_the_index(indexed, capsys, name):
     data, _, moment = indexed
     with pytest.raises(typer.Exit) as ended:
         cut(moment, data / name, data)
     assert ended.value.exit_code == 2
     assert name in capsys.readouterr().err
+
+
+def test_the_demo_does_not_replace_a_file_of_its_name(tmp_path, capsys):
+    (tmp_path / "demo.mp4").write_bytes(b"somebody's recording")
+    with pytest.raises(typer.Exit) as ended:
+        demo(data=tmp_path)
+    assert ended.value.exit_code == 2
+    assert "choose another --data" in capsys.readouterr().err
+    assert (tmp_path / "demo.mp4").read_bytes() == b"somebody's recording"
 
 
 def test_an_image_of_a_camera_does_not_replace_footage(indexed, tmp_path, capsys):

@@ -60,6 +60,15 @@ def test_a_clip_goes_on_across_a_joint(tmp_path: Path, name: str, precise: bool)
     assert max(b - a for a, b in pairwise(times)) == pytest.approx(0.1, abs=0.001)
 
 
+@pytest.mark.parametrize(("start", "end"), [(3, 5), (5, 7)])
+def test_a_clip_goes_on_across_a_joint_in_matroska(tmp_path: Path, start: int, end: int) -> None:
+    """FFmpeg knows no decoding times behind it, so it is not copied."""
+    whole = films.encode(tmp_path / "a.mkv", films.numbered(100)).read_bytes()
+    (path := tmp_path / "joined.mkv").write_bytes(2 * whole)
+    clip, times = cut(path, tmp_path, start, end)
+    assert (clip.precise, len(times), clip.gaps) == (True, 50, ())
+
+
 def test_a_clip_across_a_change_of_size_is_encoded_again(tmp_path: Path) -> None:
     for i, size in enumerate([(192, 128), (384, 256)]):
         films.encode(tmp_path / f"{i}.ts", films.numbered(100, size), start=50 - 20 * i)

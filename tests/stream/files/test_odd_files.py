@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -123,6 +124,8 @@ def part(path: Path, start: float, count: int = 100, **more: object) -> bytes:
     return films.encode(path, images, start=start, **more).read_bytes()  # type: ignore[arg-type]
 
 
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
+RELATIVE = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 JOINED: dict[str, tuple[str, list[dict[str, object]]]] = {
     "the same clock": ("ts", [{"start": 10}, {"start": 10}]),
     "an earlier clock": ("ts", [{"start": 3600}, {"start": 2}]),
@@ -132,6 +135,8 @@ JOINED: dict[str, tuple[str, list[dict[str, object]]]] = {
     "HEVC": ("ts", [{"start": 50, "codec": "libx265"}, {"start": 20, "codec": "libx265"}]),
     "program streams": ("mpg", [{"start": 50}, {"start": 20}]),
     "across the end of 33 bits": ("ts", [{"start": WRAP - 2}, {"start": WRAP - 2}]),
+    "Matroska": ("mkv", [{"start": 0}, {"start": 0}]),
+    "WebM": ("webm", [{"start": 0, "codec": "libvpx", "bframes": 0}] * 2),
 }
 
 
@@ -147,8 +152,70 @@ def test_joined_recordings_follow_each_other(tmp_path: Path, name: str) -> None:
     assert media.duration == pytest.approx(4 * len(parts), abs=0.1)
     assert len(list(read_frames(media, 1, 64, report=report))) == 4 * len(parts)
     assert (report.gaps, len(report.notes)) == ([], 1)
-    for number in (30, 130, 199):
-        assert films.number(read_image_at(path, Kind.VIDEO, number / 25)) == number % 100
+    for number in (30, 130, 199):  # Matroska's times are milliseconds
+        assert films.number(read_image_at(path, Kind.VIDEO, (number + 0.4) / 25)) == number % 100
+
+
+TAILS: dict[str, Callable[[Path], bytes]] = {  # of which FFmpeg reads four seconds, without an error
+    "mp4": lambda p: 2 * part(p, 0),
+    "front.mp4": lambda p: 2 * part(p, 0, options={"movflags": "faststart"}),
+    "flv": lambda p: 2 * part(p, 0, bframes=0),
+    "asf": lambda p: 2 * part(p, 0),
+    "zeroed.mp4": lambda p: zeroed(part(p, 0, 300, gop=25, options=FRAGMENTED), 0.33, 0.66),
+}
+
+
+def zeroed(content: bytes, begin: float, end: float) -> bytes:
+    """A copy that broke off and was gone on with later, as downloads leave it."""
+    first, last = round(begin * len(content)), round(end * len(content))
+    return content[:first] + bytes(last - first) + content[last:]
+
+
+@pytest.mark.parametrize("name", TAILS)
+def test_what_is_behind_the_part_that_is_read_is_told(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"b.{name}"
+    path.write_bytes(TAILS[name](tmp_path / f"a.{name}"))
+    media, _ = identify_media(path, "yard")
+    offsets, report = read(media, 1)
+    assert offsets[:3] == pytest.approx([0, 1, 2], abs=0.01)
+    assert media.duration == pytest.approx(4, abs=0.6), "what is behind it is not watched"
+    (note,) = report.notes
+    assert re.search(r"its video track ends \d+ bytes before the file does", note)
+
+
+@pytest.mark.parametrize("how", ["options", "audio"])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "flv", "asf", "avi"])
+def test_an_index_at_the_end_is_nothing_that_was_left_out(tmp_path: Path, suffix: str, how: str) -> None:
+    more = {"options": {"options": FRAGMENTED} if suffix == "mp4" else {}, "audio": {"audio": 10.0}}[how]
+    path = films.encode(tmp_path / f"a.{suffix}", films.numbered(250), bframes=0, **more)  # type: ignore[arg-type]
+    assert read(identify_media(path, "yard")[0], 1)[1].notes == []
+
+
+LOST: dict[str, Callable[[Path], bytes]] = {
+    "zeroed.mkv": lambda p: zeroed(part(p, 0, 400, gop=25), 0.3, 0.6),
+    "zeroed.ts": lambda p: zeroed(part(p, 0, 400, gop=25), 0.3, 0.6),
+    "cut.ts": lambda p: (whole := part(p, 0, 400, gop=25))[: len(whole) * 3 // 10] + whole[len(whole) * 6 // 10 :],
+    "joined.mp4": lambda p: 2 * part(p, 0, 200, gop=100, bframes=0, options=RELATIVE),  # FFmpeg leaves out a fragment
+}
+
+
+@pytest.mark.parametrize("every", [0, 1])
+@pytest.mark.parametrize("name", LOST)
+def test_what_is_lost_in_the_middle_was_not_looked_at(tmp_path: Path, name: str, every: float) -> None:
+    (path := tmp_path / f"b.{name}").write_bytes(LOST[name](tmp_path / f"a.{name}"))
+    media, _ = identify_media(path, "yard")
+    offsets, report = read(media, every)
+    silent = [(a, b) for a, b in pairwise([*offsets, media.duration]) if b - a > 2.2]
+    assert silent
+    for a, b in silent:
+        assert sum(min(b, g.end) - max(a, g.start) for g in report.gaps if g.start < b and g.end > a) > b - a - 2.2
+
+
+def test_sound_that_is_longer_or_earlier_than_the_pictures_is_no_damage(tmp_path: Path) -> None:
+    path = films.sound_first(tmp_path / "a.mkv", 3.0)
+    media, _ = identify_media(path, "yard")
+    assert read(media, 1) == ([0, 1, 2, 3], ReadReport())
+    assert media.duration == pytest.approx(4, abs=0.1)
 
 
 def test_a_recording_that_follows_in_another_track_is_told(tmp_path: Path) -> None:

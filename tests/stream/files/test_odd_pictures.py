@@ -14,7 +14,7 @@ import skimage.data
 from PIL import Image as Pillow
 
 from footage.stream.files import image_file
-from footage.stream.files.decode import read_frames
+from footage.stream.files.decode import ReadReport, read_frames
 from footage.stream.files.probe import probe_file
 from footage.stream.files.unreadable import MediaError
 from footage.stream.frame import Clock
@@ -167,6 +167,15 @@ def test_other_names_of_formats_that_are_read(tmp_path: Path, suffix: str, forma
     (frame,) = read_frames(media, 1, 224)
     assert np.abs(frame.image.astype(int) - image_file.load(path, 224)).max() == 0
     assert frame.image.std() > 20
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png", ".tif"])
+def test_further_pictures_of_a_file_are_told(tmp_path: Path, suffix: str) -> None:
+    pictures = [Pillow.fromarray(films.photograph(name, (80, 60))) for name in ("cat", "coffee", "rocket")]
+    pictures[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=pictures[1:])
+    media, _ = identify_media(tmp_path / f"a{suffix}", "yard")
+    assert len(list(read_frames(media, 1, 64, report=(report := ReadReport())))) == 1
+    assert report.notes == ["it holds 3 pictures, of which the first is read: save the others as a video"]
 
 
 def test_what_is_not_read_says_what_to_do(tmp_path: Path) -> None:
