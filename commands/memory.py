@@ -12,9 +12,10 @@ from footage.indexer.embed import network_memory
 
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 """As in glibc's malloc.h."""
-LARGE = 256 << 10
-"""Bytes from which on memory comes from the system alone and goes back when it is freed: frames, batches, Arrow's
-buffers. Else glibc raises this limit to 32 MB after the first of them, and they leave holes among what is small."""
+LARGE = 128 << 10
+"""Bytes from which on memory comes from the system alone and goes back when it is freed: frames (225 KiB at 320 x 240,
+and as many as 128 wait), batches, Arrow's buffers. It is glibc's own first limit, which it else raises to 32 MB after
+the first of them, and they leave holes among what is small."""
 
 
 def limit_arenas() -> None:

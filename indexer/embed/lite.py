@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +26,6 @@ SIZE_STEP = 32
 """The networks halve their input five times; whole multiples leave no partly covered cell."""
 MAX_NETWORK_SIDE = 2 * IMAGE_SIDE
 """Pixels: longer images are squeezed to this, so that a panorama costs no more than two squares."""
-NETWORK_BATCH = 4
-"""Images in the network at once: more are not faster (docs/live.md), and each takes 30 MB that OpenVINO keeps."""
 LITE_PRECISION = "f32"
 """bf16 would be twice as fast, but moves vectors to a cosine of 0.997 and costs 0.01 mAP: machines must agree."""
 TEXT_THREADS = 1
@@ -39,8 +37,10 @@ MATCH_FLOOR = 0.174
 
 T = TypeVar("T")
 R = TypeVar("R")
-Part: TypeAlias = tuple[list[int], NDArray[np.uint8]]
-"""Places of images in a batch, and their pixels: (n, height, width, 3)."""
+Pixels: TypeAlias = NDArray[np.uint8]
+"""What the network takes of one image: (1, height, width, 3). OpenVINO keeps what its largest batch took, 30 MB an
+image, and a service would take that in every moment in which it is behind; more at once are not faster (docs/live.md).
+"""
 
 
 def network_size(image: Image) -> tuple[int, int]:
@@ -50,14 +50,6 @@ def network_size(image: Image) -> tuple[int, int]:
     return min(MAX_NETWORK_SIDE, round(height * scale / SIZE_STEP) * SIZE_STEP), min(
         MAX_NETWORK_SIDE, round(width * scale / SIZE_STEP) * SIZE_STEP
     )
-
-
-def _batches(shapes: Sequence[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], list[int]]]:
-    """Yield the numbers of images that go through the network together: of one shape, ``NETWORK_BATCH`` at most."""
-    for shape in dict.fromkeys(shapes):
-        rows = [i for i, other in enumerate(shapes) if other == shape]
-        for first in range(0, len(rows), NETWORK_BATCH):
-            yield shape, rows[first : first + NETWORK_BATCH]
 
 
 class LiteEmbedder:
@@ -94,8 +86,8 @@ class LiteEmbedder:
     async def images(self, batch: Sequence[Image]) -> Vectors:
         """See ``Embedder.images``."""
         self._check_open()
-        parts = await self._run(self._prepare_pool, _prepare, list(batch))
-        return await self._run(self._network_pool, self._images, parts)
+        resized = await self._run(self._prepare_pool, _prepare, list(batch))
+        return await self._run(self._network_pool, self._images, resized)
 
     async def texts(self, texts: Sequence[str]) -> Vectors:
         """See ``Embedder.texts``. At most 128 word pieces of a text are used."""
@@ -129,10 +121,10 @@ class LiteEmbedder:
     def _compile(self, name: str, threads: int) -> Any:
         return compile_model(LITE_FOLDER / name, threads=threads, precision=LITE_PRECISION, cache=self._cache)
 
-    def _images(self, parts: list[Part]) -> Vectors:
-        vectors = np.empty((sum(len(rows) for rows, _ in parts), self.space.dim), np.float32)
-        for rows, pixels in parts:
-            vectors[rows] = self._image_network({"pictures": pixels})["vectors"]
+    def _images(self, images: list[Pixels]) -> Vectors:
+        vectors = np.empty((len(images), self.space.dim), np.float32)
+        for row, pixels in enumerate(images):
+            vectors[row] = self._image_network({"pictures": pixels})["vectors"][0]
         return vectors
 
     def _texts(self, texts: list[str]) -> Vectors:
@@ -146,16 +138,13 @@ class LiteEmbedder:
         return vectors
 
 
-def _prepare(images: list[Image]) -> list[Part]:
-    """Resize images to what the network takes; those that go through it together are one array."""
+def _prepare(images: list[Image]) -> list[Pixels]:
+    """Resize images to what the network takes."""
     import cv2  # only pictures need it, and questions are words mostly
 
-    shapes, parts = [network_size(image) for image in images], []
-    for shape, rows in _batches(shapes):
-        pixels = np.empty((len(rows), *shape, 3), np.uint8)
-        for resized, row in zip(pixels, rows, strict=True):
-            shrinks = images[row].shape[0] > shape[0]
-            interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            cv2.resize(images[row], shape[::-1], resized, interpolation=interpolation)
-        parts.append((rows, pixels))
-    return parts
+    resized = []
+    for image in images:
+        height, width = network_size(image)
+        interpolation = cv2.INTER_AREA if image.shape[0] > height else cv2.INTER_LINEAR
+        resized.append(np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)[None])
+    return resized
