@@ -110,7 +110,7 @@ async def _run_audit_log(
 ) -> AsyncIterator[AuditLog | None]:
     """Delete old entries of the audit log while the block runs, even when it is off; None when it is off."""
     audit = audit_log(settings)
-    async with supervisor.running(audit=partial(audit.run, clock)):
+    async with supervisor.running(audit=partial(audit.run, clock, clock.wrong)):
         yield audit if settings.audit else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from footage.indexer.live.expiry_clock import ExpiryClock
@@ -36,7 +36,7 @@ class Retention:
         keep: how long each camera's footage and records are kept; None: as long as there is space.
         size: bytes that all recordings may take; None: any number.
         free: bytes to leave free on the disk.
-        clock: UTC time by which footage expires; default: an ``ExpiryClock`` that begins now.
+        clock: UTC time by which footage expires, and what was dated by a wrong one; default: one that begins now.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Retention:
         keep: Mapping[str, timedelta | None],
         size: int | None = None,
         free: int = 0,
-        clock: Callable[[], datetime] | None = None,
+        clock: ExpiryClock | None = None,
     ) -> None:
         self._clock = clock or ExpiryClock()
         self._store, self._catalog, self._archive = store, catalog, archive
@@ -74,7 +74,9 @@ class Retention:
     async def delete_expired(self, now: datetime | None = None) -> int:
         """Delete what has expired; returns how many segments were deleted."""
         now, first = now or self._clock(), await self._first_times()
-        expired = await asyncio.to_thread(self._archive.find_expired, self._keep, self._size, self._free, (), now)
+        expired = await asyncio.to_thread(
+            self._archive.find_expired, self._keep, self._size, self._free, (), now, self._clock.wrong
+        )
         try:
             await self._forget(expired, first)
             deleted = await asyncio.to_thread(self._archive.delete, expired)
@@ -112,7 +114,7 @@ class Retention:
             entry.media.id
             for camera, end in latest.items()
             for entry in await self._catalog.media_between([camera], first.get(camera, EPOCH), end)
-            if entry.note == NOT_WRITTEN and entry.media.end <= end
+            if entry.note == NOT_WRITTEN and self._ended(entry.media) <= end
         ]
 
     async def _first_times(self) -> dict[str, datetime]:
@@ -121,16 +123,27 @@ class Retention:
         return {c.camera: max(EPOCH, c.start - CLOCK_MARGIN) for c in cameras if c.start is not None}
 
     async def _forget_before(self, camera: str, first: datetime, before: datetime) -> None:
-        """Forget records without footage (an unrecorded camera, or a segment that was lost) by their own time."""
-        old = Where((camera,), ((EPOCH, before),))
+        """Forget records without footage (an unrecorded camera, or a segment that was lost) by their own time.
+
+        What was dated by a clock that was set afterwards is forgotten when its true time comes.
+        """
+        spans = self._clock.wrong.expired_before(before)
+        if not spans:
+            return
+        old = Where((camera,), tuple(spans))
         if await self._store.count(old):
             await self._store.forget(old)
         entries = await self._catalog.media_between([camera], first, before)
-        await self._catalog.remove_media([e.media.id for e in entries if e.media.end <= before])
+        await self._catalog.remove_media([e.media.id for e in entries if self._ended(e.media) <= before])
         await recount([e.media.id for e in entries if e.done], self._store, self._catalog)
-        known = await self._catalog.coverage([camera], EPOCH, before)
-        if watched := [c for c in known if c.state is CoverageState.WATCHED]:
-            await self._catalog.set_coverage(Coverage(camera, watched[0].start, before, CoverageState.GAP, EXPIRED))
+        for start, end in spans:
+            known = await self._catalog.coverage([camera], start, end)
+            if watched := [c for c in known if c.state is CoverageState.WATCHED]:
+                await self._catalog.set_coverage(Coverage(camera, watched[0].start, end, CoverageState.GAP, EXPIRED))
+
+    def _ended(self, media: Media) -> datetime:
+        """When a media ended, by the clock of now."""
+        return self._clock.wrong.latest(media.start, media.end)
 
 
 def _spans(segments: Sequence[Media]) -> list[tuple[datetime, datetime]]:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from footage.query.http.schemas import AuditOut, EntryOut
 from footage.stream.private import make_file, make_folder
+from footage.stream.recording.wrong_times import WrongTimes
 
 log = logging.getLogger(__name__)
 
@@ -84,23 +85,28 @@ class AuditLog:
             except ValueError:
                 continue
 
-    async def run(self, clock: Callable[[], datetime] = partial(datetime.now, UTC)) -> None:
+    async def run(
+        self, clock: Callable[[], datetime] = partial(datetime.now, UTC), wrong: WrongTimes | None = None
+    ) -> None:
         """Remove expired files now and every hour, until cancelled.
 
         Args:
             clock: UTC time by which they expire.
+            wrong: what was dated by clocks that were set afterwards.
         """
         while True:
             try:
-                await asyncio.to_thread(self.remove_expired, clock())
+                await asyncio.to_thread(self.remove_expired, clock(), wrong)
             except OSError as error:
                 log.error("old days of the audit log cannot be removed: %s", error)
             await asyncio.sleep(CLEANUP_INTERVAL)
 
-    def remove_expired(self, now: datetime) -> None:
+    def remove_expired(self, now: datetime, wrong: WrongTimes | None = None) -> None:
         """Remove the files of days that ended longer ago than entries are kept."""
+        wrong = wrong or WrongTimes()
         for day, path in list(self._files()):
-            if datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1) <= now - self._keep:
+            start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+            if wrong.latest(start, start + timedelta(days=1)) <= now - self._keep:
                 path.unlink(missing_ok=True)
 
 

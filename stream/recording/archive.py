@@ -20,6 +20,7 @@ from footage.stream.frame import Media
 from footage.stream.private import make_folder
 from footage.stream.recording import segment
 from footage.stream.recording.repair import repair_segment
+from footage.stream.recording.wrong_times import WrongTimes
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ class SegmentArchive:
         free: int = 0,
         busy: Container[Path] = (),
         now: datetime | None = None,
+        wrong: WrongTimes | None = None,
     ) -> list[Media]:
         """Find the finished segments that have to be deleted, oldest first; nothing is deleted yet.
 
@@ -134,15 +136,16 @@ class SegmentArchive:
             free: bytes to keep free on the disk.
             busy: paths that have to stay, besides protected ones.
             now: UTC.
+            wrong: what was dated by clocks that were set afterwards: it is as old as it truly is.
         """
-        now = now or datetime.now(UTC)
-        gone = {one.path: one for one in self._expired_by_age(keep, now) if self._may_delete(one, busy)}
+        now, wrong = now or datetime.now(UTC), wrong or WrongTimes()
+        gone = {one.path: one for one in self._expired_by_age(keep, now, wrong) if self._may_delete(one, busy)}
         excess = free - self._free(self.folder)
         if total is not None:
             excess = max(excess, self.total_size() - total)
         if excess > 0:
             excess -= sum(_size(path) for path in gone)
-        for one in self._by_start() if excess > 0 else ():
+        for one in self._by_age(wrong) if excess > 0 else ():
             if one.path not in gone and self._may_delete(one, busy):
                 gone[one.path] = one
                 excess -= _size(one.path)
@@ -205,14 +208,27 @@ class SegmentArchive:
             self._days[str(path.parent)] = replace(known, segments=known.segments - 1, size=known.size - size)
         return True
 
-    def _expired_by_age(self, keep: Mapping[str, timedelta | None], now: datetime) -> Iterator[Media]:
+    def _expired_by_age(
+        self, keep: Mapping[str, timedelta | None], now: datetime, wrong: WrongTimes
+    ) -> Iterator[Media]:
         for camera, age in keep.items():
-            if age is not None:
-                yield from (one for one in self.segments(camera, end=now - age) if one.end <= now - age)
+            for one in self.segments(camera, end=now - age) if age is not None else ():
+                if age is not None and wrong.latest(one.start, one.end) <= now - age:
+                    yield one
 
-    def _by_start(self) -> Iterator[Media]:
-        """All finished segments in order of time."""
-        return heapq.merge(*map(self.segments, self.cameras()), key=lambda m: m.start)
+    def _by_age(self, wrong: WrongTimes) -> Iterator[Media]:
+        """All finished segments, the oldest first."""
+
+        def ended(one: Media) -> datetime:
+            return wrong.latest(one.start, one.end)
+
+        def right(camera: str) -> Iterator[Media]:
+            return (one for one in self.segments(camera) if ended(one) == one.end)
+
+        cameras = self.cameras()
+        found = (one for c in cameras for span in wrong.spans for one in self.segments(c, span.start, span.end))
+        moved = {one.path: one for one in found if ended(one) != one.end}
+        return heapq.merge(*map(right, cameras), sorted(moved.values(), key=ended), key=ended)
 
     def _may_delete(self, one: Media, busy: Container[Path]) -> bool:
         with self._lock:

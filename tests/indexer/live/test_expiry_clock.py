@@ -193,3 +193,55 @@ def test_a_file_that_cannot_be_read_is_told_and_the_clock_is_believed(tmp_path, 
     assert "cannot be read" in caplog.text
     boots.run(HOUR)
     assert boots.start(HOUR) < 0
+
+
+def dated(boots):
+    """What the machine's clock shows."""
+    return boots.truth() + timedelta(seconds=boots.error)
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["set while the service ran", "killed before"])
+@pytest.mark.parametrize("error", [-56 * YEAR, -20 * DAY])
+@pytest.mark.parametrize("first", [True, False], ids=["the first start", "a later one"])
+def test_what_a_clock_that_was_behind_dated_is_as_old_as_it_is(tmp_path, seen, error, first):
+    if first and error > -YEAR and not seen:
+        pytest.skip("nothing tells that a clock is wrong which shows a likely time and was never seen to show another")
+    boots = Boots(tmp_path / "clock.json")
+    if not first:
+        boots.start()
+        boots.run(HOUR)
+    boots.start(HOUR, error)
+    boots.run(0.2 * HOUR)
+    recorded, time = boots.truth(), dated(boots)
+    boots.run(0.2 * HOUR)
+    if seen:
+        boots.error = 0.0
+    else:
+        boots.start(HOUR, 0.0)
+    boots.run(60)
+    for _ in range(2):
+        wrong = (boots.clock.wrong.latest(time, time) - recorded).total_seconds()
+        assert wrong == 0 if seen else 0 <= wrong < 2 * HOUR
+        boots.run(10 * HOUR)
+        boots.start()  # it is kept
+        boots.run(60)
+
+
+def test_a_setting_that_is_taken_back_leaves_nothing(boots):
+    before = boots.truth()
+    boots.run(HOUR)
+    for error in (YEAR, 0.0, -YEAR, 0.0):
+        boots.error = error
+        boots.run(HOUR)
+        shown = dated(boots)
+        assert boots.clock.wrong.latest(before, before) >= before, "never older"
+        assert boots.clock.wrong.latest(shown, shown) == shown
+    assert boots.clock.wrong.latest(before, before) == before
+
+
+def test_small_steps_are_not_kept(boots):
+    boots.error = 30.0
+    boots.run(HOUR)
+    boots.error = 0.0
+    boots.run(HOUR)
+    assert list(boots.clock.wrong.spans) == []

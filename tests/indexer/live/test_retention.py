@@ -116,7 +116,7 @@ async def test_without_footage_records_media_and_coverage_expire_by_their_own_ti
     archive, now = EmptyArchive(), START + timedelta(seconds=200)
     keep = {"yard": timedelta(seconds=100), "door": None}
     assert await Retention(store, catalog, archive, keep, 7, 9).delete_expired(now) == 0
-    assert archive.asked == [(keep, 7, 9, (), now)]
+    assert [asked[:5] for asked in archive.asked] == [(keep, 7, 9, (), now)]
     left = [(r.camera, (r.time - START).total_seconds()) async for r in store.scan()]
     assert left == [("door", 0), ("yard", 100), ("yard", 180)]
     held = await catalog.media_between([], EPOCH, DISTANT_FUTURE)
@@ -223,3 +223,46 @@ async def test_footage_does_not_expire_while_the_clock_is_an_hour_ahead(store, c
     left = [m.start for m in archive.segments("yard")]
     assert left == [START + timedelta(minutes=minute) for minute in range(40, 90, 10)]
     assert len(await catalog.media_between([], EPOCH, DISTANT_FUTURE)) == 5
+
+
+class Machine:
+    """A machine whose clock is wrong until it is set, and the clock by which footage expires."""
+
+    def __init__(self, error):
+        self.elapsed, self.error = 600.0, error
+        self.clock = ExpiryClock(self.now, lambda: self.elapsed)
+
+    def now(self):
+        return START + timedelta(seconds=self.elapsed) + self.error
+
+    def run(self, length):
+        self.elapsed += length.total_seconds()
+        self.clock()
+
+
+async def test_footage_of_a_clock_that_showed_1970_is_kept_for_as_long_as_other_footage(store, catalog, tmp_path):
+    archive, hour = SegmentArchive(tmp_path), timedelta(hours=1)
+    machine = Machine(EPOCH - START)
+    keep = {"yard": 2 * hour * 24, "gate": 2 * hour * 24}
+    retention = Retention(store, catalog, archive, keep, clock=machine.clock)
+    for _ in range(6):
+        opened = new_segment(archive.folder, "yard", machine.now(), Clock.ARRIVAL, ".mp4")
+        machine.run(timedelta(minutes=10))
+        media = finished_segment(opened, 600.0)
+        Path(media.path).parent.mkdir(parents=True, exist_ok=True)
+        Path(media.path).write_bytes(b"film")
+        unrecorded = Media(f"f{media.id}", "gate", "", Kind.FEED, media.start, Clock.ARRIVAL, 600.0)
+        for one in (media, unrecorded):  # a camera that is recorded, and one that is not
+            await catalog.add_media(one, "live")
+            await store.write([Record(one.camera, one.start, one.id, 0.0, np.array([1, 0, 0], np.float32))])
+            await catalog.set_coverage(Coverage(one.camera, one.start, one.end, CoverageState.WATCHED))
+    machine.error = timedelta()
+    deleted, watched = [], []
+    for length in (timedelta(), hour, 24 * hour, 22 * hour, timedelta(minutes=31), hour):
+        machine.run(length)
+        deleted.append(await retention.delete_expired())
+        spans = await catalog.coverage(["gate"], EPOCH, DISTANT_FUTURE)
+        watched.append(sum((s.end - s.start for s in spans if s.state is CoverageState.WATCHED), timedelta()))
+    assert deleted == [0, 0, 0, 0, 3, 3]
+    assert [round(w / timedelta(minutes=1)) for w in watched] == [60, 60, 60, 60, 29, 0]
+    assert (await store.count(), await catalog.media_between([], EPOCH, DISTANT_FUTURE)) == (0, [])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from footage.indexer.live.expiry_clock import ExpiryClock
 from footage.query.http import audit as module
 from footage.query.http.audit import MAX_TEXT, AuditLog
+from footage.stream.recording.wrong_times import WrongSpan, WrongTimes
 from tests.query.http.test_tokens import SPAN, answer, moment, two_cameras
 
 __all__ = ["two_cameras"]
@@ -155,3 +156,15 @@ async def test_nothing_expires_because_the_clock_was_set_forward(tmp_path, monke
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert [path.name for path in tmp_path.iterdir()] == ["2026-05-03.jsonl"]
+
+
+@pytest.mark.parametrize(("age", "kept"), [(89, True), (91, False)])
+def test_entries_of_a_clock_that_showed_1970_are_as_old_as_they_are(tmp_path, age, kept):
+    (tmp_path / "1970-01-01.jsonl").write_text("{}\n")
+    now = datetime(2026, 5, 4, tzinfo=UTC)
+    begun, ended = (datetime(1970, 1, 1, 0, minute, tzinfo=UTC) for minute in (1, 9))
+    wrong = WrongTimes([WrongSpan(begun, ended, now - timedelta(days=age) - ended)])
+    AuditLog(tmp_path, timedelta(days=90)).remove_expired(now, wrong)
+    assert (tmp_path / "1970-01-01.jsonl").exists() == kept
+    AuditLog(tmp_path, timedelta(days=90)).remove_expired(now)
+    assert list(tmp_path.iterdir()) == []

@@ -14,8 +14,10 @@ import pytest
 
 from footage.stream.files.video_file import VideoFile
 from footage.stream.frame import Clock, Media
+from footage.stream.instants import EPOCH
 from footage.stream.recording import segment
 from footage.stream.recording.archive import SegmentArchive
+from footage.stream.recording.wrong_times import WrongSpan, WrongTimes
 from tests import films
 from tests.stream.live.feeds import BEGIN, RecorderHarness, feed, numbered_frames
 
@@ -142,6 +144,23 @@ def test_expired_segments_are_known_before_they_are_deleted(archive: SegmentArch
     assert archive.find_expired({}, total=SIZE) == made[:2] == archive.find_expired({}, total=SIZE)
     Path(made[0].path).unlink()  # a delete that was killed half way is done again
     assert archive.delete(made[:2]) == made[:2]
+
+
+def test_what_a_wrong_clock_dated_is_as_old_as_it_is(archive: SegmentArchive, tmp_path: Path) -> None:
+    """The clock showed 1970 after the first two, and was set before the last."""
+    right, late = put(tmp_path, "door", 2), put(tmp_path, "door", 1, BEGIN + 4 * LENGTH)
+    odd = put(tmp_path, "door", 2, EPOCH)
+    wrong = WrongTimes([WrongSpan(EPOCH, EPOCH + 2 * LENGTH, BEGIN + 2 * LENGTH - EPOCH)])
+    by_age = [*right, *odd, *late]
+    for count in range(1, 6):
+        due = archive.find_expired({}, total=(5 - count) * SIZE, wrong=wrong)
+        assert {one.path for one in due} == {one.path for one in by_age[:count]}
+    for count in range(6):
+        due = archive.find_expired({"door": (5 - count) * LENGTH}, now=late[0].end, wrong=wrong)
+        assert {one.path for one in due} == {one.path for one in by_age[:count]}
+    assert archive.find_expired({"door": LENGTH}, now=late[0].end) == [*odd, *right], "without knowing"
+    unknown = WrongTimes([WrongSpan(EPOCH, EPOCH + 2 * LENGTH, None)])
+    assert archive.find_expired({"door": timedelta(0)}, now=late[0].end, wrong=unknown) == [*right, *late]
 
 
 def test_empty_folders_are_removed(archive: SegmentArchive, tmp_path: Path) -> None:
