@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from footage.commands.errors import UsageError
 from footage.config.settings import Settings
 from footage.indexer.embed.base import Space
 from footage.indexer.store.base import Catalog, Store
+from footage.indexer.store.vectors_note import VectorsNote, read_note, write_note
 
 if TYPE_CHECKING:
     from footage.indexer.store.cassandra import CassandraSession, CassandraStore
@@ -87,10 +89,16 @@ class Backend:
             from footage.indexer.store.cassandra import CassandraCatalog
 
             return await CassandraCatalog.open(self.session)
+        from footage.indexer.store.lance_files import noted_tables
         from footage.indexer.store.sqlite import SqliteCatalog
 
         make_data_folder(self._settings.data)
-        return await SqliteCatalog.open(self._path)
+        is_new = not self._path.exists()
+        catalog = await SqliteCatalog.open(self._path)
+        if is_new:  # beside vectors it is in the place of one that is gone
+            for table, state in noted_tables(self._settings.data / "vectors").items():
+                await write_note(catalog, table, VectorsNote(state.version, state.rows))
+        return catalog
 
     async def store(self, space: Space) -> Store:
         """The vectors of one space."""
@@ -117,7 +125,15 @@ class Backend:
             advice = "footage index, on each machine that has footage of that time; docs/cluster.md tells more"
             return f"the index in {self.location} is damaged: {found}; repair it with: {advice}" if found else ""
         lance, sqlite = self.embedded(store, catalog)
-        found = await lance.find_damage()
+        for _ in range(2):  # a service may note a commit between two readings, but not twice in this time
+            note = await read_note(sqlite, lance.table)
+            if not (found := await lance.find_damage(note.version)):
+                break
+        if not found and note.unknown:
+            found = (
+                f"catalog.sqlite was replaced, and {note.unknown} records are of footage that it does not know; if "
+                "there is a later copy of it, put that back"
+            )
         if not found and await sqlite.has_records() and not await lance.count():
             found = "there are no vectors of the files that the catalog knows"
         return f"the index in {self.location} is damaged: {found}; repair it with: footage index" if found else ""
@@ -148,3 +164,18 @@ class Backend:
         """Disconnect."""
         if self.session:
             await self.session.close()
+
+
+async def note_vectors(store: Store, catalog: Catalog) -> None:
+    """Note in an embedded catalog which vectors belong to it, and beside these that it knows, after something changed.
+
+    So it is told when either is replaced by an older copy.
+    """
+    from footage.indexer.store.lance import LanceStore
+
+    if not isinstance(store, LanceStore):
+        return
+    version, note = await store.version(), await read_note(catalog, store.table)
+    if version > note.version:
+        await write_note(catalog, store.table, replace(note, version=version))
+        await store.note_known(version)

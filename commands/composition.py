@@ -270,6 +270,11 @@ def _no_index(settings: Settings) -> UsageError:
             f"there is no index in the keyspace {settings.cassandra.keyspace} yet: make its tables with "
             "footage store init, then index with footage index FILE_OR_FOLDER"
         )
+    if (settings.data / "vectors.json").exists():
+        return UsageError(
+            f"{settings.data} has vectors, and catalog.sqlite, which knows what they are of, is gone: put it back from "
+            "a copy, or index the footage again with: footage index FILE_OR_FOLDER"
+        )
     return UsageError(f"there is no index in {settings.data}; make one with: footage index FILE_OR_FOLDER")
 
 

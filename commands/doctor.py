@@ -276,7 +276,10 @@ def _describe_gaps(compared: Comparison, advice: str) -> list[str]:
 
 async def _examine(index: Index) -> list[str]:
     """Read every record and every page of the catalog, and compare them; what is wrong, noted for ``footage index``."""
+    from dataclasses import replace
+
     from footage.indexer.store.integrity import compare
+    from footage.indexer.store.vectors_note import read_note, write_note
 
     store, catalog = index.backend.embedded(index.store, index.catalog)
     report = await store.examine()
@@ -290,6 +293,9 @@ async def _examine(index: Index) -> list[str]:
     if problems:
         await store.note_loss(report.lost + len(compared.missing))
         problems.append("repair it with: footage index")
+    note = await read_note(catalog, store.table)
+    if compared.orphans < note.unknown:
+        await write_note(catalog, store.table, replace(note, unknown=compared.orphans))
     problems += _describe_gaps(compared, "; footage index repairs that, if it finds the index damaged")
     if damage := await catalog.find_damage():
         problems.append(f"catalog.sqlite is damaged, restore it from a copy: {damage}")

@@ -76,9 +76,9 @@ def index(
 
 
 async def _index_files(settings: Settings, jobs: list[Job]) -> None:
-    from footage.commands.composition import open_services
+    from footage.commands.composition import open_services, recordings_folder
     from footage.commands.indexing import index_files
-    from footage.commands.repair import repair_index
+    from footage.commands.repair import repair_index, settle_unknown
 
     repaired = await repair_index(settings)
     if not jobs:
@@ -88,6 +88,8 @@ async def _index_files(settings: Settings, jobs: list[Job]) -> None:
     async with open_services(settings) as services:
         print_message(f"model {services.model}")
         report = await index_files(services, jobs)
+        if settings.store == "embedded":
+            await settle_unknown(services, recordings_folder(settings))
     if report.stopped:
         print_message("stopped; the same command goes on from here")
         raise typer.Exit(INTERRUPTED)

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from footage.commands.backend import note_vectors
 from footage.commands.composition import SearchServices
 from footage.commands.errors import print_message
 from footage.indexer.files.file_indexer import FileIndexer, IndexReport, Job
@@ -53,6 +54,7 @@ async def index_files(services: SearchServices, jobs: list[Job]) -> IndexReport:
         async with Supervisor() as supervisor, supervisor.running(**stages):
             report = await indexer.run(jobs)
             await services.store.maintain()
+            await note_vectors(services.store, services.catalog)
     finally:
         loop.remove_signal_handler(signal.SIGINT)
     print_report(report, time.perf_counter() - started)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from footage.commands.backend import Backend
-from footage.commands.composition import SearchServices, find_index, may_have_index, open_services
+from footage.commands.composition import SearchServices, find_index, may_have_index, open_services, recordings_folder
 from footage.commands.errors import print_message
 from footage.commands.indexing import index_files
 from footage.commands.service_lock import lock_service_folders
 from footage.config.settings import Settings
 from footage.indexer.embed.base import Space
 from footage.indexer.files.file_indexer import Job
+from footage.indexer.live.catalog_writer import RECIPE
 from footage.indexer.store.base import Catalog, CatalogEntry, Coverage, CoverageState, Store
 from footage.indexer.store.errors import StoreDamaged
 from footage.indexer.store.integrity import Comparison, compare
 from footage.indexer.store.lost_vectors import LOST, Spans, describe_losses, read_losses
-from footage.stream.frame import Kind
+from footage.indexer.store.vectors_note import VectorsNote, read_note, write_note
+from footage.stream.frame import Kind, Media
+from footage.stream.recording.archive import SegmentArchive
 
 LOCK_PATIENCE = 1.0
 """Seconds to wait for a service to end: repair replaces what it has open."""
@@ -40,7 +45,7 @@ async def repair_index(settings: Settings) -> bool:
     async with lock_service_folders(settings, LOCK_PATIENCE):
         await _salvage(settings, space)
         async with open_services(settings) as services:
-            await _index_lost(services, settings.every)
+            await _index_lost(services, settings.every, recordings_folder(settings))
     return True
 
 
@@ -82,7 +87,7 @@ async def _salvage(settings: Settings, space: Space) -> None:
     print_message(f"{report.whole} records are whole and kept, {report.lost} are not; the damaged files are in {aside}")
 
 
-async def _index_lost(services: SearchServices, every: float) -> None:
+async def _index_lost(services: SearchServices, every: float, recordings: Path) -> None:
     """Index again from their media what the catalog knows and the store lacks."""
     store, _ = Backend.embedded(services.store, services.catalog)
     compared = await _compare(services.store, services.catalog)
@@ -98,7 +103,47 @@ async def _index_lost(services: SearchServices, every: float) -> None:
         print_message(f"not repaired: {', '.join(entry.media.path for entry in left)}")
         return
     await store.note_loss(0)
-    print_message("the index is whole again")
+    if not await settle_unknown(services, recordings):
+        print_message("the index is whole again")
+
+
+async def settle_unknown(services: SearchServices, recordings: Path) -> int:
+    """Add recorded segments to a catalog that was replaced; tell what else it does not know, and note that.
+
+    Returns:
+        The number of records whose footage it does not know.
+    """
+    store, catalog = Backend.embedded(services.store, services.catalog)
+    note = await read_note(catalog, store.table)
+    unknown = (await _compare(store, catalog)).unknown if note.unknown or await store.find_damage(note.version) else {}
+    added = await _add_segments(catalog, recordings, unknown) if unknown else set()
+    left = sum(records for media, records in unknown.items() if media not in added)
+    version = await store.version()
+    await write_note(catalog, store.table, VectorsNote(version, left))
+    await store.note_known(version)
+    if added:
+        print_message(f"{len(added)} recorded segments are in the catalog again")
+    if left:
+        print_message(
+            f"not repaired: {left} records are of footage that the catalog does not know; index its files again, or "
+            "remove them with: footage forget --camera NAME"
+        )
+    return left
+
+
+async def _add_segments(catalog: Catalog, recordings: Path, unknown: Collection[str]) -> set[str]:
+    """Add the recorded segments that have records and no entry, by the names of their files; returns their ids."""
+
+    def find() -> list[Media]:
+        archive = SegmentArchive(recordings)
+        found = (segment for camera in archive.cameras() for segment in archive.segments(camera))
+        return [segment for segment in found if segment.id in unknown]
+
+    found = await asyncio.to_thread(find)
+    for media in found:
+        await catalog.add_media(media, RECIPE)
+        await catalog.set_coverage(Coverage(media.camera, media.start, media.end, CoverageState.WATCHED))
+    return {media.id for media in found}
 
 
 async def _repair_cluster(settings: Settings) -> bool:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 
 from footage.commands import memory, worker
+from footage.commands.backend import note_vectors
 from footage.commands.camera_admin import ServiceCameras
 from footage.commands.composition import SearchServices, audit_log, clip_cache, reach_cluster, recordings_folder
 from footage.commands.errors import print_message
@@ -250,6 +251,7 @@ async def _maintain(services: SearchServices) -> None:
         await asyncio.sleep(MAINTENANCE_INTERVAL)
         try:
             await services.store.maintain()
+            await note_vectors(services.store, services.catalog)
         except StoreFull:
             log.debug("no maintenance: the disk is full")
         except PASSING as error:

@@ -48,13 +48,18 @@ class Comparison:
         missing: files that are done and have fewer records than they had.
         bare: recorded segments without any record: their records were lost, or the machine was overloaded.
         silent: connections of cameras that are not recorded, without any record.
-        orphans: records of media that the catalog does not know.
+        unknown: how many records there are of each media that the catalog does not know.
     """
 
     missing: Sequence[CatalogEntry]
     bare: Sequence[CatalogEntry]
     silent: Sequence[CatalogEntry]
-    orphans: int
+    unknown: Mapping[str, int]
+
+    @property
+    def orphans(self) -> int:
+        """Number of records of media that the catalog does not know."""
+        return sum(self.unknown.values())
 
     @property
     def bare_seconds(self) -> float:
@@ -75,7 +80,7 @@ async def compare(catalog: Catalog, counts: Mapping[str, int]) -> Comparison:
         [e for e in entries if e.media.kind is kind and e.media.id not in counts] for kind in (Kind.SEGMENT, Kind.FEED)
     )
     known = {e.media.id for e in entries}
-    return Comparison(missing, bare, silent, sum(n for id, n in counts.items() if id not in known))
+    return Comparison(missing, bare, silent, {id: n for id, n in counts.items() if id not in known})
 
 
 async def recount(ids: Sequence[str], store: Store, catalog: Catalog) -> None:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from math import inf
 from pathlib import Path
@@ -221,10 +222,27 @@ class LanceStore:
                         await self._train_index()
                 await self._column.maintained()
 
-    async def find_damage(self) -> str:
-        """Say what is wrong with the files, by their names and sizes: a millisecond; empty when nothing is."""
+    @property
+    def table(self) -> str:
+        """The name of the table."""
+        return table_name(self.space)
+
+    async def version(self) -> int:
+        """Return the number of the table's last commit."""
+        return (await self._current_state()).version
+
+    async def note_known(self, version: int) -> None:
+        """Remember that the catalog knows of a commit."""
+        await asyncio.to_thread(self._ledger.change, lambda state: replace(state, known=version))
+
+    async def find_damage(self, known: int | None = None) -> str:
+        """Say what is wrong with the files, by their names and sizes: a millisecond; empty when nothing is.
+
+        Args:
+            known: number of the last commit that the catalog knows of, to be compared, too.
+        """
         for pause in (0.05, 0.2, None):  # maintenance in another process replaces files meanwhile
-            found = await self._look_for_damage()
+            found = await self._look_for_damage(known)
             if not found or pause is None:
                 return found
             await asyncio.sleep(pause)
@@ -267,7 +285,7 @@ class LanceStore:
             await self._reader.renew()
             self._opened = time.monotonic()
 
-    async def _look_for_damage(self) -> str:
+    async def _look_for_damage(self, known: int | None) -> str:
         state = await asyncio.to_thread(self._ledger.read)
         if state.lost:
             return f"{state.lost} records were lost"
@@ -275,8 +293,10 @@ class LanceStore:
             found = await self._current_state()
         except StoreError:
             return "the list of its files is missing or cannot be read"
-        if found.version < state.version:
-            return "it was replaced by an older copy"
+        if found.version < max(state.version, known or 0):
+            return "its vectors were replaced by an older copy"
+        if known is not None and known < state.known:
+            return "catalog.sqlite was replaced by an older copy, which does not know what was indexed since"
         broken = await asyncio.to_thread(find_damaged_files, self._table_folder, found.parts)
         return f"{broken} of {found.parts} files with vectors are missing or cut" if broken else ""
 

@@ -37,6 +37,7 @@ class TableState:
         lost: records that were found to be missing, and not repaired since.
         parts: of the table; each has a file.
         manifest: CRC-32 of that commit's list of files; 0 where it is not known.
+        known: a commit that the catalog was told of.
     """
 
     version: int = 0
@@ -44,6 +45,7 @@ class TableState:
     lost: int = 0
     parts: int = 0
     manifest: int = 0
+    known: int = 0
 
 
 class TableLedger:
@@ -82,7 +84,12 @@ class TableLedger:
 
     def note(self, found: TableState) -> None:
         """Note a commit, unless a later one is noted already; what was lost before stays noted."""
-        self.change(lambda state: replace(found, lost=state.lost) if found.version >= state.version else state)
+
+        def later(state: TableState) -> TableState:
+            is_later = found.version >= state.version
+            return replace(found, lost=state.lost, known=state.known) if is_later else state
+
+        self.change(later)
 
     def note_loss(self, records: int) -> None:
         """Note that records were lost, or with 0 that all of them are there again."""
@@ -113,12 +120,23 @@ class TableLedger:
             lost = max(1, noted.rows - rows, noted.lost) if noted.rows else noted.lost
             self.write(TableState(version, rows, lost))
 
+    def tables(self) -> list[str]:
+        """Return the names of all tables of which anything is noted."""
+        return list(self._content())
+
     def _content(self) -> dict[str, Any]:
         try:
             content = json.loads(self._path.read_bytes())
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
+
+
+def noted_tables(folder: Path) -> dict[str, TableState]:
+    """Return what the ledger of a folder says of its tables, by name."""
+    ledger = TableLedger(folder, "")
+    names = ledger.tables()
+    return {name: TableLedger(folder, name).read() for name in names}
 
 
 def find_damaged_files(folder: Path, fragments: int) -> int:

@@ -6,6 +6,8 @@ The model is a stand-in, for speed: it sees mean colors.
 import asyncio
 import json
 import shutil
+from datetime import UTC, datetime
+from pathlib import Path
 
 import av
 import numpy as np
@@ -20,11 +22,14 @@ from footage.commands.repair import repair_index
 from footage.commands.service_lock import lock_service_folders
 from footage.config.settings import Settings
 from footage.indexer.embed.choose import ChosenEmbedder
-from footage.indexer.store.base import CoverageState, Where
+from footage.indexer.store.base import CoverageState, Record, Where
 from footage.stream.frame import Clock, Kind, Media
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST
+from footage.stream.recording import segment
+from footage.stream.recording.archive import SegmentArchive
 from tests.indexer.color_embedder import ColorEmbedder
 
+START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 CAMERAS = {"one": (220, 20, 20), "two": (20, 220, 20), "three": (220, 20, 20)}
 
 
@@ -127,6 +132,66 @@ def test_lost_vectors_are_told_by_every_command_and_repaired_from_the_footage(fo
     assert "15 records, all of them read" in out
     code, _, told = run(folder, "index")
     assert (code, "not damaged" in told) == (2, True)
+
+
+@pytest.mark.parametrize("names", [("vectors", "vectors.json"), ("catalog.sqlite",)])
+def test_what_was_put_back_from_an_older_copy_is_told_and_indexed_again(folder, names):
+    data, four = folder / "data", (folder / "four.mp4", "--start", "2026-05-04T12:00:00Z")
+    for name in names:
+        (shutil.copytree if (data / name).is_dir() else shutil.copy)(data / name, folder / name)
+    make_film(four[0], (20, 20, 220))
+    assert run(folder, "index", *four)[0] == 0
+    for name in names:
+        for path in data.glob(f"{name}*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name in names:
+        (folder / name).rename(data / name)
+    assert "older copy" in run(folder, "status")[2]
+    assert "older copy" in json.loads(run(folder, "search", "blue", "--json")[1])["problem"]
+    code, _, told = run(folder, "index", *four)
+    assert (code, "whole again" in told or "5 records" in told) == (0, True), told
+    assert json.loads(run(folder, "search", "blue", "--json", "--camera", "four")[1])["problem"] == ""
+    assert "20 records, all of them read" in run(folder, "doctor", "--deep")[1]
+
+
+def record_segment(data):
+    """Adds a recorded segment of a camera, with a record, as a service does."""
+    archive = SegmentArchive(data / "recordings")
+    opened = segment.new_segment(archive.folder, "yard", START, Clock.RTCP, ".mp4")
+    media = segment.finished_segment(opened, 5.0)
+    Path(media.path).parent.mkdir(parents=True)
+    Path(media.path).write_bytes(b"")
+
+    async def add():
+        index = await find_index(Settings(data=data))
+        (gray,) = await ColorEmbedder().texts(["gray"])
+        await index.catalog.add_media(media, "live")
+        await index.store.write([Record("yard", media.at(1.0), media.id, 1.0, gray)])
+        await index.close()
+
+    asyncio.run(add())
+
+
+def test_a_catalog_that_is_gone_is_told_until_it_knows_all_footage_again(folder, original):
+    data = folder / "data"
+    record_segment(data)
+    for path in data.glob("catalog.sqlite*"):
+        path.unlink()
+    code, _, told = run(folder, "search", "red")
+    assert (code, "catalog.sqlite, which knows what they are of, is gone" in told) == (2, True), told
+    code, _, told = run(folder, "index", original / "one.mp4", "--start", "2026-05-04T12:00:00Z")
+    assert code == 0
+    assert "1 recorded segments are in the catalog again" in told
+    assert "not repaired: 10 records are of footage that the catalog does not know" in told
+    answer = json.loads(run(folder, "search", "green", "--json")[1])
+    assert "10 records are of footage that it does not know" in answer["problem"]
+    assert "does not know" in run(folder, "status")[2]
+    for name in ("two", "three"):
+        run(folder, "index", original / f"{name}.mp4", "--start", "2026-05-04T12:00:00Z")
+    answer = json.loads(run(folder, "search", "green", "--json")[1])
+    assert (answer["complete"], answer["problem"]) == (True, "")
+    assert {m["missing"] for m in answer["moments"]} == {""}
+    assert {c["camera"] for c in answer["coverage"]} == {*CAMERAS, "yard"}
 
 
 def test_what_was_forgotten_of_a_file_is_not_indexed_again_with_the_rest(folder):
