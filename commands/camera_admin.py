@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from footage.commands.camera_file import folder_file, read_cameras, write_cameras, written_name
+from footage.commands.camera_file import change_cameras, folder_file, read_cameras, without, written_name
 from footage.commands.camera_probe import probe_camera
 from footage.commands.composition import SearchServices, recordings_folder
 from footage.commands.served_folders import ServedFolders
@@ -61,7 +61,7 @@ class ServiceCameras:
 
     async def start(self) -> None:
         """Begin to index the folders that were added before."""
-        await self._folders.start(self._folder_file)
+        await self._folders.start(self._folder_file, self._settings.camera_names)
 
     async def add(self, given: dict[str, Any]) -> str:
         """Add a camera or a folder, and begin to read it; see ``CameraAdmin.add``."""
@@ -133,22 +133,11 @@ class ServiceCameras:
         return "folder"
 
     async def _append(self, path: Path, entry: dict[str, Any]) -> None:
-        def change() -> None:
-            write_cameras(path, [*read_cameras(path), entry])
-
-        await asyncio.to_thread(change)
+        await asyncio.to_thread(change_cameras, path, lambda cameras: [*cameras, entry])
 
     async def _drop(self, path: Path, name: str) -> bool:
         """Remove an entry from a file; returns whether there was one."""
-
-        def change() -> bool:
-            before = read_cameras(path)
-            after = [entry for entry in before if written_name(entry) != name]
-            if len(after) < len(before):
-                write_cameras(path, after)
-            return len(after) < len(before)
-
-        return await asyncio.to_thread(change)
+        return await asyncio.to_thread(change_cameras, path, lambda listed: without(listed, name))
 
 
 def _find_folder(path: str) -> Path | None:

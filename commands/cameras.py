@@ -37,18 +37,24 @@ def add_camera(
     config: Config = None,
 ) -> None:
     """Add a live camera."""
-    from footage.commands.camera_file import read_cameras, write_cameras
+    from footage.commands.camera_file import change_cameras, written_name
     from footage.config.cameras import camera_file, parse_camera
 
     settings = resolve_settings(config, data=data)
-    if name in settings.camera_names:
-        raise UsageError(f"there is already a camera '{name}'")
+    taken = UsageError(f"there is already a camera or folder '{name}'")
+    if name in settings.camera_names | set(map(written_name, _read_folders(settings)[0])):
+        raise taken
     camera: dict[str, Any] = {"name": name, "url": url, "every": every, "keep": keep, "transport": transport}
     camera |= {"record": record, "regions": regions}
     given = {k: v for k, v in camera.items() if v is not None}
     parse_camera(given, "not added")
-    path = camera_file(settings.data)
-    write_cameras(path, [*read_cameras(path), given])
+
+    def add(cameras: list[Any]) -> list[Any]:
+        if name in map(written_name, cameras):  # added meanwhile by somebody else
+            raise taken
+        return [*cameras, given]
+
+    change_cameras(path := camera_file(settings.data), add)
     print_message(f"camera '{name}' is in {path}; footage serve indexes it")
 
 
@@ -56,7 +62,6 @@ def add_camera(
 @reports_errors
 def list_cameras(data: Data = None, config: Config = None) -> None:
     """List the live cameras, without their passwords."""
-    from footage.commands.camera_file import folder_file, read_cameras
     from footage.stream.live.url import redact_url
 
     settings = resolve_settings(config, data=data)
@@ -64,28 +69,54 @@ def list_cameras(data: Data = None, config: Config = None) -> None:
     for c in settings.cameras:
         keep = f"{c.keep:g} s" if c.keep else "while there is room"
         rows.append((c.name, redact_url(c.url.get_secret_value()), f"{c.every:g} s", "yes" if c.record else "no", keep))
-    folders = read_cameras(folder_file(settings.data))
+    folders, problems = _read_folders(settings)
     rows += [(f["name"], f["url"], f"{settings.every:g} s", "a folder", "") for f in folders]
-    print_columns([*rows, *((p.name or "?", "not watched", "", "", "") for p in settings.camera_problems)])
+    unusable = [*(p.name for p in settings.camera_problems), *problems]
+    print_columns([*rows, *((name or "?", "not watched", "", "", "") for name in unusable)])
     warn_about_cameras(settings)
+    for text in problems.values():
+        print_message(text)
+
+
+def _read_folders(settings: Settings) -> tuple[list[Any], dict[str, str]]:
+    """The folders that a service indexes, and what is wrong with others, by name."""
+    from footage.commands.camera_file import find_folder_problem, folder_file, read_cameras, written_name
+    from footage.config.values import SettingsError
+
+    path, folders, problems = folder_file(settings.data), list[Any](), dict[str, str]()
+    try:
+        listed = read_cameras(path)
+    except SettingsError as error:
+        return [], {path.name: str(error)}
+    for entry in listed:
+        known = {*settings.camera_names, *map(written_name, folders)}
+        if problem := find_folder_problem(entry, known):
+            problems[written_name(entry)] = f"{path}: folder '{written_name(entry)}': {problem}"
+        else:
+            folders.append(entry)
+    return folders, problems
 
 
 @app.command("remove")
 @reports_errors
 def remove_camera(name: Name, data: Data = None, config: Config = None) -> None:
     """Remove a live camera; what is indexed of it stays."""
-    from footage.commands.camera_file import folder_file, read_cameras, write_cameras, written_name
+    from footage.commands.camera_file import change_cameras, folder_file, without
     from footage.config.cameras import camera_file
+    from footage.config.values import SettingsError
 
     settings = resolve_settings(config, data=data)
-    files = (camera_file(settings.data), folder_file(settings.data))
-    path = next((p for p in files if name in map(written_name, read_cameras(p))), files[0])
-    cameras = read_cameras(path)
-    kept_cameras = [c for c in cameras if written_name(c) != name]
-    if len(kept_cameras) == len(cameras):
+    removed, problem = False, ""
+    for path in (camera_file(settings.data), folder_file(settings.data)):
+        try:
+            removed = removed or change_cameras(path, lambda listed: without(listed, name))
+        except SettingsError as error:  # what is in the other file can be removed all the same
+            problem = problem or str(error)
+    if not removed and problem:
+        raise UsageError(problem)
+    if not removed:
         known = name in settings.camera_names
         raise UsageError(f"camera '{name}' {'is in footage.yaml: remove it there' if known else 'is not known'}")
-    write_cameras(path, kept_cameras)
     kept = f"what is indexed of it stays (footage forget --camera {name} removes that)"
     print_message(f"camera '{name}' is removed; {kept}")
 

@@ -11,7 +11,7 @@ from footage.stream import private
 log = logging.getLogger(__name__)
 
 OWN_ENTRY = re.compile(
-    r"catalog\.(sqlite(-wal|-shm)?|lock)|vectors(\.json)?|recordings|cache|audit|(cameras|folders)\.yaml|spool(\.done)?"
+    r"catalog\.(sqlite(-wal|-shm)?|lock)|vectors(\.json)?|recordings|cache|audit|(cameras|folders)\.(yaml|lock)|spool(\.done)?"
     r"|refused\.(jsonl|lock)|service\.lock|clock\.json|\.doctor|\.room|demo(\.mp4)?|\.[0-9a-f]{16}\.\d+\.tmp.*"
 )
 """Names of what is made in a data folder; the last are drafts of files."""

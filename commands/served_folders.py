@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Collection, MutableMapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from footage.commands.camera_file import read_cameras, written_name
+from footage.commands.camera_file import find_folder_problem, read_cameras, written_name
 from footage.commands.composition import SearchServices
 from footage.commands.indexing import make_indexer
 from footage.config.values import SettingsError
@@ -17,7 +16,6 @@ from footage.indexer.files.file_indexer import Job
 from footage.indexer.files.folder_watch import finished_files
 from footage.indexer.store.errors import StoreError
 from footage.indexer.supervisor import Stage, Supervisor
-from footage.stream.camera_name import describe_invalid_name
 from footage.stream.printable import printable
 
 log = logging.getLogger(__name__)
@@ -53,15 +51,19 @@ class ServedFolders:
         """Return the names of the folders that are indexed."""
         return set(self._stages)
 
-    async def start(self, file: Path) -> None:
-        """Begin to index the folders that a file lists; an entry that is wrong is told, and takes no other along."""
+    async def start(self, file: Path, cameras: Collection[str] = ()) -> None:
+        """Begin to index the folders that a file lists; an entry that is wrong is told, and takes no other along.
+
+        Args:
+            cameras: names that no folder may have, too.
+        """
         try:
             listed = await asyncio.to_thread(read_cameras, file)
         except SettingsError as error:
             self._note_problem(file, file.name, str(error).removeprefix(f"{file}: "))
             return
         for folder in listed:
-            if problem := _find_problem(folder, self._stages):
+            if problem := find_folder_problem(folder, {*self._stages, *cameras}):
                 self._note_problem(file, written_name(folder) or "unnamed", problem)
             else:
                 self.watch(folder["name"], Path(folder["url"]))
@@ -117,19 +119,3 @@ class ServedFolders:
         for path, reason in report.failed.items():
             log.warning("folder %s: %s", name, reason if printable(path) in reason else f"{printable(path)}: {reason}")
         return True
-
-
-def _find_problem(written: Any, known: MutableMapping[str, Stage]) -> str:
-    """What is wrong with a folder as the file has it; empty where nothing is."""
-    if not isinstance(written, dict):
-        return "a folder consists of 'name: value' pairs"
-    name, url = written.get("name"), written.get("url")
-    if not isinstance(name, str):
-        return "name: it is missing, or no text"
-    if problem := describe_invalid_name(name):
-        return f"name: {problem}"
-    if name in known:
-        return "two folders have this name; this one is not used"
-    if not isinstance(url, str) or not Path(url).is_absolute():
-        return "url: it must be the whole path of a folder, which begins with /"
-    return ""

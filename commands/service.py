@@ -64,6 +64,7 @@ async def run_service(settings: Settings, services: SearchServices) -> AsyncIter
     ):
         metrics.add_stages(supervisor)
         hold: RetentionHold = live.archive.protect if live else lambda _: nullcontext()
+        services.clip_service.hold = hold  # searches read pictures, too
         clips = ClipService(services.store, services.catalog, clip_cache(settings), hold=hold)
         yield AppServices(
             services.store,

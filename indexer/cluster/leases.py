@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 LEASE_SECONDS = 7.0
 """Length of a lease. A cluster, which counts whole seconds, lets a lease end up to two seconds later: the cameras of a
 worker that was killed are with others within about ten."""
+REMIND_SECONDS = 60.0
+"""Seconds between two messages that leases cannot be renewed."""
 CONFIRM_SHARE = 64
 """In this many renewals every lease is looked up once."""
 
@@ -59,7 +61,7 @@ class Leases:
         self._held: dict[str, _Lease] = {}
         self._session, self._session_until, self._sessions = "", float("-inf"), 0
         self._session_lock = asyncio.Lock()
-        self._warned = False  # that the catalog could not be asked when last tried
+        self._warned_at = float("-inf")  # since the catalog could not be asked; minus infinity while it can
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def seconds_left(self, name: str) -> float | None:
@@ -140,7 +142,7 @@ class Leases:
                 raise StoreUnreachable("the catalog does not answer in time") from None
             if self._clock() < requested + self.seconds:
                 self._session_until = max(self._session_until, requested + self.seconds)
-            self._warned = False
+            self._warned_at = float("-inf")
 
     async def _confirm(self, name: str) -> None:
         async with self._locks[name]:
@@ -174,6 +176,6 @@ class Leases:
         return False
 
     def _warn(self, error: StoreError) -> None:
-        if not self._warned:
+        if self._clock() - self._warned_at >= REMIND_SECONDS:
+            self._warned_at = self._clock()
             log.warning("leases cannot be renewed: %s", error)
-        self._warned = True

@@ -43,11 +43,13 @@ class RefusedSummary:
         cameras: number of records by camera.
         reason: why the store refused the last of them.
         dropped: records of this process that found no room in the file, and are lost.
+        unreadable: lines of the file that hold no record: it was damaged.
     """
 
     cameras: Counter[str] = field(default_factory=Counter)
     reason: str = ""
     dropped: int = 0
+    unreadable: int = 0
 
     @property
     def total(self) -> int:
@@ -61,6 +63,8 @@ class RefusedSummary:
             text = f"{self.total} records were refused by the store and are set aside; footage status says why"
         if self.dropped:
             text += f"{'; ' if text else ''}{self.dropped} more found no room in the file and are lost"
+        if self.unreadable:
+            text += f"{'; ' if text else ''}{self.unreadable} lines of the file of refused records are damaged"
         return text
 
 
@@ -105,7 +109,7 @@ class RefusedRecords:
         if not self.path.exists():
             return 0, 0
         async with lock_file(self.path.with_suffix(".lock"), pause=0.1):
-            lines = await asyncio.to_thread(self._lines)
+            lines = await asyncio.to_thread(self._lines)  # without damaged ones, of which nothing can be had
             own = [line for line in lines if line["space"] == self._space.name and line["dim"] == self._space.dim]
             refused: list[tuple[Record, str]] = []
             for i in range(0, len(own), batch):
@@ -140,7 +144,7 @@ class RefusedRecords:
             raise StoreBlocked(f"{self.path}: refused records cannot be set aside: {error.strerror}") from error
 
     def _lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in _complete_lines(self.path, 0)]
+        return [found for line in _complete_lines(self.path, 0) if (found := _parse(line))]
 
     def _replace(self, lines: list[str]) -> None:
         if not lines:
@@ -161,9 +165,11 @@ class RefusedRecords:
             counted, self._summary = 0, RefusedSummary(dropped=self._summary.dropped)
         for line in _complete_lines(self.path, counted):
             counted += len(line)
-            found = json.loads(line)
-            self._summary.cameras[found["camera"]] += 1
-            self._summary.reason = found["reason"]
+            if found := _parse(line):
+                self._summary.cameras[found["camera"]] += 1
+                self._summary.reason = found["reason"]
+            else:
+                self._summary.unreadable += 1
         self._read = stat.st_ino, counted
         return self._summary
 
@@ -232,6 +238,16 @@ def _encode(record: Record, reason: str, space: Space) -> str:
             "vector": vector,
         }
     )
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Return what a line holds; None when that is no record."""
+    try:
+        found = json.loads(line)
+        _decode(found)
+        return {**found, "camera": str(found["camera"]), "reason": str(found["reason"]), "space": found["space"]}
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
 
 
 def _decode(line: dict[str, Any]) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import struct
 import zlib
@@ -20,8 +21,10 @@ from footage.stream.instants import from_micros, to_micros
 from footage.stream.private import make_file, make_folder
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 BLOCK_HEADER = struct.Struct("<II")  # length of the body, and its CRC-32
+MAX_BODY = 1 << 20  # bytes of one record; a damaged length may say anything
 BODY_HEADER = struct.Struct("<qIdHH")
 """Microseconds, region, offset, bytes of the camera's name and of the media's id; these two and the vector follow."""
 
@@ -113,14 +116,20 @@ class Spool:
         """Read up to ``limit`` records that are not drained, and the position behind them."""
         records: list[Record] = []
         position = self._position()
+        begin, damaged = position, 0
         for body, end in _blocks(self._path, position):
             if end > self._end or len(records) == limit:
                 break
-            records.append(_decode(body))
+            if body is None:
+                damaged += 1
+            else:
+                records.append(_decode(body))
             position = end
-        if not records and position < self._end:
+        if damaged:
+            log.error("%s: %d records that waited here are damaged, and lost", self._path, damaged)
+        if position == begin and position < self._end:
             raise StoreError(f"{self._path}: {self._end - position} bytes of records that wait here cannot be read")
-        return (records, position) if records else None
+        return (records, position) if position > begin else None
 
     def _save_position(self, position: int) -> None:
         """Save that everything before ``position`` is in the store; delete the files when nothing is left."""
@@ -137,7 +146,7 @@ class Spool:
     def _position(self) -> int:
         try:
             return int(self._position_file.read_text())
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # it is damaged: what is written twice counts once
             return 0
 
     def _find_end(self) -> int:
@@ -146,22 +155,35 @@ class Spool:
             if self._position_file.exists():  # killed between the two deletions of ``_save_position``
                 self._position_file.unlink()
             return 0
-        ends = [end for _, end in _blocks(self._path, self._position())]
-        return ends[-1] if ends else self._position()
+        *_, end = (self._position(), *(end for _, end in _blocks(self._path, self._position())))
+        if left := self._path.stat().st_size - end:
+            log.warning(
+                "%s: its last %d bytes are no record: a write was cut short, or the disk fails", self._path, left
+            )
+        return end
 
 
-def _blocks(path: Path, position: int) -> Iterator[tuple[bytes, int]]:
-    """Yield the bodies of complete blocks from ``position`` on, and where each ends."""
+def _blocks(path: Path, position: int) -> Iterator[tuple[bytes | None, int]]:
+    """Yield the bodies of complete blocks from ``position`` on, and where each ends.
+
+    One that is damaged, with a whole one somewhere behind it, has no body; the end of a file that has none is left out.
+    """
     if not path.exists():
         return
+    damaged: list[int] = []
     with path.open("rb") as file:
         file.seek(position)
         while len(header := file.read(BLOCK_HEADER.size)) == BLOCK_HEADER.size:
             length, checksum = BLOCK_HEADER.unpack(header)
-            body = file.read(length)
-            if len(body) < length or zlib.crc32(body) != checksum:
+            body = file.read(length) if length <= MAX_BODY else b""
+            if len(body) < max(length, BODY_HEADER.size):
                 return
             position += BLOCK_HEADER.size + length
+            if zlib.crc32(body) != checksum:
+                damaged.append(position)
+                continue
+            yield from ((None, end) for end in damaged)
+            damaged.clear()
             yield body, position
 
 

@@ -102,6 +102,9 @@ class ClipService:
         cache: folder for finished clips.
         limit: bytes that the cache may hold; the least recently used clips are deleted first.
         hold: keeps a path from being deleted by retention while a clip is cut.
+
+    Attributes:
+        hold: the same.
     """
 
     def __init__(
@@ -113,13 +116,13 @@ class ClipService:
         hold: RetentionHold = lambda _: nullcontext(),
         remote: RemoteFootage | None = None,
     ) -> None:
-        self._store, self._catalog, self._cache, self._limit, self._hold = store, catalog, cache, limit, hold
+        self._store, self._catalog, self._cache, self._limit, self.hold = store, catalog, cache, limit, hold
         self._remote = remote
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def with_remote(self, remote: RemoteFootage) -> ClipService:
         """Returns the same service, which asks ``remote`` for what is not on this machine."""
-        return ClipService(self._store, self._catalog, self._cache, self._limit, self._hold, remote)
+        return ClipService(self._store, self._catalog, self._cache, self._limit, self.hold, remote)
 
     async def get_frame(self, frame: FrameId, side: int | None = None, boxes: bool = True) -> Image:
         """Loads the image behind a frame's id, with its region drawn on it.
@@ -149,7 +152,7 @@ class ClipService:
         while True:
             media, offset = await self.find_source(frame)
             try:
-                with self._hold(media.path):
+                with self.hold(media.path):
                     read = partial(read_image_at, Path(media.path), media.kind, offset, side)
                     return await asyncio.to_thread(read, written=_is_being_written(media) and not is_late)
             except MediaError:
@@ -192,7 +195,7 @@ class ClipService:
         media = find_chain([e.media for e in entries if e.note != NOT_WRITTEN], source.id)
         with ExitStack() as holds:
             for one in media:
-                holds.enter_context(self._hold(one.path))
+                holds.enter_context(self.hold(one.path))
             if out:
                 return await asyncio.to_thread(cut_clip, media, start, end, out, precise=precise, play=play)
             key = (Clip.__slots__, start, end, precise, play, media)  # the fields: other versions have others
@@ -270,7 +273,7 @@ class ClipService:
         except NotFound:
             return "", True, ""
         try:
-            with self._hold(media.path):
+            with self.hold(media.path):
                 codec, playable = await asyncio.to_thread(probe_codec, media)
         except ClipError:
             codec, playable = "", True

@@ -179,6 +179,7 @@ cameras:
 - {name: den, url: DEN}
 - {name: cave, url: cave}
 - {name: hall, url: 5}
+- {name: gate, url: DEN}
 - {name: loft, url: DEN}
 """
 
@@ -196,7 +197,7 @@ def folders(store, catalog, supervisor, tmp_path):
     async def start(text, retry=60.0):
         served = ServedFolders(services, supervisor, 1.0, wrong, retry)
         (tmp_path / "folders.yaml").write_text(text.replace("DEN", str(tmp_path / "videos")))
-        await served.start(tmp_path / "folders.yaml")
+        await served.start(tmp_path / "folders.yaml", ["gate"])
         return served
 
     start.wrong, start.services, start.file = wrong, services, tmp_path / "folders.yaml"
@@ -210,7 +211,8 @@ async def test_a_folder_that_is_written_wrong_takes_no_other_along(folders, cata
         "unnamed": "name",
         "a b": "name",
         "7": "name",
-        "den": "two folders have this name; this one is not used",
+        "den": "another folder or a camera has this name; this one is not used",
+        "gate": "another folder or a camera has this name; this one is not used",
         "cave": "url",
         "hall": "url",
     }

@@ -1,9 +1,12 @@
 """Tests that ``footage cameras`` writes only what can be read, and works beside entries that cannot."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from typer.testing import CliRunner
 
 from footage.__main__ import app
+from footage.commands.camera_file import change_cameras, folder_file, read_cameras, without, written_name
 from footage.config.cameras import camera_file
 
 BAD = """cameras:
@@ -98,3 +101,45 @@ def test_a_camera_that_cannot_be_used_is_not_shared(run, file, monkeypatch):
     for name in ("front door", "door"):
         code, _, told = run("cameras", "share", name)
         assert (code, "cameras.yaml" in told) == (2, True), told
+
+
+@pytest.mark.parametrize(
+    ("content", "unusable"),
+    [
+        ("cameras: [1, {name: a}, {url: /x}, {name: [], url: 3}, {name: yard, url: /x}]", {"a", "yard", "?", "[]"}),
+        ("cameras: [", {"folders.yaml"}),
+        ("cameras: {a: 1}", {"folders.yaml"}),
+    ],
+)
+def test_bad_folders_take_no_camera_along(run, file, content, unusable):
+    file.write_text("cameras: [{name: yard, url: rtsp://192.0.2.1/x}]")
+    folder_file(file.parent).write_text(content)
+    code, listed, told = run("cameras", "list")
+    assert (code, "folders.yaml" in told) == (0, True), told
+    rows = [line.split("  ") for line in listed.splitlines()[1:]]
+    assert rows[0][0] == "yard"
+    assert {row[0] for row in rows if "not watched" in row or " not watched" in row} == unusable
+    assert run("cameras", "add", "gate", "rtsp://192.0.2.2/x")[0] == 0
+    assert run("cameras", "remove", "yard")[0] == 0
+    assert folder_file(file.parent).read_text() == content or "yard" not in folder_file(file.parent).read_text()
+
+
+def test_a_camera_cannot_have_the_name_of_a_folder(run, file):
+    folder_file(file.parent).write_text("cameras: [{name: porch, url: /videos}]")
+    code, _, told = run("cameras", "add", "porch", "rtsp://192.0.2.1/x")
+    assert (code, "there is already a camera or folder 'porch'" in told) == (2, True), told
+    assert not file.exists()
+
+
+def test_cameras_that_are_added_at_once_are_all_kept(file):
+    names = [f"c{number}" for number in range(40)]
+
+    def add(name):
+        return change_cameras(file, lambda listed: [*listed, {"name": name, "url": "rtsp://192.0.2.1/x"}])
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(add, names))
+    assert sorted(map(written_name, read_cameras(file))) == sorted(names)
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(lambda name: change_cameras(file, lambda listed: without(listed, name)), names[1:]))
+    assert list(map(written_name, read_cameras(file))) == names[:1]

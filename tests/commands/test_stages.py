@@ -46,6 +46,7 @@ from footage.query.watches.scoring import WatchScorer
 from footage.query.watches.watch import Watch, save_watch
 from footage.query.watches.webhook import WebhookSender
 from footage.stream.frame import Clock, Kind, Media
+from footage.stream.recording.archive import SegmentArchive
 from tests.indexer.color_embedder import ColorEmbedder
 from tests.indexer.conftest import catalog, store
 
@@ -99,6 +100,7 @@ async def test_a_running_service_has_no_other_stages(shared, services, busy, tmp
                 if found >= expected:
                     break
                 await asyncio.sleep(0.05)
+        assert services.clip_service.hold.__func__ is SegmentArchive.protect, "searches read pictures of segments"
     assert found == expected | {"pipeline"}
 
 

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 FAILING_SECONDS = 1.0  # for which every request must have failed before the cluster is taken to be away
 SILENCE_SECONDS = 0.7  # without any response after which the cluster is pinged, while a request waits
 PROBE_SECONDS = 0.5  # between pings while it is away
+REMIND_SECONDS = 60.0  # between two messages that it is still away
 
 
 class CircuitBreaker:
@@ -23,8 +24,8 @@ class CircuitBreaker:
 
     It opens when requests have failed for a second and none has succeeded, or when a request waits, nothing has been
     heard and a ping is not answered either: a slow request is waited for, one to a cluster that is gone is not. While
-    it is open a task pings; the first response of any kind closes it. Each change is logged once. Everything happens
-    in one event loop.
+    it is open a task pings; the first response of any kind closes it. Each change is logged once, and each minute that
+    it is still open. Everything happens in one event loop.
 
     Args:
         location: where the cluster is, for messages.
@@ -110,9 +111,13 @@ class CircuitBreaker:
 
     async def _probe(self) -> None:
         """Ping until the breaker is closed."""
+        told = self._opened
         try:
             while self._reason:
                 await asyncio.sleep(PROBE_SECONDS)
+                if time.monotonic() - told >= REMIND_SECONDS:
+                    told = time.monotonic()
+                    log.warning("%s (for %.0f s now; it is asked again)", self._reason, told - self._opened)
                 await self._ask()
         finally:
             self._probing = None

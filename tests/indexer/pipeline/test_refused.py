@@ -146,6 +146,21 @@ async def test_a_line_that_a_killed_process_left_half_written_is_cut_off(tmp_pat
     assert (await RefusedRecords(tmp_path, SPACE).summary()).total == 2
 
 
+@pytest.mark.parametrize("line", [b"\0\0\0", b"[]", b"{}", b'{"camera": "gate"}', b'{"camera":', b'"gate"', b"7"])
+async def test_a_damaged_line_takes_no_other_along(tmp_path: Path, line: bytes) -> None:
+    records, refused = make_records(2), RefusedRecords(tmp_path, SPACE)
+    await refused.append([(records[0], "no")])
+    with refused.path.open("ab") as file:
+        file.write(line + b"\n")
+    await refused.append([(records[1], "no")])
+    summary = await RefusedRecords(tmp_path, SPACE).summary()
+    assert (summary.total, summary.unreadable, summary.reason) == (2, 1, "no")
+    assert "1 lines of the file of refused records are damaged" in summary.describe()
+    store = PickyStore()
+    assert await refused.replay(store) == (2, 0)
+    assert len(store.records) == 2
+
+
 async def test_what_is_retried_speaks_up_again(caplog: pytest.LogCaptureFixture) -> None:
     failures = 3
 

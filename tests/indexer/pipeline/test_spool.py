@@ -79,6 +79,32 @@ async def test_the_rest_stays_spooled_when_the_store_fails_again(tmp_path: Path)
     assert record_keys(store.records) == record_keys(records)
 
 
+@pytest.mark.parametrize("damaged", [0, 1, 4])
+async def test_a_damaged_record_takes_no_other_along(
+    tmp_path: Path, damaged: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, records = tmp_path / "spool", make_records(6)
+    await Spool(path, LIMIT).append(records)
+    content = bytearray(path.read_bytes())
+    content[damaged * (len(content) // len(records)) + 20] ^= 0xFF
+    path.write_bytes(content + bytes(50))  # and a write that was cut short
+    spool, store = Spool(path, LIMIT), FakeStore()
+    assert "its last 50 bytes are no record" in caplog.text
+    assert await spool.drain(store.write) == 5
+    assert "1 records that waited here are damaged, and lost" in caplog.text
+    assert record_keys(store.records) == record_keys([*records[:damaged], *records[damaged + 1 :]])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("position", ["", "x", "\0\0"])
+async def test_a_damaged_position_gives_everything_again(tmp_path: Path, position: str) -> None:
+    path, records, store = tmp_path / "spool", make_records(3), FakeStore()
+    await Spool(path, LIMIT).append(records)
+    path.with_name("spool.done").write_text(position)
+    assert await Spool(path, LIMIT).drain(store.write) == 3
+    assert record_keys(store.records) == record_keys(records)
+
+
 async def test_records_may_be_appended_while_others_are_drained(tmp_path: Path) -> None:
     records = make_records(30)
     spool = Spool(tmp_path / "spool", LIMIT)

@@ -64,8 +64,13 @@ async def test_a_slow_request_to_a_cluster_that_answers_pings_is_waited_for(
 
 
 async def test_silence_opens_it_for_every_waiting_request_and_a_ping_closes_it(
-    breaker: CircuitBreaker, cluster: Cluster, caplog: pytest.LogCaptureFixture
+    breaker: CircuitBreaker,
+    cluster: Cluster,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(breaker_module, "REMIND_SECONDS", 0.1)
+    monkeypatch.setattr(breaker_module, "PROBE_SECONDS", 0.1)
     cluster.there = False
     lost = [asyncio.get_running_loop().create_future() for _ in range(5)]
     async with asyncio.timeout(30):  # they would never end
@@ -74,11 +79,15 @@ async def test_silence_opens_it_for_every_waiting_request_and_a_ping_closes_it(
     assert all(one.cancelled() for one in lost)
     with pytest.raises(StoreUnreachable, match="no node answers"):
         breaker.check()
+    async with asyncio.timeout(30):
+        while len(messages(caplog)) < 3:
+            await asyncio.sleep(0.01)
     cluster.there = True
     await closed(breaker)
     breaker.check()
-    gone, back = messages(caplog)
+    gone, *still, back = messages(caplog)
     assert gone.startswith("here: no node answers")
+    assert all("it is asked again" in one for one in still)
     assert back.startswith("here: it answers again, after ")
 
 
