@@ -92,5 +92,5 @@ class DiskMonitor:
         if problem and not self.problem:
             log.error("%s; records wait in memory, the oldest frames are dropped", problem)
         if self.problem and not problem:
-            log.warning("the disk can be written to again, and has room")
+            log.warning("the disk can be written to, and has room again")
         self.problem = problem

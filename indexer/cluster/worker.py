@@ -195,8 +195,9 @@ class Worker:
         documents.pop(self._leases.holder, None)
         for name, document in documents.items():
             known = self._peers.get(name)
-            if known is None or known.heartbeat != document["beat"]:
-                self._peers[name] = _Peer(document["beat"], now, frozenset(document["cameras"]))
+            beat, cameras = document.get("beat", 0), document.get("cameras", ())  # one that cannot be read never beats
+            if known is None or known.heartbeat != beat:
+                self._peers[name] = _Peer(beat, now, frozenset(map(str, cameras)))
         for name, peer in list(self._peers.items()):
             if name not in documents:
                 del self._peers[name]

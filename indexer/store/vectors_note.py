@@ -24,9 +24,12 @@ class VectorsNote:
 
 
 async def read_note(catalog: Catalog, table: str) -> VectorsNote:
-    """Return what the catalog knows of a table; nothing where none was noted."""
+    """Return what the catalog knows of a table; nothing where none was noted, or it cannot be read."""
     found = await catalog.document(NOTE_KIND, table) or {}
-    return VectorsNote(int(found.get("version", 0)), int(found.get("unknown", 0)))
+    try:
+        return VectorsNote(int(found["version"]), int(found["unknown"]))
+    except (KeyError, TypeError, ValueError):
+        return VectorsNote()
 
 
 async def write_note(catalog: Catalog, table: str, note: VectorsNote) -> None:

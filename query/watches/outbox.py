@@ -161,4 +161,5 @@ _parse = Delivery.model_validate
 
 
 async def _floors(catalog: Catalog) -> dict[str, str]:
-    return {owner: str(document["name"]) for owner, document in (await catalog.documents(FLOOR_KIND)).items()}
+    found = await catalog.documents(FLOOR_KIND)  # one that cannot be read is none: what was done is removed again
+    return {owner: str(document.get("name", "")) for owner, document in found.items()}

@@ -3,6 +3,7 @@
 import pytest
 
 from footage.indexer.store.sqlite import SqliteCatalog
+from footage.indexer.store.vectors_note import VectorsNote, read_note
 from footage.query.http.camera_status import list_cameras
 from footage.query.http.tokens import Authenticator, add_token, load_tokens, remove_token
 from footage.query.watches.outbox import delivery_counts
@@ -49,11 +50,14 @@ async def test_deliveries_and_published_states_that_cannot_be_read_are_left_out(
     watch = Watch(name="gate", text="a cat", webhook="https://example.com")
     await catalog.put_document(f"watch-outbox/{watch.id}", "broken", {"id": 1})
     await catalog.put_document("status", "broken", {"at": "yesterday"})
+    await catalog.put_document("watch-floor", "broken", {})
+    await catalog.put_document("vectors", "broken", {"version": "x"})
     assert await delivery_counts(catalog, [watch.id]) == {}
     sender = WebhookSender(catalog, supervisor=supervisor)
     await sender.start({watch.name: watch})
     await sender.stop()
     assert (await list_cameras(None, catalog)).cameras == []
+    assert await read_note(catalog, "broken") == VectorsNote()
 
 
 async def test_a_camera_whose_settings_are_wrong_is_listed_with_its_problem(catalog):
