@@ -7,7 +7,7 @@ takes for who asks and on the node, the lag of notes, and the processor time of 
 
 ``python -m bench.cluster month`` imports 30 days of 20 cameras as rows (media, coverage, what retention deletes) and
 vectors, half of them of one camera, and times what every search and ``/readyz`` ask. With ``--full`` those of 200
-cameras, 52 million media, and a vector for each segment of one of them, which needs 15 GB of disk.
+cameras, 52 million media, and a vector for each segment of one of them, which needs 9 GB of disk and an hour.
 
 ``python -m bench.cluster search`` measures p50, p99 and recall@10 of searches of 10^5 vectors, the search of the first
 tables and numpy's exact one beside them.
