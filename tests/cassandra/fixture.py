@@ -33,11 +33,11 @@ def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contact]:
         yield _named(named)
         return
     need_java()
-    from tests.cassandra.server import QUICK, shared
+    from tests.cassandra.server import NEVER_RESTARTED, QUICK, shared
 
     run = tmp_path_factory.getbasetemp()
     folder = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "cassandra"
-    with shared(folder, options=QUICK) as contact:
+    with shared(folder, options=(*QUICK, *NEVER_RESTARTED)) as contact:
         yield contact
 
 

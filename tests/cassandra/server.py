@@ -28,8 +28,10 @@ from tests.ports import free_port
 
 PATIENCE = 20
 """Seconds to wait for a connection."""
-QUICK = ("-XX:TieredStopAtLevel=1",)
+QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """JVM options that halve the time to start and slow what follows: for tests, not for measurements."""
+NEVER_RESTARTED = ("-Dcassandra.unsafesystem=true", "-Dcassandra.test.flush_local_schema_changes=false")
+"""JVM options with which a change of the schema takes a quarter of the processor time, and is lost with the process."""
 
 
 @dataclass(frozen=True, slots=True)
