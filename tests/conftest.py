@@ -1,7 +1,9 @@
 """What every test may ask for, and how a run is spread over the machine's cores."""
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,17 @@ if gone := [name for name in LONGEST if not (HERE / name).exists()]:
     raise FileNotFoundError(f"tests/conftest.py: LONGEST names {gone}")
 SERVERS = {"cassandra", "cassandra3", "astra_database", "astra_or_real"}
 """Fixtures of servers that take half a minute of both cores before their first test."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage while thousands of classes and tests are made, which all stay; nor among them later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker

@@ -83,7 +83,7 @@ async def test_what_a_batch_took_is_given_back_and_answers_stay_the_same() -> No
 async def test_memory_may_be_given_back_while_a_network_runs(embedder: LiteEmbedder) -> None:
     image = data.chelsea()
     (alone,) = await embedder.images([image])
-    running = [asyncio.create_task(embedder.images([image] * 4)) for _ in range(4)]
+    running = [asyncio.create_task(embedder.images([image] * 2)) for _ in range(4)]
     while not all(task.done() for task in running):
         await asyncio.to_thread(network_memory.release)
     for task in running:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -16,6 +15,7 @@ from footage.indexer.store.base import Record, Where
 from footage.indexer.store.error_hints import is_stale
 from footage.indexer.store.errors import StoreError
 from footage.indexer.store.lance import LanceStore
+from footage.indexer.store.lance_import import lancedb
 from footage.indexer.store.lance_table import table_name
 from tests.indexer.store.store_contract import (
     SPACE,
