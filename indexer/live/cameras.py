@@ -7,9 +7,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from footage.indexer.camera import Camera
-from footage.indexer.live.capture import CameraCapture, MakeRecorder
 from footage.indexer.live.catalog_writer import CatalogWriter
 from footage.indexer.pipeline.pipeline import CROP_SOURCE_SIDE, FrameChannel
 from footage.indexer.store.base import Catalog
@@ -19,6 +19,9 @@ from footage.stream.live.contracts import ConnectionState, ConnectionStatus
 from footage.stream.live.reader import Reader
 from footage.stream.recording.archive import SegmentArchive
 from footage.stream.recording.recorder import Recorder
+
+if TYPE_CHECKING:
+    from footage.indexer.live.capture import CameraCapture, MakeRecorder
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +102,8 @@ class LiveCameras:
         known = await self._catalog.coverage([camera.name], EPOCH, datetime.now(UTC))
         last = max((c.end for c in known), default=None)
         make_recorder = self._recorder(camera) if camera.record else None
-        capture = CameraCapture(camera, self._channel, self._notes, make_recorder, last, self._count_drop)
+        make_capture = await asyncio.to_thread(_load_capture)
+        capture = make_capture(camera, self._channel, self._notes, make_recorder, last, self._count_drop)
         reader = Reader(
             camera.name,
             camera.url,
@@ -163,3 +167,9 @@ class LiveCameras:
         self.dropped += 1
         if running := self._running.get(camera):
             running.capture.dropped += 1
+
+
+def _load_capture() -> type[CameraCapture]:
+    from footage.indexer.live.capture import CameraCapture  # takes half a second to import, and only cameras need it
+
+    return CameraCapture

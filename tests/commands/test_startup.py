@@ -72,12 +72,19 @@ def test_status_does_not_load_the_live_service(tmp_path):
     assert loaded("status", "--data", tmp_path) & SLOW == set()
 
 
-def test_the_client_loads_no_package_of_the_service():
+@pytest.mark.parametrize(
+    ("module", "unused"),
+    [
+        ("footage.client", SLOW | {"lancedb", "openvino"}),
+        ("footage.commands.service", SLOW),  # until there is a camera
+    ],
+)
+def test_the_client_and_a_service_load_only_what_they_use(module, unused):
     done = subprocess.run(
-        [sys.executable, "-c", "import sys, footage.client; print(*sys.modules)"],
+        [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     )
-    assert set(done.stdout.split()) & (SLOW | {"lancedb", "openvino"}) == set()
+    assert set(done.stdout.split()) & unused == set()
