@@ -14,11 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright, expect
 
-from tests.films import compose
+from tests.films import compose, encode
+from tests.once import made_once
 from tests.require import require
 
 HERE = Path(__file__).parent
@@ -88,6 +90,15 @@ def film(name: str) -> Path:
     return Path(spec.submodule_search_locations[0], "datasets", "data", name)
 
 
+def shrink(video: Path, path: Path) -> Path:
+    """Write a video at half of its size, with sound, and keyframes that save decoding all of it for a picture."""
+    with av.open(str(video)) as source:
+        stream = source.streams.video[0]
+        size = {"width": stream.width // 2, "height": stream.height // 2}
+        images = (frame.to_ndarray(format="rgb24", **size) for frame in source.decode(stream))
+        return encode(path, images, fps=round(stream.average_rate or 25), gop=10, audio=5)
+
+
 @pytest.fixture(scope="session")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data folder of an index of four cameras, in May 2026; for tests that only read.
@@ -95,22 +106,21 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     yard: a street with cyclists; door: a man in a suit in a car; meadow: a rabbit, a day later; hall: a cat, a cup of
     coffee, the cat again, and black.
     """
-    root = tmp_path_factory.mktemp("footage")
-    for camera, source, start in (
-        ("yard", "bikes.mp4", "20260504_133000"),
-        ("door", "carphone_pristine.mp4", "20260504_140000"),
-        ("meadow", "bigbuckbunny.mp4", "20260505_090000"),
-    ):
-        (root / camera).mkdir()
-        shutil.copy(film(source), root / camera / f"{start}.mp4")
-    (root / "hall").mkdir()
+    return made_once(tmp_path_factory, "page", make_index) / "data"
+
+
+def make_index(root: Path) -> None:
+    """Index the videos of ``index``, which are written first, in ``root/data``."""
+    cameras = [root / name for name in ("yard", "door", "meadow", "hall")]
+    for camera in cameras:
+        camera.mkdir()
+    yard, door, meadow, hall = cameras
+    shutil.copy(film("bikes.mp4"), yard / "20260504_133000.mp4")
+    shutil.copy(film("carphone_pristine.mp4"), door / "20260504_140000.mp4")
+    shrink(film("bigbuckbunny.mp4"), meadow / "20260505_090000.mp4")
     shots = [("chelsea", 3.0), ("coffee", 3.0), ("chelsea", 3.0), ("black", 3.0)]
-    compose(root / "hall" / "20260504_150000.mp4", shots, (480, 270))
-    data = root / "data"
-    run_footage(
-        "index", *(root / name for name in ("yard", "door", "meadow", "hall")), "--every", "500ms", "--data", data
-    )
-    return data
+    compose(hall / "20260504_150000.mp4", shots, (480, 270))
+    run_footage("index", *cameras, "--every", "500ms", "--data", root / "data")
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ def numbers(tmp_path_factory):
         rate = {"times": TIMES} if camera == "uneven" else {"fps": 10}
         encode(root / camera / name, numbered(FRAMES), gop=30, codec=codec, **rate)
     data = root / "data"
-    run_footage("index", *(root / camera for camera in codecs), "--every", "1s", "--data", data)
+    run_footage("index", *(root / camera for camera in codecs), "--every", "4s", "--data", data)
     running = Service(data)
     yield running
     running.stop()
