@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from footage.config.settings import Settings
+from footage.config.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "docker-compose.yml"
@@ -33,6 +33,20 @@ def test_environment_variables_of_footage_are_settings(services):
     assert ":?" in services["footage"]["environment"]["FOOTAGE_TOKEN"]
 
 
+@pytest.mark.parametrize("asked", [{}, {"FOOTAGE_EMBEDDER": "inference-server"}, {"FOOTAGE_STORE": "cassandra"}])
+def test_footage_can_read_its_settings_from_the_environment_that_compose_gives(services, monkeypatch, tmp_path, asked):
+    given = asked | {"FOOTAGE_TOKEN": "a token"}
+    for name, value in services["footage"]["environment"].items():
+        text = re.sub(r"\$\{(\w+):[-?]([^}]*)\}", lambda match: given.get(match[1], match[2]), value)
+        assert "${" not in text
+        monkeypatch.setenv(name, text)
+    settings = load_settings({"data": tmp_path})
+    assert (settings.worker, settings.inference_url) == ("", "http://inference:9001")
+    assert settings.store == asked.get("FOOTAGE_STORE", "embedded")
+    assert settings.embedder == asked.get("FOOTAGE_EMBEDDER", "auto")
+    assert settings.cassandra.hosts == ("cassandra",)
+
+
 def test_footage_runs_from_its_own_image_without_rights_and_with_a_read_only_root(services):
     footage = services["footage"]
     assert footage["build"]["context"] == "."
@@ -50,7 +64,8 @@ def test_the_other_images_are_pinned_and_waited_for(services):
 def test_the_inference_server_reports_nothing_unless_asked(services):
     environment = services["inference"]["environment"]
     assert environment["METRICS_ENABLED"] == "${INFERENCE_METRICS:-False}"
-    assert environment["TELEMETRY_API_USAGE_ENDPOINT_URL"].endswith(":-http://127.0.0.1:9/}")
+    for name in ("USAGE", "PLAN"):
+        assert environment[f"TELEMETRY_API_{name}_ENDPOINT_URL"].endswith(":-http://127.0.0.1:9/}")
 
 
 def test_the_readme_names_every_variable_that_must_be_set(services):

@@ -112,12 +112,13 @@ class InferenceLocalEmbedder:
             raise EmbedderError(f"{missing} ({error}); install it: pip install 'footage[inference]'") from error
         try:
             log_to_stderr()
-            try:
-                return get_model(name, api_key=self._key)
-            except TypeError:
-                # Inference's legacy backend (the default on Windows, or USE_INFERENCE_MODELS=False): get_model gives
-                # the model's id by position, and this class takes it by keyword only.
-                return importlib.import_module("inference.models").Clip(model_id=name, api_key=self._key)
+            with redirect_stdout(sys.stderr):  # the progress of downloads: rich asks for standard output at each print
+                try:
+                    return get_model(name, api_key=self._key)
+                except TypeError:
+                    # Inference's legacy backend (the default on Windows, or USE_INFERENCE_MODELS=False): get_model
+                    # gives the model's id by position, and this class takes it by keyword only.
+                    return importlib.import_module("inference.models").Clip(model_id=name, api_key=self._key)
         except Exception as error:  # Inference raises some thirty kinds
             raise EmbedderError(load_error(name, error, self._key)) from None
 

@@ -88,6 +88,7 @@ def test_migrating_keeps_the_moments_and_reports_what_is_lost(tmp_path, clip, ca
     assert done.returncode == 0, done.stderr
     assert "4 records embedded again" in done.stderr
     assert "lost: 2 records of camera lost" in done.stderr
+    assert "answers of clip/tiny cannot be trusted here" in done.stderr  # its weights are random
     held = json.loads(footage("status", "--json", data=data, **cache).stdout)
     assert {c["camera"]: c["records"] for c in held["cameras"]} == {"kept": 4, "lost": 0}
     assert footage("search", "a dog", data=data, **cache).returncode in (0, 3)

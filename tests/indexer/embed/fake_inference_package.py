@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from rich.console import Console
 from rich.logging import RichHandler
 
 from tests.indexer.embed.fake_inference import Model
@@ -121,11 +122,12 @@ def install(
 
 
 def _load(package: types.ModuleType, error: Exception | None, key: str | None) -> None:
-    """Warn and log as loading does, then load or fail."""
+    """Warn, log and show the progress of a download as loading does, then load or fail."""
     warnings.warn_explicit(
         "CORE_MODEL_GAZE_ENABLED is True", InferenceModelsDeprecationWarning, "env.py", 345, module="inference.core.env"
     )
     logging.getLogger("inference").warning("a line of Inference's log")
+    Console().print("visual.onnx 100%")  # of inference_models/utils/download.py, by rich
     if error is not None:
         raise error
     package.loaded.append(key)

@@ -121,6 +121,7 @@ async def test_inference_is_quiet_on_standard_output_and_its_warnings_are_not_sh
     assert said.out == ""
     assert "a line of Inference" in said.err
     assert "a later line" in said.err
+    assert "visual.onnx 100%" in said.err
     await local.close()
 
 

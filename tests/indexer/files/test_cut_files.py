@@ -15,6 +15,7 @@ from footage.indexer.store.base import CoverageState, Where
 from footage.stream.instants import DISTANT_FUTURE, EPOCH
 from tests import films
 from tests.indexer.color_embedder import ColorEmbedder
+from tests.stream.files.test_hostile_video import memory_mb, start_peak
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -60,7 +61,9 @@ async def test_cut_and_flipped_files_are_indexed_as_far_as_they_go_or_named(stor
             time = START + timedelta(minutes=len(jobs))
             os.utime(path, (time.timestamp(), time.timestamp()))
             jobs.append(Job(path, f"{name[:3]}-{kind}", 1.0, time))
+    before = start_peak()
     report = await FileIndexer(ColorEmbedder(), store, catalog).run(jobs)
+    assert memory_mb("VmHWM") - before < 1000, "the whole run takes a fifth of that"
     assert report.done == len(jobs) == 8 * (1 + 100 + FLIPPED)
     assert "Traceback" not in caplog.text
     entries = {e.media.path: e for e in await catalog.media_between([], EPOCH, DISTANT_FUTURE)}

@@ -81,31 +81,31 @@ HUGE = [("claims", 12_000, 12_000), ("claims", 64, 16_000), ("lies", 12_000, 12_
 @pytest.mark.parametrize(("container", "side", "claimed"), HUGE)
 def test_frames_that_are_too_large_take_no_memory(tmp_path: Path, container: str, side: int, claimed: int) -> None:
     film = huge_film(tmp_path / "huge.avi", side, claimed, container)
-    before = _start_peak()
+    before = start_peak()
     with pytest.raises(MediaError):
         probe_file(film)
-    assert _memory_mb("VmHWM") - before < 60, "one frame of 12,000 x 12,000 takes 144 MB, gray"
+    assert memory_mb("VmHWM") - before < 60, "one frame of 12,000 x 12,000 takes 144 MB, gray"
 
 
 @told_first
 def test_a_camera_whose_pictures_are_too_large_takes_no_memory(tmp_path: Path) -> None:
     film = huge_film(tmp_path / "huge.avi", 12_000, 12_000, "lies")
-    before = _start_peak()
+    before = start_peak()
     connection = connect(str(film), "tcp", {}, Event())
     packet = connection.read()
     assert packet is not None
     assert list(Sampler(connection.video, every=0, side=64).add(packet, 0.0)) == []
     connection.close()
-    assert _memory_mb("VmHWM") - before < 60
+    assert memory_mb("VmHWM") - before < 60
 
 
-def _start_peak() -> float:
+def start_peak() -> float:
     """MB of this process in memory now; its peak begins anew."""
     Path("/proc/self/clear_refs").write_text("5")
-    return _memory_mb("VmRSS")
+    return memory_mb("VmRSS")
 
 
-def _memory_mb(name: str) -> float:
+def memory_mb(name: str) -> float:
     found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found
     return int(found[1]) / 1000
