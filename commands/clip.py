@@ -24,14 +24,14 @@ async def clip(
     """Cut a moment to an MP4 file, with its sound."""
     from footage.commands.composition import clip_cache, open_index, reach_cluster
     from footage.commands.peers import open_peers
-    from footage.commands.protected_files import protect_footage
+    from footage.commands.protected_files import check_output
     from footage.query.clips.service import ClipService
     from footage.query.values.ids import MomentId
 
     settings = resolve_settings(config, data=data)
     wanted = MomentId.parse(moment)
     async with open_index(settings) as index, open_peers(settings, index.catalog) as peers:
-        (await protect_footage(settings, index.catalog)).check(out)
+        await check_output(settings, index.catalog, out)
         clips = reach_cluster(ClipService(index.store, index.catalog, clip_cache(settings)), peers)
         cut = await clips.get_clip(wanted, out, precise=precise, pad=pad)
     print(cut.path)

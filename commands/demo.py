@@ -28,7 +28,7 @@ async def demo(data: Data = None) -> None:
         settings = settings.model_copy(update={"data": settings.data / "demo"})
     settings = settings.model_copy(update={"embedder": "lite"})  # needs no download
     from footage.commands.composition import may_have_index, open_services
-    from footage.commands.protected_files import protect_footage
+    from footage.commands.protected_files import check_output
 
     out = settings.data / "demo.mp4"
     if out.exists() and not may_have_index(settings):
@@ -39,7 +39,7 @@ async def demo(data: Data = None) -> None:
         answers = [await _ask(services, text) for text in QUESTIONS]
         first = next((a.moments[0].id for a in answers if a.moments), None)
         if first is not None:
-            (await protect_footage(settings, services.catalog)).check(out)
+            await check_output(settings, services.catalog, out)
             await _cut(services, first, out)
     if first is None:
         print_message("the demo found nothing; 'footage doctor' may tell why")

@@ -82,7 +82,7 @@ async def _export(settings: Settings, request: ExportRequest, out: Path) -> Mani
 
     from footage.commands.composition import clip_cache, open_index, reach_cluster
     from footage.commands.peers import open_peers
-    from footage.commands.protected_files import protect_footage
+    from footage.commands.protected_files import check_output
     from footage.query.clips.service import ClipService
     from footage.query.export.archive import save_export
     from footage.query.http.tokens import LOCAL_NAME
@@ -90,7 +90,7 @@ async def _export(settings: Settings, request: ExportRequest, out: Path) -> Mani
     from footage.query.values.ids import MomentId
 
     async with open_index(settings) as index, open_peers(settings, index.catalog) as peers:
-        (await protect_footage(settings, index.catalog)).check(out)
+        await check_output(settings, index.catalog, out)
         clips = reach_cluster(ClipService(index.store, index.catalog, clip_cache(settings)), peers)
         reviews = ReviewLog(index.catalog)
         request = replace(request, reviews=await reviews.of(moment for moment, _ in request.moments))

@@ -71,6 +71,27 @@ class ProtectedFiles:
         return UsageError(f"{out}{same} is footage of this index; an output never replaces it: choose another name")
 
 
+async def check_output(settings: Settings, catalog: Catalog, out: Path) -> None:
+    """Refuse a file to write that is one of them, before anything is written.
+
+    What is not there can only be footage that is away (a disk that is not mounted), whose name is looked up. What is
+    there may be footage by another name, for which all media of the index are read.
+
+    Raises:
+        UsageError: names the file and says what to do.
+    """
+    if _identity(out) is not None:
+        protected = await protect_footage(settings, catalog)
+    else:
+        known = [entry.media.path for name in _names(out) for entry in await catalog.media_at_path(name)]
+        protected = ProtectedFiles(settings, known)
+    protected.check(out)
+
+
+def _names(out: Path) -> set[str]:
+    return {str(out.absolute()), os.path.realpath(out)}
+
+
 async def protect_footage(settings: Settings, catalog: Catalog, inputs: Iterable[str | Path] = ()) -> ProtectedFiles:
     """Collect what no output of a command may replace.
 

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -150,7 +151,7 @@ async def _protected(settings, data):
 
 
 def test_an_input_and_footage_that_is_away_are_protected(indexed, tmp_path):
-    data, folder, _ = indexed
+    data, folder, moment = indexed
     settings = load_settings({"data": data}, None)
     (source := tmp_path / "input.mp4").write_bytes(b"x")
     with pytest.raises(UsageError, match=r"input\.mp4"):
@@ -160,6 +161,11 @@ def test_an_input_and_footage_that_is_away_are_protected(indexed, tmp_path):
         protected = asyncio.run(_protected(settings, data))
         with pytest.raises(UsageError, match=r"yard\.mp4"):  # it may only be unmounted
             protected.check(folder / "yard.mp4")
+        for command in (cut, zipped):
+            with pytest.raises(typer.Exit) as ended:
+                command(moment, by_linked_folder(folder / "yard.mp4", Path(tempfile.mkdtemp(dir=tmp_path))), data)
+            assert ended.value.exit_code == 2
+        assert not (folder / "yard.mp4").exists()
     finally:
         away.rename(folder / "yard.mp4")
 
