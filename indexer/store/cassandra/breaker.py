@@ -118,6 +118,9 @@ class CircuitBreaker:
                 if time.monotonic() - told >= REMIND_SECONDS:
                     told = time.monotonic()
                     log.warning("%s (for %.0f s now; it is asked again)", self._reason, told - self._opened)
-                await self._ask()
+                try:
+                    await self._ask()
+                except Exception:  # a fault of ours: who gave up asking would never notice that it is back
+                    log.exception("%s could not be pinged", self._location)
         finally:
             self._probing = None

@@ -66,10 +66,13 @@ class ColumnUpkeep:
 
     async def tend(self) -> None:
         """Repair the column if it needs that, and merge what has come together; errors are logged."""
-        async with lock_file(self._maintain_lock):
-            if await self.try_repair():
-                with suppress(OSError, ColumnDamaged):  # it is searched as it is
-                    await self.compact()
+        try:
+            async with lock_file(self._maintain_lock):
+                if await self.try_repair():
+                    with suppress(OSError, ColumnDamaged):  # it is searched as it is
+                        await self.compact()
+        except Exception:  # nobody awaits it
+            log.exception("the scan column in %s could not be looked after", self._column.folder)
 
     async def try_repair(self) -> bool:
         """Repair the column as ``repair`` does; return whether that was possible, and log why it was not."""

@@ -9,12 +9,14 @@ import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from footage.indexer.store.base import Where
 from footage.indexer.store.column import run_file
+from footage.indexer.store.column.upkeep import ColumnUpkeep
 from footage.indexer.store.errors import StoreDamaged
 from footage.indexer.store.lance import LanceStore
 from footage.indexer.store.lance_table import table_name
@@ -192,3 +194,17 @@ async def test_a_damaged_table_is_told_while_its_column_is_missing(tmp_path: Pat
     with pytest.raises(StoreDamaged):
         await store.nearest(unit_vectors(1)[0], 3)
     await store.close()
+
+
+async def test_a_fault_while_the_column_is_looked_after_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_: ColumnUpkeep) -> None:
+        raise IndexError("a bug")
+
+    monkeypatch.setattr(ColumnUpkeep, "repair", fail)
+    nothing: Any = SimpleNamespace(folder=tmp_path)
+    await ColumnUpkeep(nothing, nothing, tmp_path, 10).tend()
+    (told,) = [record for record in caplog.records if "could not be looked after" in record.getMessage()]
+    assert told.exc_info
+    assert isinstance(told.exc_info[1], IndexError)
