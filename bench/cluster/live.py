@@ -99,7 +99,7 @@ async def live(cameras: int, workers: int, processes: int, seconds: float) -> No
             before = time.monotonic(), feeds.cpu_seconds(node.pid)
             printed = await asyncio.gather(*(child.communicate() for child in children))
             busy = (feeds.cpu_seconds(node.pid) - before[1]) / (time.monotonic() - before[0])
-            found = [json.loads(out) for out, _ in printed]
+            found = [json.loads(out.splitlines()[-1]) for out, _ in printed]  # structlog prints there too
             _report(found, cameras, busy)
             for table, (p50, p95, p99) in (await asyncio.to_thread(read_latencies, node, TABLES)).items():
                 print(f"  on the node, {table:16} p50 {p50:7.3f} ms  p95 {p95:7.3f} ms  p99 {p99:7.3f} ms")
