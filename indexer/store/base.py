@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Vector = NDArray[np.float32]
 """One unit vector: shape (dim,), dtype float32."""
+Scores = NDArray[np.float64]
+"""What was made of vectors: a row for each, (n, ...)."""
 
 
 NOT_WRITTEN = "the service was killed before this footage was on the disk"
@@ -120,6 +122,17 @@ class Store(Protocol):
 
     def batches(self, where: Where, size: int) -> AsyncIterator[RowArrays]:
         """Yield what ``scan`` yields as arrays, about ``size`` records at once, with all records of their times."""
+        ...
+
+    def scores(
+        self, where: Where, size: int, score: Callable[[Vectors], Scores]
+    ) -> AsyncGenerator[tuple[RowArrays, Scores], None]:
+        """Yield what ``batches`` yields without the vectors, each record with what ``score`` makes of its vector.
+
+        Args:
+            score: gets some vectors, (n, dim), and returns a row for each, (n, ...), which is no view of them; it is
+                called in threads.
+        """
         ...
 
     async def read(self, wheres: Sequence[Where], use: Callable[[RowArrays], T]) -> list[T]:

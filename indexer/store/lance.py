@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from math import inf
@@ -18,7 +18,7 @@ import numpy as np
 from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.file_lock import lock_file
 from footage.indexer.store import rows
-from footage.indexer.store.base import FrameTime, Hit, Record, Vector, Where
+from footage.indexer.store.base import FrameTime, Hit, Record, Scores, Vector, Where
 from footage.indexer.store.column.service import ColumnStatus, ScanColumn
 from footage.indexer.store.column.slices import Filter
 from footage.indexer.store.durable import fsync_written
@@ -27,7 +27,14 @@ from footage.indexer.store.errors import StoreDamaged, StoreError
 from footage.indexer.store.lance_files import TableLedger, TableState, find_damaged_files, read_state
 from footage.indexer.store.lance_reader import TableReader
 from footage.indexer.store.lance_table import create_scalar_indexes, open_table, table_name
-from footage.indexer.store.row_arrays import RowArrays, collect, from_records, read_ahead
+from footage.indexer.store.row_arrays import (
+    CONCURRENT_BATCHES,
+    RowArrays,
+    collect,
+    from_records,
+    read_ahead,
+    score_batches,
+)
 from footage.stream.instants import from_micros
 from footage.stream.private import make_folder
 
@@ -155,6 +162,31 @@ class LanceStore:
             async for (batch,) in reading:
                 if len(batch):
                     yield batch
+
+    async def scores(
+        self, where: Where, size: int, score: Callable[[Vectors], Scores]
+    ) -> AsyncGenerator[tuple[RowArrays, Scores], None]:
+        """Yield what ``batches`` yields without the vectors, each record with what ``score`` makes of its vector."""
+        wanted = Filter.of(where)
+        intervals = await self._column.intervals(wanted, size)
+        if intervals is None:
+            async with aclosing(score_batches(self.batches(where, size), score)) as scoring:
+                async for batch in scoring:
+                    yield batch
+            return
+        filters = [wanted.within(start, end) for start, end in intervals]
+        async with read_ahead(lambda one: self._scores(one, score), filters, CONCURRENT_BATCHES) as reading:
+            async for rows_, found in reading:
+                if len(rows_):
+                    yield rows_, found
+
+    async def _scores(self, wanted: Filter, score: Callable[[Vectors], Scores]) -> tuple[RowArrays, Scores]:
+        found = await self._column.scores(wanted, score)
+        if found is None:
+            records = [record async for record in self._reader.scan(wanted.where())]
+            rows_ = from_records(records, self.space.dim)
+            return rows_.without_vectors(), await asyncio.to_thread(score, rows_.vectors)
+        return found
 
     async def read(self, wheres: Sequence[Where], use: Callable[[RowArrays], T]) -> list[T]:
         """Return what ``use`` makes of the records of each filter, in order of time, camera and region."""

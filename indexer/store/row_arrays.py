@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from footage.indexer.embed.base import Vectors
 from footage.indexer.store import rows
-from footage.indexer.store.base import Record
+from footage.indexer.store.base import Record, Scores
 from footage.indexer.store.times import micros
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+CONCURRENT_BATCHES = 2
+"""Batches that are scored at once, while the next is read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +66,10 @@ class RowArrays:
             media=self.media[at],
             vectors=self.vectors[at],
         )
+
+    def without_vectors(self) -> RowArrays:
+        """Return the same rows with vectors of no numbers; those that they had are not kept in memory."""
+        return replace(self, vectors=np.empty((len(self), 0), np.float32))
 
     def by_camera(self) -> RowArrays:
         """Return the rows in order of (camera's name, time, region), with only the names that they use."""
@@ -129,6 +138,25 @@ def from_records(records: Iterable[Record], dim: int) -> RowArrays:
     )
 
 
+async def score_batches(
+    batches: AsyncIterator[RowArrays], score: Callable[[Vectors], Scores]
+) -> AsyncGenerator[tuple[RowArrays, Scores], None]:
+    """Yield rows without their vectors and what ``score`` makes of these, in threads while the next are read."""
+    running: deque[tuple[RowArrays, asyncio.Task[Scores]]] = deque()
+    try:
+        async for rows_ in batches:
+            running.append((rows_.without_vectors(), asyncio.create_task(asyncio.to_thread(score, rows_.vectors))))
+            if len(running) > CONCURRENT_BATCHES:
+                done, task = running.popleft()
+                yield done, await task
+        while running:
+            done, task = running.popleft()
+            yield done, await task
+    finally:
+        for _, task in running:
+            task.cancel()
+
+
 async def collect(records: AsyncIterator[Record], size: int, dim: int) -> AsyncIterator[RowArrays]:
     """Yield records as arrays, about ``size`` at once; records of one time are never in two of them."""
     batch: list[Record] = []
@@ -142,16 +170,19 @@ async def collect(records: AsyncIterator[Record], size: int, dim: int) -> AsyncI
 
 
 @asynccontextmanager
-async def read_ahead(read: Callable[[T], Awaitable[R]], what: Sequence[T]) -> AsyncIterator[AsyncIterator[R]]:
-    """Read one after the other, each while the one before is used; what is still read is cancelled at the end."""
-    pending: list[asyncio.Task[R]] = []
+async def read_ahead(
+    read: Callable[[T], Awaitable[R]], what: Sequence[T], at_once: int = 1
+) -> AsyncIterator[AsyncIterator[R]]:
+    """Read so many at once while the one before them is used; what is still read is cancelled at the end."""
+    pending: list[asyncio.Future[R]] = []
 
     async def results() -> AsyncIterator[R]:
-        for i in range(len(what) + 1):
-            upcoming = [asyncio.ensure_future(read(what[i]))] if i < len(what) else []
-            done, pending[:] = pending[:], upcoming
-            for task in done:
-                yield await task
+        following = map(asyncio.ensure_future, map(read, what))
+        pending.extend(islice(following, at_once))
+        while pending:
+            found = await pending[0]
+            pending[:] = [*pending[1:], *islice(following, 1)]
+            yield found
 
     try:
         yield results()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,19 +10,18 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from footage.indexer.store.base import Catalog, Record, Store, Where
+from footage.indexer.embed.base import Vectors
+from footage.indexer.store.base import Catalog, Record, Scores, Store, Where
 from footage.indexer.store.row_arrays import RowArrays
 from footage.query.moments.segmentation import MATCH_CUTOFF, NEIGHBORHOOD
 from footage.query.moments.streaming import StreamingSegmenter
-from footage.query.scoring.calibration import PartScorer, apply_exclusions, score_rows
+from footage.query.scoring.calibration import PartScorer, apply_exclusions, exclude_rows
 from footage.query.values.moment import Moment, TimeSpan
 from footage.stream.instants import DISTANT_FUTURE, DISTANT_PAST, from_micros
 from footage.stream.spans import merge
 
 SCORED_ROWS = 4_096
 """Records that are scored at once."""
-CONCURRENT_BATCHES = 2
-"""Batches that are scored at once, while the next is read."""
 LAST_WINDOW, WINDOW_GROWTH = timedelta(minutes=10), 4
 """Length of the first window, at the end, that is scanned for the last moment, and the growth of later windows."""
 
@@ -157,11 +154,20 @@ class FullScan:
                 yield _Step(moments, min(segmenter.earliest_open() or last, last), len(batch))
         yield _Step(segmenter.flush(), span[1], 0)
 
-    def _scored(
+    async def _scored(
         self, scorers: Sequence[PartScorer], where: Where, span: TimeSpan
     ) -> AsyncGenerator[tuple[RowArrays, list[NDArray[np.float64]]], None]:
         """The records of one span by batches, with their probabilities for each scorer."""
-        return _score_batches(self._store.batches(Where(where.cameras, (span,), where.media), SCORED_ROWS), scorers)
+
+        def score(vectors: Vectors) -> Scores:
+            return np.stack([part for scorer in scorers for part in scorer.score_parts(vectors)], axis=1)
+
+        found = self._store.scores(Where(where.cameras, (span,), where.media), SCORED_ROWS, score)
+        async with aclosing(found) as batches:
+            async for rows, parts in batches:
+                columns = np.ascontiguousarray(parts.T)
+                pairs = zip(columns[::2], columns[1::2], strict=True)
+                yield rows, [exclude_rows(rows, wanted, clear) for wanted, clear in pairs]
 
     async def _add_media(self, segmenters: Sequence[StreamingSegmenter], where: Where, batch: RowArrays) -> None:
         start, end = (from_micros(int(batch.time[i])) for i in (0, -1))
@@ -177,29 +183,6 @@ class FullScan:
 def score_records(records: Sequence[Record], scorer: PartScorer) -> NDArray[np.float64]:
     """Return the probability that each record matches, (n,)."""
     return apply_exclusions(records, *scorer.score_parts(np.stack([r.vector for r in records])))
-
-
-async def _score_batches(
-    batches: AsyncIterator[RowArrays], scorers: Sequence[PartScorer]
-) -> AsyncGenerator[tuple[RowArrays, list[NDArray[np.float64]]], None]:
-    """Yield batches with their probabilities; they are scored in threads while the next are read."""
-
-    def score(batch: RowArrays) -> list[NDArray[np.float64]]:
-        return [score_rows(batch, scorer) for scorer in scorers]
-
-    running: deque[tuple[RowArrays, asyncio.Task[list[NDArray[np.float64]]]]] = deque()
-    try:
-        async for batch in batches:
-            running.append((batch, asyncio.create_task(asyncio.to_thread(score, batch))))
-            if len(running) > CONCURRENT_BATCHES:
-                done, task = running.popleft()
-                yield done, await task
-        while running:
-            done, task = running.popleft()
-            yield done, await task
-    finally:
-        for _, task in running:
-            task.cancel()
 
 
 def _merged_spans(where: Where) -> list[TimeSpan]:

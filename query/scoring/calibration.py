@@ -176,7 +176,11 @@ class PartScorer(Protocol):
 
 def score_rows(rows: RowArrays, scorer: PartScorer) -> NDArray[np.float64]:
     """Return the probability that each row matches, as ``apply_exclusions`` has it; rows of one frame are neighbors."""
-    wanted, clear = scorer.score_parts(rows.vectors)
+    return exclude_rows(rows, *scorer.score_parts(rows.vectors))
+
+
+def exclude_rows(rows: RowArrays, wanted: NDArray[np.float64], clear: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probability that each row matches, from what was scored separately, (n,)."""
     if not len(rows) or clear.min() == 1:
         return wanted
     other_time = np.diff(rows.time, prepend=rows.time[0] - 1) != 0

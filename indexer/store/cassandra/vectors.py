@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -16,7 +16,7 @@ import numpy as np
 
 from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.store import rows
-from footage.indexer.store.base import FrameTime, Hit, Record, Vector, Where
+from footage.indexer.store.base import FrameTime, Hit, Record, Scores, Vector, Where
 from footage.indexer.store.batching import evenly_spaced
 from footage.indexer.store.cassandra import schema
 from footage.indexer.store.cassandra.buckets import ALL_TIME, BucketIndex, BucketSlice
@@ -28,7 +28,7 @@ from footage.indexer.store.cassandra.partitions import find_partitions, list_par
 from footage.indexer.store.cassandra.session import KEYS_PER_QUERY, CassandraSession, Statement, gather_all
 from footage.indexer.store.cassandra.version import bucket_duration
 from footage.indexer.store.errors import StoreError, StoreUnreachable
-from footage.indexer.store.row_arrays import RowArrays, collect, from_records
+from footage.indexer.store.row_arrays import RowArrays, collect, from_records, score_batches
 from footage.stream.frame import Region
 from footage.stream.instants import from_micros
 from footage.stream.spans import merge
@@ -176,6 +176,12 @@ class CassandraStore:
         """Yield what ``scan`` yields as arrays, about ``size`` records at once."""
         async for batch in collect(self.scan(where), size, self.space.dim):
             yield batch
+
+    def scores(
+        self, where: Where, size: int, score: Callable[[Vectors], Scores]
+    ) -> AsyncGenerator[tuple[RowArrays, Scores], None]:
+        """Yield what ``batches`` yields without the vectors, each record with what ``score`` makes of its vector."""
+        return score_batches(self.batches(where, size), score)
 
     async def read(self, wheres: Sequence[Where], use: Callable[[RowArrays], T]) -> list[T]:
         """Return what ``use`` makes of what matches each filter; filters and parts of them are read at once."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from footage.indexer.embed.base import Space, Vectors
 from footage.indexer.file_lock import lock_file
-from footage.indexer.store.base import Hit, Vector, Where
+from footage.indexer.store.base import Hit, Scores, Vector, Where
 from footage.indexer.store.column import slices
 from footage.indexer.store.column.column import Column, Snapshot
 from footage.indexer.store.column.memory import memory_limit
@@ -131,6 +131,12 @@ class ScanColumn:
             return [use(slices.read_rows(each, self._dim, by_time=True)) for each in picked]
 
         return await self._ask(work, *wanted)
+
+    async def scores(self, wanted: Filter, score: Callable[[Vectors], Scores]) -> tuple[RowArrays, Scores] | None:
+        """Return records without vectors, as ``read`` orders them, and what ``score`` makes of each one's vector."""
+        return await self._ask(
+            lambda snapshot: slices.score_rows(slices.pick(snapshot.segments, wanted), self._dim, score), wanted
+        )
 
     async def load(self) -> None:
         """Bring what questions scan into memory, a run at a time: else the first of them waits for all of it."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from footage.indexer.embed.base import Vectors
-from footage.indexer.store.base import Where
+from footage.indexer.store.base import Scores, Where
 from footage.indexer.store.batching import evenly_spaced
 from footage.indexer.store.column.run_file import Run
 from footage.indexer.store.column.tail import TailRows
-from footage.indexer.store.row_arrays import RowArrays, merge_names, time_order
+from footage.indexer.store.row_arrays import RowArrays, merge_names
 from footage.indexer.store.times import merged_micros
 from footage.stream.instants import DISTANT_PAST, MicroSpan, from_micros
 from footage.stream.spans import merge
@@ -22,6 +22,8 @@ Segment = Run | TailRows
 Range = tuple[int, int]
 Picked = list[tuple[Segment, list[Range]]]
 """Segments, each with ranges of its rows in rising order."""
+SCORED_ROWS = 1024
+"""Vectors that are scored at once: two megabytes."""
 SCRATCH_ROWS = 256
 """Vectors that are read at once to be put in order: half a megabyte."""
 
@@ -81,19 +83,46 @@ def places(ranges: Sequence[Range]) -> NDArray[np.intp]:
 
 def read_rows(picked: Picked, dim: int, *, by_time: bool = False) -> RowArrays:
     """Read picked rows, in the order of the segments, or of (time, camera's name, region)."""
+    keys = _read_keys(picked)
+    if not by_time:
+        return replace(keys, vectors=_read_vectors(picked, dim, None))
+    order = keys.time_order()
+    in_order = bool((np.diff(order) == 1).all())  # as the records of one camera and run are
+    vectors = _read_vectors(picked, dim, None if in_order else order)
+    return replace(keys.take(order), vectors=vectors)
+
+
+def score_rows(picked: Picked, dim: int, score: Callable[[Vectors], Scores]) -> tuple[RowArrays, Scores]:
+    """Return picked rows in order of (time, camera's name, region), without vectors, and what ``score`` makes of each.
+
+    Vectors are scored as they lie in the files, a few at once in the same memory.
+    """
+    keys = _read_keys(picked)
+    scratch, filled, found = np.empty((SCORED_ROWS, dim), np.float32), 0, []
+    for segment, first, last in ((segment, *part) for segment, ranges in picked for part in ranges):
+        at = first
+        while at < last:
+            rows = min(last - at, SCORED_ROWS - filled)
+            segment.vectors(at, at + rows, scratch[filled : filled + rows])
+            at, filled = at + rows, filled + rows
+            if filled == SCORED_ROWS:
+                found.append(score(scratch))
+                filled = 0
+    if filled or not found:
+        found.append(score(scratch[:filled]))
+    order = keys.time_order()
+    return keys.take(order), np.concatenate(found)[order]
+
+
+def _read_keys(picked: Picked) -> RowArrays:
+    """Read picked rows without vectors, in the order of the segments."""
     rows = [(segment, places(ranges)) for segment, ranges in picked]
     cameras, camera = merge_names([(segment.cameras, segment.camera[at]) for segment, at in rows])
     medias, media = merge_names([(segment.medias, segment.media[at]) for segment, at in rows])
     time = np.concatenate([np.empty(0, np.int64), *(segment.time[at] for segment, at in rows)])
     offset = np.concatenate([np.empty(0), *(segment.offset[at] for segment, at in rows)])
     region = np.concatenate([np.empty(0, np.uint32), *(segment.region[at] for segment, at in rows)])
-    if not by_time:
-        vectors = _read_vectors(picked, dim, None)
-        return RowArrays(time, offset, region, camera, media, cameras, medias, vectors)
-    order = time_order(time, camera, cameras, region)
-    in_order = bool((np.diff(order) == 1).all())  # as the records of one camera and run are
-    vectors = _read_vectors(picked, dim, None if in_order else order)
-    return RowArrays(time[order], offset[order], region[order], camera[order], media[order], cameras, medias, vectors)
+    return RowArrays(time, offset, region, camera, media, cameras, medias, np.empty((len(time), 0), np.float32))
 
 
 def _read_vectors(picked: Picked, dim: int, order: NDArray[np.intp] | None) -> NDArray[np.float32]:

@@ -224,6 +224,13 @@ class StoreContract:
         times = [{record.time for record in rows.records()} for rows in parts]
         assert len(parts) > 5
         assert sum(map(len, times)) == len(set().union(*times))  # no time is in two parts
+        for where in (wheres[0], Where(), Where(("nobody",))):
+            scored = [part async for part in store.scores(where, 40, lambda vectors: vectors[:, :2].astype(np.float64))]
+            expected = await scan_all(store, where)
+            found = [(r.camera, r.time, r.region) for rows, _ in scored for r in rows.records()]
+            assert found == [(r.camera, r.time, r.region) for r in expected]
+            scores = [row for _, part in scored for row in part]
+            np.testing.assert_array_equal(scores, [r.vector[:2] for r in expected])
 
     async def test_many_records_of_one_moment_are_scanned(self, store: Store) -> None:
         crowd = self.crowd()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from footage.indexer.store.base import CameraSummary, CatalogEntry, Record, Where
-from footage.indexer.store.row_arrays import collect
+from footage.indexer.store.row_arrays import collect, score_batches
 from footage.query.moments import full_scan
 from footage.query.moments.full_scan import FullScan
 from footage.query.moments.segmentation import MATCH_CUTOFF, Segmenter
@@ -41,8 +41,8 @@ class MemoryIndex:
             if (not where.cameras or r.camera in where.cameras) and _inside(r.time, where.spans):
                 yield r
 
-    def batches(self, where, size):
-        return collect(self.scan(where), size, 3)
+    def scores(self, where, size, score):
+        return score_batches(collect(self.scan(where), size, 3), score)
 
     async def media_between(self, cameras, start, end):
         found = [m for m, _ in self.films if (not cameras or m.camera in cameras) and m.start <= end and m.end >= start]
