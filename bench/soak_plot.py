@@ -33,7 +33,7 @@ def plot(files: dict[str, Path], out: Path) -> None:
         axis.set_ylim(0, 1.1 * axis.get_ylim()[1])
     for axis in axes[1]:
         axis.set_xlabel("minutes", fontsize=9)
-    axes[0][0].legend(fontsize=8, loc="lower right")
+    axes[0][0].legend(fontsize=8, loc="upper left")
     figure.tight_layout()
     figure.savefig(out)
     pyplot.close(figure)
