@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,6 +52,15 @@ class Contact:
         auth = PlainTextAuthProvider(self.user, self.password)
         patient = {"connect_timeout": PATIENCE, "control_connection_timeout": PATIENCE}  # a busy machine, not a fault
         return Cluster([self.host], self.port, auth_provider=auth, protocol_version=5, **patient | options)
+
+    def make_keyspace(self) -> str:
+        """Create a keyspace, which a crash may empty and which is truncated in a third of the time; return its name."""
+        name = f"t_{uuid.uuid4().hex[:12]}"
+        replication = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"
+        with self.cluster() as cluster:
+            make = f"CREATE KEYSPACE {name} WITH replication = {replication} AND durable_writes = false"
+            cluster.connect().execute(make, timeout=120)
+        return name
 
 
 class Server:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator
 
 import pytest
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def keyspace(cassandra: Contact) -> str:
-    return cassandra.keyspace or f"t_{uuid.uuid4().hex[:12]}"
+    return cassandra.keyspace or cassandra.make_keyspace()
 
 
 @pytest.fixture
