@@ -8,6 +8,10 @@ setup:
 test *args:
     .venv/bin/pytest -m 'not slow' {{args}}
 
+# Run the tests of the page in a browser.
+page *args:
+    .venv/bin/pytest tests/query/web {{args}}
+
 # Lint, format, types, import arrows.
 check:
     .venv/bin/ruff check . && .venv/bin/ruff format . && .venv/bin/mypy && .venv/bin/lint-imports

@@ -25,13 +25,13 @@ pytest_plugins = ["tests.astra.fixture", "tests.cassandra.fixture", "tests.rtsp.
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One per core and one more, and yet one without the slow tests: the others wait for cameras half of their time.
+    """One per core and two more: tests that wait for cameras, servers and clocks leave both cores to others.
 
     None where files are named, which starts sooner, or where tests share a keyspace of Astra DB.
     """
     if "FOOTAGE_ASTRA_BUNDLE" in os.environ or any(".py" in argument for argument in config.args):
         return 0
-    return (os.cpu_count() or 1) + 1 + ("not slow" in config.option.markexpr)
+    return (os.cpu_count() or 1) + 2
 
 
 HERE = Path(__file__).parent
@@ -59,8 +59,9 @@ LONGEST = (
 """What takes longest, in the order in which workers start it, so that none is left to one of them at the end."""
 if gone := [name for name in LONGEST if not (HERE / name).exists()]:
     raise FileNotFoundError(f"tests/conftest.py: LONGEST names {gone}")
-SERVERS = {"cassandra", "cassandra3", "astra_database", "astra_or_real"}
-"""Fixtures of servers that take half a minute of both cores before their first test."""
+HEAVY = {"cassandra", "cassandra3", "astra_database", "astra_or_real", "browser"}
+"""Fixtures of a database, which takes half a minute of both cores before its first test, and of a browser with its
+services, which take a third of what all other tests take."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -76,9 +77,9 @@ def pytest_collection() -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs a Cassandra as slow, and put the longest files first where workers share the tests."""
+    """Mark what needs a database or a browser as slow, and put the longest files first where workers share them."""
     for item in items:
-        if SERVERS & set(getattr(item, "fixturenames", ())):
+        if HEAVY & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
     if hasattr(config, "workerinput"):
         items.sort(key=_turn)

@@ -105,6 +105,7 @@ def table(folder):
     return next((folder / "data" / "vectors").glob("*.lance"))
 
 
+@pytest.mark.slow
 def test_lost_vectors_are_told_by_every_command_and_repaired_from_the_footage(folder):
     before = records(folder)
     assert before == ({"one": 5, "two": 5, "three": 5}, set())

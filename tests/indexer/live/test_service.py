@@ -181,6 +181,7 @@ async def test_overload_drops_the_oldest_frames_and_counts_them(live, rtsp, film
     assert service.load().dropped > 0
 
 
+@pytest.mark.slow
 async def test_while_the_store_fails_writes_are_retried_and_nothing_is_lost(live, rtsp, films, store, monkeypatch):
     write, refused = store.write, Counter()
 
@@ -198,6 +199,7 @@ async def test_while_the_store_fails_writes_are_retried_and_nothing_is_lost(live
     assert await store.count() == state(service).kept - state(service).dropped
 
 
+@pytest.mark.slow
 async def test_while_the_store_is_unreachable_records_are_spooled(
     live, rtsp, films, store, catalog, tmp_path, monkeypatch
 ):
@@ -275,6 +277,7 @@ async def test_cameras_are_added_and_removed_while_the_service_runs(live, rtsp, 
     assert [s.state for s in spans if s.end > watched.end][:2] == [CoverageState.GAP, CoverageState.WATCHED]
 
 
+@pytest.mark.slow
 async def test_records_of_a_lost_camera_are_not_written(live, rtsp, films, store, catalog, tmp_path):
     left = {"yard": 60.0, "gate": 60.0}
     fence = Fence(left.get)

@@ -84,6 +84,7 @@ async def test_clients_that_do_not_read_a_clip_are_dropped(serve, caplog):
     assert caplog.records == []
 
 
+@pytest.mark.slow
 async def test_a_slow_client_that_reads_is_served_to_the_end(serve, monkeypatch):
     monkeypatch.setattr(server, "STALL_TIMEOUT", 4.0)
     _, connect = await serve()

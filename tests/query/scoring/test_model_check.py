@@ -52,6 +52,7 @@ def test_the_set_is_small_and_has_pictures_and_two_clips() -> None:
     assert not set(check_set.absent) & set(check_set.present)
 
 
+@pytest.mark.slow
 async def test_lite_can_be_trusted(lite: LiteEmbedder, cache: Path) -> None:
     found, cutoff = await check_model(lite, await NounBank.build(lite, cache))
     assert found.mean_average_precision > 0.8

@@ -208,6 +208,7 @@ def test_distant_keyframes_do_not_reduce_the_sampling_rate(rtsp: Make, films: Fi
     assert halves == list(range(halves[0], halves[0] + len(halves)))  # a frame in each half of a second
 
 
+@pytest.mark.slow
 def test_a_hanging_server_is_detected_and_reconnected(rtsp: Make, films: Films, watch: Watch) -> None:
     server = rtsp(films)
     reader, notes = watch(server.url("yard"), stall=6.0)
@@ -262,6 +263,7 @@ def test_a_missing_stream_and_a_closed_port_give_different_errors(rtsp: Make, fi
     assert missing.snapshot().state in {ConnectionState.BACKING_OFF, ConnectionState.CONNECTING}
 
 
+@pytest.mark.slow
 def test_one_cameras_failure_does_not_slow_another(rtsp: Make, films: Films, watch: Watch) -> None:
     broken, sound = rtsp(films), rtsp(films)
     ill, _ = watch(broken.url("yard"), stall=4.0)

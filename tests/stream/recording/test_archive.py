@@ -196,6 +196,7 @@ def _video(folder: Path) -> tuple[object, ...]:
     return "0" * 16, "door", str(folder / "holiday.mp4"), "video", BEGIN, Clock.GIVEN, 10.0
 
 
+@pytest.mark.slow
 def test_a_kill_loses_about_a_second(film: Callable[[str], Media], tmp_path: Path) -> None:
     """A real recorder is killed at random moments; everything but the last fragment can be played."""
     source = Path(film("mp4").path)
