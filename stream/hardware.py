@@ -26,6 +26,8 @@ TEST_PICTURE = bytes.fromhex(
 """H.264 of 128 x 128 pixels of one color."""
 TEST_COLOR: Final = (199, 119, 60)
 COLOR_TOLERANCE: Final = 4
+UNAVAILABLE: Final = (FFmpegError, OSError, ValueError, NotImplementedError)
+"""What PyAV raises where a device is not there; the last where FFmpeg has no decoder of the codec for it."""
 
 
 class DecoderError(FootageError):
@@ -63,7 +65,7 @@ class Decoder:
             return {}
         try:
             self._accelerator().create(Codec("h264", "r"))
-        except (FFmpegError, OSError, NotImplementedError) as error:
+        except UNAVAILABLE as error:
             self.note_failure(f"it cannot be used any more ({error})")
             return {}
         return {"hwaccel": self._accelerator()}
@@ -90,12 +92,7 @@ class Decoder:
             packet.pts = 0
             frames = [*context.decode(packet), *context.decode(None)]
             color = frames[0].reformat(format="rgb24").to_ndarray().mean(axis=(0, 1)) if frames else (0, 0, 0)
-        except (
-            FFmpegError,
-            OSError,
-            ValueError,
-            NotImplementedError,
-        ) as error:  # PyAV's, where it knows no such device
+        except UNAVAILABLE as error:
             raise self._describe(getattr(error, "strerror", None) or str(error)) from None
         if max(abs(is_ - due) for is_, due in zip(color, TEST_COLOR, strict=True)) > COLOR_TOLERANCE:
             raise self._describe("a test picture came out wrong")

@@ -55,7 +55,8 @@ def _unread_mp4_bytes(path: Path, read_until: int) -> int:
         boxes = list(mp4_boxes(file, size))
         whole = boxes[-1].end if boxes else 0
         file.seek(whole)
-        to_the_end = file.read(8)[:4] == bytes(4) and boxes and _names_footage(file, whole)
+        header = file.read(8)
+        to_the_end = boxes and header[:4] == bytes(4) and header[4:] in FOOTAGE_BOXES
     begun, unread = False, 0  # another recording
     for box in boxes:
         begun = begun or (box.kind == b"ftyp" and box.start > 0)
@@ -76,11 +77,6 @@ def _unread_asf_bytes(path: Path, read_until: int) -> int:
                 break
             at += length
     return size - max(at, min(read_until, size))
-
-
-def _names_footage(file: BinaryIO, at: int) -> bool:
-    file.seek(at + 4)
-    return file.read(4) in FOOTAGE_BOXES
 
 
 def is_joined(path: Path, container: str) -> bool:

@@ -212,9 +212,9 @@ class SegmentArchive:
         self, keep: Mapping[str, timedelta | None], now: datetime, wrong: WrongTimes
     ) -> Iterator[Media]:
         for camera, age in keep.items():
-            for one in self.segments(camera, end=now - age) if age is not None else ():
-                if age is not None and wrong.latest(one.start, one.end) <= now - age:
-                    yield one
+            if age is not None:
+                found = self.segments(camera, end=now - age)
+                yield from (one for one in found if wrong.latest(one.start, one.end) <= now - age)
 
     def _by_age(self, wrong: WrongTimes) -> Iterator[Media]:
         """All finished segments, the oldest first."""
